@@ -1,0 +1,102 @@
+import { describe, EspalierError } from '../native/index.js'
+import type { Shape } from '../tensor/index.js'
+import { Tensor } from '../tensor/index.js'
+import { gradEnabled, record } from './tape.js'
+
+/** What a backward rule may look at: the call as it was made, and what the forward rule kept. */
+export interface Call<Arguments extends readonly unknown[], Saved> {
+  readonly args: Arguments
+  readonly output: Tensor
+  readonly saved: Saved
+  /** For each tensor among the arguments, in order: whether its gradient is wanted. */
+  readonly needs: readonly boolean[]
+}
+
+/** Makes a tensor of float64 test values, reproducibly; by default in ±2 and not within .05 of 0. */
+export type Sample = (
+  shape: Shape,
+  range?: {
+    min?: number
+    max?: number
+    /** Points where the operation has a kink: no value falls within .05 of one. Default [0]. */
+    avoid?: readonly number[]
+    /** No two values within .01 of each other, for operations that choose a largest one. */
+    distinct?: boolean
+    /** Whole numbers in [min, max), int32, without a gradient: labels, indices. */
+    integer?: boolean
+  },
+) => Tensor
+
+/** One operation: what it computes, how gradients pass, and the calls its gradient is checked on. */
+export interface OpSpec<Arguments extends readonly unknown[], Saved> {
+  /** As the field writes it, in snake_case; it labels the tape and the goldens. */
+  name: string
+  /** Checks the arguments and computes the result; may keep something for the backward rule. */
+  forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved }
+  /**
+   * The gradient for each tensor among the arguments (arrays of tensors are flattened), in order;
+   * null where none is needed. `grad` has the output's shape and must not be written to. A rule may
+   * return `grad` itself. Absent where the operation has no gradient.
+   */
+  backward?(grad: Tensor, call: Call<Arguments, Saved>): readonly (Tensor | null)[]
+  /** At least twenty calls, sizes 0 and 1 and non-multiples of vector widths among them. */
+  cases(sample: Sample): Arguments[]
+}
+
+export type Op<Arguments extends readonly unknown[]> = ((...args: Arguments) => Tensor) & { readonly spec: OpSpec<Arguments, unknown> }
+
+/** Every operation, by name: for the gradient tests and for tracing. */
+export const operations = new Map<string, Op<readonly never[]>>()
+
+/** Called for each operation applied while tracing; see graph/. */
+export type Tracer = (name: string, args: readonly unknown[], output: Tensor) => void
+let tracer: Tracer | null = null
+
+/** Runs `body` with `observe` told of every operation it applies. */
+export function traced<T>(observe: Tracer, body: () => T): T {
+  const before = tracer
+  tracer = observe
+  try {
+    return body()
+  } finally {
+    tracer = before
+  }
+}
+
+/** Turns a specification into the function users call, recorded on the tape where needed. */
+export function defineOp<Arguments extends readonly unknown[], Saved = undefined>(spec: OpSpec<Arguments, Saved>): Op<Arguments> {
+  const op = (...args: Arguments): Tensor => {
+    const result = spec.forward(...args)
+    const made = result instanceof Tensor
+    const output = made ? result : result.output
+    if (tracer !== null) tracer(spec.name, args, output)
+    if (spec.backward !== undefined && gradEnabled()) {
+      const inputs = tensorsOf(args)
+      if (inputs.some((input) => input.requiresGrad)) {
+        const call = { args, output, saved: (made ? undefined : result.saved) as Saved, needs: inputs.map((input) => input.requiresGrad) }
+        const rule = spec.backward
+        record(spec.name, inputs, output, (grad) => rule(grad, call))
+      }
+    }
+    return output
+  }
+  const defined = Object.assign(op, { spec }) as Op<Arguments>
+  if (operations.has(spec.name)) throw new EspalierError('INTERNAL', `two operations are named ${spec.name}`)
+  operations.set(spec.name, defined as unknown as Op<readonly never[]>)
+  return defined
+}
+
+function tensorsOf(args: readonly unknown[]): Tensor[] {
+  const found: Tensor[] = []
+  for (const argument of args) {
+    if (argument instanceof Tensor) found.push(argument)
+    else if (Array.isArray(argument)) for (const item of argument) if (item instanceof Tensor) found.push(item)
+  }
+  return found
+}
+
+/** The argument as a tensor, else an error: operations are called from JavaScript too. */
+export function asTensor(operation: string, name: string, value: unknown): Tensor {
+  if (value instanceof Tensor) return value
+  throw new EspalierError('INVALID_ARGUMENT', `${operation}: ${name} is ${describe(value)}, expected a tensor`)
+}

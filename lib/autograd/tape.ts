@@ -1,0 +1,140 @@
+import { EspalierError, ensure, native } from '../native/index.js'
+import { formatShape, full, type Origin, sameShape, Tensor } from '../tensor/index.js'
+
+// The tape is the graph of tensors and the nodes that made them. A node is numbered when it is made,
+// so that going through nodes by falling number visits every node after all of its users.
+
+let enabled = true
+let order = 0
+
+/** One application of an operation that some gradient will have to pass through. */
+export interface Node extends Origin {
+  readonly name: string
+  /** The tensors it read, in order. */
+  inputs: readonly Tensor[]
+  /** The gradient of each input; null where it needs none. Undefined once the tape was released. */
+  backward: ((grad: Tensor) => readonly (Tensor | null)[]) | undefined
+}
+
+/** Whether operations are being recorded. */
+export const gradEnabled = (): boolean => enabled
+
+/**
+ * Runs `body` without recording it: what it computes has no gradient, and costs no memory for one.
+ *
+ * @example
+ * ```ts
+ * import { noGrad, tensor } from 'espalier'
+ * const w = tensor([1, 2], { requiresGrad: true })
+ * noGrad(() => w.mul(w)).requiresGrad // false
+ * ```
+ */
+export function noGrad<T>(body: () => T): T {
+  const before = enabled
+  enabled = false
+  try {
+    return body()
+  } finally {
+    enabled = before
+  }
+}
+
+/** Enters `output` on the tape as made from `inputs`, if recording is on and some input wants a gradient. */
+export function record(name: string, inputs: readonly Tensor[], output: Tensor, backward: Node['backward']): void {
+  const node: Node = { order: ++order, name, inputs, backward }
+  output.origin = node
+  output.requiresGrad = true
+}
+
+export interface BackwardOptions {
+  /** Keep the tape for a second walk; otherwise what it held is released. */
+  retainGraph?: boolean
+}
+
+/**
+ * Adds to `grad` of every tensor that asked for it the gradient of `root`, times `seed` (1 where root
+ * is a scalar). Intermediate results keep none.
+ */
+export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: BackwardOptions = {}): void {
+  ensure(root.requiresGrad, 'STATE', () => 'backward: the tensor does not depend on anything that requires a gradient')
+  if (seed === undefined) {
+    ensure(root.size === 1, 'SHAPE_MISMATCH', () => `backward: the tensor has shape ${formatShape(root.shape)}; without a seed it must have one element`)
+    seed = full(root.shape, 1, { dtype: root.dtype })
+  }
+  ensure(
+    sameShape(seed.shape, root.shape) && seed.dtype === root.dtype,
+    'SHAPE_MISMATCH',
+    () => `backward: the seed is ${seed?.dtype} ${formatShape(seed?.shape ?? [])}, the tensor ${root.dtype} ${formatShape(root.shape)}`,
+  )
+
+  const nodes = reachable(root)
+  for (const node of nodes)
+    if (node.backward === undefined)
+      throw new EspalierError('STATE', `backward: the tape of ${node.name} was released by an earlier backward; pass { retainGraph: true } to that one`)
+
+  const gradients = new Map<Node | Tensor, Gradient>()
+  give(gradients, root, seed)
+  for (const node of nodes) {
+    const gradient = gradients.get(node)
+    gradients.delete(node)
+    if (gradient !== undefined) {
+      const inputGradients = (node.backward as NonNullable<Node['backward']>)(gradient.value)
+      for (let i = 0; i < node.inputs.length; i++) {
+        const input = node.inputs[i]
+        const part = inputGradients[i]
+        if (part && input.requiresGrad) give(gradients, input, part)
+      }
+    }
+    if (!retainGraph) {
+      node.backward = undefined
+      node.inputs = []
+    }
+  }
+}
+
+/** A sum of gradients under way; `own` when its storage belongs to the sum and may be added to in place. */
+interface Gradient {
+  value: Tensor
+  own: boolean
+}
+
+/** Leaves collect into `grad`; the others hand on to the node that made them. */
+function give(gradients: Map<Node | Tensor, Gradient>, to: Tensor, part: Tensor): void {
+  const node = to.origin as Node | null
+  if (node === null) {
+    to.grad = to.grad === null ? part : sum(to.grad, part)
+    return
+  }
+  const sofar = gradients.get(node)
+  if (sofar === undefined) gradients.set(node, { value: part, own: false })
+  else if (sofar.own) native.accumulate(part.data, sofar.value.data)
+  else gradients.set(node, { value: sum(sofar.value, part), own: true })
+}
+
+function sum(a: Tensor, b: Tensor): Tensor {
+  const result = a.copy()
+  native.accumulate(b.data, result.data)
+  return result
+}
+
+/** The nodes behind a tensor, users before makers. */
+function reachable(root: Tensor): Node[] {
+  const found = new Set<Node>()
+  const stack: Node[] = root.origin === null ? [] : [root.origin as Node]
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (found.has(node)) continue
+    found.add(node)
+    for (const input of node.inputs) if (input.origin !== null) stack.push(input.origin as Node)
+  }
+  return [...found].sort((a, b) => b.order - a.order)
+}
+
+declare module '../tensor/tensor.js' {
+  interface Tensor {
+    /** Leaves in `grad` of every tensor that asked for one the gradient of this one. See `backward`. */
+    backward(seed?: Tensor, options?: BackwardOptions): void
+  }
+}
+Tensor.prototype.backward = function (seed, options) {
+  backward(this, seed, options)
+}

@@ -1,0 +1,6 @@
+// The public names.
+
+export { backward, noGrad } from './autograd/index.js'
+export { EspalierError } from './native/index.js'
+export * as ops from './ops/index.js'
+export { arange, full, ones, Tensor, tensor, zeros } from './tensor/index.js'

@@ -1,0 +1,5 @@
+export * from './dtype.js'
+export { formatTensor } from './format.js'
+export { allocate } from './memory.js'
+export * from './shape.js'
+export * from './tensor.js'

@@ -1,0 +1,212 @@
+// Turns JavaScript arguments into those of a C function, told by the function's own signature:
+//
+//   espalier_in, espalier_out   a typed array, or null
+//   espalier_dims               an array of integers
+//   int64_t, enumerations       a number that is a whole one (never truncated)
+//   double                      a number
+//   a struct of int64_t         as many consecutive whole numbers
+//   int64_t*, double*, const char**   the value the JavaScript function returns
+#pragma once
+
+#include <napi.h>
+
+#include <cmath>
+#include <string>
+#include <type_traits>
+
+#include "espalier.h"
+
+namespace espalier::napi {
+
+constexpr size_t kMaxArguments = 40;
+constexpr size_t kMaxRank = 32;
+
+// An argument that cannot be marshalled; the text names it by position.
+struct BadArgument {
+  const char* code;
+  std::string message;
+};
+
+class Arguments {
+ public:
+  Arguments(napi_env env, napi_callback_info info) : env(env) {
+    count = kMaxArguments;
+    napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  }
+  napi_value next() {
+    if (position >= count || position >= kMaxArguments) refuse("INVALID_ARGUMENT", "is missing");
+    return values[position++];
+  }
+  [[noreturn]] void refuse(const char* code, const char* what) const {
+    throw BadArgument{code, "argument " + std::to_string(position) + " " + what};
+  }
+
+  napi_env env;
+  napi_value values[kMaxArguments];
+  size_t count, position = 0;
+};
+
+inline double number(Arguments& from) {
+  double value;
+  if (napi_get_value_double(from.env, from.next(), &value) != napi_ok)
+    from.refuse("INVALID_ARGUMENT", "is not a number");
+  return value;
+}
+
+inline int64_t whole(Arguments& from) {
+  const double value = number(from);
+  if (!(value >= -9007199254740992.0 && value <= 9007199254740992.0) || value != std::floor(value))
+    from.refuse("INVALID_ARGUMENT", "is not a whole number");
+  return static_cast<int64_t>(value);
+}
+
+template <class Array>
+Array array(Arguments& from) {
+  const napi_value value = from.next();
+  napi_typedarray_type type;
+  size_t length;
+  void* data;
+  if (napi_get_typedarray_info(from.env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    napi_valuetype kind;
+    napi_typeof(from.env, value, &kind);
+    if (kind == napi_null || kind == napi_undefined) return {nullptr, 0, ESPALIER_FLOAT32};
+    from.refuse("INVALID_ARGUMENT", "is not a typed array");
+  }
+  espalier_dtype dtype;
+  switch (type) {
+    case napi_float32_array: dtype = ESPALIER_FLOAT32; break;
+    case napi_float64_array: dtype = ESPALIER_FLOAT64; break;
+    case napi_int32_array: dtype = ESPALIER_INT32; break;
+    case napi_int16_array: dtype = ESPALIER_INT16; break;
+    case napi_int8_array: dtype = ESPALIER_INT8; break;
+    case napi_uint8_array: dtype = ESPALIER_UINT8; break;
+    default: from.refuse("DTYPE_MISMATCH", "is a typed array of an unsupported type");
+  }
+  // An array without elements has a stand-in address, so that NULL always means "absent".
+  static char nothing;
+  if (length == 0) data = &nothing;
+  return {data, static_cast<int64_t>(length), dtype};
+}
+
+// What one parameter of type T takes from JavaScript: read from Arguments, then given to C.
+template <class T, class = void>
+struct Parameter {
+  static_assert(std::is_class_v<T> && sizeof(T) % sizeof(int64_t) == 0, "a struct of int64_t");
+  explicit Parameter(Arguments& from) {
+    int64_t* const fields = reinterpret_cast<int64_t*>(&value);
+    for (size_t i = 0; i < sizeof(T) / sizeof(int64_t); ++i) fields[i] = whole(from);
+  }
+  T value;
+};
+template <class T>
+struct Parameter<T, std::enable_if_t<std::is_same_v<T, espalier_in> || std::is_same_v<T, espalier_out>>> {
+  explicit Parameter(Arguments& from) : value(array<T>(from)) {}
+  T value;
+};
+template <>
+struct Parameter<int64_t> {
+  explicit Parameter(Arguments& from) : value(whole(from)) {}
+  int64_t value;
+};
+template <>
+struct Parameter<double> {
+  explicit Parameter(Arguments& from) : value(number(from)) {}
+  double value;
+};
+template <class T>
+struct Parameter<T, std::enable_if_t<std::is_enum_v<T>>> {
+  explicit Parameter(Arguments& from) {
+    const int64_t code = whole(from);
+    if (code < 0 || code > 255) from.refuse("INVALID_ARGUMENT", "is not one of the enumeration");
+    value = static_cast<T>(code);
+  }
+  T value;
+};
+template <>
+struct Parameter<espalier_dims> {
+  explicit Parameter(Arguments& from) : value{dims, 0} {
+    const napi_value list = from.next();
+    uint32_t length;
+    if (napi_get_array_length(from.env, list, &length) != napi_ok)
+      from.refuse("INVALID_ARGUMENT", "is not an array of whole numbers");
+    if (length > kMaxRank) from.refuse("INVALID_ARGUMENT", "has more than 32 dimensions");
+    for (uint32_t i = 0; i < length; ++i) {
+      napi_value item;
+      double dimension;
+      if (napi_get_element(from.env, list, i, &item) != napi_ok ||
+          napi_get_value_double(from.env, item, &dimension) != napi_ok || dimension != std::floor(dimension) ||
+          std::fabs(dimension) > 9007199254740992.0)
+        from.refuse("INVALID_ARGUMENT", "is not an array of whole numbers");
+      dims[i] = static_cast<int64_t>(dimension);
+    }
+    value.rank = length;
+  }
+  Parameter(const Parameter&) = delete;
+  int64_t dims[kMaxRank];
+  espalier_dims value;
+};
+
+// Results: written by C, returned to JavaScript.
+template <class T>
+struct Parameter<T*> {
+  explicit Parameter(Arguments&) : value(&result) {}
+  Parameter(const Parameter&) = delete;
+  napi_value returned(napi_env env) const {
+    napi_value made;
+    if constexpr (std::is_same_v<T, const char*>) napi_create_string_utf8(env, result, NAPI_AUTO_LENGTH, &made);
+    else napi_create_double(env, static_cast<double>(result), &made);
+    return made;
+  }
+  T result{};
+  T* value;
+};
+
+void throw_error(napi_env env, const char* code, const char* message);
+const char* code_of(espalier_status status);
+
+// The parameters of one call, read in their order.
+template <class... T>
+struct Pack {
+  explicit Pack(Arguments&) {}
+  template <class Function, class... Read>
+  espalier_status call(Function function, Read... read) {
+    return function(read...);
+  }
+  napi_value returned(napi_env) const { return nullptr; }
+};
+template <class First, class... Rest>
+struct Pack<First, Rest...> {
+  explicit Pack(Arguments& from) : first(from), rest(from) {}
+  template <class Function, class... Read>
+  espalier_status call(Function function, Read... read) {
+    return rest.call(function, read..., first.value);
+  }
+  napi_value returned(napi_env env) const {
+    if constexpr (requires { first.returned(env); }) return first.returned(env);
+    else return rest.returned(env);
+  }
+  Parameter<First> first;
+  Pack<Rest...> rest;
+};
+
+template <class... T>
+napi_value invoke(espalier_status (*function)(T...), napi_env env, napi_callback_info info) {
+  try {
+    Arguments arguments(env, info);
+    Pack<T...> pack(arguments);
+    const espalier_status status = pack.call(function);
+    if (status == ESPALIER_OK) return pack.returned(env);
+    throw_error(env, code_of(status), espalier_last_error());
+  } catch (const BadArgument& bad) {
+    throw_error(env, bad.code, bad.message.c_str());
+  }
+  return nullptr;
+}
+
+// The JavaScript function for a C function.
+template <auto Function>
+napi_value entry(napi_env env, napi_callback_info info) {
+  return invoke(Function, env, info);
+}
+
+}  // namespace espalier::napi

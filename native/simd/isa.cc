@@ -1,0 +1,68 @@
+#include "simd/isa.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "core/failure.h"
+
+namespace espalier {
+namespace {
+
+constexpr const char* kNames[] = {
+#define ESPALIER_ISA_STRING(name) #name,
+    ESPALIER_ISAS(ESPALIER_ISA_STRING)
+#undef ESPALIER_ISA_STRING
+};
+constexpr int kCount = sizeof kNames / sizeof kNames[0];
+
+bool runs(Isa isa) {
+  switch (isa) {
+    case Isa::baseline: return true;
+#if ESPALIER_X86
+    case Isa::avx2: return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case Isa::avx512:
+      return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+             __builtin_cpu_supports("avx512vnni");
+#endif
+  }
+  return false;
+}
+
+// -1 for a forced instruction set that cannot be had.
+int choose() {
+  const char* forced = std::getenv("ESPALIER_ISA");
+  for (int i = kCount - 1; i >= 0; --i) {
+    if (!runs(static_cast<Isa>(i))) continue;
+    if (forced == nullptr || *forced == '\0' || std::strcmp(forced, kNames[i]) == 0) return i;
+  }
+  return -1;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
+
+const char* runnable_isas() {
+  static const std::string* const names = [] {
+    auto* list = new std::string;
+    for (int i = kCount - 1; i >= 0; --i) {
+      if (!runs(static_cast<Isa>(i))) continue;
+      if (!list->empty()) *list += ',';
+      *list += kNames[i];
+    }
+    return list;
+  }();
+  return names->c_str();
+}
+
+Isa isa() {
+  static const int chosen = choose();
+  if (chosen < 0) [[unlikely]]
+    fail(ESPALIER_INVALID_ARGUMENT, "ESPALIER_ISA is \"%s\"; this processor and build have %s",
+         std::getenv("ESPALIER_ISA"), runnable_isas());
+  return static_cast<Isa>(chosen);
+}
+
+}  // namespace espalier

@@ -1,0 +1,44 @@
+// The one list of instruction sets. Adding one: a line here, its target in each_isa.h, and what it
+// does better than the portable vocabulary in vec.inl.
+#pragma once
+
+#if defined(__x86_64__)
+#define ESPALIER_X86 1
+// Best last. Each name is a namespace that holds every kernel compiled for it.
+#define ESPALIER_ISAS(X) X(baseline) X(avx2) X(avx512)
+#else
+#define ESPALIER_X86 0
+// NEON is part of every 64-bit Arm; on other processors this is what the compiler makes of plain vectors.
+#define ESPALIER_ISAS(X) X(baseline)
+#endif
+
+namespace espalier {
+
+enum class Isa : int {
+#define ESPALIER_ISA_ENUMERATOR(name) name,
+  ESPALIER_ISAS(ESPALIER_ISA_ENUMERATOR)
+#undef ESPALIER_ISA_ENUMERATOR
+};
+
+// The one in use. Fails when ESPALIER_ISA names one that is unknown or that this processor lacks.
+Isa isa();
+const char* isa_name(Isa isa);
+// Those this processor runs, best first, separated by commas.
+const char* runnable_isas();
+
+}  // namespace espalier
+
+// ESPALIER_ON_ISA(kernel<float>(x, n)): calls the kernel of the instruction set in use. For a source
+// whose kernels came through each_isa.h; stands inside namespace espalier.
+#if ESPALIER_X86
+#define ESPALIER_ON_ISA(...)                                        \
+  do {                                                              \
+    switch (::espalier::isa()) {                                    \
+      case ::espalier::Isa::avx512: avx512::__VA_ARGS__; break;     \
+      case ::espalier::Isa::avx2: avx2::__VA_ARGS__; break;         \
+      case ::espalier::Isa::baseline: baseline::__VA_ARGS__; break; \
+    }                                                               \
+  } while (false)
+#else
+#define ESPALIER_ON_ISA(...) baseline::__VA_ARGS__
+#endif

@@ -1,0 +1,143 @@
+// The vector vocabulary, read once per instruction set by each_isa.h. A Vec<T> is as wide as the
+// instruction set's registers; + - * / and comparisons are the compiler's own, a comparison gives
+// a Mask, and mask ? a : b chooses by lane. What the compiler has no operator for stands below.
+//
+// Everything is generic; only functions with an ESPALIER_LEVEL branch know the machine.
+
+#define ESPALIER_INLINE [[gnu::always_inline]] inline
+
+#if ESPALIER_LEVEL == 2
+constexpr int kVectorBytes = 64;
+constexpr int kRegisters = 32;
+#elif ESPALIER_LEVEL == 1
+constexpr int kVectorBytes = 32;
+constexpr int kRegisters = 16;
+#else
+constexpr int kVectorBytes = 16;
+constexpr int kRegisters = ESPALIER_X86 ? 16 : 32;
+#endif
+
+template <class T>
+struct VecOf {
+  typedef T type __attribute__((vector_size(kVectorBytes)));
+  typedef T unaligned __attribute__((vector_size(kVectorBytes), aligned(alignof(T)), may_alias));
+};
+template <class T>
+using Vec = typename VecOf<T>::type;
+template <class T>
+using Mask = decltype(Vec<T>{} < Vec<T>{});
+template <class T>
+constexpr int kLanes = kVectorBytes / static_cast<int>(sizeof(T));
+
+template <class T>
+ESPALIER_INLINE Vec<T> broadcast(T value) {
+  return value - Vec<T>{};
+}
+
+template <class T>
+ESPALIER_INLINE Vec<T> load(const T* p) {
+  return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
+}
+
+template <class T>
+ESPALIER_INLINE void store(T* p, Vec<T> v) {
+  *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
+}
+
+// The first n lanes (0 ≤ n ≤ lanes), zeros behind them; memory past p[n-1] is not touched.
+template <class T>
+ESPALIER_INLINE Vec<T> load_first(const T* p, int64_t n) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (std::is_same_v<T, float>) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+  else if constexpr (std::is_same_v<T, double>) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#endif
+  Vec<T> v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+}
+
+template <class T>
+ESPALIER_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (std::is_same_v<T, float>) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+    return;
+  } else if constexpr (std::is_same_v<T, double>) {
+    _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+    return;
+  }
+#endif
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+}
+
+// a·b + c, rounded once where the machine has the instruction.
+template <class T>
+ESPALIER_INLINE Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (std::is_same_v<T, float>) return _mm512_fmadd_ps(a, b, c);
+  else return _mm512_fmadd_pd(a, b, c);
+#elif ESPALIER_LEVEL == 1
+  if constexpr (std::is_same_v<T, float>) return _mm256_fmadd_ps(a, b, c);
+  else return _mm256_fmadd_pd(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+template <class T>
+ESPALIER_INLINE Vec<T> max(Vec<T> a, Vec<T> b) {
+  return a > b ? a : b;
+}
+template <class T>
+ESPALIER_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
+  return a < b ? a : b;
+}
+template <class T>
+ESPALIER_INLINE Vec<T> abs(Vec<T> a) {
+  return a < Vec<T>{} ? -a : a + Vec<T>{};
+}
+
+template <class T>
+ESPALIER_INLINE Vec<T> sqrt(Vec<T> a) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (std::is_same_v<T, float>) return _mm512_sqrt_ps(a);
+  else return _mm512_sqrt_pd(a);
+#elif ESPALIER_LEVEL == 1
+  if constexpr (std::is_same_v<T, float>) return _mm256_sqrt_ps(a);
+  else return _mm256_sqrt_pd(a);
+#else
+  for (int i = 0; i < kLanes<T>; ++i) a[i] = std::sqrt(a[i]);
+  return a;
+#endif
+}
+
+// To the nearest integer, ties to even, under the default rounding mode.
+template <class T>
+ESPALIER_INLINE Vec<T> round_even(Vec<T> a) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (std::is_same_v<T, float>) return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  else return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#elif ESPALIER_LEVEL == 1
+  if constexpr (std::is_same_v<T, float>) return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  else return _mm256_round_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+  for (int i = 0; i < kLanes<T>; ++i) a[i] = std::nearbyint(a[i]);
+  return a;
+#endif
+}
+
+// Sum of the lanes by halves: a fixed tree, the same for every length.
+template <class T>
+ESPALIER_INLINE T sum_lanes(Vec<T> v) {
+  for (int step = kLanes<T> / 2; step > 0; step /= 2)
+    for (int i = 0; i < step; ++i) v[i] += v[i + step];
+  return v[0];
+}
+template <class T>
+ESPALIER_INLINE T max_lanes(Vec<T> v) {
+  T result = v[0];
+  for (int i = 1; i < kLanes<T>; ++i) result = v[i] > result ? v[i] : result;
+  return result;
+}
+
+#include "simd/math.inl"
