@@ -2,8 +2,8 @@
 // rooms named on the command line, relative to the folder that holds native/.
 import { readdirSync } from 'node:fs'
 
-const root = new URL('..', import.meta.url)
-for (const room of process.argv.slice(2)) {
-  const folder = `native/${room}`
-  for (const file of readdirSync(new URL(folder, root)).sort()) if (file.endsWith('.cc')) console.log(`${folder}/${file}`)
-}
+const rooms = new Set(process.argv.slice(2))
+for (const room of readdirSync(new URL('../native', import.meta.url)).sort())
+  if (rooms.has(room))
+    for (const file of readdirSync(new URL(`../native/${room}`, import.meta.url)).sort())
+      if (file.endsWith('.cc')) console.log(`native/${room}/${file}`)

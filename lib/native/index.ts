@@ -7,7 +7,7 @@ export * from './error.js'
 export * from './operations.js'
 
 interface Addon extends NativeOperations {
-  useErrorClass(constructor: new (code: ErrorCode, message: string) => Error): void
+  useErrorClass(made: new (code: ErrorCode, message: string) => Error): void
 }
 
 // lib/native in a checkout, dist/native in a package: the root is two folders up in both.
