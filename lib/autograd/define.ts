@@ -39,6 +39,11 @@ export interface OpSpec<Arguments extends readonly unknown[], Saved> {
    * return `grad` itself. Absent where the operation has no gradient.
    */
   backward?(grad: Tensor, call: Call<Arguments, Saved>): readonly (Tensor | null)[]
+  /**
+   * Set where every element of the output is an element of the first operand, or 0: reshaping, slicing,
+   * taking maxima. Integer codes behind the values then stay known.
+   */
+  selects?: true
   /** At least twenty calls, sizes 0 and 1 and non-multiples of vector widths among them. */
   cases(sample: Sample): Arguments[]
 }
@@ -69,6 +74,7 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
     const result = spec.forward(...args)
     const made = result instanceof Tensor
     const output = made ? result : result.output
+    if (spec.selects) keepCodes(args[0], output)
     if (tracer !== null) tracer(spec.name, args, output)
     if (spec.backward !== undefined && gradEnabled()) {
       const inputs = tensorsOf(args)
@@ -84,6 +90,11 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
   if (operations.has(spec.name)) throw new EspalierError('INTERNAL', `two operations are named ${spec.name}`)
   operations.set(spec.name, defined as unknown as Op<readonly never[]>)
   return defined
+}
+
+function keepCodes(from: unknown, to: Tensor): void {
+  const quantisation = from instanceof Tensor ? from.quantisation : null
+  if (quantisation !== null && quantisation.scale.size === 1) to.quantisation = quantisation
 }
 
 function tensorsOf(args: readonly unknown[]): Tensor[] {

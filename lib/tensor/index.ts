@@ -1,5 +1,6 @@
 export * from './dtype.js'
 export { formatTensor } from './format.js'
 export { allocate } from './memory.js'
+export type { Quantisation } from './quantisation.js'
 export * from './shape.js'
 export * from './tensor.js'

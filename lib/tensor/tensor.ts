@@ -2,6 +2,7 @@ import { describe, EspalierError, ensure, type NativeArray } from '../native/ind
 import { type ArrayOf, arrayConstructor, type DType, dtypeOf, isDType } from './dtype.js'
 import { formatTensor } from './format.js'
 import { allocate } from './memory.js'
+import type { Quantisation } from './quantisation.js'
 import { formatShape, type Shape, sizeOf } from './shape.js'
 
 /** Numbers nested as deep as the tensor has dimensions. */
@@ -29,6 +30,8 @@ export class Tensor {
   grad: Tensor | null = null
   /** @internal */
   origin: Origin | null = null
+  /** The integer codes behind the values, where a quantiser made them: value = code · scale. */
+  quantisation: Quantisation | null = null
 
   /** @internal Use `tensor`, `zeros`, …: this trusts its arguments. */
   constructor(
