@@ -28,6 +28,12 @@ export const Unary = {
 } as const
 export type Unary = (typeof Unary)[keyof typeof Unary]
 
+export const MaskRule = {
+  gradient: 0,
+  freeze: 1,
+} as const
+export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
+
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
    * environment variable ESPALIER_ISA names. An unknown or absent one is an error. */
@@ -44,4 +50,21 @@ export interface NativeOperations {
   unaryForward(kind: Unary, parameter: number, x: NativeArray | null, y: NativeArray | null): void
   /** y[i] += x[i]; one length and type. */
   accumulate(x: NativeArray | null, y: NativeArray | null): void
+  /** Stochastic gradient descent. g = ±gradient + weight_decay·p; with momentum v = momentum·v +
+   * (1 − dampening)·g, on the `first` step v = g; p −= lr·(v, or g + momentum·v if `nesterov`).
+   * `velocity` is optional where momentum is 0. `first`, `nesterov` and `maximize` are 0 or 1. */
+  sgdStep(parameter: NativeArray | null, gradient: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
+  /** Adam (Kingma & Ba 2015); AdamW (Loshchilov & Hutter 2019) where `decoupled` is 1: decay then
+   * shrinks p by 1 − lr·weight_decay instead of entering the gradient. With m, s the running means of
+   * g and g², both corrected for their start at zero: p −= lr·m̂ / (√ŝ + eps). Where `largest` is
+   * given (amsgrad) it takes the place of s and holds its maximum so far. `step` counts from 1. */
+  adamStep(parameter: NativeArray | null, gradient: NativeArray | null, mean: NativeArray | null, square: NativeArray | null, largest: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
+  /** RMSprop (Hinton 2012). s is the running mean of g² by `alpha`; where `mean` is given (centered)
+   * the square of the running mean of g is taken from it. d = g / (√s + eps); with momentum
+   * v = momentum·v + d takes the place of d; p −= lr·d. `velocity` is optional where momentum is 0. */
+  rmspropStep(parameter: NativeArray | null, gradient: NativeArray | null, square: NativeArray | null, mean: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
+  /** y = factor·x. May run in place. */
+  scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
+  /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
+  clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
 }

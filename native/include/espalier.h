@@ -16,5 +16,6 @@
 #include "espalier/runtime.h"
 
 #include "espalier/elementwise.h"
+#include "espalier/optimizer.h"
 
 #endif

@@ -97,11 +97,12 @@ ESPALIER_INLINE Vec<T> abs(Vec<T> a) {
   return a < Vec<T>{} ? -a : a + Vec<T>{};
 }
 
+// (The masked forms, of all lanes: GCC 12 warns of an uninitialised operand inside the plain ones.)
 template <class T>
 ESPALIER_INLINE Vec<T> sqrt(Vec<T> a) {
 #if ESPALIER_LEVEL == 2
-  if constexpr (std::is_same_v<T, float>) return _mm512_sqrt_ps(a);
-  else return _mm512_sqrt_pd(a);
+  if constexpr (std::is_same_v<T, float>) return _mm512_maskz_sqrt_ps(static_cast<__mmask16>(-1), a);
+  else return _mm512_maskz_sqrt_pd(static_cast<__mmask8>(-1), a);
 #elif ESPALIER_LEVEL == 1
   if constexpr (std::is_same_v<T, float>) return _mm256_sqrt_ps(a);
   else return _mm256_sqrt_pd(a);
@@ -115,8 +116,9 @@ ESPALIER_INLINE Vec<T> sqrt(Vec<T> a) {
 template <class T>
 ESPALIER_INLINE Vec<T> round_even(Vec<T> a) {
 #if ESPALIER_LEVEL == 2
-  if constexpr (std::is_same_v<T, float>) return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  else return _mm512_roundscale_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  if constexpr (std::is_same_v<T, float>)
+    return _mm512_maskz_roundscale_ps(static_cast<__mmask16>(-1), a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  else return _mm512_maskz_roundscale_pd(static_cast<__mmask8>(-1), a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #elif ESPALIER_LEVEL == 1
   if constexpr (std::is_same_v<T, float>) return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   else return _mm256_round_pd(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
