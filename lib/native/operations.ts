@@ -33,6 +33,7 @@ export const MaskRule = {
   freeze: 1,
 } as const
 export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
+export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
@@ -45,6 +46,15 @@ export interface NativeOperations {
   threads(): number
   /** Sets it, 1 to 256. */
   setThreads(count: number): void
+  /** y as above, plus bias[o] where `bias` [out_channels] is not NULL; with `relu` 1, max(y, 0). */
+  conv2dForward(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, relu: number, y: NativeArray | null, ...shape: Conv2d): void
+  /** dx, the gradient of sum(dy * y) for x. It is also the transposed convolution of dy, and therefore
+   * takes a bias: bias[c] is added where `bias` [in_channels] is not NULL. */
+  conv2dDataGrad(weight: NativeArray | null, dy: NativeArray | null, bias: NativeArray | null, dx: NativeArray | null, ...shape: Conv2d): void
+  /** dweight, the gradient of sum(dy * y) for the weight. */
+  conv2dWeightGrad(x: NativeArray | null, dy: NativeArray | null, dweight: NativeArray | null, ...shape: Conv2d): void
+  /** sums[c], the sum of x [n, channels, plane] over n and plane: the gradient of a bias per channel. */
+  channelSum(n: number, channels: number, plane: number, x: NativeArray | null, sums: NativeArray | null): void
   /** y[i] = kind(x[i]); x and y of one length and type. `parameter` is the function's second
    * argument where it has one (see espalier_unary), else ignored. May run in place. */
   unaryForward(kind: Unary, parameter: number, x: NativeArray | null, y: NativeArray | null): void

@@ -15,6 +15,8 @@
 
 #include "espalier/runtime.h"
 
+#include "espalier/conv.h"
+
 #include "espalier/elementwise.h"
 #include "espalier/optimizer.h"
 

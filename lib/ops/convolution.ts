@@ -1,0 +1,107 @@
+// What the convolutions share: reading their options, and calling the kernels.
+import { asTensor } from '../autograd/index.js'
+import { type Conv2d, describe, EspalierError, ensure, native, wholeNumber } from '../native/index.js'
+import { empty, formatShape, isFloat, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
+
+/** One number for both directions, or [height, width]. */
+export type Pair = number | readonly [height: number, width: number]
+
+/** An option as [height, width], each a whole number of at least `low`. */
+export function pairOf(operation: string, name: string, value: Pair, low: number): readonly [number, number] {
+  if (typeof value === 'number') {
+    wholeNumber(`${operation}: ${name}`, value, low)
+    return [value, value]
+  }
+  ensure(
+    Array.isArray(value) && value.length === 2,
+    'INVALID_ARGUMENT',
+    () => `${operation}: ${name} is ${describe(value)}, expected a whole number or [height, width]`,
+  )
+  wholeNumber(`${operation}: ${name}[0]`, value[0], low)
+  wholeNumber(`${operation}: ${name}[1]`, value[1], low)
+  return value
+}
+
+/** Zeros before and behind an axis: as given, or by torch's words for it. */
+export function paddingOf(operation: string, padding: number | string, kernel: number, stride: number, dilation: number): readonly [number, number] {
+  if (typeof padding === 'number') return [padding, padding]
+  if (padding === 'valid') return [0, 0]
+  ensure(padding === 'same', 'INVALID_ARGUMENT', () => `${operation}: padding is ${describe(padding)}, expected a size, 'valid' or 'same'`)
+  ensure(stride === 1, 'INVALID_ARGUMENT', () => `${operation}: padding 'same' keeps the size and goes with stride 1, the stride is ${stride}`)
+  // The odd zero goes behind.
+  const total = dilation * (kernel - 1)
+  return [Math.floor(total / 2), Math.ceil(total / 2)]
+}
+
+/** Checks what every convolution asks of its operands: float tensors of one dtype and of `rank` dimensions. */
+export function checkOperands(operation: string, rank: number, axes: string, x: Tensor, weight: Tensor, bias: Tensor | null): void {
+  asTensor(operation, 'x', x)
+  asTensor(operation, 'weight', weight)
+  ensure(isFloat(x.dtype), 'DTYPE_MISMATCH', () => `${operation}: input is ${x.dtype}, expected float32 or float64`)
+  ensure(x.rank === rank, 'SHAPE_MISMATCH', () => `${operation}: input has shape ${formatShape(x.shape)}, expected [n, channels, ${axes}]`)
+  ensure(
+    weight.rank === rank,
+    'SHAPE_MISMATCH',
+    () => `${operation}: weight has shape ${formatShape(weight.shape)}, expected ${rank} dimensions: out and in channels, ${axes}`,
+  )
+  sameDtype(operation, x, weight)
+  if (bias !== null) {
+    asTensor(operation, 'bias', bias)
+    sameDtype(operation, x, bias)
+  }
+}
+
+/** Checks the bias of a layer with `channels` outputs. */
+export function checkBias(operation: string, bias: Tensor | null, channels: number): void {
+  ensure(
+    bias === null || (bias.rank === 1 && bias.shape[0] === channels),
+    'SHAPE_MISMATCH',
+    () => `${operation}: bias has shape ${formatShape((bias as Tensor).shape)}, expected [${channels}]`,
+  )
+}
+
+/** Checks that channels divide into groups. */
+export function checkGroups(operation: string, groups: number, name: string, channels: number): void {
+  wholeNumber(`${operation}: groups`, groups, 1)
+  ensure(channels % groups === 0, 'SHAPE_MISMATCH', () => `${operation}: ${channels} ${name} channels do not divide into ${groups} groups`)
+}
+
+/** Outputs along an axis, of an input of `size` with `padding` zeros in all. */
+export function outputSize(operation: string, size: number, padding: number, kernel: number, stride: number, dilation: number): number {
+  const extent = dilation * (kernel - 1) + 1
+  if (kernel < 1) throw new EspalierError('SHAPE_MISMATCH', `${operation}: the kernel has no elements`)
+  if (extent > size + padding)
+    throw new EspalierError('SHAPE_MISMATCH', `${operation}: a kernel of ${kernel} spans ${extent}, more than the ${size + padding} of the padded input`)
+  return Math.floor((size + padding - extent) / stride) + 1
+}
+
+/** The convolution of `x` by `weight`, of output `shape`. */
+export function forward(geometry: Conv2d, x: Tensor, weight: Tensor, bias: Tensor | null, relu: boolean, shape: Shape): Tensor {
+  const y = empty(shape, x.dtype)
+  native.conv2dForward(x.data, weight.data, bias === null ? null : bias.data, relu ? 1 : 0, y.data, ...geometry)
+  return y
+}
+
+/** Its gradient for the input, which is the transposed convolution of `dy`. */
+export function dataGradient(geometry: Conv2d, weight: Tensor, dy: Tensor, bias: Tensor | null, shape: Shape): Tensor {
+  const dx = empty(shape, dy.dtype)
+  native.conv2dDataGrad(weight.data, dy.data, bias === null ? null : bias.data, dx.data, ...geometry)
+  return dx
+}
+
+/** Its gradient for the weight. */
+export function weightGradient(geometry: Conv2d, x: Tensor, dy: Tensor, shape: Shape): Tensor {
+  const dweight = empty(shape, dy.dtype)
+  native.conv2dWeightGrad(x.data, dy.data, dweight.data, ...geometry)
+  return dweight
+}
+
+/** The gradient of a bias per channel: the sum of `dy` over everything but its second axis. */
+export function biasGradient(dy: Tensor): Tensor {
+  const [n, channels] = dy.shape
+  let plane = 1
+  for (let axis = 2; axis < dy.rank; axis++) plane *= dy.shape[axis]
+  const sums = empty([channels], dy.dtype)
+  native.channelSum(n, channels, plane, dy.data, sums.data)
+  return sums
+}

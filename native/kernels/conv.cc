@@ -1,0 +1,79 @@
+#include "kernels/conv.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+
+namespace espalier::kernels {
+namespace {
+
+bool nothing_in(const espalier_conv2d& s, bool output_side) {
+  return output_side ? s.out_channels == 0 || s.out_height == 0 || s.out_width == 0
+                     : s.in_channels == 0 || s.in_height == 0 || s.in_width == 0;
+}
+
+// Every plane of [n, channels, plane] set to its channel's bias, or 0.
+template <class T>
+void fill_planes(int64_t n, int64_t channels, int64_t plane, const T* bias, bool relu, T* y) {
+  if (plane == 0) return;
+  for (int64_t i = 0; i < n * channels; ++i) {
+    const T value = bias ? bias[i % channels] : T{0};
+    std::fill_n(y + i * plane, plane, relu && value < 0 ? T{0} : value);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void conv2d_forward(const espalier_conv2d& s, const T* x, const T* weight, const T* bias, bool relu, T* y) {
+  if (s.n == 0 || nothing_in(s, true)) return;
+  if (nothing_in(s, false)) return fill_planes(s.n, s.out_channels, s.out_height * s.out_width, bias, relu, y);
+  plain::conv2d_forward(s, x, weight, bias, relu, y);
+}
+
+template <class T>
+void conv2d_data_grad(const espalier_conv2d& s, const T* weight, const T* dy, const T* bias, T* dx) {
+  if (s.n == 0 || nothing_in(s, false)) return;
+  if (nothing_in(s, true)) return fill_planes(s.n, s.in_channels, s.in_height * s.in_width, bias, false, dx);
+  plain::conv2d_data_grad(s, weight, dy, bias, dx);
+}
+
+template <class T>
+void conv2d_weight_grad(const espalier_conv2d& s, const T* x, const T* dy, T* dweight) {
+  const int64_t length = s.out_channels == 0 || s.in_channels == 0
+                             ? 0
+                             : s.out_channels * (s.in_channels / s.groups) * s.kernel_height * s.kernel_width;
+  if (length == 0) return;
+  if (s.n == 0 || nothing_in(s, false) || nothing_in(s, true)) {
+    std::fill_n(dweight, length, T{0});
+    return;
+  }
+  plain::conv2d_weight_grad(s, x, dy, dweight);
+}
+
+template <class T>
+void channel_sum(int64_t n, int64_t channels, int64_t plane, const T* x, T* sums) {
+  if (channels == 0) return;
+  if (n == 0 || plane == 0) {
+    std::fill_n(sums, channels, T{0});
+    return;
+  }
+  parallel_for(channels, [&](int64_t c) {
+    // In double: it costs nothing beside the reads, and the sum may be over millions.
+    double total = 0;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < plane; ++j) total += x[(i * channels + c) * plane + j];
+    sums[c] = static_cast<T>(total);
+  });
+}
+
+#define ESPALIER_INSTANTIATE(T)                                                                 \
+  template void conv2d_forward(const espalier_conv2d&, const T*, const T*, const T*, bool, T*); \
+  template void conv2d_data_grad(const espalier_conv2d&, const T*, const T*, const T*, T*);     \
+  template void conv2d_weight_grad(const espalier_conv2d&, const T*, const T*, T*);             \
+  template void channel_sum(int64_t, int64_t, int64_t, const T*, T*);
+ESPALIER_INSTANTIATE(float)
+ESPALIER_INSTANTIATE(double)
+#undef ESPALIER_INSTANTIATE
+
+}  // namespace espalier::kernels
