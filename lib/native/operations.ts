@@ -33,6 +33,7 @@ export const MaskRule = {
   freeze: 1,
 } as const
 export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
+
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 
 export interface NativeOperations {
