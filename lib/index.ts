@@ -2,5 +2,6 @@
 
 export { backward, noGrad } from './autograd/index.js'
 export { EspalierError } from './native/index.js'
+export * as nn from './nn/index.js'
 export * as ops from './ops/index.js'
 export { arange, full, ones, Tensor, tensor, zeros } from './tensor/index.js'

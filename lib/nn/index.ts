@@ -1,0 +1,6 @@
+export { fanInMask } from './fan-in.js'
+export type { ForwardHook, ForwardPreHook, Removal } from './internals.js'
+export { Module } from './module.js'
+export { Parameter } from './parameter.js'
+export type { StateDict } from './state.js'
+export { stages, type WeightTransform } from './transform.js'
