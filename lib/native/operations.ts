@@ -25,6 +25,21 @@ export type Dtype = (typeof Dtype)[keyof typeof Dtype]
 export const Unary = {
   relu: 0,
   exp: 1,
+  leakyRelu: 2,
+  sigmoid: 3,
+  tanh: 4,
+  gelu: 5,
+  silu: 6,
+  elu: 7,
+  abs: 8,
+  log: 9,
+  sqrt: 10,
+  neg: 11,
+  square: 12,
+  pow: 13,
+  clamp: 14,
+  round: 15,
+  sign: 16,
 } as const
 export type Unary = (typeof Unary)[keyof typeof Unary]
 
@@ -35,6 +50,16 @@ export const MaskRule = {
 export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
 
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
+export const Binary = {
+  add: 0,
+  sub: 1,
+  mul: 2,
+  div: 3,
+  maximum: 4,
+  minimum: 5,
+  greater: 6,
+} as const
+export type Binary = (typeof Binary)[keyof typeof Binary]
 
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
@@ -78,4 +103,29 @@ export interface NativeOperations {
   scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
   /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
   clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
+  /** y[i] = kind(x[i]); x and y of one length and type. p and q are the function's parameters where it
+   * has any (see espalier_unary), else ignored. May run in place. */
+  unaryForward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null): void
+  /** grad_x[i] = grad[i] kind'(x[i]), where y is what the forward call made of x. All of one length and
+   * type. grad_x may be grad. */
+  unaryBackward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null, grad: NativeArray | null, gradX: NativeArray | null): void
+  /** y[i] = kind(a[i], b[i]); all of one length and type. y may be a or b. */
+  binaryForward(kind: Binary, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  /** y[i] = kind(a[i], b). y may be a. */
+  binaryScalar(kind: Binary, a: NativeArray | null, b: number, y: NativeArray | null): void
+  /** y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
+   * dimension of 1 repeats. y has as many elements as that common shape. */
+  binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  /** y[i] += x[i]; one length and type. */
+  accumulate(x: NativeArray | null, y: NativeArray | null): void
+  /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
+   * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
+   * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */
+  sum(shape: readonly number[], reduced: readonly number[], divisor: number, x: NativeArray | null, y: NativeArray | null): void
+  /** The largest value (sign 1) or the smallest (sign -1) of each line of x [outer, n, inner] along its
+   * middle, and where it stands: the first of equal ones; a NaN counts as the most extreme. values and
+   * indices (int32) have outer * inner elements; n is at least 1. Either may be NULL. */
+  extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
+  /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
+  place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
 }

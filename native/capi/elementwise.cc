@@ -5,10 +5,103 @@
 
 using namespace espalier;
 
-espalier_status espalier_unary_forward(espalier_unary kind, double parameter, espalier_in x, espalier_out y) {
+namespace {
+
+void require_kind(espalier_unary kind) {
+  require_range("kind", static_cast<int64_t>(kind), int64_t{ESPALIER_UNARY_RELU}, int64_t{ESPALIER_UNARY_SIGN});
+}
+void require_kind(espalier_binary kind) {
+  require_range("kind", static_cast<int64_t>(kind), int64_t{ESPALIER_BINARY_ADD}, int64_t{ESPALIER_BINARY_GREATER});
+}
+
+// The nest of loops over two shapes stretched to a common one.
+Layout<2> stretched(espalier_dims a, espalier_dims b) {
+  const int64_t rank = std::max(a.rank, b.rank);
+  require_range("number of dimensions", rank, int64_t{0}, kMaxDimensions);
+  int64_t in_a[kMaxDimensions], in_b[kMaxDimensions], extent[kMaxDimensions];
+  for (int64_t d = 0; d < rank; ++d) {
+    const int64_t from_a = d - (rank - a.rank), from_b = d - (rank - b.rank);
+    in_a[d] = from_a < 0 ? 1 : a.data[from_a];
+    in_b[d] = from_b < 0 ? 1 : b.data[from_b];
+    if (in_a[d] != in_b[d] && in_a[d] != 1 && in_b[d] != 1)
+      fail(ESPALIER_SHAPE_MISMATCH, "dimensions %lld and %lld do not broadcast", static_cast<long long>(in_a[d]),
+           static_cast<long long>(in_b[d]));
+    extent[d] = in_a[d] == 1 ? in_b[d] : in_a[d];
+  }
+  Layout<2> layout;
+  if (checked_product("broadcast shape", {extent, rank}) == 0) {
+    // No steps are worked out here: beside a 0 the other dimensions may be of any size.
+    layout.push(0, 1, 1);
+    return layout;
+  }
+  int64_t stride_a[kMaxDimensions], stride_b[kMaxDimensions];
+  int64_t step_a = 1, step_b = 1;
+  for (int64_t d = rank - 1; d >= 0; --d) {
+    stride_a[d] = in_a[d] == 1 ? 0 : step_a;
+    stride_b[d] = in_b[d] == 1 ? 0 : step_b;
+    step_a *= in_a[d];
+    step_b *= in_b[d];
+  }
+  for (int64_t d = 0; d < rank; ++d) layout.push(extent[d], stride_a[d], stride_b[d]);
+  layout.ensure_one();
+  return layout;
+}
+
+}  // namespace
+
+espalier_status espalier_unary_forward(espalier_unary kind, double p, double q, espalier_in x, espalier_out y) {
   return guarded(__func__, [&] {
+    require_kind(kind);
     for_float("x", x.dtype, [&]<class T>(T) {
-      kernels::unary(kind, parameter, elements<T>("x", x, x.length), elements<T>("y", y, x.length), x.length);
+      kernels::unary(kind, static_cast<T>(p), static_cast<T>(q), elements<T>("x", x, x.length),
+                     elements<T>("y", y, x.length), x.length);
+    });
+  });
+}
+
+espalier_status espalier_unary_backward(espalier_unary kind, double p, double q, espalier_in x, espalier_in y,
+                                        espalier_in grad, espalier_out grad_x) {
+  return guarded(__func__, [&] {
+    require_kind(kind);
+    for_float("x", x.dtype, [&]<class T>(T) {
+      kernels::unary_gradient(kind, static_cast<T>(p), static_cast<T>(q), elements<T>("x", x, x.length),
+                              elements<T>("y", y, x.length), elements<T>("grad", grad, x.length),
+                              elements<T>("grad_x", grad_x, x.length), x.length);
+    });
+  });
+}
+
+espalier_status espalier_binary_forward(espalier_binary kind, espalier_in a, espalier_in b, espalier_out y) {
+  return guarded(__func__, [&] {
+    require_kind(kind);
+    for_float("a", a.dtype, [&]<class T>(T) {
+      kernels::binary(kind, elements<T>("a", a, a.length), elements<T>("b", b, a.length), elements<T>("y", y, a.length),
+                      a.length);
+    });
+  });
+}
+
+espalier_status espalier_binary_scalar(espalier_binary kind, espalier_in a, double b, espalier_out y) {
+  return guarded(__func__, [&] {
+    require_kind(kind);
+    for_float("a", a.dtype, [&]<class T>(T) {
+      kernels::binary_scalar(kind, elements<T>("a", a, a.length), static_cast<T>(b), elements<T>("y", y, a.length),
+                             a.length);
+    });
+  });
+}
+
+espalier_status espalier_binary_broadcast(espalier_binary kind, espalier_dims a_shape, espalier_dims b_shape,
+                                          espalier_in a, espalier_in b, espalier_out y) {
+  return guarded(__func__, [&] {
+    require_kind(kind);
+    const int64_t in_a = checked_product("a_shape", a_shape), in_b = checked_product("b_shape", b_shape);
+    const Layout<2> layout = stretched(a_shape, b_shape);
+    for_float("a", a.dtype, [&]<class T>(T) {
+      const T* const left = elements<T>("a", a, in_a);
+      const T* const right = elements<T>("b", b, in_b);
+      T* const result = elements<T>("y", y, layout.size());
+      if (layout.size() > 0) kernels::binary_strided(kind, layout, left, right, result);
     });
   });
 }

@@ -19,5 +19,6 @@
 
 #include "espalier/elementwise.h"
 #include "espalier/optimizer.h"
+#include "espalier/reduce.h"
 
 #endif

@@ -1,0 +1,23 @@
+import { native, Unary } from '../native/index.js'
+import { empty, type Tensor } from '../tensor/index.js'
+import { floatTensor } from './operand.js'
+
+// What the operations on one tensor, element by element, share. p and q are the function's parameters.
+
+/** kind(x), elementwise. */
+export function forward(name: string, kind: Unary, x: Tensor, p = 0, q = 0): Tensor {
+  floatTensor(name, 'x', x)
+  const y = empty(x.shape, x.dtype)
+  native.unaryForward(kind, p, q, x.data, y.data)
+  return y
+}
+
+/** grad · kind'(x), where y = kind(x). */
+export function backward(kind: Unary, grad: Tensor, x: Tensor, y: Tensor, p = 0, q = 0): [Tensor] {
+  const gradX = empty(x.shape, x.dtype)
+  native.unaryBackward(kind, p, q, x.data, y.data, grad.data, gradX.data)
+  return [gradX]
+}
+
+/** −x, apart from the tape. */
+export const negated = (x: Tensor): Tensor => forward('neg', Unary.neg, x)
