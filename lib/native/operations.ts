@@ -43,13 +43,6 @@ export const Unary = {
 } as const
 export type Unary = (typeof Unary)[keyof typeof Unary]
 
-export const MaskRule = {
-  gradient: 0,
-  freeze: 1,
-} as const
-export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
-
-export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 export const Binary = {
   add: 0,
   sub: 1,
@@ -60,6 +53,14 @@ export const Binary = {
   greater: 6,
 } as const
 export type Binary = (typeof Binary)[keyof typeof Binary]
+
+export const MaskRule = {
+  gradient: 0,
+  freeze: 1,
+} as const
+export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
+
+export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
@@ -81,9 +82,19 @@ export interface NativeOperations {
   conv2dWeightGrad(x: NativeArray | null, dy: NativeArray | null, dweight: NativeArray | null, ...shape: Conv2d): void
   /** sums[c], the sum of x [n, channels, plane] over n and plane: the gradient of a bias per channel. */
   channelSum(n: number, channels: number, plane: number, x: NativeArray | null, sums: NativeArray | null): void
-  /** y[i] = kind(x[i]); x and y of one length and type. `parameter` is the function's second
-   * argument where it has one (see espalier_unary), else ignored. May run in place. */
-  unaryForward(kind: Unary, parameter: number, x: NativeArray | null, y: NativeArray | null): void
+  /** y[i] = kind(x[i]); x and y of one length and type. p and q are the function's parameters where it
+   * has any (see espalier_unary), else ignored. May run in place. */
+  unaryForward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null): void
+  /** grad_x[i] = grad[i] kind'(x[i]), where y is what the forward call made of x. All of one length and
+   * type. grad_x may be grad. */
+  unaryBackward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null, grad: NativeArray | null, gradX: NativeArray | null): void
+  /** y[i] = kind(a[i], b[i]); all of one length and type. y may be a or b. */
+  binaryForward(kind: Binary, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  /** y[i] = kind(a[i], b). y may be a. */
+  binaryScalar(kind: Binary, a: NativeArray | null, b: number, y: NativeArray | null): void
+  /** y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
+   * dimension of 1 repeats. y has as many elements as that common shape. */
+  binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** y[i] += x[i]; one length and type. */
   accumulate(x: NativeArray | null, y: NativeArray | null): void
   /** Stochastic gradient descent. g = ±gradient + weight_decay·p; with momentum v = momentum·v +
@@ -103,21 +114,6 @@ export interface NativeOperations {
   scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
   /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
   clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
-  /** y[i] = kind(x[i]); x and y of one length and type. p and q are the function's parameters where it
-   * has any (see espalier_unary), else ignored. May run in place. */
-  unaryForward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null): void
-  /** grad_x[i] = grad[i] kind'(x[i]), where y is what the forward call made of x. All of one length and
-   * type. grad_x may be grad. */
-  unaryBackward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null, grad: NativeArray | null, gradX: NativeArray | null): void
-  /** y[i] = kind(a[i], b[i]); all of one length and type. y may be a or b. */
-  binaryForward(kind: Binary, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
-  /** y[i] = kind(a[i], b). y may be a. */
-  binaryScalar(kind: Binary, a: NativeArray | null, b: number, y: NativeArray | null): void
-  /** y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
-   * dimension of 1 repeats. y has as many elements as that common shape. */
-  binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
-  /** y[i] += x[i]; one length and type. */
-  accumulate(x: NativeArray | null, y: NativeArray | null): void
   /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
    * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
    * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */
