@@ -1,0 +1,6 @@
+export { Adam, type AdamOptions } from './adam.js'
+export { AdamW } from './adamw.js'
+export { Optimizer, type OptimizerState, type ParamGroup, type ParamsOf } from './optimizer.js'
+export { RMSprop, type RMSpropOptions } from './rmsprop.js'
+export * from './schedules/index.js'
+export { SGD, type SGDOptions } from './sgd.js'
