@@ -32,6 +32,7 @@ for (const [, name, body] of text.matchAll(/typedef enum espalier_(\w+) \{([^}]*
     camel((whole.startsWith(prefix) ? whole.slice(prefix.length).split(/\s*=/)[0] : member).toLowerCase()),
     value,
   ])
+  if (members.some(([, value], i) => Number(value) !== i)) throw new Error(`espalier_${name}: enumerators must count from 0`)
   enums.push({ name, members })
   parameterTypes[`espalier_${name}`] = pascal(name)
 }
@@ -63,7 +64,12 @@ for (const [, comment, name, list] of text.matchAll(/(\/\*(?:(?!\*\/)[\s\S])*\*\
 }
 
 const notice = 'Derived from native/include/espalier by scripts/bindings.mjs; run `npm run bindings` after a change there.'
-const inc = [`// ${notice}`, ...functions.map(({ name }) => `ESPALIER_OPERATION(${name}, "${camel(name)}")`), ''].join('\n')
+const inc = [
+  `// ${notice}`,
+  ...enums.map(({ name, members }) => `ESPALIER_ENUMERATION(${name}, ${members.length})`),
+  ...functions.map(({ name }) => `ESPALIER_OPERATION(${name}, "${camel(name)}")`),
+  '',
+].join('\n')
 const ts = [
   `// ${notice}`,
   '',

@@ -1,12 +1,13 @@
 #include "core/parallel.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
 #include <mutex>
 #include <thread>
-#include <vector>
+#include <utility>
 
 namespace espalier {
 namespace {
@@ -22,7 +23,35 @@ int64_t initial_threads() {
   return std::clamp<int64_t>(cores, 1, kMaxThreads);
 }
 
-// One job at a time; whoever finds the pool busy does its own work itself.
+// Tells the processor that this is a spin loop.
+inline void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// How long a thread looks for its next job, or a caller for its last helper, before it sleeps. Waking a
+// sleeper costs as much; networks call kernels a few µs apart. An idle pool burns nothing.
+constexpr std::chrono::microseconds kSpin{50};
+
+template <class Condition>
+bool spin(bool allowed, Condition condition) {
+  if (!allowed) return condition();
+  const auto until = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (condition()) return true;
+      relax();
+    }
+  } while (std::chrono::steady_clock::now() < until);
+  return condition();
+}
+
+// One job at a time; whoever finds the pool busy does its own work itself. Helpers join a job while it
+// is open: the caller works too, and when no task is left it waits for those that joined, not for those
+// that have yet to wake.
 class Pool {
  public:
   std::atomic<int64_t> limit{initial_threads()};
@@ -30,53 +59,71 @@ class Pool {
   bool run(int64_t count, void (*task)(void*, int64_t), void* context) {
     std::unique_lock<std::mutex> owner(busy_, std::try_to_lock);
     if (!owner.owns_lock()) return false;
-    const int64_t helpers = std::min(limit.load(), count) - 1;
-    if (!grow_to(helpers)) return false;
+    const int64_t allowed = limit.load(std::memory_order_relaxed);
+    const int64_t helpers = grow_to(std::min(allowed, count) - 1);
+    if (helpers <= 0) return false;
+    const bool spinning = allowed <= cores_;
+    int64_t missing;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       task_ = task;
       context_ = context;
       count_ = count;
-      next_.store(0);
-      wanted_ = helpers;
-      running_ = helpers;
-      failure_ = nullptr;
-      ++generation_;
+      next_.store(0, std::memory_order_relaxed);
+      places_ = helpers;
+      spinning_.store(spinning, std::memory_order_relaxed);
+      generation_.fetch_add(1, std::memory_order_release);
+      // Threads that are awake find the job by themselves.
+      missing = helpers - (workers_ - asleep_);
     }
-    wake_.notify_all();
+    for (int64_t i = 0; i < missing; ++i) wake_.notify_one();
     drain();
-    std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, [&] { return running_ == 0; });
-    if (failure_) std::rethrow_exception(failure_);
+    std::exception_ptr failure;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      places_ = 0;
+      if (working_.load(std::memory_order_relaxed) != 0) {
+        lock.unlock();
+        spin(spinning, [&] { return working_.load(std::memory_order_acquire) == 0; });
+        lock.lock();
+        done_.wait(lock, [&] { return working_.load(std::memory_order_relaxed) == 0; });
+      }
+      failure = std::exchange(failure_, nullptr);
+    }
+    if (failure) std::rethrow_exception(failure);
     return true;
   }
 
  private:
-  // A process that cannot start a thread still computes, on the caller.
-  bool grow_to(int64_t helpers) {
+  // The helpers there are, up to `wanted`: a process that cannot start a thread still computes.
+  int64_t grow_to(int64_t wanted) {
     try {
-      while (workers_ < helpers) {
+      while (workers_ < wanted) {
         // A thread born now has nothing to do with the jobs before it.
-        std::thread([this, index = workers_, seen = generation_] { serve(index, seen); }).detach();
+        std::thread([this, seen = generation_.load()] { serve(seen); }).detach();
         ++workers_;
       }
-      return true;
     } catch (const std::exception&) {
-      return false;
     }
+    return std::min(wanted, workers_);
   }
 
-  void serve(int64_t index, int64_t seen) {
+  void serve(uint64_t seen) {
     for (;;) {
-      {
-        std::unique_lock<std::mutex> lock(mutex_);
-        wake_.wait(lock, [&] { return generation_ != seen; });
-        seen = generation_;
-        if (index >= wanted_) continue;
-      }
+      spin(spinning_.load(std::memory_order_relaxed),
+           [&] { return generation_.load(std::memory_order_acquire) != seen; });
+      std::unique_lock<std::mutex> lock(mutex_);
+      ++asleep_;
+      wake_.wait(lock, [&] { return generation_.load(std::memory_order_relaxed) != seen; });
+      --asleep_;
+      seen = generation_.load(std::memory_order_relaxed);
+      if (places_ == 0) continue;
+      --places_;
+      working_.fetch_add(1, std::memory_order_relaxed);
+      lock.unlock();
       drain();
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (--running_ == 0) done_.notify_one();
+      lock.lock();
+      if (working_.fetch_sub(1, std::memory_order_release) == 1) done_.notify_one();
     }
   }
 
@@ -93,12 +140,15 @@ class Pool {
     inside_ = false;
   }
 
+  const int64_t cores_ = std::thread::hardware_concurrency();
   std::mutex busy_, mutex_;
   std::condition_variable wake_, done_;
   void (*task_)(void*, int64_t) = nullptr;
   void* context_ = nullptr;
-  int64_t count_ = 0, wanted_ = 0, running_ = 0, generation_ = 0, workers_ = 0;
-  std::atomic<int64_t> next_{0};
+  int64_t count_ = 0, places_ = 0, asleep_ = 0, workers_ = 0;
+  std::atomic<uint64_t> generation_{0};
+  std::atomic<int64_t> next_{0}, working_{0};
+  std::atomic<bool> spinning_{true};
   std::exception_ptr failure_;
 
  public:

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 
 namespace espalier {
 
@@ -14,6 +15,8 @@ void* scratch_bytes(Scratch slot, size_t bytes);
 
 template <class T>
 T* scratch(Scratch slot, int64_t count) {
+  // More than the address space holds can only be a geometry gone wild: out of memory, not a wrapped size.
+  if (count < 0 || count > (int64_t{1} << 46)) throw std::bad_alloc();
   return static_cast<T*>(scratch_bytes(slot, static_cast<size_t>(count) * sizeof(T)));
 }
 

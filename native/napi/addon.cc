@@ -21,10 +21,12 @@ class EspalierAddon : public Napi::Addon<EspalierAddon> {
   EspalierAddon(Napi::Env env, Napi::Object exports) {
     const napi_property_attributes enumerable = napi_enumerable;
     const napi_property_descriptor operations[] = {
+#define ESPALIER_ENUMERATION(name, count)
 #define ESPALIER_OPERATION(name, js) \
   {js, nullptr, entry<&espalier_##name>, nullptr, nullptr, nullptr, enumerable, nullptr},
 #include "napi/operations.inc"
 #undef ESPALIER_OPERATION
+#undef ESPALIER_ENUMERATION
         {"useErrorClass", nullptr, use_error_class, nullptr, nullptr, nullptr, enumerable, nullptr},
     };
     napi_define_properties(env, exports, sizeof operations / sizeof operations[0], operations);
@@ -35,27 +37,36 @@ class EspalierAddon : public Napi::Addon<EspalierAddon> {
 
  private:
   static napi_value use_error_class(napi_env raw, napi_callback_info info) {
-    const Napi::CallbackInfo call(raw, info);
-    if (call.Length() != 1 || !call[0].IsFunction()) {
-      throw_error(raw, "INVALID_ARGUMENT", "useErrorClass: argument 1 is not a constructor");
-      return nullptr;
-    }
-    Napi::Env(raw).GetInstanceData<EspalierAddon>()->error_class = Napi::Persistent(call[0].As<Napi::Function>());
+    Arguments arguments(raw, info);
+    napi_valuetype kind = napi_undefined;
+    if (arguments.count == 1) napi_typeof(raw, arguments.values[0], &kind);
+    if (kind != napi_function) throw_error(raw, "INVALID_ARGUMENT", "useErrorClass: argument 1 is not a constructor");
+    else
+      Napi::Env(raw).GetInstanceData<EspalierAddon>()->error_class =
+          Napi::Persistent(Napi::Function(raw, arguments.values[0]));
     return nullptr;
   }
 };
 
 }  // namespace
 
+// Plain Node-API calls, whose failures are statuses: this runs while something has gone wrong already,
+// and nothing may be thrown in C++ from here.
 void throw_error(napi_env env, const char* code, const char* message) {
-  const auto* addon = Napi::Env(env).GetInstanceData<EspalierAddon>();
-  if (addon == nullptr || addon->error_class.IsEmpty()) {
-    napi_throw_error(env, code, message);
-    return;
-  }
-  const napi_value arguments[] = {Napi::String::New(env, code), Napi::String::New(env, message)};
-  napi_value error;
-  if (napi_new_instance(env, addon->error_class.Value(), 2, arguments, &error) == napi_ok) napi_throw(env, error);
+  // What JavaScript threw while an argument was read (a getter) gives way to our own error.
+  bool pending = false;
+  napi_value thrown;
+  if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &thrown);
+  void* instance = nullptr;
+  napi_get_instance_data(env, &instance);
+  const auto* addon = static_cast<EspalierAddon*>(instance);
+  napi_value made = nullptr, arguments[2], error;
+  if (addon != nullptr && !addon->error_class.IsEmpty()) napi_get_reference_value(env, addon->error_class, &made);
+  if (made != nullptr && napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &arguments[0]) == napi_ok &&
+      napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &arguments[1]) == napi_ok &&
+      napi_new_instance(env, made, 2, arguments, &error) == napi_ok)
+    napi_throw(env, error);
+  else napi_throw_error(env, code, message);
 }
 
 NODE_API_ADDON(EspalierAddon)

@@ -11,6 +11,7 @@
 #include <napi.h>
 
 #include <cmath>
+#include <exception>
 #include <string>
 #include <type_traits>
 
@@ -26,6 +27,9 @@ struct BadArgument {
   const char* code;
   std::string message;
 };
+
+void throw_error(napi_env env, const char* code, const char* message);
+const char* code_of(espalier_status status);
 
 class Arguments {
  public:
@@ -60,9 +64,10 @@ inline int64_t whole(Arguments& from) {
   return static_cast<int64_t>(value);
 }
 
+// A typed array's memory. Read after every argument that may run JavaScript (a getter among the
+// dimensions could detach the buffer), so that the address is good until the call is over.
 template <class Array>
-Array array(Arguments& from) {
-  const napi_value value = from.next();
+Array array(Arguments& from, napi_value value) {
   napi_typedarray_type type;
   size_t length;
   void* data;
@@ -88,6 +93,17 @@ Array array(Arguments& from) {
   return {data, static_cast<int64_t>(length), dtype};
 }
 
+// How many enumerators an enumeration of the header has; they count from 0.
+template <class T>
+constexpr int64_t kEnumerators = 0;
+#define ESPALIER_ENUMERATION(name, count) \
+  template <>                             \
+  inline constexpr int64_t kEnumerators<espalier_##name> = count;
+#define ESPALIER_OPERATION(name, js)
+#include "napi/operations.inc"
+#undef ESPALIER_OPERATION
+#undef ESPALIER_ENUMERATION
+
 // What one parameter of type T takes from JavaScript: read from Arguments, then given to C.
 template <class T, class = void>
 struct Parameter {
@@ -100,7 +116,13 @@ struct Parameter {
 };
 template <class T>
 struct Parameter<T, std::enable_if_t<std::is_same_v<T, espalier_in> || std::is_same_v<T, espalier_out>>> {
-  explicit Parameter(Arguments& from) : value(array<T>(from)) {}
+  explicit Parameter(Arguments& from) : given(from.next()), position(from.position) {}
+  void settle(Arguments& from) {
+    from.position = position;
+    value = array<T>(from, given);
+  }
+  napi_value given;
+  size_t position;
   T value;
 };
 template <>
@@ -117,7 +139,7 @@ template <class T>
 struct Parameter<T, std::enable_if_t<std::is_enum_v<T>>> {
   explicit Parameter(Arguments& from) {
     const int64_t code = whole(from);
-    if (code < 0 || code > 255) from.refuse("INVALID_ARGUMENT", "is not one of the enumeration");
+    if (code < 0 || code >= kEnumerators<T>) from.refuse("INVALID_ARGUMENT", "is not one of the enumeration");
     value = static_cast<T>(code);
   }
   T value;
@@ -161,13 +183,11 @@ struct Parameter<T*> {
   T* value;
 };
 
-void throw_error(napi_env env, const char* code, const char* message);
-const char* code_of(espalier_status status);
-
 // The parameters of one call, read in their order.
 template <class... T>
 struct Pack {
   explicit Pack(Arguments&) {}
+  void settle(Arguments&) {}
   template <class Function, class... Read>
   espalier_status call(Function function, Read... read) {
     return function(read...);
@@ -177,6 +197,10 @@ struct Pack {
 template <class First, class... Rest>
 struct Pack<First, Rest...> {
   explicit Pack(Arguments& from) : first(from), rest(from) {}
+  void settle(Arguments& from) {
+    if constexpr (requires { first.settle(from); }) first.settle(from);
+    rest.settle(from);
+  }
   template <class Function, class... Read>
   espalier_status call(Function function, Read... read) {
     return rest.call(function, read..., first.value);
@@ -194,11 +218,14 @@ napi_value invoke(espalier_status (*function)(T...), napi_env env, napi_callback
   try {
     Arguments arguments(env, info);
     Pack<T...> pack(arguments);
+    pack.settle(arguments);
     const espalier_status status = pack.call(function);
     if (status == ESPALIER_OK) return pack.returned(env);
     throw_error(env, code_of(status), espalier_last_error());
   } catch (const BadArgument& bad) {
     throw_error(env, bad.code, bad.message.c_str());
+  } catch (const std::exception& other) {
+    throw_error(env, "INTERNAL", other.what());
   }
   return nullptr;
 }
