@@ -1,5 +1,8 @@
 export { fanInMask } from './fan-in.js'
+export * as init from './init/index.js'
 export type { ForwardHook, ForwardPreHook, Removal } from './internals.js'
+export * from './layers/index.js'
+export { type MaskGradient, MaskTransform, maskedGradient, maskOf, removeMask, setMask } from './mask.js'
 export { Module } from './module.js'
 export { Parameter } from './parameter.js'
 export type { StateDict } from './state.js'

@@ -1,0 +1,60 @@
+import { ensure, wholeNumber } from '../../native/index.js'
+import { type ConvOptions, conv2d } from '../../ops/index.js'
+import type { Tensor } from '../../tensor/index.js'
+import type { Generator } from '../init/generator.js'
+import { Module } from '../module.js'
+import type { Parameter } from '../parameter.js'
+import { type Pair, pairOf } from './pair.js'
+import { biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
+
+/**
+ * Two-dimensional convolution: [n, inChannels, h, w] → [n, outChannels, h', w'], see `ops.conv2d`.
+ * weight is [outChannels, inChannels / groups, kh, kw].
+ */
+export class Conv2d extends Module {
+  weight: Parameter
+  bias: Parameter | null
+  /** [height, width] */
+  readonly kernelSize: readonly [number, number]
+  /** stride, padding, dilation and groups, as `ops.conv2d` takes them. */
+  readonly geometry: Readonly<Required<Pick<ConvOptions, 'stride' | 'padding' | 'dilation' | 'groups'>>>
+
+  constructor(
+    readonly inChannels: number,
+    readonly outChannels: number,
+    kernelSize: Pair,
+    { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, generator }: ConvOptions & WeightOptions = {},
+  ) {
+    super()
+    wholeNumber('Conv2d: inChannels', inChannels)
+    wholeNumber('Conv2d: outChannels', outChannels)
+    wholeNumber('Conv2d: groups', groups, 1)
+    ensure(
+      inChannels % groups === 0 && outChannels % groups === 0,
+      'INVALID_ARGUMENT',
+      () => `Conv2d: ${inChannels} to ${outChannels} channels do not divide into ${groups} groups`,
+    )
+    this.kernelSize = pairOf('Conv2d: kernelSize', kernelSize, 1)
+    this.geometry = { stride, padding, dilation, groups }
+    this.weight = weightOf([outChannels, inChannels / groups, ...this.kernelSize])
+    this.bias = biasOf(bias, outChannels)
+    this.resetParameters(generator)
+  }
+
+  /** Draws the initial values anew: U(−b, b), b = 1 / √fanIn. */
+  resetParameters(generator?: Generator): void {
+    resetWeights(this, generator)
+  }
+
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.effective('weight'), this.effectiveOrNull('bias'), this.geometry)
+  }
+
+  override extraRepr(): string {
+    const options = showOptions(
+      { ...this.geometry, bias: this.effectiveOrNull('bias') !== null },
+      { stride: 1, padding: 0, dilation: 1, groups: 1, bias: true },
+    )
+    return `${this.inChannels}, ${this.outChannels}, [${this.kernelSize.join(', ')}]${options}`
+  }
+}

@@ -1,0 +1,5 @@
+export * from './activations.js'
+export * from './conv2d.js'
+export * from './flatten.js'
+export * from './identity.js'
+export * from './sequential.js'

@@ -1,0 +1,36 @@
+// What the layers with a weight and a bias share.
+import { empty, type Shape } from '../../tensor/index.js'
+import { fans } from '../init/fans.js'
+import { uniform } from '../init/fill.js'
+import type { Generator } from '../init/generator.js'
+import type { Module } from '../module.js'
+import { Parameter } from '../parameter.js'
+
+export interface WeightOptions {
+  /** Whether an offset is learned for each output. Default true. */
+  bias?: boolean
+  /** Where the initial values come from; by default the global generator. */
+  generator?: Generator
+}
+
+export const weightOf = (shape: Shape): Parameter => new Parameter(empty(shape))
+export const biasOf = (wanted: boolean, size: number): Parameter | null => (wanted ? new Parameter(empty([size])) : null)
+
+/** PyTorch's default: weight and bias from U(−b, b), b = 1 / √fanIn. */
+export function resetWeights(module: Module, generator?: Generator): void {
+  const weight = module.latentWeight('weight')
+  const { fanIn } = fans(weight.shape)
+  const bound = fanIn === 0 ? 0 : 1 / Math.sqrt(fanIn)
+  uniform(weight, -bound, bound, { generator })
+  if (module.effectiveOrNull('bias') !== null) uniform(module.latentWeight('bias'), -bound, bound, { generator })
+}
+
+/** A pair as error messages and `toString` show it. */
+export const show = (value: unknown): string => (Array.isArray(value) ? `[${value.join(', ')}]` : typeof value === 'string' ? `'${value}'` : String(value))
+
+/** The options that differ from their defaults, for `toString`. */
+export const showOptions = (options: Record<string, unknown>, defaults: Record<string, unknown>): string =>
+  Object.entries(options)
+    .filter(([name, value]) => value !== undefined && show(value) !== show(defaults[name]))
+    .map(([name, value]) => `, ${name}: ${show(value)}`)
+    .join('')

@@ -1,0 +1,100 @@
+import { describe, EspalierError, ensure } from '../native/index.js'
+import { mul } from '../ops/index.js'
+import { allocate, formatShape, sameShape, Tensor } from '../tensor/index.js'
+import { field } from './internals.js'
+import type { Module } from './module.js'
+import { stages, type WeightTransform } from './transform.js'
+
+/** How a weight meets its mask: the product, with the gradient that the method wants. */
+export type MaskGradient = (weight: Tensor, mask: Tensor) => Tensor
+
+/** Masked weights receive no gradient, as in PyTorch. */
+export const maskedGradient: MaskGradient = (weight, mask) => mul(weight, mask)
+
+/** A mask on a weight's way. The mask itself is the module's buffer `<name>_mask`, saved with its state. */
+export class MaskTransform implements WeightTransform {
+  readonly kind = 'mask'
+  readonly stage = stages.mask
+
+  constructor(
+    readonly name: string,
+    readonly gradient: MaskGradient = maskedGradient,
+  ) {}
+
+  apply(weight: Tensor, module: Module): Tensor {
+    return this.gradient(weight, maskField(module, this.name) as Tensor)
+  }
+}
+
+const maskField = (module: Module, name: string): unknown => field(module, `${name}_mask`)
+
+const transformOf = (module: Module, name: string): MaskTransform | undefined =>
+  module.weightTransforms(name).find((transform): transform is MaskTransform => transform instanceof MaskTransform)
+
+/** A weight's mask (the tensor in use, not a copy), or null where it has none. */
+export function maskOf(module: Module, name: string): Tensor | null {
+  return transformOf(module, name) === undefined ? null : (maskField(module, name) as Tensor)
+}
+
+/**
+ * Puts a mask on a parameter, or another in the place of the one it has: the forward pass uses
+ * weight · mask. Any values are allowed, 0 and 1 are the usual ones; the values are copied.
+ *
+ * State follows PyTorch's pruning: the parameter itself (optimisers keep it) becomes `<name>_orig`,
+ * the mask the buffer `<name>_mask`, and `module.<name>` shows the product.
+ *
+ * @throws EspalierError SHAPE_MISMATCH for a mask of another shape; nothing is changed then
+ * @example
+ * ```ts
+ * import { nn } from 'espalier'
+ * const layer = new nn.Linear(64, 10)
+ * nn.setMask(layer, 'weight', nn.fanInMask(layer.weight, 12)) // at most 12 active inputs a neuron
+ * layer.effective('weight')                                   // what forward uses
+ * layer.latentWeight('weight')                                // the Parameter that is learned
+ * nn.removeMask(layer, 'weight')                              // the zeros become ordinary weights
+ * ```
+ */
+export function setMask(module: Module, name: string, mask: Tensor, { gradient }: { gradient?: MaskGradient } = {}): void {
+  const latent = module.latentWeight(name)
+  ensure(mask instanceof Tensor, 'INVALID_ARGUMENT', () => `setMask: the mask is ${describe(mask)}, expected a tensor`)
+  ensure(
+    sameShape(mask.shape, latent.shape),
+    'SHAPE_MISMATCH',
+    () => `setMask: the mask has shape ${formatShape(mask.shape)}, ${name} ${formatShape(latent.shape)}`,
+  )
+  const data = allocate(latent.dtype, mask.size)
+  data.set(mask.data as never)
+  const copied = new Tensor(data, latent.shape, latent.dtype)
+
+  const present = transformOf(module, name)
+  if (present === undefined) {
+    for (const taken of [`${name}_orig`, `${name}_mask`])
+      if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
+    module.moveLatent(name, `${name}_orig`, stages.quantiser)
+    module.registerBuffer(`${name}_mask`, copied)
+    module.addTransform(name, new MaskTransform(name, gradient))
+    return
+  }
+  module.registerBuffer(`${name}_mask`, copied)
+  if (gradient !== undefined && gradient !== present.gradient) {
+    module.removeTransform(name, present)
+    module.addTransform(name, new MaskTransform(name, gradient))
+  }
+}
+
+/**
+ * Takes a parameter's mask off. The parameter returns to its own name with the masked values written
+ * into it (its zeros are ordinary weights from then on), or with `keep: 'latent'` as it was learned.
+ *
+ * @throws EspalierError STATE where there is no mask
+ */
+export function removeMask(module: Module, name: string, { keep = 'masked' }: { keep?: 'masked' | 'latent' } = {}): void {
+  const transform = transformOf(module, name)
+  if (transform === undefined) throw new EspalierError('STATE', `removeMask: ${name} of ${module.constructor.name} has no mask`)
+  const latent = module.latentWeight(name)
+  const mask = maskField(module, name) as Tensor
+  if (keep === 'masked') for (let i = 0; i < latent.size; i++) latent.data[i] *= mask.data[i]
+  module.removeTransform(name, transform)
+  module.unregister(`${name}_mask`)
+  module.moveLatent(name, name, 0)
+}
