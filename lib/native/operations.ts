@@ -61,6 +61,13 @@ export const MaskRule = {
 export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
 
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
+export const Finish = {
+  none: 0,
+  relu: 1,
+} as const
+export type Finish = (typeof Finish)[keyof typeof Finish]
+
+export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
@@ -124,4 +131,21 @@ export interface NativeOperations {
   extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
   /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
   place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  /** C = finish(alpha·op(A)·op(B) + beta·C + bias). row_bias has m elements, column_bias n; either may
+   * be absent. With beta = 0 C is not read, with alpha = 0 A and B are not. */
+  gemm(alpha: number, a: NativeArray | null, b: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void
+  /** The length of an array that holds a packed op(B) of k×n. It depends on the instruction set. */
+  gemmPackSize(n: number, k: number, dtype: Dtype): number
+  /** Packs op(B), k×n, once for many products. The array is good for this process and instruction set:
+   * keep the matrix, not its packed form. */
+  gemmPack(n: number, k: number, transposeB: number, ldb: number, b: NativeArray | null, packed: NativeArray | null): void
+  /** espalier_gemm with op(B) from espalier_gemm_pack; an array packed for other sizes, or by another
+   * instruction set, is an error. transpose_b and ldb are ignored. */
+  gemmPacked(alpha: number, a: NativeArray | null, packed: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void
+  /** A batch of products C = op(A)·op(B) of dense matrices (ld = stored columns). The batch shapes have
+   * one rank; a dimension of A or B that is 1 is stretched to the other's. A dimension of C is that, or
+   * 1: then the products along it are added up. */
+  matmul(m: number, n: number, k: number, transposeA: number, transposeB: number, batchA: readonly number[], batchB: readonly number[], batchC: readonly number[], a: NativeArray | null, b: NativeArray | null, c: NativeArray | null): void
+  /** y[j] = Σ over i of x[i, j]; x is rows×columns, y has `columns` elements. */
+  columnSum(rows: number, columns: number, x: NativeArray | null, y: NativeArray | null): void
 }

@@ -20,5 +20,6 @@
 #include "espalier/elementwise.h"
 #include "espalier/optimizer.h"
 #include "espalier/reduce.h"
+#include "espalier/gemm.h"
 
 #endif

@@ -48,6 +48,7 @@ void pack_all(int64_t n, int64_t k, const T* b, int64_t b_row, int64_t b_column,
   packed_header<T>(n, k, header);
   std::copy(header, header + kGemmHeader, packed);
   T* const panels = packed + kGemmHeader;
+  if (k == 0) return;
   parallel_for((n + kPanel<T> - 1) / kPanel<T>, [=](int64_t j) {
     pack_panel<T>(k, std::min(kPanel<T>, n - j * kPanel<T>), b + j * kPanel<T> * b_column, b_row, b_column,
                   panels + j * kPanel<T> * k);
