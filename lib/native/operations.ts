@@ -122,6 +122,15 @@ export interface NativeOperations {
   scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
   /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
   clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
+  /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
+  randomUniform(seed: number, counter: number, low: number, high: number, y: NativeArray | null): number
+  /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */
+  randomNormal(seed: number, counter: number, mean: number, deviation: number, y: NativeArray | null): number
+  /** y[i] = value with probability p, else 0. */
+  randomBernoulli(seed: number, counter: number, p: number, value: number, y: NativeArray | null): number
+  /** y (int32) = the numbers 0 … length-1 in random order, every order equally likely. Takes half a
+   * block a number. */
+  randomPermutation(seed: number, counter: number, y: NativeArray | null): number
   /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
    * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
    * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */

@@ -1,6 +1,7 @@
 export * from './conv1d.js'
 export * from './conv2d.js'
 export * from './convTranspose2d.js'
+
 import './methods.js'
 
 export * from './add.js'

@@ -19,6 +19,7 @@
 
 #include "espalier/elementwise.h"
 #include "espalier/optimizer.h"
+#include "espalier/random.h"
 #include "espalier/reduce.h"
 #include "espalier/gemm.h"
 

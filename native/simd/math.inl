@@ -149,3 +149,35 @@ ESPALIER_INLINE Vec<T> normal_cdf(Vec<T> x) {
   const Vec<T> half = T(0.5) * erfc_of_positive<T>(abs<T>(x) * T(0.70710678118654752440));
   return x > 0 ? 1 - half : half;
 }
+
+// Sine and cosine of 2πt for t in [0, 1].
+template <class T>
+ESPALIER_INLINE void sin_cos_turn(Vec<T> t, Vec<T>& sine, Vec<T>& cosine) {
+  constexpr T kTau = T(6.28318530717958647693);
+  if constexpr (std::is_same_v<T, double>) {
+    sine = by_lane<T>(t, [](T v) { return std::sin(v * kTau); });
+    cosine = by_lane<T>(t, [](T v) { return std::cos(v * kTau); });
+  } else {
+    // The quarter turn nearest to t, exactly, and what is left: an angle in ±π/4.
+    const Vec<T> quarter = round_even<T>(t * 4);
+    const Vec<T> angle = (t - quarter * T(0.25)) * kTau;
+    const Vec<T> z = angle * angle;
+    // Taylor series; at π/4 the first term left out is below half a unit in the last place.
+    Vec<T> s = broadcast<T>(2.7557319224e-6f);
+    s = fma<T>(s, z, broadcast<T>(-1.9841269841e-4f));
+    s = fma<T>(s, z, broadcast<T>(8.3333333333e-3f));
+    s = fma<T>(s, z, broadcast<T>(-1.6666666667e-1f));
+    s = fma<T>(s * z, angle, angle);
+    Vec<T> c = broadcast<T>(2.4801587302e-5f);
+    c = fma<T>(c, z, broadcast<T>(-1.3888888889e-3f));
+    c = fma<T>(c, z, broadcast<T>(4.1666666667e-2f));
+    c = fma<T>(c, z, broadcast<T>(-0.5f));
+    c = fma<T>(c, z, broadcast<T>(1));
+    const auto swapped = (quarter == 1) | (quarter == 3);
+    const auto back = (quarter == 2) | (quarter == 3), down = (quarter == 1) | (quarter == 2);
+    sine = swapped ? c : s;
+    sine = back ? -sine : sine;
+    cosine = swapped ? s : c;
+    cosine = down ? -cosine : cosine;
+  }
+}
