@@ -22,5 +22,6 @@
 #include "espalier/random.h"
 #include "espalier/reduce.h"
 #include "espalier/gemm.h"
+#include "espalier/quant.h"
 
 #endif

@@ -1,0 +1,106 @@
+#include "espalier/quant.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/array.h"
+#include "quant/fake_quant.h"
+
+using namespace espalier;
+
+namespace {
+
+// The view's elements, which x must have.
+int64_t checked_size(espalier_channel_view view) {
+  return checked_product("view", {view.outer, view.channels, view.inner});
+}
+
+template <class T>
+quant::Grid<T> checked_grid(espalier_in x, espalier_in mask, espalier_channel_view view) {
+  const int64_t n = checked_size(view);
+  return {elements<T>("x", x, n),
+          nullptr,
+          nullptr,
+          optional_elements<T>("mask", mask, n),
+          view.outer,
+          view.channels,
+          view.inner,
+          T{0},
+          T{0}};
+}
+
+// A code as T has it: where T cannot hold it, the next one towards zero.
+template <class T>
+T code(const char* name, double value) {
+  require_range(name, value, -0x1p31, 0x1p31 - 1);
+  if (value != std::floor(value)) fail(ESPALIER_INVALID_ARGUMENT, "%s is %g, expected a whole number", name, value);
+  const T rounded = static_cast<T>(value);
+  return std::abs(static_cast<double>(rounded)) > std::abs(value) ? std::nextafter(rounded, T{0}) : rounded;
+}
+
+template <class T>
+quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask,
+                            espalier_channel_view view, double qmin, double qmax) {
+  quant::Grid<T> grid = checked_grid<T>(x, mask, view);
+  grid.scale = elements<T>("scale", scale, view.channels);
+  grid.zero = optional_elements<T>("zero", zero, view.channels);
+  for (int64_t channel = 0; channel < view.channels; ++channel)
+    if (const T s = grid.scale[channel]; !(s > 0 && std::isfinite(s)))
+      fail(ESPALIER_INVALID_ARGUMENT, "scale[%lld] is %g, expected a positive number", static_cast<long long>(channel),
+           static_cast<double>(s));
+  if (!(qmin <= qmax)) fail(ESPALIER_INVALID_ARGUMENT, "qmin is %g, qmax %g, expected qmin ≤ qmax", qmin, qmax);
+  grid.low = code<T>("qmin", qmin);
+  grid.high = code<T>("qmax", qmax);
+  return grid;
+}
+
+}  // namespace
+
+espalier_status espalier_fake_quant_forward(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask,
+                                            espalier_channel_view view, double qmin, double qmax, espalier_out y,
+                                            espalier_out codes) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, view, qmin, qmax);
+      T* const output = elements<T>("y", y, x.length);
+      int32_t* const integers = optional_elements<int32_t>("codes", codes, x.length);
+      if (x.length > 0) quant::fake_quant_forward(grid, output, integers);
+    });
+  });
+}
+
+espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x, espalier_in scale, espalier_in zero,
+                                             espalier_in mask, espalier_channel_view view, double qmin, double qmax,
+                                             espalier_rounding_gradient rule, espalier_out gradient_x,
+                                             espalier_out gradient_scale) {
+  return guarded(__func__, [&] {
+    require_range("rule", static_cast<int64_t>(rule), ESPALIER_ROUNDING_GRADIENT_CLAMP,
+                  ESPALIER_ROUNDING_GRADIENT_CLAMP_STE);
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, view, qmin, qmax);
+      const T* const upstream = elements<T>("gradient", gradient, x.length);
+      T* const of_x = optional_elements<T>("gradient_x", gradient_x, x.length);
+      T* const of_scale = optional_elements<T>("gradient_scale", gradient_scale, view.channels);
+      if (x.length > 0) quant::fake_quant_backward(grid, upstream, rule, of_x, of_scale);
+      else if (of_scale != nullptr) std::fill_n(of_scale, view.channels, T{0});
+    });
+  });
+}
+
+espalier_status espalier_abs_max(espalier_in x, espalier_in mask, espalier_channel_view view, espalier_out value,
+                                 espalier_out index) {
+  return guarded(__func__, [&] {
+    require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Grid<T> grid = checked_grid<T>(x, mask, view);
+      T* const most = elements<T>("value", value, view.channels);
+      int32_t* const where = optional_elements<int32_t>("index", index, view.channels);
+      if (x.length > 0) {
+        quant::abs_max(grid, most, where);
+        return;
+      }
+      std::fill_n(most, view.channels, T{0});
+      if (where != nullptr) std::fill_n(where, view.channels, -1);
+    });
+  });
+}
