@@ -66,9 +66,6 @@ export const Finish = {
 } as const
 export type Finish = (typeof Finish)[keyof typeof Finish]
 
-export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
-
-export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 export const RoundingGradient = {
   clamp: 0,
   clampSte: 1,
@@ -76,6 +73,8 @@ export const RoundingGradient = {
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
+
+export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 
 export type ChannelView = readonly [outer: number, channels: number, inner: number]
 
