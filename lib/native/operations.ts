@@ -76,8 +76,6 @@ export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, 
 
 export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 
-export type ChannelView = readonly [outer: number, channels: number, inner: number]
-
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
    * environment variable ESPALIER_ISA names. An unknown or absent one is an error. */
@@ -170,11 +168,11 @@ export interface NativeOperations {
    * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
    * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is
    * an error. Where x is NaN so is y, and q is qmin. y may be x. */
-  fakeQuantForward(x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, ...view: ChannelView, qmin: number, qmax: number, y: NativeArray | null, codes: NativeArray | null): void
+  fakeQuantForward(x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, y: NativeArray | null, codes: NativeArray | null): void
   /** The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
    * `gradient_x` may be `gradient`. */
-  fakeQuantBackward(gradient: NativeArray | null, x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, ...view: ChannelView, qmin: number, qmax: number, rule: RoundingGradient, gradientX: NativeArray | null, gradientScale: NativeArray | null): void
+  fakeQuantBackward(gradient: NativeArray | null, x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: NativeArray | null, gradientScale: NativeArray | null): void
   /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
    * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
-  absMax(x: NativeArray | null, mask: NativeArray | null, ...view: ChannelView, value: NativeArray | null, index: NativeArray | null): void
+  absMax(x: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, value: NativeArray | null, index: NativeArray | null): void
 }

@@ -10,13 +10,15 @@ using namespace espalier;
 
 namespace {
 
+struct View {
+  int64_t outer, channels, inner;
+};
+
 // The view's elements, which x must have.
-int64_t checked_size(espalier_channel_view view) {
-  return checked_product("view", {view.outer, view.channels, view.inner});
-}
+int64_t checked_size(View view) { return checked_product("view", {view.outer, view.channels, view.inner}); }
 
 template <class T>
-quant::Grid<T> checked_grid(espalier_in x, espalier_in mask, espalier_channel_view view) {
+quant::Grid<T> checked_grid(espalier_in x, espalier_in mask, View view) {
   const int64_t n = checked_size(view);
   return {elements<T>("x", x, n),
           nullptr,
@@ -39,8 +41,8 @@ T code(const char* name, double value) {
 }
 
 template <class T>
-quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask,
-                            espalier_channel_view view, double qmin, double qmax) {
+quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask, View view,
+                            double qmin, double qmax) {
   quant::Grid<T> grid = checked_grid<T>(x, mask, view);
   grid.scale = elements<T>("scale", scale, view.channels);
   grid.zero = optional_elements<T>("zero", zero, view.channels);
@@ -57,11 +59,11 @@ quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, 
 }  // namespace
 
 espalier_status espalier_fake_quant_forward(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask,
-                                            espalier_channel_view view, double qmin, double qmax, espalier_out y,
-                                            espalier_out codes) {
+                                            int64_t outer, int64_t channels, int64_t inner, double qmin, double qmax,
+                                            espalier_out y, espalier_out codes) {
   return guarded(__func__, [&] {
     for_float("x", x.dtype, [&]<class T>(T) {
-      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, view, qmin, qmax);
+      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, {outer, channels, inner}, qmin, qmax);
       T* const output = elements<T>("y", y, x.length);
       int32_t* const integers = optional_elements<int32_t>("codes", codes, x.length);
       if (x.length > 0) quant::fake_quant_forward(grid, output, integers);
@@ -70,37 +72,37 @@ espalier_status espalier_fake_quant_forward(espalier_in x, espalier_in scale, es
 }
 
 espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x, espalier_in scale, espalier_in zero,
-                                             espalier_in mask, espalier_channel_view view, double qmin, double qmax,
-                                             espalier_rounding_gradient rule, espalier_out gradient_x,
-                                             espalier_out gradient_scale) {
+                                             espalier_in mask, int64_t outer, int64_t channels, int64_t inner,
+                                             double qmin, double qmax, espalier_rounding_gradient rule,
+                                             espalier_out gradient_x, espalier_out gradient_scale) {
   return guarded(__func__, [&] {
     require_range("rule", static_cast<int64_t>(rule), ESPALIER_ROUNDING_GRADIENT_CLAMP,
                   ESPALIER_ROUNDING_GRADIENT_CLAMP_STE);
     for_float("x", x.dtype, [&]<class T>(T) {
-      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, view, qmin, qmax);
+      const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, {outer, channels, inner}, qmin, qmax);
       const T* const upstream = elements<T>("gradient", gradient, x.length);
       T* const of_x = optional_elements<T>("gradient_x", gradient_x, x.length);
-      T* const of_scale = optional_elements<T>("gradient_scale", gradient_scale, view.channels);
+      T* const of_scale = optional_elements<T>("gradient_scale", gradient_scale, channels);
       if (x.length > 0) quant::fake_quant_backward(grid, upstream, rule, of_x, of_scale);
-      else if (of_scale != nullptr) std::fill_n(of_scale, view.channels, T{0});
+      else if (of_scale != nullptr) std::fill_n(of_scale, channels, T{0});
     });
   });
 }
 
-espalier_status espalier_abs_max(espalier_in x, espalier_in mask, espalier_channel_view view, espalier_out value,
-                                 espalier_out index) {
+espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner,
+                                 espalier_out value, espalier_out index) {
   return guarded(__func__, [&] {
     require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
     for_float("x", x.dtype, [&]<class T>(T) {
-      const quant::Grid<T> grid = checked_grid<T>(x, mask, view);
-      T* const most = elements<T>("value", value, view.channels);
-      int32_t* const where = optional_elements<int32_t>("index", index, view.channels);
+      const quant::Grid<T> grid = checked_grid<T>(x, mask, {outer, channels, inner});
+      T* const most = elements<T>("value", value, channels);
+      int32_t* const where = optional_elements<int32_t>("index", index, channels);
       if (x.length > 0) {
         quant::abs_max(grid, most, where);
         return;
       }
-      std::fill_n(most, view.channels, T{0});
-      if (where != nullptr) std::fill_n(where, view.channels, -1);
+      std::fill_n(most, channels, T{0});
+      if (where != nullptr) std::fill_n(where, channels, -1);
     });
   });
 }

@@ -25,7 +25,7 @@ const views: View[] = [
 const sizes = ({ outer, channels, inner }: View) => [outer, channels, inner] as const
 const channelAt = ({ channels, inner }: View, i: number) => Math.floor(i / inner) % channels
 
-for (const Storage of [Float32Array, Float64Array]) {
+for (const Storage of [Float32Array, Float64Array] as unknown as Float32ArrayConstructor[]) {
   const as = (value: number): number => Storage.of(value)[0]
   const near = Storage === Float32Array ? 2e-4 : 1e-10
 

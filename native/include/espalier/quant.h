@@ -20,29 +20,26 @@ typedef enum espalier_rounding_gradient {
   ESPALIER_ROUNDING_GRADIENT_CLAMP_STE = 1
 } espalier_rounding_gradient;
 
-typedef struct espalier_channel_view {
-  int64_t outer, channels, inner;
-} espalier_channel_view;
-
 /* q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
  * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
  * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is
  * an error. Where x is NaN so is y, and q is qmin. y may be x. */
 ESPALIER_API espalier_status espalier_fake_quant_forward(espalier_in x, espalier_in scale, espalier_in zero,
-                                                         espalier_in mask, espalier_channel_view view, double qmin,
-                                                         double qmax, espalier_out y, espalier_out codes);
+                                                         espalier_in mask, int64_t outer, int64_t channels,
+                                                         int64_t inner, double qmin, double qmax, espalier_out y,
+                                                         espalier_out codes);
 
 /* The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
  * `gradient_x` may be `gradient`. */
 ESPALIER_API espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x, espalier_in scale,
-                                                          espalier_in zero, espalier_in mask,
-                                                          espalier_channel_view view, double qmin, double qmax,
+                                                          espalier_in zero, espalier_in mask, int64_t outer,
+                                                          int64_t channels, int64_t inner, double qmin, double qmax,
                                                           espalier_rounding_gradient rule, espalier_out gradient_x,
                                                           espalier_out gradient_scale);
 
 /* The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
  * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
-ESPALIER_API espalier_status espalier_abs_max(espalier_in x, espalier_in mask, espalier_channel_view view,
-                                              espalier_out value, espalier_out index);
+ESPALIER_API espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels,
+                                              int64_t inner, espalier_out value, espalier_out index);
 
 #endif
