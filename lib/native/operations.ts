@@ -75,6 +75,32 @@ export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGr
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 
 export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
+export const Reduction = {
+  none: 0,
+  mean: 1,
+  sum: 2,
+} as const
+export type Reduction = (typeof Reduction)[keyof typeof Reduction]
+
+export const Distance = {
+  square: 0,
+  absolute: 1,
+  smooth: 2,
+  huber: 3,
+} as const
+export type Distance = (typeof Distance)[keyof typeof Distance]
+
+export type ClassRows = readonly [rows: number, classes: number]
+
+export type Channels = readonly [batch: number, channels: number, size: number]
+
+export type Rows = readonly [rows: number, size: number]
+
+export type Pool2d = readonly [planes: number, height: number, width: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingHeight: number, paddingWidth: number, dilationHeight: number, dilationWidth: number]
+
+export type AdaptivePool2d = readonly [planes: number, height: number, width: number, outHeight: number, outWidth: number]
+
+export type Strip = readonly [outer: number, length: number, inner: number]
 
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
@@ -175,4 +201,75 @@ export interface NativeOperations {
   /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
    * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
   absMax(x: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, value: NativeArray | null, index: NativeArray | null): void
+  /** Cross entropy of the softmax of x (rows × classes) with a class number per row:
+   *   loss[r] = (1 − ε) w[t] (−log p[t]) + ε / classes · Σ_c w[c] (−log p[c]),  p = softmax(x[r]), t = target[r]
+   * `target` is int32 in [0, classes), or `ignore_index`: such a row counts nothing. `weight` (classes
+   * values) may be absent: all ones. ε = `label_smoothing`, in [0, 1]. The mean divides by the sum of
+   * the targets' weights, and is NaN where that is zero. `kept` (2 rows + 1 values) receives what the
+   * backward function needs. */
+  crossEntropyForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, loss: NativeArray | null, kept: NativeArray | null, ...shape: ClassRows): void
+  /** dx from the gradient of the loss; the other arguments as the forward function had them. */
+  crossEntropyBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, kept: NativeArray | null, dx: NativeArray | null, ...shape: ClassRows): void
+  /** The same with a probability per class as target (rows × classes values, smoothed by ε as above):
+   *   loss[r] = Σ_c w[c] t[c] (−log p[c]);  the mean divides by the number of rows. */
+  softCrossEntropyForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, labelSmoothing: number, loss: NativeArray | null, kept: NativeArray | null, ...shape: ClassRows): void
+  /** dx and dtarget, either of which may be absent. */
+  softCrossEntropyBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, labelSmoothing: number, kept: NativeArray | null, dx: NativeArray | null, dtarget: NativeArray | null, ...shape: ClassRows): void
+  /** Negative log-likelihood: loss[r] = −w[t] x[r, t], x being log-probabilities. Targets, weights and mean
+   * as in the cross entropy. `divisor` (1 value) receives what the mean divided by. */
+  nllForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, loss: NativeArray | null, divisor: NativeArray | null, ...shape: ClassRows): void
+  nllBackward(dloss: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, divisor: NativeArray | null, dx: NativeArray | null, ...shape: ClassRows): void
+  /** x and target of one length; the mean of no elements is NaN. `beta` > 0 is used by the last two. */
+  distanceForward(kind: Distance, beta: number, x: NativeArray | null, target: NativeArray | null, reduction: Reduction, loss: NativeArray | null): void
+  /** dx and dtarget, either of which may be absent. */
+  distanceBackward(kind: Distance, beta: number, dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, reduction: Reduction, dx: NativeArray | null, dtarget: NativeArray | null): void
+  /** Binary cross entropy of the logistic function of x, elementwise:
+   *   loss = w [(1 − t) x + (1 + (q − 1) t) ln(1 + e^−x)],
+   * w = `weight`, q = `pos_weight`, each absent (1) or of a length that divides x's: it repeats. */
+  bceWithLogitsForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, posWeight: NativeArray | null, reduction: Reduction, loss: NativeArray | null): void
+  /** dx and dtarget, either of which may be absent. */
+  bceWithLogitsBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, posWeight: NativeArray | null, reduction: Reduction, dx: NativeArray | null, dtarget: NativeArray | null): void
+  /** y = (x − mean) / sqrt(var + eps) · weight + bias with each channel's own mean and biased variance over
+   * batch and size. `weight` and `bias` (channels values) may be absent: 1 and 0. `mean` and `scale`
+   * (channels values each) receive the mean and 1 / sqrt(var + eps), for the backward function.
+   * `running_mean` and `running_var`, absent or channels values each, become
+   * (1 − momentum) · old + momentum · batch statistic, the variance there unbiased. An array without
+   * elements changes nothing. */
+  batchNormTrain(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, momentum: number, eps: number, runningMean: NativeArray | null, runningVar: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, y: NativeArray | null, ...shape: Channels): void
+  /** Gradients of it: dx, dweight, dbias; each may be absent. */
+  batchNormTrainBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Channels): void
+  /** y = (x − mean) / sqrt(var + eps) · weight + bias with given statistics. */
+  batchNormEval(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, mean: NativeArray | null, variance: NativeArray | null, eps: number, y: NativeArray | null, ...shape: Channels): void
+  /** Gradients of it: dx, dweight, dbias; each may be absent. */
+  batchNormEvalBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, variance: NativeArray | null, eps: number, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Channels): void
+  /** Each row normalised by its own mean and biased variance: y = (x − mean) / sqrt(var + eps) · weight + bias,
+   * `weight` and `bias` of one row's length, each may be absent. `mean` and `scale` (rows values each)
+   * receive the mean and 1 / sqrt(var + eps). */
+  layerNormForward(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, eps: number, mean: NativeArray | null, scale: NativeArray | null, y: NativeArray | null, ...shape: Rows): void
+  /** Gradients of it: dx, dweight, dbias; each may be absent. */
+  layerNormBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Rows): void
+  /** y = the largest value of each window, the first in reading order of equal ones; a NaN is larger than
+   * all. `indices` (int32, y's length, may be absent) receives where it is in its plane: row · width +
+   * column; −1 (and y = −∞) for a window without any value. */
+  maxPool2dForward(x: NativeArray | null, y: NativeArray | null, indices: NativeArray | null, ...shape: Pool2d): void
+  /** dx = each dy added at its window's index, 0 elsewhere. An index outside its plane is an error, −1 goes
+   * nowhere. `in_size` and `out_size` are values a plane. */
+  maxPoolBackward(dy: NativeArray | null, indices: NativeArray | null, dx: NativeArray | null, planes: number, inSize: number, outSize: number): void
+  /** y = the mean of each window: its sum over the number of its taps in the image, or, where
+   * `count_padding` is 1, in the image and its padding. Dilations must be 1. */
+  avgPool2dForward(x: NativeArray | null, countPadding: number, y: NativeArray | null, ...shape: Pool2d): void
+  avgPool2dBackward(dy: NativeArray | null, countPadding: number, dx: NativeArray | null, ...shape: Pool2d): void
+  adaptiveAvgPool2dForward(x: NativeArray | null, y: NativeArray | null, ...shape: AdaptivePool2d): void
+  adaptiveAvgPool2dBackward(dy: NativeArray | null, dx: NativeArray | null, ...shape: AdaptivePool2d): void
+  /** As espalier_max_pool2d_forward; its backward function serves both. */
+  adaptiveMaxPool2dForward(x: NativeArray | null, y: NativeArray | null, indices: NativeArray | null, ...shape: AdaptivePool2d): void
+  /** y = e^x / Σ e^x along the strip, shifted by the largest x so that nothing overflows. All arrays here
+   * hold outer · length · inner values of one float type. */
+  softmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
+  /** dx = y (dy − Σ dy·y), y being what the forward function gave. */
+  softmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
+  /** y = x − ln Σ e^x along the strip. */
+  logSoftmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
+  /** dx = dy − e^y Σ dy, y being what the forward function gave. */
+  logSoftmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
 }

@@ -50,7 +50,7 @@ void require_range(const char* name, double value, double low, double high);
 // The elements of an array that must hold exactly `length` values of type T.
 template <class T>
 const T* elements(const char* name, espalier_in array, int64_t length) {
-  if (array.length != length)
+  if (array.length != length || length < 0)
     fail(ESPALIER_SHAPE_MISMATCH, "%s has %lld elements, expected %lld", name, static_cast<long long>(array.length),
          static_cast<long long>(length));
   if (length > 0 && array.data == nullptr) fail(ESPALIER_INVALID_ARGUMENT, "%s is missing or detached", name);

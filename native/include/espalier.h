@@ -23,5 +23,9 @@
 #include "espalier/reduce.h"
 #include "espalier/gemm.h"
 #include "espalier/quant.h"
+#include "espalier/loss.h"
+#include "espalier/norm.h"
+#include "espalier/pool.h"
+#include "espalier/softmax.h"
 
 #endif

@@ -1,0 +1,93 @@
+import { asTensor, defineOp } from '../autograd/index.js'
+import { ensure, native, realNumber, wholeNumber } from '../native/index.js'
+import { empty, formatShape, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
+import { lossTensor, type ReductionOptions, reductionOf, reductions } from './loss_reduction.js'
+
+/** What losses over classes share. */
+export interface ClassLossOptions extends ReductionOptions {
+  /** A factor per class, [C]; it gets no gradient. Default: all ones. */
+  weight?: Tensor | null
+  /** Rows with this target count nothing. Default −100. */
+  ignoreIndex?: number
+}
+
+export interface CrossEntropyOptions extends ClassLossOptions {
+  /** ε in [0, 1]: this much of the target is spread evenly over the classes. Default 0. */
+  labelSmoothing?: number
+}
+
+/** The rows and classes of scores [N, C], and checks of what goes with them. */
+export function classRows(operation: string, x: Tensor, target: Tensor, weight: Tensor | null): [rows: number, classes: number] {
+  asTensor(operation, 'x', x)
+  asTensor(operation, 'target', target)
+  ensure(x.rank === 2, 'SHAPE_MISMATCH', () => `${operation}: x has shape ${formatShape(x.shape)}, expected [rows, classes]`)
+  const [rows, classes] = x.shape
+  ensure(
+    target.dtype === 'int32' ? target.rank === 1 && target.size === rows : sameShape(target.shape, x.shape),
+    'SHAPE_MISMATCH',
+    () => `${operation}: target is ${target.dtype} ${formatShape(target.shape)}, expected int32 [${rows}] for scores ${formatShape(x.shape)}`,
+  )
+  if (weight !== null) {
+    sameDtype(operation, x, asTensor(operation, 'weight', weight))
+    ensure(weight.size === classes, 'SHAPE_MISMATCH', () => `${operation}: weight has shape ${formatShape(weight.shape)}, expected [${classes}]`)
+  }
+  return [rows, classes]
+}
+
+const checked = (x: Tensor, target: Tensor, options: CrossEntropyOptions) => {
+  const { weight = null, ignoreIndex = -100, labelSmoothing = 0 } = options
+  const shape = classRows('cross_entropy', x, target, weight)
+  if (target.dtype !== 'int32') sameDtype('cross_entropy', x, target)
+  return {
+    shape,
+    weight: weight?.data ?? null,
+    reduction: reductionOf('cross_entropy', options),
+    ignoreIndex: wholeNumber('cross_entropy: ignoreIndex', ignoreIndex, -(2 ** 31), 2 ** 31 - 1),
+    smoothing: realNumber('cross_entropy: labelSmoothing', labelSmoothing, 0, 1),
+  }
+}
+
+/**
+ * Cross entropy between the softmax of scores x [N, C] and the target: class numbers (int32 [N]), or a
+ * probability per class ([N, C], of x's dtype). A scalar, or [N] with `reduction: 'none'`.
+ *
+ * With class numbers the mean divides by the sum of the targets' weights, rows of `ignoreIndex` left
+ * out (all of them: NaN); with probabilities by N, and `ignoreIndex` has no meaning. A class number
+ * outside 0…C−1 is an error.
+ */
+export const crossEntropy = defineOp({
+  name: 'cross_entropy',
+  forward(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}) {
+    const given = checked(x, target, options)
+    const { shape, weight, reduction, ignoreIndex, smoothing } = given
+    const output = lossTensor(reduction, [shape[0]], x)
+    const kept = empty([2 * shape[0] + 1], x.dtype).data
+    if (target.dtype === 'int32') native.crossEntropyForward(x.data, target.data, weight, reduction, ignoreIndex, smoothing, output.data, kept, ...shape)
+    else native.softCrossEntropyForward(x.data, target.data, weight, reduction, smoothing, output.data, kept, ...shape)
+    return { output, saved: { ...given, kept } }
+  },
+  backward(grad, { args: [x, target], needs, saved: { shape, weight, reduction, ignoreIndex, smoothing, kept } }) {
+    const dx = needs[0] ? empty(x.shape, x.dtype) : null
+    if (target.dtype === 'int32') {
+      if (dx) native.crossEntropyBackward(grad.data, x.data, target.data, weight, reduction, ignoreIndex, smoothing, kept, dx.data, ...shape)
+      return [dx, null]
+    }
+    const dtarget = needs[1] ? empty(x.shape, x.dtype) : null
+    native.softCrossEntropyBackward(grad.data, x.data, target.data, weight, reduction, smoothing, kept, dx?.data ?? null, dtarget?.data ?? null, ...shape)
+    return [dx, dtarget]
+  },
+  cases(sample) {
+    const cases: [Tensor, Tensor, CrossEntropyOptions][] = []
+    for (const classes of [1, 2, 3, 7, 16, 17, 33])
+      for (const reduction of reductions) {
+        const x = sample([3, classes], { avoid: [] })
+        const weight = reduction === 'sum' ? null : sample([classes], { min: 0.2 }).detach()
+        const labelSmoothing = classes % 2 ? 0 : 0.1
+        cases.push([x, sample([3], { min: 0, max: classes, integer: true }), { reduction, weight, labelSmoothing }])
+        cases.push([sample([2, classes], { avoid: [] }), sample([2, classes], { min: 0 }), { reduction, weight, labelSmoothing }])
+      }
+    cases.push([sample([4, 3]), sample([4], { min: 0, max: 3, integer: true }), { ignoreIndex: 1, reduction: 'sum' }])
+    cases.push([sample([0, 3]), sample([0], { integer: true }), { reduction: 'none' }])
+    return cases
+  },
+})
