@@ -72,9 +72,6 @@ export const RoundingGradient = {
 } as const
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
-export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
-
-export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 export const Reduction = {
   none: 0,
   mean: 1,
@@ -89,6 +86,10 @@ export const Distance = {
   huber: 3,
 } as const
 export type Distance = (typeof Distance)[keyof typeof Distance]
+
+export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
+
+export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 
 export type ClassRows = readonly [rows: number, classes: number]
 
