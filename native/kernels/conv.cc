@@ -1,8 +1,23 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/parallel.h"
+#include "kernels/conv_plan.h"
+
+namespace espalier {
+using kernels::Correlation;
+using kernels::Part;
+using kernels::Plan;
+using kernels::RowsPlan;
+using kernels::Step;
+// Vector products below which a piece of work is not worth a thread's waking.
+constexpr int64_t kConvGrain = 1 << 16;
+}  // namespace espalier
+
+#define ESPALIER_KERNEL "kernels/conv_forward.inl"
+#include "simd/each_isa.h"
 
 namespace espalier::kernels {
 namespace {
@@ -22,12 +37,31 @@ void fill_planes(int64_t n, int64_t channels, int64_t plane, const T* bias, bool
   }
 }
 
+// The chooser: planes of unusual proportions by the definition; many small images side by side in the
+// lanes; else the columns of a row.
+template <class T>
+bool correlate(const Correlation& c, const T* x, const T* weight, const T* bias, bool relu, T* y) {
+  constexpr int64_t kMostScratch = int64_t{1} << 24;
+  int64_t lanes = 1;
+  ESPALIER_ON_ISA(lanes_of<T>(&lanes));
+  if (images_pay(c, lanes, sizeof(T))) {
+    const Plan plan = plan_images(c, lanes);
+    ESPALIER_ON_ISA(correlate_images<T>(c, plan, x, weight, bias, relu, y));
+    return true;
+  }
+  const RowsPlan plan = plan_rows(c, lanes, sizeof(T));
+  if (c.in * plan.channel() > kMostScratch) return false;
+  ESPALIER_ON_ISA(correlate_rows<T>(c, plan, x, weight, bias, relu, y));
+  return true;
+}
+
 }  // namespace
 
 template <class T>
 void conv2d_forward(const espalier_conv2d& s, const T* x, const T* weight, const T* bias, bool relu, T* y) {
   if (s.n == 0 || nothing_in(s, true)) return;
   if (nothing_in(s, false)) return fill_planes(s.n, s.out_channels, s.out_height * s.out_width, bias, relu, y);
+  if (ordinary(s) && correlate(forward_of(s), x, weight, bias, relu, y)) return;
   plain::conv2d_forward(s, x, weight, bias, relu, y);
 }
 
@@ -35,6 +69,7 @@ template <class T>
 void conv2d_data_grad(const espalier_conv2d& s, const T* weight, const T* dy, const T* bias, T* dx) {
   if (s.n == 0 || nothing_in(s, false)) return;
   if (nothing_in(s, true)) return fill_planes(s.n, s.in_channels, s.in_height * s.in_width, bias, false, dx);
+  if (ordinary(s) && correlate(data_grad_of(s), dy, weight, bias, false, dx)) return;
   plain::conv2d_data_grad(s, weight, dy, bias, dx);
 }
 

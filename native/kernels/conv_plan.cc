@@ -1,0 +1,235 @@
+#include "kernels/conv_plan.h"
+
+#include <algorithm>
+
+namespace espalier::kernels {
+namespace {
+
+void finish(Axis& axis) {
+  bool any = false;
+  for (const auto& phase : axis.phases)
+    for (const Tap& tap : phase) {
+      axis.lowest = any ? std::min(axis.lowest, tap.offset) : tap.offset;
+      axis.highest = any ? std::max(axis.highest, tap.offset) : tap.offset;
+      any = true;
+    }
+}
+
+Axis forward_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  Axis axis{in, out, stride, 1, {{}}};
+  for (int64_t k = 0; k < kernel; ++k) axis.phases[0].push_back({k, k * dilation - padding});
+  finish(axis);
+  return axis;
+}
+
+// Input position i gathers from outputs (i + padding - k·dilation) / stride, where that is whole.
+Axis data_grad_axis(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t padding, int64_t dilation) {
+  Axis axis{out, in, 1, stride, {}};
+  axis.phases.resize(std::min(stride, in));
+  for (int64_t phase = 0; phase < static_cast<int64_t>(axis.phases.size()); ++phase)
+    for (int64_t k = 0; k < kernel; ++k) {
+      const int64_t position = phase + padding - k * dilation;
+      if (position % stride == 0) axis.phases[phase].push_back({k, position / stride});
+    }
+  finish(axis);
+  return axis;
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// The taps that reach one output position, with the input positions they read.
+std::vector<Tap> reaching(const Axis& axis, int64_t position) {
+  std::vector<Tap> found;
+  for (const Tap& tap : axis.phases[position % axis.step]) {
+    const int64_t at = position / axis.step * axis.stride + tap.offset;
+    if (at >= 0 && at < axis.in) found.push_back({tap.element, at});
+  }
+  return found;
+}
+
+// Output positions that take the same taps at the same distances, sorted into kinds.
+struct Kind {
+  std::vector<Tap> taps;  // relative to the first one's input position
+  struct Place {
+    int64_t position, base;
+  };
+  std::vector<Place> places;
+};
+std::vector<Kind> kinds_of(const Axis& axis) {
+  std::vector<Kind> kinds;
+  for (int64_t position = 0; position < axis.out; ++position) {
+    std::vector<Tap> taps = reaching(axis, position);
+    const int64_t base = taps.empty() ? 0 : taps[0].offset;
+    for (Tap& tap : taps) tap.offset -= base;
+    const auto same = [&](const Kind& kind) {
+      return std::equal(kind.taps.begin(), kind.taps.end(), taps.begin(), taps.end(),
+                        [](const Tap& a, const Tap& b) { return a.element == b.element && a.offset == b.offset; });
+    };
+    auto kind = std::find_if(kinds.rbegin(), kinds.rend(), same);
+    if (kind == kinds.rend()) {
+      kinds.push_back({std::move(taps), {}});
+      kind = kinds.rbegin();
+    }
+    kind->places.push_back({position, base});
+  }
+  return kinds;
+}
+
+}  // namespace
+
+bool ordinary(const espalier_conv2d& s) {
+  constexpr int64_t kSize = 1 << 20, kReach = 1 << 12;
+  return s.in_height <= kSize && s.in_width <= kSize && s.out_height <= kSize && s.out_width <= kSize &&
+         s.kernel_height <= 64 && s.kernel_width <= 64 && s.stride_height <= 16 && s.stride_width <= 16 &&
+         s.padding_top <= kReach && s.padding_left <= kReach && s.dilation_height <= 64 && s.dilation_width <= 64 &&
+         s.in_channels <= kSize && s.out_channels <= kSize &&
+         s.in_channels / s.groups * s.kernel_height * s.kernel_width < (1 << 24);
+}
+
+Correlation forward_of(const espalier_conv2d& s) {
+  Correlation c{};
+  c.n = s.n;
+  c.groups = s.groups;
+  c.in = s.in_channels / s.groups;
+  c.out = s.out_channels / s.groups;
+  c.taps = s.kernel_height * s.kernel_width;
+  c.kernel_width = s.kernel_width;
+  c.weight_group = c.out * c.in * c.taps;
+  c.weight_out = c.in * c.taps;
+  c.weight_in = c.taps;
+  // Where every pixel meets one weight, planes are rows: no vector is cut short at the end of a row.
+  if (c.taps == 1 && s.stride_height == 1 && s.stride_width == 1 && s.padding_top == 0 && s.padding_left == 0 &&
+      s.in_height == s.out_height && s.in_width == s.out_width) {
+    c.rows = forward_axis(1, 1, 1, 1, 0, 1);
+    c.columns = forward_axis(s.in_height * s.in_width, s.in_height * s.in_width, 1, 1, 0, 1);
+  } else {
+    c.rows =
+        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
+    c.columns = forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
+  }
+  return c;
+}
+
+Correlation data_grad_of(const espalier_conv2d& s) {
+  Correlation c = forward_of(s);
+  std::swap(c.in, c.out);
+  std::swap(c.weight_in, c.weight_out);
+  if (c.rows.out == 1 && c.rows.in == 1 && c.columns.in == s.in_height * s.in_width && c.taps == 1 &&
+      c.columns.lowest == 0 && c.columns.stride == 1)
+    return c;
+  c.rows =
+      data_grad_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
+  c.columns = data_grad_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
+  return c;
+}
+
+RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes) {
+  // A band's input should stay in the second-level cache beside the weights.
+  constexpr int64_t kBandBytes = 320 << 10;
+  RowsPlan plan;
+  const int64_t reach = c.columns.highest - c.columns.lowest;
+  const int64_t span = c.rows.highest - c.rows.lowest + 1;
+  plan.segments = std::min(c.columns.stride, reach + 1);
+  plan.pitch = divide_up(c.columns.lattice(0), lanes) * lanes + reach / c.columns.stride;
+  plan.spread = c.columns.step;
+  const int64_t lattice = c.rows.lattice(0);
+  const int64_t row_bytes = c.in * plan.row() * element_bytes;
+  const int64_t fitting = (kBandBytes / std::max<int64_t>(row_bytes, 1) - span) / c.rows.stride + 1;
+  // Bands of one size but the last; at least four times the rows that neighbours copy twice.
+  plan.band = std::clamp<int64_t>(fitting, std::min(lattice, 4 * divide_up(span, c.rows.stride)), lattice);
+  plan.bands = divide_up(lattice, plan.band);
+  plan.band = divide_up(lattice, plan.bands);
+  plan.bands = divide_up(lattice, plan.band);
+  plan.rows = (plan.band - 1) * c.rows.stride + span;
+
+  for (int64_t row_phase = 0; row_phase < static_cast<int64_t>(c.rows.phases.size()); ++row_phase)
+    for (int64_t column_phase = 0; column_phase < static_cast<int64_t>(c.columns.phases.size()); ++column_phase) {
+      const int64_t columns = c.columns.lattice(column_phase), vectors = divide_up(columns, lanes);
+      Part part{static_cast<int64_t>(plan.steps.size()),
+                0,
+                static_cast<int64_t>(plan.from.size()),
+                plan.band * vectors,
+                row_phase,
+                vectors};
+      for (int64_t channel = 0; channel < c.in; ++channel)
+        for (const Tap& row : c.rows.phases[row_phase])
+          for (const Tap& column : c.columns.phases[column_phase]) {
+            const int64_t right = column.offset - c.columns.lowest;
+            plan.steps.push_back(
+                {static_cast<int32_t>(channel * plan.channel() + (row.offset - c.rows.lowest) * plan.row() +
+                                      right % c.columns.stride * plan.pitch + right / c.columns.stride),
+                 static_cast<int32_t>(channel * c.taps + row.element * c.kernel_width + column.element)});
+          }
+      part.steps = static_cast<int64_t>(plan.steps.size()) - part.first_step;
+      for (int64_t row = 0; row < plan.band; ++row)
+        for (int64_t v = 0; v < vectors; ++v) {
+          plan.from.push_back(row * c.rows.stride * plan.row() + v * lanes);
+          plan.to.push_back((row * c.rows.step + row_phase) * c.columns.out + v * lanes * c.columns.step +
+                            column_phase);
+          plan.lanes.push_back(static_cast<int32_t>(std::min(lanes, columns - v * lanes)));
+        }
+      plan.parts.push_back(part);
+    }
+  return plan;
+}
+
+Plan plan_images(const Correlation& c, int64_t lanes) {
+  Plan plan;
+  const std::vector<Kind> rows = kinds_of(c.rows), columns = kinds_of(c.columns);
+  for (const Kind& row : rows)
+    for (const Kind& column : columns) {
+      Part part{static_cast<int64_t>(plan.steps.size()), 0, static_cast<int64_t>(plan.from.size()), 0};
+      for (int64_t channel = 0; channel < c.in; ++channel)
+        for (const Tap& down : row.taps)
+          for (const Tap& right : column.taps)
+            plan.steps.push_back(
+                {static_cast<int32_t>((channel * c.in_plane() + down.offset * c.columns.in + right.offset) * lanes),
+                 static_cast<int32_t>(channel * c.taps + down.element * c.kernel_width + right.element)});
+      for (const Kind::Place& i : row.places)
+        for (const Kind::Place& j : column.places) {
+          plan.from.push_back((i.base * c.columns.in + j.base) * lanes);
+          plan.to.push_back((i.position * c.columns.out + j.position) * lanes);
+        }
+      part.steps = static_cast<int64_t>(plan.steps.size()) - part.first_step;
+      part.vectors = static_cast<int64_t>(plan.from.size()) - part.first_vector;
+      plan.parts.push_back(part);
+    }
+  plan.lanes.assign(plan.from.size(), static_cast<int32_t>(lanes));
+  return plan;
+}
+
+bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes) {
+  // Both planes of a block should stay in the second-level cache.
+  constexpr int64_t kBlockBytes = 512 << 10;
+  const int64_t in = c.in * c.in_plane(), out = c.out * c.out_plane();
+  if ((in + out) * lanes * element_bytes > kBlockBytes) return false;
+  const auto reached = [](const Axis& axis) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < axis.out; ++i)
+      for (const Tap& tap : axis.phases[i % axis.step]) {
+        const int64_t at = i / axis.step * axis.stride + tap.offset;
+        count += at >= 0 && at < axis.in;
+      }
+    return count;
+  };
+  const auto taken = [](const Axis& axis, int64_t width) {
+    int64_t count = 0;
+    for (size_t phase = 0; phase < axis.phases.size(); ++phase)
+      count +=
+          divide_up(axis.lattice(static_cast<int64_t>(phase)), width) * static_cast<int64_t>(axis.phases[phase].size());
+    return count;
+  };
+  // In vector operations: the products, and what turning the images inside out costs beside a copy.
+  const double blocks = static_cast<double>(divide_up(c.n, lanes));
+  const double products = static_cast<double>(c.in * c.out);
+  const double by_images =
+      blocks * (products * static_cast<double>(reached(c.rows)) * static_cast<double>(reached(c.columns)) +
+                6 * static_cast<double>(in + out));
+  const double by_rows =
+      static_cast<double>(c.n) *
+      (products * static_cast<double>(taken(c.rows, 1)) * static_cast<double>(taken(c.columns, lanes)) +
+       static_cast<double>(c.in * c.rows.in * (2 + c.columns.in / lanes)));
+  return by_images < by_rows;
+}
+
+}  // namespace espalier::kernels

@@ -1,0 +1,85 @@
+// What the fast convolutions decide before they touch data: which elements meet, as tables of offsets.
+//
+// A vector holds one output channel at `lanes` places: neighbouring columns of a row (the rows view),
+// or one place of `lanes` images (the images view). Its value is a sum over steps, each an input
+// vector times a weight, and the input vectors lie at from[v] + step.in: one table of vectors and one
+// of steps describe forward, either gradient, every stride, dilation and border.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "espalier/conv.h"
+
+namespace espalier::kernels {
+
+// A kernel element along one axis and the input position it reads at lattice index 0.
+struct Tap {
+  int64_t element, offset;
+};
+
+// Output positions fall into `phases.size()` interleaved lattices: position t·step + phase. Lattice
+// index t reads input positions t·stride + offset of its phase's taps.
+struct Axis {
+  int64_t in, out, stride, step;
+  std::vector<std::vector<Tap>> phases;
+  int64_t lowest = 0, highest = 0;  // of all offsets
+
+  int64_t lattice(int64_t phase) const { return (out - phase + step - 1) / step; }
+};
+
+// Forward, and the data gradient: per group, `out` channels from `in` channels.
+struct Correlation {
+  int64_t n, groups, in, out, taps, kernel_width;
+  // Where the weight of (group, out, in) begins: the sum of index times stride.
+  int64_t weight_group, weight_out, weight_in;
+  Axis rows, columns;
+
+  int64_t depth() const { return in * taps; }
+  int64_t in_plane() const { return rows.in * columns.in; }
+  int64_t out_plane() const { return rows.out * columns.out; }
+};
+
+// Whether the geometry is of ordinary proportions; the others are for plain::.
+bool ordinary(const espalier_conv2d& shape);
+Correlation forward_of(const espalier_conv2d& shape);
+Correlation data_grad_of(const espalier_conv2d& shape);
+
+struct Step {
+  int32_t in, weight;  // offset of the input vector; row of the packed weights
+};
+
+// Vectors that take the same steps.
+struct Part {
+  int64_t first_step, steps, first_vector, vectors;
+  int64_t phase = 0, per_row = 0;  // rows view: row phase, and vectors a lattice row
+};
+
+struct Plan {
+  std::vector<Part> parts;
+  std::vector<Step> steps;
+  std::vector<int64_t> from, to;  // a vector's place in the input and in an output channel
+  std::vector<int32_t> lanes;     // how many of its lanes are outputs
+};
+
+// The rows view. A band is some lattice rows of one group of one image; its input is copied into
+// [in][rows][segments][pitch] with zeros around it. Columns of one residue modulo the stride form a
+// segment, so that the lanes of a tap are neighbours at any stride.
+struct RowsPlan : Plan {
+  int64_t band, bands;  // lattice rows a band, and bands a plane
+  int64_t rows, segments, pitch;
+  int64_t spread;  // columns between the outputs of two lanes
+
+  int64_t row() const { return segments * pitch; }
+  int64_t channel() const { return rows * row(); }
+};
+RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes);
+
+// The images view: [in][place][lanes], images innermost. Places at a border have parts of their own
+// that leave out the taps which fall beside the image.
+Plan plan_images(const Correlation& c, int64_t lanes);
+
+// Which of the two takes less time, roughly.
+bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes);
+
+}  // namespace espalier::kernels

@@ -1,0 +1,60 @@
+// Shuffles built from their index pattern, for kernels that turn lanes into rows. Included by the
+// kernels that need it, after vec.inl; their .cc includes <utility>.
+
+template <int... Index, class V>
+ESPALIER_INLINE V shuffle(V a, V b, std::integer_sequence<int, Index...>) {
+  return __builtin_shufflevector(a, b, Index...);
+}
+
+// Lane i of the pattern is Pattern(i); from lanes on it counts those of the second operand.
+template <class T, class Pattern, int... I>
+constexpr auto pattern(std::integer_sequence<int, I...>) {
+  return std::integer_sequence<int, Pattern::at(I)...>{};
+}
+template <class T, class Pattern>
+ESPALIER_INLINE Vec<T> shuffle(Vec<T> a, Vec<T> b) {
+  return shuffle(a, b, decltype(pattern<T, Pattern>(std::make_integer_sequence<int, kLanes<T>>{})){});
+}
+
+// a0 b0 a1 b1 … of the lower (0) or upper (1) halves.
+template <class T, int Half>
+struct Interleaved {
+  static constexpr int at(int i) { return i / 2 + Half * kLanes<T> / 2 + (i % 2) * kLanes<T>; }
+};
+
+// rows[i][j] becomes rows[j][i]: interleaving row i with row i + lanes/2, log2(lanes) times over.
+template <class T>
+ESPALIER_INLINE void transpose(Vec<T> (&rows)[kLanes<T>]) {
+  constexpr int kHalf = kLanes<T> / 2;
+#pragma GCC unroll 4
+  for (int stage = 1; stage < kLanes<T>; stage *= 2) {
+    Vec<T> next[kLanes<T>];
+#pragma GCC unroll 8
+    for (int i = 0; i < kHalf; ++i) {
+      next[2 * i] = shuffle<T, Interleaved<T, 0>>(rows[i], rows[i + kHalf]);
+      next[2 * i + 1] = shuffle<T, Interleaved<T, 1>>(rows[i], rows[i + kHalf]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes<T>; ++i) rows[i] = next[i];
+  }
+}
+
+// Where each value of a vector fills Width lanes: the first (0) or second (1) halves of all of them.
+template <class T, int Width, int Half>
+struct Halves {
+  static constexpr int at(int i) { return i / (Width / 2) * Width + i % (Width / 2) + Half * (Width / 2); }
+};
+
+// The sums of the lanes of Count vectors, in order, in the first ⌈Count / lanes⌉ of them. A fixed tree.
+template <class T, int Count, int Width = kLanes<T>>
+ESPALIER_INLINE void sum_lanes_of_each(Vec<T>* v) {
+  if constexpr (Width > 1) {
+    constexpr int kPairs = (Count + 1) / 2;
+#pragma GCC unroll 16
+    for (int i = 0; i < kPairs; ++i) {
+      const Vec<T> a = v[2 * i], b = 2 * i + 1 < Count ? v[2 * i + 1] : Vec<T>{};
+      v[i] = shuffle<T, Halves<T, Width, 0>>(a, b) + shuffle<T, Halves<T, Width, 1>>(a, b);
+    }
+    sum_lanes_of_each<T, kPairs, Width / 2>(v);
+  }
+}
