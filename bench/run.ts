@@ -1,0 +1,71 @@
+// npm run bench [-- task…] [--json] [--seconds N]: ours against its rivals, one thread unless
+// ESPALIER_THREADS says otherwise. Every result is checked before it is timed. With --json the last
+// line is an array of rows; see support/measure.ts. How to add a task: README.md.
+import { existsSync, readdirSync } from 'node:fs'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+
+process.env.ESPALIER_THREADS ??= '1'
+const count = process.env.ESPALIER_THREADS
+for (const name of ['OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS']) process.env[name] = count
+
+const { faultOf, measure } = await import('./support/measure.js')
+type Row = import('./support/measure.js').Row
+type Task = import('./support/task.js').Task
+const { Missing } = await import('./support/task.js')
+const { native } = await import('../lib/native/index.js')
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+const known = readdirSync(here).filter((name) => existsSync(`${here}${name}/task.ts`))
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, seconds: { type: 'string', default: '1' } },
+})
+const seconds = Number(options.seconds)
+const unknown = positionals.find((name) => !known.includes(name))
+if (unknown !== undefined || !(seconds > 0)) {
+  console.error(`usage: npm run bench [-- task…] [--json] [--seconds N]; tasks: ${known.join(', ')}`)
+  process.exit(2)
+}
+
+const rows: Row[] = []
+const say = options.json ? console.error : console.log
+const machine = { threads: native.threads(), isa: native.isa() }
+say(`${machine.isa}, ${machine.threads} thread(s); ratio: rival's time by ours, above 1 ours is the faster`)
+for (const name of positionals.length > 0 ? positionals : known) {
+  const { default: task } = (await import(pathToFileURL(`${here}${name}/task.ts`).href)) as { default: Task }
+  for await (const match of task()) {
+    const ours = await match.ours()
+    let theirs: Awaited<ReturnType<typeof match.theirs>> | null = null
+    try {
+      theirs = await match.theirs()
+    } catch (cause) {
+      if (!(cause instanceof Missing)) throw cause
+      say(`${name} ${match.case}: ${cause.message}`)
+    }
+    try {
+      const faults = [await faultOf(match, ours), theirs && (await faultOf(match, theirs))]
+      if (faults[0]) say(`${name} ${match.case}: OURS IS WRONG: ${faults[0]}`)
+      if (faults[1]) say(`${name} ${match.case}: ${match.rival} is wrong: ${faults[1]}`)
+      const verified = !faults[0] && !faults[1]
+      if (!verified) process.exitCode = 1
+      const timed = await measure({ ours, theirs, limit: match.limit }, seconds)
+      rows.push({ task: name, case: match.case, ...machine, rival: match.rival, ...timed, verified })
+      const { oursMs, rivalMs, ratio, limitFraction } = timed
+      say(
+        [
+          name.padEnd(10),
+          match.case.padEnd(16),
+          `${oursMs.toPrecision(4)} ms`.padStart(12),
+          `${match.rival} ${rivalMs === null ? 'absent' : `${rivalMs.toPrecision(4)} ms`}`.padStart(38),
+          ratio === null ? '' : `×${ratio.toFixed(2)}`.padStart(8),
+          limitFraction === null ? '' : `${(100 * limitFraction).toFixed(0)}% of the limit`.padStart(20),
+        ].join(' '),
+      )
+    } finally {
+      ours.close?.()
+      theirs?.close?.()
+    }
+  }
+}
+if (options.json) console.log(JSON.stringify(rows))
