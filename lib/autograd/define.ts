@@ -44,6 +44,11 @@ export interface OpSpec<Arguments extends readonly unknown[], Saved> {
    * taking maxima. Integer codes behind the values then stay known.
    */
   selects?: true
+  /**
+   * Set where the backward rule is deliberately not the derivative (a straight-through estimator): the
+   * gradient check leaves it out, and a test of its own states what it must give.
+   */
+  estimator?: true
   /** At least twenty calls, sizes 0 and 1 and non-multiples of vector widths among them. */
   cases(sample: Sample): Arguments[]
 }

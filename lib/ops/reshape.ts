@@ -5,6 +5,7 @@ import { completeShape } from './operand.js'
 /** The same elements in another shape; one dimension may be −1. The storage is shared, not copied. */
 export const reshape = defineOp({
   name: 'reshape',
+  selects: true,
   forward(x: Tensor, shape: Shape) {
     asTensor('reshape', 'x', x)
     return new Tensor(x.data, completeShape('reshape', shape, x.size), x.dtype)

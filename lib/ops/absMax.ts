@@ -1,0 +1,42 @@
+import { asTensor, defineOp } from '../autograd/index.js'
+import { native } from '../native/index.js'
+import { empty, type Shape, type Tensor } from '../tensor/index.js'
+import { elementwiseShapes } from './cases.js'
+
+export interface AbsMaxOptions {
+  /** One result for each index of the first dimension instead of one for all. Default false. */
+  perChannel?: boolean
+}
+
+/**
+ * The largest |x|: a scalar, or with `perChannel` of shape [channels, 1, …], to broadcast over x. The
+ * gradient goes to the element it was taken from, the first of equals. Without elements it is 0.
+ */
+export const absMax = defineOp({
+  name: 'abs_max',
+  forward(x: Tensor, { perChannel = false }: AbsMaxOptions = {}) {
+    asTensor('absMax', 'x', x)
+    const shape: Shape = perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : []
+    const output = empty(shape, x.dtype)
+    const channels = output.size
+    const at = new Int32Array(channels)
+    native.absMax(x.data, null, 1, channels, channels === 0 ? 0 : x.size / channels, output.data, at)
+    return { output, saved: at }
+  },
+  backward(grad, { args: [x], saved }) {
+    const gradX = empty(x.shape, x.dtype)
+    gradX.data.fill(0)
+    for (const [channel, at] of saved.entries()) if (at >= 0) gradX.data[at] = Math.sign(x.data[at]) * grad.data[channel]
+    return [gradX]
+  },
+  cases: (sample) =>
+    elementwiseShapes.flatMap((shape): [Tensor, AbsMaxOptions][] => {
+      const x = sample(shape, { distinct: true, min: 0.1, max: 3 })
+      return shape.length === 0
+        ? [[x, {}]]
+        : [
+            [x, {}],
+            [x, { perChannel: true }],
+          ]
+    }),
+})

@@ -1,0 +1,66 @@
+import { asTensor, defineOp } from '../autograd/index.js'
+import { ensure, native, RoundingGradient } from '../native/index.js'
+import { empty, formatShape, sameDtype, type Tensor } from '../tensor/index.js'
+
+export interface FakeQuantOptions {
+  /** Smallest and largest code, whole numbers. */
+  min: number
+  max: number
+  /**
+   * `clamped`: no gradient for an x whose rounded code lies outside (activations, learned scales).
+   * `straight-through`: the gradient of x passes everywhere (weights scaled by their own maximum).
+   */
+  gradient: 'clamped' | 'straight-through'
+}
+
+const rules = { clamped: RoundingGradient.clamp, 'straight-through': RoundingGradient.clampSte } as const
+
+/** How the kernels see x: every scale serves a run of `inner` elements. */
+const channelsOf = (x: Tensor, scale: Tensor): readonly [outer: number, channels: number, inner: number] =>
+  scale.size === 1 ? [1, 1, x.size] : [1, scale.size, x.size / scale.size]
+
+/**
+ * The nearest of the values {min, …, max} · scale: scale · clamp(round(x / scale), min, max), rounding
+ * half to even. `scale` has one element, or one for each index of x's first dimension. The gradient
+ * passes straight through the rounding; the scale's is Σ grad · (code − x/scale), the second term only
+ * where x receives a gradient. Jacob et al. 2018; learned scales: Esser et al. 2020; rules as in Brevitas.
+ *
+ * @returns x's shape and dtype, float32 or float64
+ */
+export const fakeQuant = defineOp({
+  name: 'fake_quant',
+  forward(x: Tensor, scale: Tensor, { min, max }: FakeQuantOptions) {
+    asTensor('fakeQuant', 'x', x)
+    asTensor('fakeQuant', 'scale', scale)
+    sameDtype('fakeQuant', x, scale)
+    ensure(
+      scale.size === 1 || scale.size === x.shape[0],
+      'SHAPE_MISMATCH',
+      () => `fakeQuant: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
+    )
+    const y = empty(x.shape, x.dtype)
+    native.fakeQuantForward(x.data, scale.data, null, null, ...channelsOf(x, scale), min, max, y.data, null)
+    return y
+  },
+  backward(grad, { args: [x, scale, { min, max, gradient }], needs }) {
+    const gradX = needs[0] ? empty(x.shape, x.dtype) : null
+    const gradScale = needs[1] ? empty(scale.shape, x.dtype) : null
+    native.fakeQuantBackward(
+      grad.data,
+      x.data,
+      scale.data,
+      null,
+      null,
+      ...channelsOf(x, scale),
+      min,
+      max,
+      rules[gradient],
+      gradX?.data ?? null,
+      gradScale?.data ?? null,
+    )
+    return [gradX, gradScale]
+  },
+  // Rounding has no useful derivative: see test/ops/fakeQuant.test.ts for what the rules must give.
+  estimator: true,
+  cases: () => [],
+})

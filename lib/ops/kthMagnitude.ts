@@ -1,0 +1,26 @@
+import { asTensor, defineOp } from '../autograd/index.js'
+import { wholeNumber } from '../native/index.js'
+import { empty, type Tensor } from '../tensor/index.js'
+
+/**
+ * The k-th smallest |x|, 1 ≤ k ≤ x.size: a scalar. The gradient goes to the element it was taken from,
+ * the first of equals. A percentile of the magnitudes, for the thresholds of quantisers.
+ */
+export const kthMagnitude = defineOp({
+  name: 'kth_magnitude',
+  forward(x: Tensor, k: number) {
+    asTensor('kthMagnitude', 'x', x)
+    wholeNumber('kthMagnitude: k', k, 1, x.size)
+    const magnitudes = x.data.map(Math.abs)
+    const output = empty([], x.dtype)
+    output.data[0] = magnitudes.slice().sort()[k - 1]
+    return { output, saved: magnitudes.indexOf(output.data[0]) }
+  },
+  backward(grad, { args: [x], saved }) {
+    const gradX = empty(x.shape, x.dtype)
+    gradX.data.fill(0)
+    gradX.data[saved] = Math.sign(x.data[saved]) * grad.data[0]
+    return [gradX]
+  },
+  cases: (sample) => Array.from({ length: 20 }, (_, i): [Tensor, number] => [sample([i + 1], { distinct: true, min: 0.1, max: 3 }), 1 + Math.floor(i / 2)]),
+})

@@ -1,0 +1,18 @@
+import { defineOp, noGrad } from '../../autograd/index.js'
+import type { MaskGradient } from '../../nn/index.js'
+import { mul } from '../../ops/index.js'
+import type { Tensor } from '../../tensor/index.js'
+
+/**
+ * weight · mask, the gradient passed to the whole weight as if nothing were masked: a masked weight
+ * goes on learning and may come back when the mask is drawn anew. Bengio et al. 2013; for pruning,
+ * Hu et al. 2023 (DPU).
+ */
+export const straightThrough: MaskGradient = defineOp({
+  name: 'mask_straight_through',
+  forward: (weight: Tensor, mask: Tensor) => noGrad(() => mul(weight, mask)),
+  backward: (grad) => [grad, null],
+  // No central difference could agree: that is the point of it. See test/prune/straightThrough.test.ts.
+  estimator: true,
+  cases: () => [],
+})

@@ -1,0 +1,125 @@
+import { EspalierError, ensure } from '../native/index.js'
+import type { Module } from '../nn/index.js'
+import { add, fakeQuant, mul, reshape } from '../ops/index.js'
+import { allocate, formatShape, type Quantisation, Tensor } from '../tensor/index.js'
+import type { IntegerRange } from './range.js'
+
+// What the quantised layers share: how their sum is formed, in floats for training or in integers.
+
+/** A layer whose sums have an accumulator: a product of quantised inputs and quantised weights. */
+export interface AccumulatingLayer extends Module {
+  /** Where the codes of the last input came from; null before the first forward pass. */
+  inputQuantisation: Quantisation | null
+  /** Codes an integer bias may take; null for a float bias, added after the accumulator. */
+  readonly biasRange: IntegerRange | null
+}
+
+/** The linear part of a layer: convolution or matrix product, without bias. */
+export type Product = (x: Tensor, weight: Tensor, bias: Tensor | null) => Tensor
+
+/** Told of each layer's accumulators while an integer evaluation runs. */
+export type AccumulatorObserver = (layer: Module, accumulators: Float64Array) => void
+
+let observer: AccumulatorObserver | null = null
+
+/**
+ * Runs `body` with every quantised layer computing its sums in exact integers: codes of the inputs
+ * times codes of the weights, plus the integer bias, none rounded, then scaled once. `observe` sees
+ * each layer's accumulators.
+ */
+export function inIntegers<T>(body: () => T, observe: AccumulatorObserver = () => {}): T {
+  const before = observer
+  observer = observe
+  try {
+    return body()
+  } finally {
+    observer = before
+  }
+}
+
+/** A quantised layer's forward pass. */
+export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
+  const input = x.quantisation
+  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach(), min: input.min, max: input.max }
+  const weight = layer.effective('weight')
+  if (observer !== null) return inExactIntegers(layer, x, weight, product, observer)
+  return product(x, weight, biasOf(layer, input, weight))
+}
+
+/** The bias as the forward pass adds it: as it is, or on the grid of the accumulator's units. */
+function biasOf(layer: AccumulatingLayer, input: Quantisation | null, weight: Tensor): Tensor | null {
+  const bias = layer.effectiveOrNull('bias')
+  if (bias === null || layer.biasRange === null) return bias
+  const scale = mul(requireCodes(layer, input).scale, perRow((weight.quantisation as Quantisation).scale))
+  return fakeQuant(bias, scale, { ...layer.biasRange, gradient: 'clamped' })
+}
+
+/** A scale per output channel as a row: [out, 1, …] becomes [out]; one for all stays a scalar. */
+const perRow = (scale: Tensor): Tensor => (scale.size === 1 ? reshape(scale, []) : reshape(scale, [scale.size]))
+
+function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
+  if (input === null) throw new EspalierError('STATE', `${layer.constructor.name}: its input is not quantised; put a QuantIdentity or QuantReLU in front`)
+  return input
+}
+
+/** value / scale as integers in float64, where sums of products stay exact up to 2^53. */
+function codesOf(values: Tensor, scale: Tensor): Tensor {
+  const codes = allocate('float64', values.size)
+  const run = scale.size === 1 ? values.size : values.size / scale.size
+  for (let i = 0; i < values.size; i++) codes[i] = Math.round(values.data[i] / scale.data[Math.floor(i / run)])
+  return new Tensor(codes, values.shape, 'float64')
+}
+
+function inExactIntegers(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: Product, observe: AccumulatorObserver): Tensor {
+  const input = requireCodes(layer, x.quantisation)
+  const { scale: weightScale } = weight.quantisation as Quantisation
+  const bias = biasOf(layer, input, weight)
+  const unit = mul(input.scale, perRow(weightScale))
+  const codesOfBias = bias === null || layer.biasRange === null ? null : codesOf(bias, unit)
+  const sums = product(codesOf(x, input.scale), codesOf(weight, weightScale), codesOfBias)
+  observe(layer, sums.data as Float64Array)
+
+  const values = new Tensor(Float32Array.from(sums.data), sums.shape, 'float32')
+  const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
+  const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
+  return bias === null || layer.biasRange !== null ? scaled : add(scaled, reshape(bias, channel))
+}
+
+/** A quantised layer as integers: all that its accumulators depend on. */
+export interface IntegerLayer {
+  readonly name: string
+  /** Codes of the weights, row-major, and how many rows (neurons) they form. */
+  readonly weights: Int32Array
+  readonly rows: number
+  /** Codes of the bias, or null where it is added outside the accumulator. */
+  readonly bias: Int32Array | null
+  readonly input: IntegerRange
+}
+
+const isAccumulating = (module: Module): module is AccumulatingLayer => 'inputQuantisation' in module
+
+/** The quantised layers of a model, in order, as integers. Each must have run once. */
+export function integerLayers(model: Module): IntegerLayer[] {
+  const layers: IntegerLayer[] = []
+  for (const [name, layer] of model.namedModules()) {
+    if (!isAccumulating(layer)) continue
+    const input = layer.inputQuantisation
+    ensure(
+      input !== null,
+      'STATE',
+      () => `${name || layer.constructor.name}: its input range is not known yet; run the model once, with a quantiser in front of this layer`,
+    )
+    const weight = layer.effective('weight')
+    const { scale } = weight.quantisation as Quantisation
+    ensure(input.scale.size === 1, 'SHAPE_MISMATCH', () => `${name}: its input has scales of shape ${formatShape(input.scale.shape)}, expected one`)
+    const bias = layer.biasRange === null ? null : biasOf(layer, input, weight)
+    layers.push({
+      name,
+      weights: Int32Array.from(codesOf(weight, scale).data),
+      rows: weight.shape[0],
+      bias: bias && Int32Array.from(codesOf(bias, mul(input.scale, perRow(scale))).data),
+      input: { min: input.min, max: input.max },
+    })
+  }
+  return layers
+}

@@ -1,0 +1,37 @@
+import { Conv2d } from '../../nn/index.js'
+import type { Pair } from '../../nn/layers/pair.js'
+import type { WeightOptions } from '../../nn/layers/weights.js'
+import { type ConvOptions, conv2d } from '../../ops/index.js'
+import type { Quantisation, Tensor } from '../../tensor/index.js'
+import { type BiasOptions, biasRangeOf } from '../bias.js'
+import { type AccumulatingLayer, accumulate } from '../integer.js'
+import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
+
+/**
+ * A 2-d convolution whose weights are integers times a scale: [n, in, h, w] → [n, out, h', w'].
+ *
+ * With a quantised input each output is an integer sum times scale_in · scale_weight: the accumulator
+ * that `quant.certify` bounds. `biasBits` makes the bias an integer in the same units, added inside.
+ * Semantics of Brevitas' `QuantConv2d`.
+ *
+ * @example
+ * ```ts
+ * import { ones, qnn } from 'espalier'
+ * const conv = new qnn.QuantConv2d(1, 8, 3, { weightBits: 4 })
+ * conv.forward(ones([2, 1, 8, 8])).shape // [2, 8, 6, 6]
+ * ```
+ */
+export class QuantConv2d extends Conv2d implements AccumulatingLayer {
+  inputQuantisation: Quantisation | null = null
+  readonly biasRange: ReturnType<typeof biasRangeOf>
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvOptions & WeightOptions & WeightQuantiserOptions & BiasOptions = {}) {
+    super(inChannels, outChannels, kernelSize, options)
+    this.biasRange = biasRangeOf(options)
+    this.addTransform('weight', new WeightQuantiser(options))
+  }
+
+  override forward(x: Tensor): Tensor {
+    return accumulate(this, x, (input, weight, bias) => conv2d(input, weight, bias, this.geometry))
+  }
+}

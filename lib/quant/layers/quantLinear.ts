@@ -1,0 +1,26 @@
+import { Linear } from '../../nn/index.js'
+import type { WeightOptions } from '../../nn/layers/weights.js'
+import { linear } from '../../ops/index.js'
+import type { Quantisation, Tensor } from '../../tensor/index.js'
+import { type BiasOptions, biasRangeOf } from '../bias.js'
+import { type AccumulatingLayer, accumulate } from '../integer.js'
+import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
+
+/**
+ * A fully connected layer whose weights are integers times a scale: [n, in] → [n, out]. See
+ * `QuantConv2d`; semantics of Brevitas' `QuantLinear`.
+ */
+export class QuantLinear extends Linear implements AccumulatingLayer {
+  inputQuantisation: Quantisation | null = null
+  readonly biasRange: ReturnType<typeof biasRangeOf>
+
+  constructor(inFeatures: number, outFeatures: number, options: WeightOptions & WeightQuantiserOptions & BiasOptions = {}) {
+    super(inFeatures, outFeatures, options)
+    this.biasRange = biasRangeOf(options)
+    this.addTransform('weight', new WeightQuantiser(options))
+  }
+
+  override forward(x: Tensor): Tensor {
+    return accumulate(this, x, linear)
+  }
+}

@@ -1,0 +1,36 @@
+import { wholeNumber } from '../native/index.js'
+
+/** The integers a quantiser may produce. */
+export interface IntegerRange {
+  readonly min: number
+  readonly max: number
+}
+
+export interface CodeOptions {
+  /** Bit width of a code, 2 to 8. */
+  bits: number
+  /** Two's complement codes, or codes from 0. */
+  signed: boolean
+  /** Leave out one end, so that signed codes are symmetric. */
+  narrow?: boolean
+}
+
+/**
+ * The codes of a width: signed −2^(b−1) … 2^(b−1)−1 (narrow: from −2^(b−1)+1), unsigned 0 … 2^b−1
+ * (narrow: to 2^b−2). Brevitas' conventions.
+ */
+export function integerRange({ bits, signed, narrow = false }: CodeOptions): IntegerRange {
+  wholeNumber('bits', bits, 2, 8)
+  const cut = narrow ? 1 : 0
+  return signed ? { min: -(2 ** (bits - 1)) + cut, max: 2 ** (bits - 1) - 1 } : { min: 0, max: 2 ** bits - 1 - cut }
+}
+
+/** The code a threshold is mapped to, so that scale = threshold / it. Brevitas' conventions. */
+export const codeOfThreshold = ({ bits, signed, narrow = false }: CodeOptions): number => (signed ? 2 ** (bits - 1) - (narrow ? 1 : 0) : 2 ** bits - 1)
+
+/** The least two's complement width that holds every integer in [min, max]. */
+export function bitsFor(min: number, max: number): number {
+  let bits = 1
+  while (min < -(2 ** (bits - 1)) || max > 2 ** (bits - 1) - 1) bits++
+  return bits
+}

@@ -1,0 +1,98 @@
+import test from 'ava'
+import { EspalierError, nn, noGrad, ops, qnn, quant, randn, type Tensor } from '../../lib/index.js'
+
+const network = (options: { biasBits?: number; perChannel?: boolean } = {}): nn.Sequential =>
+  new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 4, collectSteps: 3 }),
+    new qnn.QuantConv2d(2, 5, 3, { weightBits: 4, padding: 1, ...options }),
+    new qnn.QuantReLU({ bits: 3, collectSteps: 3 }),
+    new nn.Flatten(),
+    new qnn.QuantLinear(5 * 36, 4, { weightBits: 3, ...options }),
+  )
+
+function trained(model: nn.Module): nn.Module {
+  for (let step = 0; step < 6; step++) model.forward(randn([4, 2, 6, 6]))
+  return model.eval()
+}
+
+test('codes lie on the grid of the quantiser and inside its range', (t) => {
+  const identity = new qnn.QuantIdentity({ bits: 3 })
+  const y = identity.forward(randn([50]))
+  const { scale, min, max } = y.quantisation as NonNullable<Tensor['quantisation']>
+  t.deepEqual([min, max], [-4, 3])
+  for (const value of y.data) {
+    const code = value / scale.data[0]
+    t.true(Math.abs(code - Math.round(code)) < 1e-5 && Math.round(code) >= min && Math.round(code) <= max)
+  }
+})
+
+test('the threshold follows the batches, then is learned', (t) => {
+  const relu = new qnn.QuantReLU({ bits: 4, collectSteps: 2, momentum: 0.1 })
+  const [first, second] = [ops.relu(randn([8])), ops.relu(randn([8]))]
+  const threshold = (x: Tensor): number => Math.max(...x.data)
+  relu.forward(first)
+  relu.forward(second)
+  const { running, value, learned } = relu.quantiser.threshold
+  t.false(learned)
+  const expected = 0.9 * threshold(first) + 0.1 * threshold(second)
+  t.true(Math.abs(running.data[0] - expected) < 1e-6)
+  const y = relu.forward(first)
+  t.true(relu.quantiser.threshold.learned)
+  t.true(Math.abs(value.data[0] - expected) < 1e-6)
+  y.sum().backward()
+  t.not(value.grad, null)
+})
+
+for (const [name, options] of Object.entries({ 'float bias': {}, 'integer bias': { biasBits: 8 }, 'a scale per channel': { biasBits: 8, perChannel: true } }))
+  test(`the integer evaluation agrees with the fake-quantised forward: ${name}`, (t) => {
+    const model = trained(network(options))
+    const x = randn([16, 2, 6, 6])
+    const fake = noGrad(() => model.forward(x))
+    const certificate = quant.certify(model)
+    certificate.verify()
+    const seen: number[][] = []
+    const exact = noGrad(() =>
+      quant.inIntegers(
+        () => model.forward(x),
+        (_, sums) => seen.push([Math.min(...sums), Math.max(...sums)]),
+      ),
+    )
+    for (let i = 0; i < fake.size; i++) t.true(Math.abs(fake.data[i] - exact.data[i]) <= 1e-4 * Math.max(1, Math.abs(fake.data[i])))
+    t.is(seen.length, 2)
+    for (const [i, [min, max]] of seen.entries()) {
+      t.true(Number.isInteger(min) && Number.isInteger(max))
+      t.true(min >= certificate.layers[i].min && max <= certificate.layers[i].max)
+    }
+  })
+
+test('a certificate that was tampered with, or a width too small, names the neuron', (t) => {
+  const certificate = quant.certify(trained(network({ biasBits: 8 })))
+  const error = t.throws(() => certificate.verify({ bits: 4 }), { instanceOf: EspalierError })
+  t.regex(error?.message ?? '', /neuron \d+: .* exceeds 4 bits \(-8…7\) by \d+/)
+  const layer = certificate.layers[0]
+  const forged = new quant.Certificate([{ ...layer, neurons: layer.neurons.map((neuron) => ({ ...neuron, max: neuron.max - 1 })) }])
+  t.throws(() => forged.verify(), { instanceOf: EspalierError })
+})
+
+test('an integer bias wants a quantised input', (t) => {
+  const layer = new qnn.QuantLinear(4, 2, { biasBits: 8 })
+  t.throws(() => layer.forward(randn([1, 4])), { instanceOf: EspalierError, code: 'STATE' })
+})
+
+test('impossible widths are refused', (t) => {
+  for (const bits of [1, 9, 2.5, Number.NaN, -3]) {
+    t.throws(() => new qnn.QuantIdentity({ bits }), { instanceOf: EspalierError })
+    t.throws(() => new qnn.QuantLinear(4, 2, { weightBits: bits }), { instanceOf: EspalierError })
+  }
+  t.throws(() => new qnn.QuantLinear(4, 2, { biasBits: 33 }), { instanceOf: EspalierError })
+})
+
+test('a quantised model can be copied and saved', (t) => {
+  const model = trained(network({ biasBits: 8 }))
+  const x = randn([3, 2, 6, 6])
+  const y = noGrad(() => model.forward(x))
+  t.deepEqual(noGrad(() => model.clone().forward(x)).data, y.data)
+  const fresh = network({ biasBits: 8 }).eval()
+  fresh.loadStateDict(model.stateDict())
+  t.deepEqual(noGrad(() => fresh.forward(x)).data, y.data)
+})
