@@ -8,6 +8,7 @@
 
 namespace espalier {
 using kernels::Correlation;
+using kernels::GradPlan;
 using kernels::Part;
 using kernels::Plan;
 using kernels::RowsPlan;
@@ -16,7 +17,7 @@ using kernels::Step;
 constexpr int64_t kConvGrain = 1 << 16;
 }  // namespace espalier
 
-#define ESPALIER_KERNEL "kernels/conv_forward.inl"
+#define ESPALIER_KERNEL "kernels/conv.inl"
 #include "simd/each_isa.h"
 
 namespace espalier::kernels {
@@ -37,13 +38,21 @@ void fill_planes(int64_t n, int64_t channels, int64_t plane, const T* bias, bool
   }
 }
 
+// Elements of a copied input beyond which the copy is not made.
+constexpr int64_t kMostScratch = int64_t{1} << 24;
+
+template <class T>
+int64_t vector_lanes() {
+  int64_t lanes = 1;
+  ESPALIER_ON_ISA(lanes_of<T>(&lanes));
+  return lanes;
+}
+
 // The chooser: planes of unusual proportions by the definition; many small images side by side in the
 // lanes; else the columns of a row.
 template <class T>
 bool correlate(const Correlation& c, const T* x, const T* weight, const T* bias, bool relu, T* y) {
-  constexpr int64_t kMostScratch = int64_t{1} << 24;
-  int64_t lanes = 1;
-  ESPALIER_ON_ISA(lanes_of<T>(&lanes));
+  const int64_t lanes = vector_lanes<T>();
   if (images_pay(c, lanes, sizeof(T))) {
     const Plan plan = plan_images(c, lanes);
     ESPALIER_ON_ISA(correlate_images<T>(c, plan, x, weight, bias, relu, y));
@@ -83,6 +92,14 @@ void conv2d_weight_grad(const espalier_conv2d& s, const T* x, const T* dy, T* dw
     std::fill_n(dweight, length, T{0});
     return;
   }
+  if (ordinary(s)) {
+    const Correlation c = forward_of(s);
+    const GradPlan plan = plan_grad(c, vector_lanes<T>(), sizeof(T));
+    if (plan.planes * plan.plane_size <= kMostScratch) {
+      ESPALIER_ON_ISA(weight_grad<T>(c, plan, x, dy, dweight));
+      return;
+    }
+  }
   plain::conv2d_weight_grad(s, x, dy, dweight);
 }
 
@@ -93,13 +110,7 @@ void channel_sum(int64_t n, int64_t channels, int64_t plane, const T* x, T* sums
     std::fill_n(sums, channels, T{0});
     return;
   }
-  parallel_for(channels, [&](int64_t c) {
-    // In double: it costs nothing beside the reads, and the sum may be over millions.
-    double total = 0;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < plane; ++j) total += x[(i * channels + c) * plane + j];
-    sums[c] = static_cast<T>(total);
-  });
+  ESPALIER_ON_ISA(channel_sum<T>(n, channels, plane, x, sums));
 }
 
 #define ESPALIER_INSTANTIATE(T)                                                                 \

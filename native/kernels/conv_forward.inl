@@ -1,6 +1,4 @@
 // Forward and data gradient over the two views; see conv_plan.h.
-#include "simd/transpose.inl"
-#include "kernels/conv_tile.inl"
 
 // The input rows of a band, spread into segments and surrounded by zeros.
 template <class T>
@@ -123,10 +121,4 @@ void correlate_images(const Correlation& c, const Plan& plan, const T* x, const 
       images_outside<T>(out, images, c.groups * out_size, out_size, y + (image * c.groups + group) * out_size);
     }
   });
-}
-
-// The vectors' width, for those who plan outside.
-template <class T>
-void lanes_of(int64_t* lanes) {
-  *lanes = kLanes<T>;
 }

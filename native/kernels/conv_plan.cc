@@ -232,4 +232,48 @@ bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes) {
   return by_images < by_rows;
 }
 
+GradPlan plan_grad(const Correlation& c, int64_t lanes, int64_t element_bytes) {
+  // A block should stay in the second-level cache, and be long enough to pay for adding up the lanes.
+  constexpr int64_t kBlockBytes = 512 << 10, kBlockVectors = 128;
+  GradPlan plan{};
+  plan.images = images_pay(c, lanes, element_bytes);
+  int64_t available;
+  std::vector<int64_t> from;
+  if (plan.images) {
+    plan.height =
+        std::max((c.rows.out - 1) * c.rows.stride + c.rows.highest - c.rows.lowest + 1, c.rows.in - c.rows.lowest);
+    plan.width = std::max((c.columns.out - 1) * c.columns.stride + c.columns.highest - c.columns.lowest + 1,
+                          c.columns.in - c.columns.lowest);
+    plan.plane_size = c.in * plan.height * plan.width * lanes;
+    available = divide_up(c.n, lanes);
+    for (int64_t i = 0; i < c.rows.out; ++i)
+      for (int64_t j = 0; j < c.columns.out; ++j)
+        from.push_back((i * c.rows.stride * plan.width + j * c.columns.stride) * lanes);
+    for (int64_t channel = 0; channel < c.in; ++channel) {
+      for (const Tap& row : c.rows.phases[0])
+        for (const Tap& column : c.columns.phases[0])
+          plan.offsets.push_back(
+              ((channel * plan.height + row.offset - c.rows.lowest) * plan.width + column.offset - c.columns.lowest) *
+              lanes);
+      for (int64_t i = 0; i < c.rows.in; ++i)
+        for (int64_t j = 0; j < c.columns.in; ++j)
+          plan.places.push_back(
+              static_cast<int32_t>((channel * plan.height + i - c.rows.lowest) * plan.width + j - c.columns.lowest));
+    }
+  } else {
+    plan.band = plan_rows(c, lanes, element_bytes);
+    plan.plane_size = c.in * plan.band.channel();
+    available = c.n * plan.band.bands;
+    from = plan.band.from;
+    for (const Step& step : plan.band.steps) plan.offsets.push_back(step.in);
+  }
+  const int64_t vectors = static_cast<int64_t>(from.size());
+  const int64_t bytes = (plan.plane_size + vectors * c.out * lanes) * element_bytes;
+  plan.planes = std::max<int64_t>(1, std::min({available, kBlockVectors / vectors, kBlockBytes / bytes}));
+  plan.vectors = vectors * plan.planes;
+  for (int64_t plane = 0; plane < plan.planes; ++plane)
+    for (const int64_t place : from) plan.from.push_back(plane * plan.plane_size + place);
+  return plan;
+}
+
 }  // namespace espalier::kernels

@@ -79,6 +79,20 @@ RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes);
 // that leave out the taps which fall beside the image.
 Plan plan_images(const Correlation& c, int64_t lanes);
 
+// The weight's gradient: element (o, k) is a sum over vectors of dy[o] times the input vectors at
+// from[v] + offsets[k]. A block is `planes` bands of the rows view, or `planes` groups of `lanes`
+// images, its input copied with zeros around it: in[plane][…].
+struct GradPlan {
+  bool images;
+  RowsPlan band;                       // rows view
+  int64_t height, width;               // images view: a channel's padded plane
+  int64_t planes, plane_size;          // and how many elements the input of one takes
+  int64_t vectors;                     // of a block
+  std::vector<int64_t> from, offsets;  // of its vectors; of the weight's elements
+  std::vector<int32_t> places;         // images view: where each input element goes
+};
+GradPlan plan_grad(const Correlation& forward, int64_t lanes, int64_t element_bytes);
+
 // Which of the two takes less time, roughly.
 bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes);
 

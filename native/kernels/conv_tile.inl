@@ -9,8 +9,6 @@ constexpr int tile_vectors(int rows) {
   // What is loaded once a step takes registers as well: the shorter side, and one of the other.
   return rows * fitting + (rows < fitting ? rows : fitting) + 1 > kRegisters ? fitting - 1 : fitting;
 }
-// For the weight's gradient both sides of a tile are vectors, and the tile is near square.
-constexpr int kMostGradRows = kRegisters == 32 ? 8 : 4;
 
 // Channels are cut into tiles of nearly one height: tile t begins at channel t·out / tiles.
 ESPALIER_INLINE int64_t tile_count(int64_t out, int64_t most) { return (out + most - 1) / most; }
