@@ -33,7 +33,7 @@ int64_t checked_product(const char* what, std::initializer_list<int64_t> dims) {
 }
 
 int64_t checked_product(const char* what, espalier_dims dims) {
-  if (dims.rank > 0 && dims.data == nullptr) fail(ESPALIER_INVALID_ARGUMENT, "%s is missing", what);
+  if (dims.rank < 0 || (dims.rank > 0 && dims.data == nullptr)) fail(ESPALIER_INVALID_ARGUMENT, "%s is missing", what);
   return product(what, dims.data, dims.rank);
 }
 

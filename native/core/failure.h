@@ -40,6 +40,9 @@ espalier_status guarded(const char* function, Body body) {
   } catch (const std::exception& other) {
     remember_error(function, other.what());
     return ESPALIER_INTERNAL;
+  } catch (...) {
+    remember_error(function, "an unknown failure");
+    return ESPALIER_INTERNAL;
   }
 }
 
