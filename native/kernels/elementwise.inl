@@ -113,7 +113,9 @@ template <class T>
 struct Clamp {
   T low, high;
   ESPALIER_INLINE Vec<T> value(Vec<T> x) const { return min<T>(broadcast<T>(high), max<T>(broadcast<T>(low), x)); }
-  ESPALIER_INLINE Vec<T> gradient(Vec<T> x, Vec<T>, Vec<T> g) const { return (x >= low) & (x <= high) ? g : Vec<T>{}; }
+  ESPALIER_INLINE Vec<T> gradient(Vec<T> x, Vec<T>, Vec<T> g) const {
+    return ((x >= low) & (x <= high)) ? g : Vec<T>{};
+  }
 };
 template <class T>
 struct Round {

@@ -69,7 +69,7 @@ ESPALIER_INLINE Vec<T> log(Vec<T> x) {
     const Vec<T> y = fma<T>(e, broadcast<T>(0.693359375f), r + p);
     const Vec<T> infinity = broadcast<T>(std::numeric_limits<T>::infinity());
     const Vec<T> outside = x == 0 ? -infinity : (x < 0 ? broadcast<T>(std::numeric_limits<T>::quiet_NaN()) : x);
-    return (x > 0) & (x < infinity) ? y : outside;
+    return ((x > 0) & (x < infinity)) ? y : outside;
   }
 }
 
