@@ -24,8 +24,6 @@ struct Product {
 constexpr int64_t kGemmDepthBytes = 2048;
 // Columns whose panels of B are packed together and meet all rows: 512·2 KiB fills a second level.
 constexpr int64_t kGemmGroupColumns = 256;
-// Multiplications below which a product is not worth a second thread.
-constexpr int64_t kGemmSerial = 1 << 17;
 // Elements before the panels in a packed buffer.
 constexpr int64_t kGemmHeader = 16;
 
