@@ -174,6 +174,20 @@ export interface NativeOperations {
   extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
   /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
   place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  /** y[y_offset + i·y_strides] = x[x_offset + i·x_strides] for every index i of `shape`; steps count
+   * elements and may be negative, those of x also 0 (an element repeats). Elements of y not reached
+   * stay as they are; no two indices may reach the same one, nor lie within each other's span. x and y
+   * share any one element type. */
+  copyStrided(shape: readonly number[], xStrides: readonly number[], xOffset: number, yStrides: readonly number[], yOffset: number, x: NativeArray | null, y: NativeArray | null): void
+  /** y [outer, count, inner] = the lines of x [outer, n, inner] that indices (int32, count of them, each
+   * in [0, n)) name. x and y share any one element type. */
+  take(outer: number, n: number, inner: number, x: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  /** The gradient of espalier_take: grad_x [outer, n, inner] = for each line, the sum of the lines of
+   * grad [outer, count, inner] that came from it, in their order. */
+  takeBackward(outer: number, n: number, inner: number, grad: NativeArray | null, indices: NativeArray | null, gradX: NativeArray | null): void
+  /** y[i] = a[i] where mask[i] (uint8) is not 0, else b[i]. All of one length; a, b and y of one element
+   * type, float32 or float64. A NULL a or b stands for zeros. */
+  choose(mask: NativeArray | null, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** C = finish(alpha·op(A)·op(B) + beta·C + bias). row_bias has m elements, column_bias n; either may
    * be absent. With beta = 0 C is not read, with alpha = 0 A and B are not. */
   gemm(alpha: number, a: NativeArray | null, b: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void

@@ -1,7 +1,9 @@
 import type { Sample } from '../autograd/index.js'
 import { Binary, native } from '../native/index.js'
-import { empty, type Shape, type Tensor, zeros } from '../tensor/index.js'
+import { empty, type Shape, type Tensor } from '../tensor/index.js'
+import { combine } from './binary.js'
 import { floatTensor, markDims } from './operand.js'
+import { expanded, reshaped } from './strided.js'
 
 // What sum and mean share.
 
@@ -29,12 +31,10 @@ export interface Reduced {
   divisor: number
 }
 
-/** The gradient of `reduce`: every term gets its sum's. */
+/** The gradient of `reduce`: every term gets its sum's, divided. */
 export function spread(grad: Tensor, { kept, divisor }: Reduced, shape: Shape): Tensor {
-  const result = zeros(shape, { dtype: grad.dtype })
-  native.binaryBroadcast(Binary.add, kept, shape, grad.data, result.data, result.data)
-  if (divisor !== 1) native.binaryScalar(Binary.div, result.data, divisor, result.data)
-  return result
+  const share = divisor === 1 ? grad : combine('mean', Binary.div, grad, divisor)
+  return expanded(reshaped(share, kept), shape)
 }
 
 export const reductionCases =

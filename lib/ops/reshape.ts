@@ -1,6 +1,7 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { type Shape, Tensor } from '../tensor/index.js'
+import type { Shape, Tensor } from '../tensor/index.js'
 import { completeShape } from './operand.js'
+import { reshaped } from './strided.js'
 
 /** The same elements in another shape; one dimension may be −1. The storage is shared, not copied. */
 export const reshape = defineOp({
@@ -8,9 +9,9 @@ export const reshape = defineOp({
   selects: true,
   forward(x: Tensor, shape: Shape) {
     asTensor('reshape', 'x', x)
-    return new Tensor(x.data, completeShape('reshape', shape, x.size), x.dtype)
+    return reshaped(x, completeShape('reshape', shape, x.size))
   },
-  backward: (grad, { args: [x] }) => [new Tensor(grad.data, x.shape, grad.dtype)],
+  backward: (grad, { args: [x] }) => [reshaped(grad, x.shape)],
   cases: (sample): [Tensor, Shape][] => [
     [sample([]), [1]],
     [sample([1]), []],

@@ -19,11 +19,12 @@ export const formatShape = (shape: Shape): string => `[${shape.join(', ')}]`
 
 export const sameShape = (a: Shape, b: Shape): boolean => a.length === b.length && a.every((dimension, i) => dimension === b[i])
 
-/** A dimension's index in 0…rank−1; negative ones count from the end. */
+/** A dimension's index in 0…rank−1; negative ones count from the end. A scalar counts as having one. */
 export function axisOf(operation: string, axis: number, rank: number): number {
-  const index = axis < 0 ? axis + rank : axis
-  if (!Number.isInteger(axis) || index < 0 || index >= Math.max(rank, 1))
-    throw new EspalierError('INVALID_ARGUMENT', `${operation}: dim is ${describe(axis)}, expected ${-rank} to ${rank - 1}`)
+  const count = Math.max(rank, 1)
+  const index = axis < 0 ? axis + count : axis
+  if (!Number.isInteger(axis) || index < 0 || index >= count)
+    throw new EspalierError('INVALID_ARGUMENT', `${operation}: dim is ${describe(axis)}, expected ${-count} to ${count - 1}`)
   return index
 }
 

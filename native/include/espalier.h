@@ -21,6 +21,7 @@
 #include "espalier/optimizer.h"
 #include "espalier/random.h"
 #include "espalier/reduce.h"
+#include "espalier/shape.h"
 #include "espalier/gemm.h"
 #include "espalier/quant.h"
 #include "espalier/loss.h"
