@@ -54,23 +54,11 @@ export const Binary = {
 } as const
 export type Binary = (typeof Binary)[keyof typeof Binary]
 
-export const MaskRule = {
-  gradient: 0,
-  freeze: 1,
-} as const
-export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
-
 export const Finish = {
   none: 0,
   relu: 1,
 } as const
 export type Finish = (typeof Finish)[keyof typeof Finish]
-
-export const RoundingGradient = {
-  clamp: 0,
-  clampSte: 1,
-} as const
-export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
 export const Reduction = {
   none: 0,
@@ -87,7 +75,21 @@ export const Distance = {
 } as const
 export type Distance = (typeof Distance)[keyof typeof Distance]
 
+export const MaskRule = {
+  gradient: 0,
+  freeze: 1,
+} as const
+export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
+
+export const RoundingGradient = {
+  clamp: 0,
+  clampSte: 1,
+} as const
+export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
+
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
+
+export type Table = readonly [rows: number, size: number]
 
 export type Product = readonly [m: number, n: number, k: number, transposeA: number, transposeB: number, lda: number, ldb: number, ldc: number]
 
@@ -138,56 +140,10 @@ export interface NativeOperations {
   binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** y[i] += x[i]; one length and type. */
   accumulate(x: NativeArray | null, y: NativeArray | null): void
-  /** Stochastic gradient descent. g = ±gradient + weight_decay·p; with momentum v = momentum·v +
-   * (1 − dampening)·g, on the `first` step v = g; p −= lr·(v, or g + momentum·v if `nesterov`).
-   * `velocity` is optional where momentum is 0. `first`, `nesterov` and `maximize` are 0 or 1. */
-  sgdStep(parameter: NativeArray | null, gradient: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
-  /** Adam (Kingma & Ba 2015); AdamW (Loshchilov & Hutter 2019) where `decoupled` is 1: decay then
-   * shrinks p by 1 − lr·weight_decay instead of entering the gradient. With m, s the running means of
-   * g and g², both corrected for their start at zero: p −= lr·m̂ / (√ŝ + eps). Where `largest` is
-   * given (amsgrad) it takes the place of s and holds its maximum so far. `step` counts from 1. */
-  adamStep(parameter: NativeArray | null, gradient: NativeArray | null, mean: NativeArray | null, square: NativeArray | null, largest: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
-  /** RMSprop (Hinton 2012). s is the running mean of g² by `alpha`; where `mean` is given (centered)
-   * the square of the running mean of g is taken from it. d = g / (√s + eps); with momentum
-   * v = momentum·v + d takes the place of d; p −= lr·d. `velocity` is optional where momentum is 0. */
-  rmspropStep(parameter: NativeArray | null, gradient: NativeArray | null, square: NativeArray | null, mean: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
-  /** y = factor·x. May run in place. */
-  scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
-  /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
-  clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
-  /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
-  randomUniform(seed: number, counter: number, low: number, high: number, y: NativeArray | null): number
-  /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */
-  randomNormal(seed: number, counter: number, mean: number, deviation: number, y: NativeArray | null): number
-  /** y[i] = value with probability p, else 0. */
-  randomBernoulli(seed: number, counter: number, p: number, value: number, y: NativeArray | null): number
-  /** y (int32) = the numbers 0 … length-1 in random order, every order equally likely. Takes half a
-   * block a number. */
-  randomPermutation(seed: number, counter: number, y: NativeArray | null): number
-  /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
-   * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
-   * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */
-  sum(shape: readonly number[], reduced: readonly number[], divisor: number, x: NativeArray | null, y: NativeArray | null): void
-  /** The largest value (sign 1) or the smallest (sign -1) of each line of x [outer, n, inner] along its
-   * middle, and where it stands: the first of equal ones; a NaN counts as the most extreme. values and
-   * indices (int32) have outer * inner elements; n is at least 1. Either may be NULL. */
-  extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
-  /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
-  place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
-  /** y[y_offset + i·y_strides] = x[x_offset + i·x_strides] for every index i of `shape`; steps count
-   * elements and may be negative, those of x also 0 (an element repeats). Elements of y not reached
-   * stay as they are; no two indices may reach the same one, nor lie within each other's span. x and y
-   * share any one element type. */
-  copyStrided(shape: readonly number[], xStrides: readonly number[], xOffset: number, yStrides: readonly number[], yOffset: number, x: NativeArray | null, y: NativeArray | null): void
-  /** y [outer, count, inner] = the lines of x [outer, n, inner] that indices (int32, count of them, each
-   * in [0, n)) name. x and y share any one element type. */
-  take(outer: number, n: number, inner: number, x: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
-  /** The gradient of espalier_take: grad_x [outer, n, inner] = for each line, the sum of the lines of
-   * grad [outer, count, inner] that came from it, in their order. */
-  takeBackward(outer: number, n: number, inner: number, grad: NativeArray | null, indices: NativeArray | null, gradX: NativeArray | null): void
-  /** y[i] = a[i] where mask[i] (uint8) is not 0, else b[i]. All of one length; a, b and y of one element
-   * type, float32 or float64. A NULL a or b stands for zeros. */
-  choose(mask: NativeArray | null, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  /** y[i] = weight[indices[i]], a row for each index; int32 indices in [0, rows). */
+  embeddingForward(weight: NativeArray | null, indices: NativeArray | null, y: NativeArray | null, ...shape: Table): void
+  /** dweight[r] = Σ dy[i] over the i with indices[i] = r, added in their order. Row `padding` gets 0; −1: none. */
+  embeddingBackward(dy: NativeArray | null, indices: NativeArray | null, padding: number, dweight: NativeArray | null, ...shape: Table): void
   /** C = finish(alpha·op(A)·op(B) + beta·C + bias). row_bias has m elements, column_bias n; either may
    * be absent. With beta = 0 C is not read, with alpha = 0 A and B are not. */
   gemm(alpha: number, a: NativeArray | null, b: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void
@@ -205,17 +161,6 @@ export interface NativeOperations {
   matmul(m: number, n: number, k: number, transposeA: number, transposeB: number, batchA: readonly number[], batchB: readonly number[], batchC: readonly number[], a: NativeArray | null, b: NativeArray | null, c: NativeArray | null): void
   /** y[j] = Σ over i of x[i, j]; x is rows×columns, y has `columns` elements. */
   columnSum(rows: number, columns: number, x: NativeArray | null, y: NativeArray | null): void
-  /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
-   * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
-   * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is
-   * an error. Where x is NaN so is y, and q is qmin. y may be x. */
-  fakeQuantForward(x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, y: NativeArray | null, codes: NativeArray | null): void
-  /** The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
-   * `gradient_x` may be `gradient`. */
-  fakeQuantBackward(gradient: NativeArray | null, x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: NativeArray | null, gradientScale: NativeArray | null): void
-  /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
-   * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
-  absMax(x: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, value: NativeArray | null, index: NativeArray | null): void
   /** Cross entropy of the softmax of x (rows × classes) with a class number per row:
    *   loss[r] = (1 − ε) w[t] (−log p[t]) + ε / classes · Σ_c w[c] (−log p[c]),  p = softmax(x[r]), t = target[r]
    * `target` is int32 in [0, classes), or `ignore_index`: such a row counts nothing. `weight` (classes
@@ -263,6 +208,23 @@ export interface NativeOperations {
   layerNormForward(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, eps: number, mean: NativeArray | null, scale: NativeArray | null, y: NativeArray | null, ...shape: Rows): void
   /** Gradients of it: dx, dweight, dbias; each may be absent. */
   layerNormBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Rows): void
+  /** Stochastic gradient descent. g = ±gradient + weight_decay·p; with momentum v = momentum·v +
+   * (1 − dampening)·g, on the `first` step v = g; p −= lr·(v, or g + momentum·v if `nesterov`).
+   * `velocity` is optional where momentum is 0. `first`, `nesterov` and `maximize` are 0 or 1. */
+  sgdStep(parameter: NativeArray | null, gradient: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
+  /** Adam (Kingma & Ba 2015); AdamW (Loshchilov & Hutter 2019) where `decoupled` is 1: decay then
+   * shrinks p by 1 − lr·weight_decay instead of entering the gradient. With m, s the running means of
+   * g and g², both corrected for their start at zero: p −= lr·m̂ / (√ŝ + eps). Where `largest` is
+   * given (amsgrad) it takes the place of s and holds its maximum so far. `step` counts from 1. */
+  adamStep(parameter: NativeArray | null, gradient: NativeArray | null, mean: NativeArray | null, square: NativeArray | null, largest: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
+  /** RMSprop (Hinton 2012). s is the running mean of g² by `alpha`; where `mean` is given (centered)
+   * the square of the running mean of g is taken from it. d = g / (√s + eps); with momentum
+   * v = momentum·v + d takes the place of d; p −= lr·d. `velocity` is optional where momentum is 0. */
+  rmspropStep(parameter: NativeArray | null, gradient: NativeArray | null, square: NativeArray | null, mean: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
+  /** y = factor·x. May run in place. */
+  scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
+  /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
+  clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
   /** y = the largest value of each window, the first in reading order of equal ones; a NaN is larger than
    * all. `indices` (int32, y's length, may be absent) receives where it is in its plane: row · width +
    * column; −1 (and y = −∞) for a window without any value. */
@@ -278,6 +240,50 @@ export interface NativeOperations {
   adaptiveAvgPool2dBackward(dy: NativeArray | null, dx: NativeArray | null, ...shape: AdaptivePool2d): void
   /** As espalier_max_pool2d_forward; its backward function serves both. */
   adaptiveMaxPool2dForward(x: NativeArray | null, y: NativeArray | null, indices: NativeArray | null, ...shape: AdaptivePool2d): void
+  /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
+   * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
+   * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is
+   * an error. Where x is NaN so is y, and q is qmin. y may be x. */
+  fakeQuantForward(x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, y: NativeArray | null, codes: NativeArray | null): void
+  /** The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
+   * `gradient_x` may be `gradient`. */
+  fakeQuantBackward(gradient: NativeArray | null, x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: NativeArray | null, gradientScale: NativeArray | null): void
+  /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
+   * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
+  absMax(x: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, value: NativeArray | null, index: NativeArray | null): void
+  /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
+  randomUniform(seed: number, counter: number, low: number, high: number, y: NativeArray | null): number
+  /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */
+  randomNormal(seed: number, counter: number, mean: number, deviation: number, y: NativeArray | null): number
+  /** y[i] = value with probability p, else 0. */
+  randomBernoulli(seed: number, counter: number, p: number, value: number, y: NativeArray | null): number
+  /** y (int32) = the numbers 0 … length-1 in random order, every order equally likely. Takes half a
+   * block a number. */
+  randomPermutation(seed: number, counter: number, y: NativeArray | null): number
+  /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
+   * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
+   * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */
+  sum(shape: readonly number[], reduced: readonly number[], divisor: number, x: NativeArray | null, y: NativeArray | null): void
+  /** The largest value (sign 1) or the smallest (sign -1) of each line of x [outer, n, inner] along its
+   * middle, and where it stands: the first of equal ones; a NaN counts as the most extreme. values and
+   * indices (int32) have outer * inner elements; n is at least 1. Either may be NULL. */
+  extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
+  /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
+  place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  /** y[y_offset + i·y_strides] = x[x_offset + i·x_strides] for every index i of `shape`; steps count
+   * elements and may be negative, those of x also 0 (an element repeats). Elements of y not reached
+   * stay as they are; no two indices may reach the same one, nor lie within each other's span. x and y
+   * share any one element type. */
+  copyStrided(shape: readonly number[], xStrides: readonly number[], xOffset: number, yStrides: readonly number[], yOffset: number, x: NativeArray | null, y: NativeArray | null): void
+  /** y [outer, count, inner] = the lines of x [outer, n, inner] that indices (int32, count of them, each
+   * in [0, n)) name. x and y share any one element type. */
+  take(outer: number, n: number, inner: number, x: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  /** The gradient of espalier_take: grad_x [outer, n, inner] = for each line, the sum of the lines of
+   * grad [outer, count, inner] that came from it, in their order. */
+  takeBackward(outer: number, n: number, inner: number, grad: NativeArray | null, indices: NativeArray | null, gradX: NativeArray | null): void
+  /** y[i] = a[i] where mask[i] (uint8) is not 0, else b[i]. All of one length; a, b and y of one element
+   * type, float32 or float64. A NULL a or b stands for zeros. */
+  choose(mask: NativeArray | null, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** y = e^x / Σ e^x along the strip, shifted by the largest x so that nothing overflows. All arrays here
    * hold outer · length · inner values of one float type. */
   softmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void

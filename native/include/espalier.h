@@ -16,17 +16,17 @@
 #include "espalier/runtime.h"
 
 #include "espalier/conv.h"
-
 #include "espalier/elementwise.h"
+#include "espalier/embedding.h"
+#include "espalier/gemm.h"
+#include "espalier/loss.h"
+#include "espalier/norm.h"
 #include "espalier/optimizer.h"
+#include "espalier/pool.h"
+#include "espalier/quant.h"
 #include "espalier/random.h"
 #include "espalier/reduce.h"
 #include "espalier/shape.h"
-#include "espalier/gemm.h"
-#include "espalier/quant.h"
-#include "espalier/loss.h"
-#include "espalier/norm.h"
-#include "espalier/pool.h"
 #include "espalier/softmax.h"
 
 #endif

@@ -2,13 +2,13 @@ import { describe, EspalierError, Reduction } from '../native/index.js'
 import { empty, type Shape, type Tensor } from '../tensor/index.js'
 
 /** What becomes of the losses of the rows or elements: kept apart, averaged, or added. */
-export interface ReductionOptions {
+export interface LossOptions {
   /** Default 'mean'. */
   reduction?: keyof typeof Reduction
 }
 
 /** The kernels' code for it, else an error. */
-export function reductionOf(operation: string, { reduction = 'mean' }: ReductionOptions): Reduction {
+export function reductionOf(operation: string, { reduction = 'mean' }: LossOptions): Reduction {
   if (typeof reduction === 'string' && Object.hasOwn(Reduction, reduction)) return Reduction[reduction]
   throw new EspalierError('INVALID_ARGUMENT', `${operation}: reduction is ${describe(reduction)}, expected 'mean', 'sum' or 'none'`)
 }
