@@ -19,6 +19,8 @@ const pascal = (snake) => camel(`_${snake}`)
 const parameterTypes = {
   espalier_in: 'NativeArray | null',
   espalier_out: 'NativeArray | null',
+  espalier_in_list: 'readonly NativeArray[]',
+  espalier_out_list: 'readonly NativeArray[]',
   espalier_dims: 'readonly number[]',
   int64_t: 'number',
   double: 'number',

@@ -293,4 +293,23 @@ export interface NativeOperations {
   logSoftmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
   /** dx = dy − e^y Σ dy, y being what the forward function gave. */
   logSoftmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
+  /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
+   * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
+   * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries
+   * the sum is 0, the largest 0 and the smallest ∞. */
+  sliceNorm(shape: readonly number[], reduced: readonly number[], p: number, x: NativeArray | null, y: NativeArray | null): void
+  /** Of all entries of all `scores` together, the k smallest fall: results are 0 there, and elsewhere
+   * what the mask was, or 1. Only entries whose mask is not 0 are counted and fall; of equal ones
+   * those of the lower index, in the first array, fall first. `masks` has a mask for each array of
+   * scores or is empty; masks and results have one type, the scores' or uint8, and may be the same
+   * arrays. With `magnitude` 1 entries are ranked by |score|, with 0 by score. Returns the score of the
+   * last to fall (−∞ for k = 0). A NaN among the scores is an error, and so is a k above the number of
+   * entries left. */
+  pruneSmallest(scores: readonly NativeArray[], masks: readonly NativeArray[], magnitude: number, k: number, results: readonly NativeArray[]): number
+  /** Each row of `scores` [rows, columns] keeps its `keep` largest entries (all, where it has no more):
+   * result is 0 at the others, and elsewhere what the mask was, or 1. Of equal ones those of the lower
+   * index are kept. Masks and `magnitude` as in prune_smallest; NaN is an error. */
+  keepLargest(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, rows: number, columns: number, keep: number, result: NativeArray | null): void
+  /** y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
+  applyMask(x: NativeArray | null, mask: NativeArray | null, y: NativeArray | null): void
 }

@@ -28,5 +28,6 @@
 #include "espalier/reduce.h"
 #include "espalier/shape.h"
 #include "espalier/softmax.h"
+#include "espalier/select.h"
 
 #endif

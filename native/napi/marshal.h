@@ -1,6 +1,7 @@
 // Turns JavaScript arguments into those of a C function, told by the function's own signature:
 //
 //   espalier_in, espalier_out   a typed array, or null
+//   espalier_in_list, …_out_list   an array of typed arrays
 //   espalier_dims               an array of integers
 //   int64_t, enumerations       a number that is a whole one (never truncated)
 //   double                      a number
@@ -14,6 +15,7 @@
 #include <exception>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "espalier.h"
 
@@ -21,6 +23,7 @@ namespace espalier::napi {
 
 constexpr size_t kMaxArguments = 40;
 constexpr size_t kMaxRank = 32;
+constexpr uint32_t kMaxArrays = 1 << 16;
 
 // An argument that cannot be marshalled; the text names it by position.
 struct BadArgument {
@@ -124,6 +127,36 @@ struct Parameter<T, std::enable_if_t<std::is_same_v<T, espalier_in> || std::is_s
   napi_value given;
   size_t position;
   T value;
+};
+template <class List, class Item>
+struct ListParameter {
+  explicit ListParameter(Arguments& from) : position(from.position + 1) {
+    const napi_value list = from.next();
+    uint32_t length;
+    if (napi_get_array_length(from.env, list, &length) != napi_ok || length > kMaxArrays)
+      from.refuse("INVALID_ARGUMENT", "is not an array of typed arrays, at most 65536 of them");
+    given.resize(length);
+    for (uint32_t i = 0; i < length; ++i)
+      if (napi_get_element(from.env, list, i, &given[i]) != napi_ok)
+        from.refuse("INVALID_ARGUMENT", "is not an array of typed arrays");
+  }
+  void settle(Arguments& from) {
+    from.position = position;
+    for (const napi_value item : given) items.push_back(array<Item>(from, item));
+    value = {items.data(), static_cast<int64_t>(items.size())};
+  }
+  std::vector<napi_value> given;
+  std::vector<Item> items;
+  size_t position;
+  List value;
+};
+template <>
+struct Parameter<espalier_in_list> : ListParameter<espalier_in_list, espalier_in> {
+  using ListParameter::ListParameter;
+};
+template <>
+struct Parameter<espalier_out_list> : ListParameter<espalier_out_list, espalier_out> {
+  using ListParameter::ListParameter;
 };
 template <>
 struct Parameter<int64_t> {

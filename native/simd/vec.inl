@@ -142,4 +142,37 @@ ESPALIER_INLINE T max_lanes(Vec<T> v) {
   return result;
 }
 
+// A bit a lane, the first lane lowest: set where the mask is.
+template <class T>
+ESPALIER_INLINE uint32_t mask_bits(Mask<T> mask) {
+#if ESPALIER_LEVEL == 2
+  if constexpr (sizeof(T) == 4) return _mm512_movepi32_mask(reinterpret_cast<__m512i>(mask));
+  else if constexpr (sizeof(T) == 8) return _mm512_movepi64_mask(reinterpret_cast<__m512i>(mask));
+#elif ESPALIER_LEVEL == 1
+  if constexpr (sizeof(T) == 4) return static_cast<uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+  else if constexpr (sizeof(T) == 8) return static_cast<uint32_t>(_mm256_movemask_pd(reinterpret_cast<__m256d>(mask)));
+#endif
+  uint32_t bits = 0;
+  for (int i = 0; i < kLanes<T>; ++i) bits |= (mask[i] != 0 ? 1u : 0u) << i;
+  return bits;
+}
+
+// Writes the lanes that the mask chooses to p, side by side, and returns how many; what stands in a
+// whole vector from p on may be overwritten.
+template <class T>
+ESPALIER_INLINE int64_t store_chosen(T* p, Vec<T> v, Mask<T> mask) {
+  uint32_t bits = mask_bits<T>(mask);
+#if ESPALIER_LEVEL == 2
+  const int64_t count = __builtin_popcount(bits);
+  // (To a register first: compressing straight into memory is slow on AMD.)
+  if constexpr (std::is_same_v<T, float>) store<T>(p, _mm512_maskz_compress_ps(static_cast<__mmask16>(bits), v));
+  else store<T>(p, _mm512_maskz_compress_pd(static_cast<__mmask8>(bits), v));
+  return count;
+#else
+  int64_t count = 0;
+  for (; bits != 0; bits &= bits - 1) p[count++] = v[__builtin_ctz(bits)];
+  return count;
+#endif
+}
+
 #include "simd/math.inl"

@@ -42,6 +42,16 @@ typedef struct espalier_out {
   espalier_dtype dtype;
 } espalier_out;
 
+/* Several arrays. */
+typedef struct espalier_in_list {
+  const espalier_in* items;
+  int64_t count;
+} espalier_in_list;
+typedef struct espalier_out_list {
+  const espalier_out* items;
+  int64_t count;
+} espalier_out_list;
+
 /* A shape, or any short list of integers. */
 typedef struct espalier_dims {
   const int64_t* data;

@@ -1,0 +1,95 @@
+#include "espalier/select.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "core/array.h"
+#include "kernels/slice_norm.h"
+#include "kernels/select.h"
+
+using namespace espalier;
+
+namespace {
+
+// Runs body(M{}) for the element type of a mask: T, or uint8_t.
+template <class T, class Body>
+void for_mask(const char* name, espalier_dtype dtype, Body body) {
+  if (dtype == dtype_of<T>()) return body(T{});
+  if (dtype == ESPALIER_UINT8) return body(uint8_t{});
+  fail(ESPALIER_DTYPE_MISMATCH, "%s is %s, expected %s or uint8", name, dtype_name(dtype), dtype_name(dtype_of<T>()));
+}
+
+}  // namespace
+
+espalier_status espalier_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x,
+                                    espalier_out y) {
+  return guarded(__func__, [&] {
+    const int64_t n = checked_product("shape", shape);
+    if (reduced.rank != shape.rank || (reduced.rank > 0 && reduced.data == nullptr))
+      fail(ESPALIER_SHAPE_MISMATCH, "reduced has %lld entries, shape %lld", static_cast<long long>(reduced.rank),
+           static_cast<long long>(shape.rank));
+    std::vector<int64_t> kept;
+    for (int64_t i = 0; i < reduced.rank; ++i) {
+      require_range("reduced", reduced.data[i], 0, 1);
+      if (reduced.data[i] == 0) kept.push_back(shape.data[i]);
+    }
+    if (std::isnan(p)) fail(ESPALIER_INVALID_ARGUMENT, "p is NaN");
+    const int64_t outputs = checked_product("shape", espalier_dims{kept.data(), static_cast<int64_t>(kept.size())});
+    for_float("x", x.dtype, [&]<class T>(T) {
+      kernels::slice_norm(shape, reduced, p, elements<T>("x", x, n), elements<T>("y", y, outputs));
+    });
+  });
+}
+
+espalier_status espalier_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, int64_t k,
+                                        espalier_out_list results, double* threshold) {
+  return guarded(__func__, [&] {
+    require_range("magnitude", magnitude, 0, 1);
+    if (scores.count != results.count || (masks.count != 0 && masks.count != scores.count))
+      fail(ESPALIER_SHAPE_MISMATCH, "there are %lld scores, %lld masks and %lld results",
+           static_cast<long long>(scores.count), static_cast<long long>(masks.count),
+           static_cast<long long>(results.count));
+    *threshold = -std::numeric_limits<double>::infinity();
+    if (scores.count == 0) return require_range("k", k, 0, 0);
+    for_float("scores", scores.items[0].dtype, [&]<class T>(T) {
+      for_mask<T>("results", results.items[0].dtype, [&]<class M>(M) {
+        std::vector<kernels::Scored<T, M>> arrays;
+        for (int64_t i = 0; i < scores.count; ++i) {
+          const int64_t n = scores.items[i].length;
+          arrays.push_back({elements<T>("a score", scores.items[i], n),
+                            masks.count == 0 ? nullptr : elements<M>("a mask", masks.items[i], n),
+                            elements<M>("a result", results.items[i], n), n});
+        }
+        *threshold = kernels::prune_smallest(arrays, magnitude == 1, k);
+      });
+    });
+  });
+}
+
+espalier_status espalier_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t rows,
+                                      int64_t columns, int64_t keep, espalier_out result) {
+  return guarded(__func__, [&] {
+    require_range("magnitude", magnitude, 0, 1);
+    require_range("keep", keep, 0, int64_t{1} << 53);
+    const int64_t n = checked_product("rows and columns", {rows, columns});
+    for_float("scores", scores.dtype, [&]<class T>(T) {
+      for_mask<T>("result", result.dtype, [&]<class M>(M) {
+        const kernels::Scored<T, M> array{elements<T>("scores", scores, n), optional_elements<M>("mask", mask, n),
+                                          elements<M>("result", result, n), n};
+        if (n > 0) kernels::keep_largest(array, magnitude == 1, rows, columns, keep);
+      });
+    });
+  });
+}
+
+espalier_status espalier_apply_mask(espalier_in x, espalier_in mask, espalier_out y) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      for_mask<T>("mask", mask.dtype, [&]<class M>(M) {
+        kernels::apply_mask(elements<T>("x", x, x.length), elements<M>("mask", mask, x.length),
+                            elements<T>("y", y, x.length), x.length);
+      });
+    });
+  });
+}

@@ -1,0 +1,33 @@
+/* What pruning asks of weights: scores of slices, which entries are the smallest, masks. */
+#ifndef ESPALIER_SELECT_H
+#define ESPALIER_SELECT_H
+
+#include "types.h"
+
+/* y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
+ * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
+ * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries
+ * the sum is 0, the largest 0 and the smallest ∞. */
+ESPALIER_API espalier_status espalier_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x,
+                                                 espalier_out y);
+
+/* Of all entries of all `scores` together, the k smallest fall: results are 0 there, and elsewhere
+ * what the mask was, or 1. Only entries whose mask is not 0 are counted and fall; of equal ones
+ * those of the lower index, in the first array, fall first. `masks` has a mask for each array of
+ * scores or is empty; masks and results have one type, the scores' or uint8, and may be the same
+ * arrays. With `magnitude` 1 entries are ranked by |score|, with 0 by score. Returns the score of the
+ * last to fall (−∞ for k = 0). A NaN among the scores is an error, and so is a k above the number of
+ * entries left. */
+ESPALIER_API espalier_status espalier_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude,
+                                                     int64_t k, espalier_out_list results, double* threshold);
+
+/* Each row of `scores` [rows, columns] keeps its `keep` largest entries (all, where it has no more):
+ * result is 0 at the others, and elsewhere what the mask was, or 1. Of equal ones those of the lower
+ * index are kept. Masks and `magnitude` as in prune_smallest; NaN is an error. */
+ESPALIER_API espalier_status espalier_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude,
+                                                   int64_t rows, int64_t columns, int64_t keep, espalier_out result);
+
+/* y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
+ESPALIER_API espalier_status espalier_apply_mask(espalier_in x, espalier_in mask, espalier_out y);
+
+#endif

@@ -1,0 +1,36 @@
+// Selection by score, and masks; what each computes stands in espalier/select.h.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "espalier/types.h"
+
+namespace espalier::kernels {
+
+// One array of scores with its masks: M is T or uint8_t. `mask` may be null, and may be `result`.
+template <class T, class M>
+struct Scored {
+  const T* score;
+  const M* mask;
+  M* result;
+  int64_t n;
+};
+
+// Returns the score of the last to fall. Throws Failure for NaN and for k beyond what is left.
+template <class T, class M>
+double prune_smallest(const std::vector<Scored<T, M>>& arrays, bool magnitude, int64_t k);
+
+template <class T, class M>
+void keep_largest(const Scored<T, M>& array, bool magnitude, int64_t rows, int64_t columns, int64_t keep);
+
+template <class T, class M>
+void apply_mask(const T* x, const M* mask, T* y, int64_t n);
+
+// The value of rank `rank` (from 0) among n values without NaN; `values` and `spare` hold n elements
+// and kSelectSlack more, and their contents are lost.
+constexpr int64_t kSelectSlack = 16;
+template <class T>
+T select_rank(T* values, T* spare, int64_t n, int64_t rank);
+
+}  // namespace espalier::kernels
