@@ -1,4 +1,4 @@
-export { fanInMask } from './fan-in.js'
+export { fanInMask } from './fanIn.js'
 export * as init from './init/index.js'
 export type { ForwardHook, ForwardPreHook, Removal } from './internals.js'
 export * from './layers/index.js'

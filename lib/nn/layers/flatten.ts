@@ -1,5 +1,5 @@
-import { reshape } from '../../ops/index.js'
-import { axisOf, type Tensor } from '../../tensor/index.js'
+import { flatten } from '../../ops/index.js'
+import type { Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 
 /** Joins the dimensions `startDim` to `endDim` (inclusive; negative ones count from the end) into one. */
@@ -12,10 +12,7 @@ export class Flatten extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const start = axisOf('Flatten', this.startDim, x.rank)
-    const end = axisOf('Flatten', this.endDim, x.rank)
-    const joined = x.shape.slice(start, end + 1).reduce((product, dimension) => product * dimension, 1)
-    return reshape(x, [...x.shape.slice(0, start), joined, ...x.shape.slice(end + 1)])
+    return flatten(x, this.startDim, this.endDim)
   }
 
   override extraRepr(): string {

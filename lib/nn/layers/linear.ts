@@ -1,7 +1,6 @@
 import { wholeNumber } from '../../native/index.js'
 import { linear } from '../../ops/index.js'
-import type { Tensor } from '../../tensor/index.js'
-import type { Generator } from '../init/generator.js'
+import type { Generator, Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { biasOf, resetWeights, type WeightOptions, weightOf } from './weights.js'

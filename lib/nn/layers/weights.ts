@@ -1,8 +1,7 @@
 // What the layers with a weight and a bias share.
-import { empty, type Shape } from '../../tensor/index.js'
+import { empty, type Generator, type Shape } from '../../tensor/index.js'
 import { fans } from '../init/fans.js'
 import { uniform } from '../init/fill.js'
-import type { Generator } from '../init/generator.js'
 import type { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
 

@@ -1,0 +1,7 @@
+export { type Dataset, mapped, type Sample, Subset, TensorDataset } from './dataset.js'
+export { digits } from './digits.js'
+export { parseIdx } from './idx.js'
+export { DataLoader, type LoaderOptions } from './loader.js'
+export { type MnistFiles, mnist, mnistIdx } from './mnist.js'
+export { randomSplit, type SplitOptions, stratifiedSplit } from './split.js'
+export * from './transforms/index.js'

@@ -1,0 +1,35 @@
+import { describe, EspalierError } from '../native/index.js'
+import { allocate, Tensor } from '../tensor/index.js'
+
+/** Rows of a tensor, in the order of `indices`, as a tensor of their own. */
+export function gatherRows(tensor: Tensor, indices: ArrayLike<number>): Tensor {
+  const [rows, ...rest] = tensor.shape
+  const row = rest.reduce((product, dimension) => product * dimension, 1)
+  const count = indices.length
+  const { data: from } = tensor
+  for (let i = 0; i < count; i++)
+    if (!Number.isInteger(indices[i]) || indices[i] < 0 || indices[i] >= rows)
+      throw new EspalierError('INVALID_ARGUMENT', `row ${describe(indices[i])} is asked for, there are ${rows}`)
+  const to = allocate(tensor.dtype, count * row)
+  // A call of `set` costs as much as copying some dozens of elements: short rows are copied by hand,
+  // and neighbours that stay neighbours go together.
+  if (row < 32) for (let i = 0, at = 0; i < count; i++) for (let j = 0, start = indices[i] * row; j < row; j++) to[at++] = from[start + j]
+  else
+    for (let i = 0, end = 0; i < count; i = end) {
+      for (end = i + 1; end < count && indices[end] === indices[end - 1] + 1; ) end++
+      to.set(from.subarray(indices[i] * row, (indices[i] + end - i) * row) as never, i * row)
+    }
+  return new Tensor(to, [count, ...rest], tensor.dtype)
+}
+
+/** Tensors of one shape and dtype, one under the other in a new first dimension. */
+export function stackRows(rows: readonly Tensor[]): Tensor {
+  const [first] = rows
+  const to = allocate(first.dtype, rows.length * first.size)
+  for (const [i, row] of rows.entries()) {
+    if (row.shape.join() !== first.shape.join() || row.dtype !== first.dtype)
+      throw new EspalierError('SHAPE_MISMATCH', `the samples of a batch differ: ${row.dtype} [${row.shape}] and ${first.dtype} [${first.shape}]`)
+    to.set(row.data as never, i * row.size)
+  }
+  return new Tensor(to, [rows.length, ...first.shape], first.dtype)
+}

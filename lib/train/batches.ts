@@ -1,0 +1,24 @@
+import { DataLoader, type Dataset, type LoaderOptions, type Sample } from '../data/index.js'
+import { describe, EspalierError } from '../native/index.js'
+
+/** Where batches come from: a dataset, a loader, or anything that gives [x, …, target] again and again. */
+export type Source = Dataset | Iterable<Sample> | AsyncIterable<Sample>
+
+/** A source as batches, and how many a pass has where that is known. */
+export function batchesOf(name: string, source: Source, options: LoaderOptions): { batches: Iterable<Sample> | AsyncIterable<Sample>; count: number | null } {
+  if (typeof source === 'object' && source !== null) {
+    if (Symbol.iterator in source || Symbol.asyncIterator in source)
+      return { batches: source, count: 'length' in source && typeof source.length === 'number' ? source.length : null }
+    if ('get' in source && 'length' in source) {
+      const loader = new DataLoader(source, options)
+      return { batches: loader, count: loader.length }
+    }
+  }
+  throw new EspalierError('INVALID_ARGUMENT', `${name} is ${describe(source)}, expected a dataset or a loader`)
+}
+
+/** A batch taken apart: what goes into the model, what should come out, and how many samples it has. */
+export function inputsAndTarget(name: string, batch: Sample): { inputs: Sample; target: Sample[number]; samples: number } {
+  if (!Array.isArray(batch) || batch.length < 2) throw new EspalierError('INVALID_ARGUMENT', `${name}: a batch is ${describe(batch)}, expected [x, …, target]`)
+  return { inputs: batch.slice(0, -1), target: batch[batch.length - 1], samples: batch[0].shape[0] ?? 1 }
+}

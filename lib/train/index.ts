@@ -1,0 +1,7 @@
+export type { Source } from './batches.js'
+export { type EarlyStoppingOptions, earlyStopping } from './earlyStopping.js'
+export { type EvaluateOptions, evaluate, evaluating } from './evaluate.js'
+export { type Callback, type Epoch, type FitContext, type FitOptions, fit, type History } from './fit.js'
+export { accuracy, type Metric, topAccuracy } from './metrics.js'
+export type { Progress } from './progress.js'
+export type { Loss, Metrics, Scores } from './scores.js'
