@@ -1,35 +1,55 @@
+import { markAsUntransferable } from 'node:worker_threads'
 import { EspalierError } from '../native/index.js'
 import { type ArrayOf, arrayConstructor, type DType } from './dtype.js'
 
 // Where tensors live. V8 owns every buffer, so that its garbage collector frees them inside a loop
 // that never yields (finalizers of native memory would wait for the event loop).
 //
-// Small arrays are cut from slabs: a typed array of its own costs five times as much to make, and
-// one of up to 64 bytes lives on the V8 heap until native code asks for its address, which moves it
-// at the price of a microsecond. Larger ones skip the zero fill that `new Float32Array` would do.
+// Arrays are cut from slabs where they are small enough: making a buffer costs more than a microsecond
+// and counts towards the next garbage collection, and a typed array of up to 64 bytes would live on the
+// V8 heap until native code asks for its address, which moves it at the same price. A slab lives as
+// long as any array in it, so small arrays, which tend to stay, do not share one with large ones.
+// Nothing is filled with zeros first.
 
-const slabBytes = 1 << 16
-const smallBytes = 1 << 12
 const alignment = 64
 
-let slab = new ArrayBuffer(0)
-let used = 0
+class Slab {
+  private buffer = new ArrayBuffer(0)
+  private used = 0
+
+  constructor(
+    readonly bytes: number,
+    /** The largest array it takes. */
+    readonly largest: number,
+  ) {}
+
+  /** Where an array of so many bytes may stand. */
+  place(bytes: number): { buffer: ArrayBuffer; offset: number } {
+    if (this.used + bytes > this.buffer.byteLength) {
+      this.buffer = newBuffer(this.bytes)
+      // Moving it to another thread would empty every other array in it.
+      markAsUntransferable(this.buffer)
+      this.used = 0
+    }
+    const offset = this.used
+    this.used += Math.ceil(bytes / alignment) * alignment
+    return { buffer: this.buffer, offset }
+  }
+}
+
+const slabs = [new Slab(1 << 16, 1 << 12), new Slab(1 << 19, 1 << 17)]
+
+const newBuffer = (bytes: number): ArrayBuffer => Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer
 
 /** Uninitialised storage for `length` elements. */
 export function allocate<D extends DType>(dtype: D, length: number): ArrayOf<D> {
   const Storage = arrayConstructor(dtype) as unknown as { new (buffer: ArrayBuffer, offset: number, length: number): ArrayOf<D>; BYTES_PER_ELEMENT: number }
   const bytes = length * Storage.BYTES_PER_ELEMENT
-  if (bytes <= smallBytes) {
-    if (used + bytes > slab.byteLength) {
-      slab = new ArrayBuffer(slabBytes)
-      used = 0
-    }
-    const array = new Storage(slab, used, length)
-    used += Math.ceil(bytes / alignment) * alignment
-    return array
-  }
   try {
-    return new Storage(Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer, 0, length)
+    const slab = bytes <= slabs[0].largest ? slabs[0] : bytes <= slabs[1].largest ? slabs[1] : undefined
+    if (slab === undefined) return new Storage(newBuffer(bytes), 0, length)
+    const { buffer, offset } = slab.place(bytes)
+    return new Storage(buffer, offset, length)
   } catch (cause) {
     throw new EspalierError('OUT_OF_MEMORY', `no memory for ${length} ${dtype} elements`, { cause })
   }
