@@ -42,10 +42,14 @@ struct Tanh {
 };
 template <class T>
 struct Gelu {
-  ESPALIER_INLINE Vec<T> value(Vec<T> x) const { return x * normal_cdf<T>(x); }
+  ESPALIER_INLINE Vec<T> value(Vec<T> x) const {
+    Vec<T> decay;
+    return x * normal_cdf<T>(x, decay);
+  }
   ESPALIER_INLINE Vec<T> gradient(Vec<T> x, Vec<T>, Vec<T> g) const {
-    const Vec<T> density = exp<T>(x * x * T(-0.5)) * T(0.39894228040143267794);
-    return g * (normal_cdf<T>(x) + x * density);
+    Vec<T> decay;
+    const Vec<T> below = normal_cdf<T>(x, decay);
+    return g * (below + x * decay * T(0.39894228040143267794));
   }
 };
 template <class T>
@@ -59,7 +63,7 @@ struct Silu {
 template <class T>
 struct Elu {
   T alpha;
-  ESPALIER_INLINE Vec<T> value(Vec<T> x) const { return x > 0 ? x : alpha * (exp<T>(min<T>(Vec<T>{}, x)) - 1); }
+  ESPALIER_INLINE Vec<T> value(Vec<T> x) const { return x > 0 ? x : alpha * expm1_of_negative<T>(min<T>(Vec<T>{}, x)); }
   ESPALIER_INLINE Vec<T> gradient(Vec<T> x, Vec<T> y, Vec<T> g) const { return x > 0 ? g : g * (y + alpha); }
 };
 template <class T>
