@@ -1,4 +1,5 @@
-import { type DType, type NativeArray, type Tensor, tensor } from '../../lib/tensor/index.js'
+import type { NativeArray } from '../../lib/native/index.js'
+import { type DType, type Tensor, tensor } from '../../lib/tensor/index.js'
 
 /** A tensor as the golden files write it. */
 export interface Golden {
