@@ -23,6 +23,10 @@ void require_windows(const char* name, int64_t size, int64_t out, int64_t kernel
   require_range("dilation", dilation, 1, kLimit);
   require_range(name, size, 0, kLimit);
   require_range(name, out, 0, kLimit);
+  if (out > 0 && (kernel - 1) * dilation >= size + 2 * padding)
+    fail(ESPALIER_SHAPE_MISMATCH, "%s: a window of %lld is larger than %lld with padding %lld", name,
+         static_cast<long long>((kernel - 1) * dilation + 1), static_cast<long long>(size),
+         static_cast<long long>(padding));
   if (out > 0 && (out - 1) * stride >= size + padding)
     fail(ESPALIER_SHAPE_MISMATCH, "%s: the last of %lld windows starts at %lld, behind the %lld values", name,
          static_cast<long long>(out), static_cast<long long>((out - 1) * stride - padding),

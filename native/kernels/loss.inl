@@ -11,7 +11,7 @@ template <class T>
 ESPALIER_INLINE T sum_of_exp(const T* x, int64_t n, T top) {
   Sums<T, 1> sums;
   sums.add(n, [=](Vec<T>* sum, int64_t i, auto part) {
-    sum[0] += part.pad(exp<T>(part.read(x + i) - broadcast<T>(top)), 0);
+    sum[0] += part.pad(exp_of_negative<T>(part.read(x + i) - broadcast<T>(top)), 0);
   });
   return sums.total(0);
 }
@@ -130,7 +130,7 @@ void cross_entropy_backward(const ClassTargets<T>& of, const T* dloss, const T* 
     const Vec<T> scale = broadcast<T>((hit + gradient * smooth * all) / kept[rows + r]);
     const Vec<T> top = broadcast<T>(kept[r]), spread = broadcast<T>(gradient * smooth);
     by_vectors<T>(classes, [=, &of](int64_t i, auto part) {
-      Vec<T> d = exp<T>(part.read(scores + i) - top) * scale;
+      Vec<T> d = exp_of_negative<T>(part.read(scores + i) - top) * scale;
       if (smooth != 0) d -= of.weight == nullptr ? spread : spread * part.read(of.weight + i);
       part.write(out + i, d);
     });
@@ -183,7 +183,7 @@ void soft_cross_entropy_backward(const SoftTargets<T>& of, const T* dloss, const
       sums.add(classes, [=](Vec<T>* total, int64_t i, auto part) { total[0] += share(i, part); });
       const Vec<T> scale = broadcast<T>(sums.total(0) / kept[rows + r]);
       by_vectors<T>(classes, [=](int64_t i, auto part) {
-        const Vec<T> e = exp<T>(part.read(scores + i) - broadcast<T>(kept[r]));
+        const Vec<T> e = exp_of_negative<T>(part.read(scores + i) - broadcast<T>(kept[r]));
         part.write(dx + r * classes + i, (e * scale - share(i, part)) * broadcast<T>(gradient));
       });
     }
@@ -316,11 +316,12 @@ ESPALIER_INLINE Vec<T> repeated(Repeated<T> factor, int64_t i, int64_t n, Part p
   return v;
 }
 
-// ln(1 + e^−x) without overflow.
+// ln(1 + e^−x) without overflow, and exact where e^−x is lost beside the 1.
 template <class T>
 ESPALIER_INLINE Vec<T> softplus_of_minus(Vec<T> x) {
-  const Vec<T> small = by_lane<T>(exp<T>(-abs<T>(x)), [](T e) { return std::log1p(e); });
-  return small + max<T>(-x, Vec<T>{});
+  const Vec<T> e = exp_of_negative<T>(-abs<T>(x)), rounded = e + 1, kept = rounded - 1;
+  const Vec<T> near = kept == 0 ? e : log<T>(rounded) * (e / kept);
+  return near + max<T>(-x, Vec<T>{});
 }
 
 template <class T>
@@ -340,7 +341,7 @@ void bce_backward(const T* dloss, const T* x, const T* target, Repeated<T> weigh
     const Vec<T> v = part.read(x + i), t = part.read(target + i);
     const Vec<T> positive = (repeated<T>(pos_weight, i, n, part) - 1) * t + 1;
     // 1 − σ(x) = σ(−x), from e^−|x| so that neither end overflows.
-    const Vec<T> e = exp<T>(-abs<T>(v));
+    const Vec<T> e = exp_of_negative<T>(-abs<T>(v));
     const Vec<T> complement = (v > 0 ? e : broadcast<T>(1)) / (e + 1);
     return repeated<T>(weight, i, n, part) * (1 - t - positive * complement);
   });

@@ -75,48 +75,55 @@ ESPALIER_INLINE void plane_gradient_sums(espalier_channels shape, const T* dy, c
 
 // ---- Neighbouring channels in rows ----------------------------------------------------------------
 
-// K sums of a vector of channels over the batch, in T, folded like the others (into T: the chains stay short).
+// K sums over the batch for each of `width` neighbouring channels, sums[k · width + i]. Rows are read in
+// their order, whole; blocks of kNormFold rows are added up by themselves, lest the sums grow stale.
 template <class T, int K, class Term>
-ESPALIER_INLINE void column_sums(int64_t batch, Vec<T>* totals, Term term) {
-  for (int k = 0; k < K; ++k) totals[k] = Vec<T>{};
+ESPALIER_INLINE void column_sums(int64_t batch, int64_t width, T* sums, Term term) {
+  T* const block = sums + K * width;
+  std::fill_n(sums, K * width, T{0});
   for (int64_t first = 0; first < batch; first += kNormFold) {
-    Vec<T> sums[K] = {};
-    for (int64_t n = first; n < std::min(batch, first + kNormFold); ++n) term(sums, n);
-    for (int k = 0; k < K; ++k) totals[k] += sums[k];
+    std::fill_n(block, K * width, T{0});
+    for (int64_t n = first; n < std::min(batch, first + kNormFold); ++n)
+      by_vectors<T>(width, [=](int64_t i, auto part) {
+        Vec<T> terms[K];
+        for (int k = 0; k < K; ++k) terms[k] = part.read(block + k * width + i);
+        term(terms, n, i, part);
+        for (int k = 0; k < K; ++k) part.write(block + k * width + i, terms[k]);
+      });
+    by_vectors<T>(K * width,
+                  [=](int64_t i, auto part) { part.write(sums + i, part.read(sums + i) + part.read(block + i)); });
   }
 }
+// Working memory for it, and for two more rows.
+template <class T>
+ESPALIER_INLINE T* column_scratch(int64_t width) {
+  return scratch<T>(Scratch::kPartial, 4 * width);
+}
 
-template <class T, class Part>
-ESPALIER_INLINE void column_moments(espalier_channels shape, const T* x, Part part, Vec<T>& mean, Vec<T>& var) {
-  const Vec<T> count = broadcast<T>(static_cast<T>(shape.batch));
-  Vec<T> sum, squares;
-  column_sums<T, 1>(shape.batch, &sum, [=](Vec<T>* s, int64_t n) { s[0] += part.read(x + n * shape.channels); });
-  const Vec<T> center = sum / count;
-  column_sums<T, 1>(shape.batch, &squares, [=](Vec<T>* s, int64_t n) {
-    const Vec<T> d = part.read(x + n * shape.channels) - center;
-    s[0] = fma<T>(d, d, s[0]);
-  });
-  mean = center;
-  var = squares / count;
+template <class T>
+ESPALIER_INLINE void over_rows(int64_t batch, int64_t width, int64_t stride, const T* x, T* y, const T* mean,
+                               const T* factor, const T* bias) {
+  for (int64_t n = 0; n < batch; ++n)
+    by_vectors<T>(width, [=](int64_t i, auto part) {
+      part.write(y + n * stride + i, fma<T>(part.read(x + n * stride + i) - part.read(mean + i), part.read(factor + i),
+                                            bias == nullptr ? Vec<T>{} : part.read(bias + i)));
+    });
 }
 
 // ---- Both -----------------------------------------------------------------------------------------
 
-// planes(c) for each channel, or rows(c, part) for each vector of channels where the size is 1.
-template <class T, class Planes, class Rows>
+// planes(c) for each channel, or rows(begin, end) for ranges of channels where the size is 1.
+template <class Planes, class Rows>
 ESPALIER_INLINE void each_channel(espalier_channels shape, Planes planes, Rows rows) {
-  if (shape.size != 1) {
-    const int64_t grain = std::max<int64_t>(1, kNormGrain / std::max<int64_t>(1, shape.batch * shape.size));
-    parallel_ranges(shape.channels, grain, [=](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c) planes(c);
-    });
+  if (shape.size == 1) {
+    // At least four cache lines of a row at a time.
+    parallel_ranges(shape.channels, std::max<int64_t>(64, kNormGrain / shape.batch), rows);
     return;
   }
-  // Pieces of whole vectors of every instruction set: 16 channels or a multiple.
-  const int64_t grain = 16 * std::max<int64_t>(1, kNormGrain / (16 * std::max<int64_t>(1, shape.batch)));
-  parallel_ranges(shape.channels, grain, [=](int64_t begin, int64_t end) {
-    by_vectors<T>(end - begin, [=](int64_t i, auto part) { rows(begin + i, part); });
-  });
+  parallel_ranges(shape.channels, std::max<int64_t>(1, kNormGrain / (shape.batch * shape.size)),
+                  [=](int64_t begin, int64_t end) {
+                    for (int64_t c = begin; c < end; ++c) planes(c);
+                  });
 }
 
 // An array without elements may still name huge dimensions: nothing is computed from them.
@@ -144,7 +151,7 @@ void batch_norm_train(espalier_channels shape, const T* x, Affine<T> affine, dou
     running.var[c] =
         static_cast<T>(keep * static_cast<double>(running.var[c]) + running.momentum * unbiased * batch_var);
   };
-  each_channel<T>(
+  each_channel(
       shape,
       [=](int64_t c) {
         const Moments moments = plane_moments<T>(shape, x + c * shape.size);
@@ -154,18 +161,28 @@ void batch_norm_train(espalier_channels shape, const T* x, Affine<T> affine, dou
         normalise_planes<T>(shape, x + c * shape.size, mean[c], scale[c] * at_or(affine.weight, c, T{1}),
                             at_or(affine.bias, c, T{0}), y + c * shape.size);
       },
-      [=](int64_t c, auto part) {
-        Vec<T> center, var;
-        column_moments<T>(shape, x + c, part, center, var);
-        const Vec<T> inverse = broadcast<T>(1) / sqrt<T>(var + broadcast<T>(static_cast<T>(eps)));
-        part.write(mean + c, center);
-        part.write(scale + c, inverse);
-        for (int64_t i = c; i < std::min(c + kLanes<T>, shape.channels); ++i)
-          remember(i, static_cast<double>(center[i - c]), static_cast<double>(var[i - c]));
-        const Vec<T> factor = inverse * read_or(affine.weight, c, T{1}, part);
-        const Vec<T> shift = read_or(affine.bias, c, T{0}, part);
-        for (int64_t i = c; i < shape.batch * shape.channels; i += shape.channels)
-          part.write(y + i, fma<T>(part.read(x + i) - center, factor, shift));
+      [=](int64_t begin, int64_t end) {
+        const int64_t width = end - begin, stride = shape.channels;
+        const T* const from = x + begin;
+        T* const center = mean + begin;
+        T* const sums = column_scratch<T>(width);
+        const Vec<T> share = broadcast<T>(static_cast<T>(1 / count));
+        column_sums<T, 1>(shape.batch, width, sums, [=](Vec<T>* s, int64_t n, int64_t i, auto part) {
+          s[0] += part.read(from + n * stride + i);
+        });
+        by_vectors<T>(width, [=](int64_t i, auto part) { part.write(center + i, part.read(sums + i) * share); });
+        column_sums<T, 1>(shape.batch, width, sums, [=](Vec<T>* s, int64_t n, int64_t i, auto part) {
+          const Vec<T> d = part.read(from + n * stride + i) - part.read(center + i);
+          s[0] = fma<T>(d, d, s[0]);
+        });
+        for (int64_t i = 0; i < width; ++i) {
+          const double var = static_cast<double>(sums[i]) / count;
+          remember(begin + i, static_cast<double>(center[i]), var);
+          scale[begin + i] = static_cast<T>(1 / std::sqrt(var + eps));
+          sums[i] = scale[begin + i] * at_or(affine.weight, begin + i, T{1});
+        }
+        over_rows(shape.batch, width, stride, from, y + begin, center, sums,
+                  affine.bias == nullptr ? nullptr : affine.bias + begin);
       });
 }
 
@@ -174,36 +191,30 @@ ESPALIER_INLINE T inverse_deviation(T var, double eps) {
   return static_cast<T>(1 / std::sqrt(static_cast<double>(var) + eps));
 }
 template <class T>
-ESPALIER_INLINE Vec<T> inverse_deviations(Vec<T> var, double eps) {
-  return broadcast<T>(1) / sqrt<T>(var + broadcast<T>(static_cast<T>(eps)));
-}
-
-template <class T>
 void batch_norm_eval(espalier_channels shape, const T* x, Affine<T> affine, double eps, const T* mean, const T* var,
                      T* y) {
   if (is_empty(shape)) return;
-  each_channel<T>(
+  each_channel(
       shape,
       [=](int64_t c) {
         normalise_planes<T>(shape, x + c * shape.size, mean[c],
                             inverse_deviation(var[c], eps) * at_or(affine.weight, c, T{1}), at_or(affine.bias, c, T{0}),
                             y + c * shape.size);
       },
-      [=](int64_t c, auto part) {
-        const Vec<T> center = part.read(mean + c);
-        const Vec<T> factor = inverse_deviations<T>(part.read(var + c), eps) * read_or(affine.weight, c, T{1}, part);
-        const Vec<T> shift = read_or(affine.bias, c, T{0}, part);
-        for (int64_t i = c; i < shape.batch * shape.channels; i += shape.channels)
-          part.write(y + i, fma<T>(part.read(x + i) - center, factor, shift));
+      [=](int64_t begin, int64_t end) {
+        T* const factor = column_scratch<T>(end - begin);
+        for (int64_t c = begin; c < end; ++c)
+          factor[c - begin] = inverse_deviation(var[c], eps) * at_or(affine.weight, c, T{1});
+        over_rows(shape.batch, end - begin, shape.channels, x + begin, y + begin, mean + begin, factor,
+                  affine.bias == nullptr ? nullptr : affine.bias + begin);
       });
 }
 
 // dx = weight · scale · (dy − a − (x − mean) b): in training a and b are the parts of dy that go back
 // through the mean and the variance, with given statistics they are 0.
-template <class T, class ScaleOf, class ScalesOf>
+template <class T, class ScaleOf>
 ESPALIER_INLINE void batch_norm_backward(espalier_channels shape, const T* dy, const T* x, const T* weight,
-                                         const T* mean, bool training, NormGradients<T> to, ScaleOf scale_of,
-                                         ScalesOf scales_of) {
+                                         const T* mean, bool training, NormGradients<T> to, ScaleOf scale_of) {
   if (is_empty(shape)) {
     if (to.weight != nullptr) std::fill_n(to.weight, shape.channels, T{0});
     if (to.bias != nullptr) std::fill_n(to.bias, shape.channels, T{0});
@@ -211,7 +222,7 @@ ESPALIER_INLINE void batch_norm_backward(espalier_channels shape, const T* dy, c
   }
   const double count = static_cast<double>(shape.batch) * static_cast<double>(shape.size);
   const bool sums_wanted = training || to.weight != nullptr || to.bias != nullptr;
-  each_channel<T>(
+  each_channel(
       shape,
       [=](int64_t c) {
         const T* const from = x + c * shape.size;
@@ -236,40 +247,51 @@ ESPALIER_INLINE void batch_norm_backward(espalier_channels shape, const T* dy, c
           part.write(out + i, factor * (part.read(gradient + i) - a - (part.read(from + i) - center) * b));
         });
       },
-      [=](int64_t c, auto part) {
-        const Vec<T> center = part.read(mean + c), scale = scales_of(c, part);
-        Vec<T> sums[2] = {};
+      [=](int64_t begin, int64_t end) {
+        const int64_t width = end - begin, stride = shape.channels;
+        const T* const gradient = dy + begin;
+        const T* const from = x + begin;
+        const T* const center = mean + begin;
+        T* const sums = column_scratch<T>(width);
         if (sums_wanted)
-          column_sums<T, 2>(shape.batch, sums, [=](Vec<T>* s, int64_t n) {
-            const Vec<T> d = part.read(dy + c + n * shape.channels);
+          column_sums<T, 2>(shape.batch, width, sums, [=](Vec<T>* s, int64_t n, int64_t i, auto part) {
+            const Vec<T> d = part.read(gradient + n * stride + i);
             s[0] += d;
-            s[1] = fma<T>(d, part.read(x + c + n * shape.channels) - center, s[1]);
+            s[1] = fma<T>(d, part.read(from + n * stride + i) - part.read(center + i), s[1]);
           });
-        if (to.weight != nullptr) part.write(to.weight + c, sums[1] * scale);
-        if (to.bias != nullptr) part.write(to.bias + c, sums[0]);
+        T* const a = sums;
+        T* const b = sums + width;
+        T* const factor = sums + 2 * width;
+        for (int64_t i = 0; i < width; ++i) {
+          const T scale = scale_of(begin + i);
+          if (to.weight != nullptr) to.weight[begin + i] = b[i] * scale;
+          if (to.bias != nullptr) to.bias[begin + i] = a[i];
+          factor[i] = scale * at_or(weight, begin + i, T{1});
+          a[i] = training ? static_cast<T>(static_cast<double>(a[i]) / count) : T{0};
+          b[i] = training ? static_cast<T>(static_cast<double>(b[i]) / count) * scale * scale : T{0};
+        }
         if (to.x == nullptr) return;
-        const Vec<T> factor = scale * read_or(weight, c, T{1}, part);
-        const Vec<T> share = broadcast<T>(training ? static_cast<T>(1 / count) : T{0});
-        const Vec<T> a = sums[0] * share, b = sums[1] * share * scale * scale;
-        for (int64_t i = c; i < shape.batch * shape.channels; i += shape.channels)
-          part.write(to.x + i, factor * (part.read(dy + i) - a - (part.read(x + i) - center) * b));
+        T* const out = to.x + begin;
+        for (int64_t n = 0; n < shape.batch; ++n)
+          by_vectors<T>(width, [=](int64_t i, auto part) {
+            const Vec<T> d = part.read(gradient + n * stride + i) - part.read(a + i);
+            const Vec<T> e = part.read(from + n * stride + i) - part.read(center + i);
+            part.write(out + n * stride + i, part.read(factor + i) * (d - e * part.read(b + i)));
+          });
       });
 }
 
 template <class T>
 void batch_norm_train_backward(espalier_channels shape, const T* dy, const T* x, const T* weight, const T* mean,
                                const T* scale, NormGradients<T> to) {
-  batch_norm_backward<T>(
-      shape, dy, x, weight, mean, true, to, [=](int64_t c) { return scale[c]; },
-      [=](int64_t c, auto part) { return part.read(scale + c); });
+  batch_norm_backward<T>(shape, dy, x, weight, mean, true, to, [=](int64_t c) { return scale[c]; });
 }
 
 template <class T>
 void batch_norm_eval_backward(espalier_channels shape, const T* dy, const T* x, const T* weight, const T* mean,
                               const T* var, double eps, NormGradients<T> to) {
-  batch_norm_backward<T>(
-      shape, dy, x, weight, mean, false, to, [=](int64_t c) { return inverse_deviation(var[c], eps); },
-      [=](int64_t c, auto part) { return inverse_deviations<T>(part.read(var + c), eps); });
+  batch_norm_backward<T>(shape, dy, x, weight, mean, false, to,
+                         [=](int64_t c) { return inverse_deviation(var[c], eps); });
 }
 
 // ---- Layer norm -----------------------------------------------------------------------------------

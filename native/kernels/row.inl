@@ -2,6 +2,7 @@
 // once takes either as its `part`, which reads, writes and pads as many lanes as there are.
 template <class T>
 struct WholePart {
+  ESPALIER_INLINE int64_t count() const { return kLanes<T>; }
   ESPALIER_INLINE Vec<T> read(const T* p) const { return load<T>(p); }
   ESPALIER_INLINE void write(T* p, Vec<T> v) const { store<T>(p, v); }
   // v with `other` in the lanes past the end.
@@ -10,6 +11,7 @@ struct WholePart {
 template <class T>
 struct FirstPart {
   int64_t lanes;
+  ESPALIER_INLINE int64_t count() const { return lanes; }
   ESPALIER_INLINE Vec<T> read(const T* p) const { return load_first<T>(p, lanes); }
   ESPALIER_INLINE void write(T* p, Vec<T> v) const { store_first<T>(p, v, lanes); }
   ESPALIER_INLINE Vec<T> pad(Vec<T> v, T other) const {

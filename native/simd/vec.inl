@@ -128,18 +128,26 @@ ESPALIER_INLINE Vec<T> round_even(Vec<T> a) {
 #endif
 }
 
-// Sum of the lanes by halves: a fixed tree, the same for every length.
+// The lanes combined by halves: a fixed tree, the same for every length.
+template <class T, int Step, int... I>
+ESPALIER_INLINE Vec<T> rotate_lanes(Vec<T> v, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(v, v, (I + Step) % kLanes<T>...);
+}
+template <int Step, class T, class Combine>
+ESPALIER_INLINE T fold_lanes(Vec<T> v, Combine combine) {
+  if constexpr (Step == 0) return v[0];
+  else {
+    const Vec<T> rotated = rotate_lanes<T, Step>(v, std::make_integer_sequence<int, kLanes<T>>{});
+    return fold_lanes<Step / 2, T>(combine(v, rotated), combine);
+  }
+}
 template <class T>
 ESPALIER_INLINE T sum_lanes(Vec<T> v) {
-  for (int step = kLanes<T> / 2; step > 0; step /= 2)
-    for (int i = 0; i < step; ++i) v[i] += v[i + step];
-  return v[0];
+  return fold_lanes<kLanes<T> / 2, T>(v, [](Vec<T> a, Vec<T> b) { return a + b; });
 }
 template <class T>
 ESPALIER_INLINE T max_lanes(Vec<T> v) {
-  T result = v[0];
-  for (int i = 1; i < kLanes<T>; ++i) result = v[i] > result ? v[i] : result;
-  return result;
+  return fold_lanes<kLanes<T> / 2, T>(v, [](Vec<T> a, Vec<T> b) { return max<T>(a, b); });
 }
 
 // A bit a lane, the first lane lowest: set where the mask is.

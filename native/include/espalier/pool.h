@@ -6,7 +6,8 @@
 
 /* Windows over `planes` images of height × width each. Tap (i, j) of window (h, w) is the value at row
  * h · stride_height − padding_height + i · dilation_height and the like column; taps outside the image
- * do not count. Every window starts inside the image or its left padding. Kernels are 1 to 2^20, strides
+ * do not count. A window fits into the padded image, and every one starts inside the image or its left
+ * padding. Kernels are 1 to 2^20, strides
  * and dilations at least 1, paddings at most half a kernel; all are below 2^31, and so is a plane. */
 typedef struct espalier_pool2d {
   int64_t planes, height, width, out_height, out_width;
