@@ -1,4 +1,4 @@
-import { type Generator, nn, qnn, type Tensor } from 'espalier'
+import { nn, qnn, type Tensor } from 'espalier'
 
 /** The small network of the field's accumulator studies, for 8×8 images: [n, 1, 8, 8] → [n, 10]. */
 export class TinyCNN extends nn.Module {
@@ -7,19 +7,19 @@ export class TinyCNN extends nn.Module {
   conv3: nn.Conv2d
   fc: nn.Linear
 
-  constructor(generator: Generator) {
+  constructor() {
     super()
-    this.conv1 = new nn.Conv2d(1, 8, 3, { generator })
-    this.conv2 = new nn.Conv2d(8, 16, 3, { stride: 2, generator })
-    this.conv3 = new nn.Conv2d(16, 32, 2, { generator })
-    this.fc = new nn.Linear(32, 10, { generator })
+    this.conv1 = new nn.Conv2d(1, 8, 3)
+    this.conv2 = new nn.Conv2d(8, 16, 3, { stride: 2 })
+    this.conv3 = new nn.Conv2d(16, 32, 2)
+    this.fc = new nn.Linear(32, 10)
   }
 
   override forward(x: Tensor): Tensor {
     x = this.conv1.forward(x).relu()
     x = this.conv2.forward(x).relu()
     x = this.conv3.forward(x).relu()
-    return this.fc.forward(x.reshape([x.shape[0], -1]))
+    return this.fc.forward(x.flatten(1))
   }
 }
 
@@ -34,10 +34,10 @@ export class QuantTinyCNN extends nn.Module {
   relu3: qnn.QuantReLU
   fc: qnn.QuantLinear
 
-  constructor(bits: number, generator: Generator) {
+  constructor(bits: number) {
     super()
     const activation = { bits, collectSteps: 100 }
-    const weights = { weightBits: bits, biasBits: 10, generator }
+    const weights = { weightBits: bits, biasBits: 10 }
     // Pixels are never negative: unsigned codes use the whole range.
     this.input = new qnn.QuantIdentity({ ...activation, signed: false })
     this.conv1 = new qnn.QuantConv2d(1, 8, 3, weights)
@@ -53,6 +53,6 @@ export class QuantTinyCNN extends nn.Module {
     x = this.relu1.forward(this.conv1.forward(this.input.forward(x)))
     x = this.relu2.forward(this.conv2.forward(x))
     x = this.relu3.forward(this.conv3.forward(x))
-    return this.fc.forward(x.reshape([x.shape[0], -1]))
+    return this.fc.forward(x.flatten(1))
   }
 }

@@ -13,7 +13,7 @@ interface Batch {
   y: Tensor
 }
 
-function step(model: nn.Module, optimiser: optim.Optimizer, { x, y }: Batch): number {
+function step(model: nn.Module, optimiser: optim.SGD, { x, y }: Batch): number {
   const loss = ops.crossEntropy(model.forward(x), y)
   optimiser.zeroGrad()
   loss.backward()
@@ -21,7 +21,7 @@ function step(model: nn.Module, optimiser: optim.Optimizer, { x, y }: Batch): nu
   return loss.item()
 }
 
-const sgd = (model: nn.Module): optim.Optimizer => new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
+const sgd = (model: nn.Module): optim.SGD => new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
 
 function losses(initial: nn.Module, batches: readonly Batch[], dtype: 'float32' | 'float64'): number[] {
   const model = initial.clone().to(dtype)

@@ -7,6 +7,7 @@ import { expanded } from './strided.js'
 /** x repeated to a shape: new leading dimensions, and dimensions of 1 stretched; −1 keeps one as it is. Copies. */
 export const expand = defineOp({
   name: 'expand',
+  selects: true,
   forward(x: Tensor, shape: Shape) {
     asTensor('expand', 'x', x)
     const lead = shape.length - x.rank

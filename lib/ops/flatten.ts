@@ -6,6 +6,7 @@ import { reshaped } from './strided.js'
 /** Dimensions startDim to endDim as one. The storage is shared, not copied. */
 export const flatten = defineOp({
   name: 'flatten',
+  selects: true,
   forward(x: Tensor, startDim: number = 0, endDim: number = -1) {
     const { shape, rank } = asTensor('flatten', 'x', x)
     const [start, end] = [axisOf('flatten', startDim, rank), axisOf('flatten', endDim, rank)]

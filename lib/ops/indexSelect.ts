@@ -6,6 +6,7 @@ import { around } from './strided.js'
 /** The parts of x at these indices (int32, one dimension) of a dimension, in their order; an index may occur again. */
 export const indexSelect = defineOp({
   name: 'index_select',
+  selects: true,
   forward(x: Tensor, dim: number, indices: Tensor) {
     const axis = axisOf('index_select', dim, asTensor('index_select', 'x', x).rank)
     const { dtype, rank, shape } = asTensor('index_select', 'indices', indices)

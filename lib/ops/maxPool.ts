@@ -7,6 +7,7 @@ import { type DilatedPoolOptions, pooling } from './pooling.js'
 const maxPool = (name: string, dims: 1 | 2, cases: (sample: Sample) => [Tensor, DilatedPoolOptions][]) =>
   defineOp({
     name,
+    selects: true,
     forward(x: Tensor, options: DilatedPoolOptions, indices?: Tensor) {
       const { geometry, outShape } = pooling(name, x, dims, options)
       const output = empty(outShape, x.dtype)

@@ -6,6 +6,7 @@ import { gather, stridesOf } from './strided.js'
 /** The dimensions in another order: dimension i of the result is dimension dims[i] of x. Copies. */
 export const permute = defineOp({
   name: 'permute',
+  selects: true,
   forward: (x: Tensor, dims: readonly number[]) => permuted(asTensor('permute', 'x', x), orderOf(x, dims)),
   backward: (grad, { args: [x, dims] }) => {
     const order = orderOf(x, dims)

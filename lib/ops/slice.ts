@@ -18,6 +18,7 @@ export interface SliceOptions {
 /** Every step-th index from start up to, not including, end along a dimension, as Python slices. Copies. */
 export const slice = defineOp({
   name: 'slice',
+  selects: true,
   forward(x: Tensor, options: SliceOptions = {}) {
     const { shape, ...view } = viewOf(asTensor('slice', 'x', x), options)
     return { output: gather(x, shape, view), saved: view }

@@ -2,6 +2,7 @@ export { type AccumulatorBound, accumulatorBound, witness } from './accumulators
 export { Certificate, type CertifiedLayer, certify } from './accumulators/certificate.js'
 export type { ActivationOptions } from './activations.js'
 export type { BiasOptions } from './bias.js'
+export { freeze } from './freeze.js'
 export { type AccumulatorObserver, type IntegerLayer, inIntegers, integerLayers } from './integer.js'
-export { bitsFor, type CodeOptions, codeOfThreshold, type IntegerRange, integerRange } from './range.js'
+export { bitsFor, type CodeOptions, codeOfThreshold, type IntegerRange, integerRange, rangeOf } from './range.js'
 export { WeightQuantiser, type WeightQuantiserOptions } from './weights.js'

@@ -34,3 +34,13 @@ export function bitsFor(min: number, max: number): number {
   while (min < -(2 ** (bits - 1)) || max > 2 ** (bits - 1) - 1) bits++
   return bits
 }
+
+/** The smallest and the largest of some integers; 0 … 0 of none. */
+export function rangeOf(values: ArrayLike<number>): IntegerRange {
+  let [min, max] = values.length > 0 ? [values[0], values[0]] : [0, 0]
+  for (let i = 1; i < values.length; i++) {
+    if (values[i] < min) min = values[i]
+    if (values[i] > max) max = values[i]
+  }
+  return { min, max }
+}
