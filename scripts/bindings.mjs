@@ -1,7 +1,9 @@
 // Derives from the C header what the addon and TypeScript must know of it:
 //   native/napi/operations.inc   one line per function, for the marshaller
 //   lib/native/operations.ts     the same functions and enums, typed
-// Usage: node scripts/bindings.mjs [--check]
+// Usage: node scripts/bindings.mjs [--check | --json]
+//   --check  writes nothing and fails where something would change
+//   --json   writes nothing and prints the functions with their parameters, for tests that call them all
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 
 const root = new URL('..', import.meta.url)
@@ -51,18 +53,34 @@ for (const [, body, name] of text.matchAll(/typedef struct espalier_\w+ \{([^}]*
 }
 const isGeometry = (type) => geometries.some((geometry) => `espalier_${geometry.name}` === type)
 
+/** The JavaScript arguments that stand for one C parameter. */
+function argumentsOf(type, parameter) {
+  const geometry = geometries.find(({ name }) => type === `espalier_${name}`)
+  if (geometry) return geometry.fields.map((field) => ({ name: field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), kind: 'whole' }))
+  const kinds = { espalier_in: 'in', espalier_out: 'out', espalier_dims: 'dims', int64_t: 'whole', double: 'real' }
+  return [{ name: parameter, kind: kinds[type] ?? 'enumeration', count: enums.find(({ name }) => type === `espalier_${name}`)?.members.length }]
+}
+
 const functions = []
 for (const [, comment, name, list] of text.matchAll(/(\/\*(?:(?!\*\/)[\s\S])*\*\/\s*)?ESPALIER_API espalier_status espalier_(\w+)\(([^)]*)\);/g)) {
   const parameters = []
+  const flat = []
   let result = 'void'
   for (const part of list.split(',')) {
     const [, type, parameter] = part.trim().match(/^(.*?)\s*(\w+)$/) ?? []
     if (type in resultTypes) result = resultTypes[type]
-    else if (type in parameterTypes) parameters.push(`${isGeometry(type) ? '...' : ''}${camel(parameter)}: ${parameterTypes[type]}`)
-    else throw new Error(`espalier_${name}: cannot marshal "${part.trim()}"`)
+    else if (type in parameterTypes) {
+      flat.push(...argumentsOf(type, parameter))
+      parameters.push(`${isGeometry(type) ? '...' : ''}${camel(parameter)}: ${parameterTypes[type]}`)
+    } else throw new Error(`espalier_${name}: cannot marshal "${part.trim()}"`)
   }
   const doc = (comment ?? '').replace(/^\/\*\s*|\s*\*\/\s*$/g, '').replace(/\n\s*\*?[ ]?/g, '\n   * ')
-  functions.push({ name, signature: `${camel(name)}(${parameters.join(', ')}): ${result}`, doc })
+  functions.push({ name, flat, signature: `${camel(name)}(${parameters.join(', ')}): ${result}`, doc })
+}
+
+if (process.argv.includes('--json')) {
+  console.log(JSON.stringify(functions.map(({ name, flat }) => ({ name: camel(name), parameters: flat }))))
+  process.exit(0)
 }
 
 const notice = 'Derived from native/include/espalier by scripts/bindings.mjs; run `npm run bindings` after a change there.'

@@ -19,9 +19,10 @@ export class Steps {
 
   /**
    * One command. `count` reads passed and failed out of what it printed; without it the command counts
-   * as one check. A command that fails without having counted a failure counts as one.
+   * as one check. A command that fails without having counted a failure counts as one. A quiet one
+   * is heard only when it fails.
    */
-  run(name, command, args, { env = {}, count, input } = {}) {
+  run(name, command, args, { env = {}, count, input, quiet = false } = {}) {
     console.log(`\n── ${name}`)
     const started = Date.now()
     const result = spawnSync(command, args, {
@@ -30,9 +31,9 @@ export class Steps {
       input,
       encoding: 'utf8',
       maxBuffer: 1 << 28,
-      stdio: [input === undefined ? 'ignore' : 'pipe', count ? 'pipe' : 'inherit', 'inherit'],
+      stdio: [input === undefined ? 'ignore' : 'pipe', count || quiet ? 'pipe' : 'inherit', quiet ? 'pipe' : 'inherit'],
     })
-    if (count) process.stdout.write(result.stdout ?? '')
+    if (count || (quiet && result.status !== 0)) process.stdout.write(`${result.stdout ?? ''}${result.stderr ?? ''}`)
     const counted = count?.(result.stdout ?? '') ?? { passed: result.status === 0 ? 1 : 0, failed: 0 }
     if (result.status !== 0 && counted.failed === 0) counted.failed = 1
     this.#rows.push({ name, ...counted, seconds: (Date.now() - started) / 1000 })
