@@ -312,4 +312,7 @@ export interface NativeOperations {
   keepLargest(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, rows: number, columns: number, keep: number, result: NativeArray | null): void
   /** y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
   applyMask(x: NativeArray | null, mask: NativeArray | null, y: NativeArray | null): void
+  /** The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1 to outer·inner, and, where `index`
+   * (int32) is given, the first place in x that has it. NaN is an error. */
+  absKth(x: NativeArray | null, outer: number, channels: number, inner: number, k: number, value: NativeArray | null, index: NativeArray | null): void
 }

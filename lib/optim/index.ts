@@ -1,5 +1,6 @@
 export { Adam, type AdamOptions } from './adam.js'
 export { AdamW } from './adamw.js'
+export { clipGradNorm, clipGradValue } from './clip.js'
 export { Optimizer, type OptimizerState, type ParamGroup, type ParamsOf } from './optimizer.js'
 export { RMSprop, type RMSpropOptions } from './rmsprop.js'
 export * from './schedules/index.js'

@@ -93,3 +93,19 @@ espalier_status espalier_apply_mask(espalier_in x, espalier_in mask, espalier_ou
     });
   });
 }
+
+espalier_status espalier_abs_kth(espalier_in x, int64_t outer, int64_t channels, int64_t inner, int64_t k,
+                                 espalier_out value, espalier_out index) {
+  return guarded(__func__, [&] {
+    require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
+    const int64_t n = checked_product("outer, channels and inner", {outer, channels, inner});
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const T* const from = elements<T>("x", x, n);
+      T* const kth = elements<T>("value", value, channels);
+      int32_t* const where = optional_elements<int32_t>("index", index, channels);
+      if (channels == 0) return;
+      require_range("k", k, 1, n / channels);
+      kernels::abs_kth(from, outer, channels, inner, k, kth, where);
+    });
+  });
+}

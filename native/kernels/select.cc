@@ -290,6 +290,35 @@ void keep_largest(const Scored<T, M>& array, bool magnitude, int64_t rows, int64
   });
 }
 
+template <class T>
+void abs_kth(const T* x, int64_t outer, int64_t channels, int64_t inner, int64_t k, T* value, int32_t* index) {
+  const int64_t count = outer * inner;
+  std::unique_ptr<T[]> values(new T[count + kSelectSlack]), spare(new T[count + kSelectSlack]);
+  std::vector<T> found(static_cast<size_t>(channels));
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    T* to = values.get();
+    for (int64_t o = 0; o < outer; ++o, to += inner) {
+      SelectCounts counts;
+      ESPALIER_ON_ISA(survey<T, T>(x + (o * channels + channel) * inner, nullptr, true, inner, -kInfinity<T>,
+                                   kInfinity<T>, to, &counts));
+      if (counts.bad) fail(ESPALIER_INVALID_ARGUMENT, "x holds a NaN");
+    }
+    found[channel] = select_rank(values.get(), spare.get(), count, k - 1);
+  }
+  for (int64_t channel = 0; channel < channels; ++channel) {
+    value[channel] = found[channel];
+    if (index == nullptr) continue;
+    int64_t at = channel * inner;
+    for (int64_t i = 0; std::abs(x[at]) != found[channel];) {
+      ++i;
+      at = (i / inner * channels + channel) * inner + i % inner;
+    }
+    index[channel] = static_cast<int32_t>(at);
+  }
+}
+template void abs_kth(const float*, int64_t, int64_t, int64_t, int64_t, float*, int32_t*);
+template void abs_kth(const double*, int64_t, int64_t, int64_t, int64_t, double*, int32_t*);
+
 template <class T, class M>
 void apply_mask(const T* x, const M* mask, T* y, int64_t n) {
   ESPALIER_ON_ISA(apply_mask<T, M>(x, mask, y, n));

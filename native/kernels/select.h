@@ -33,4 +33,9 @@ constexpr int64_t kSelectSlack = 16;
 template <class T>
 T select_rank(T* values, T* spare, int64_t n, int64_t rank);
 
+// The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1, and, where `index` is
+// not null, the first place that has it. Throws Failure for NaN.
+template <class T>
+void abs_kth(const T* x, int64_t outer, int64_t channels, int64_t inner, int64_t k, T* value, int32_t* index);
+
 }  // namespace espalier::kernels

@@ -199,6 +199,37 @@ for (const Storage of storages)
     }
   })
 
+test('the k-th smallest magnitude of each channel, and where it first stands', (t) => {
+  const random = randomSource(10)
+  for (const [outer, channels, inner] of [
+    [1, 1, 1],
+    [1, 1, 5000],
+    [3, 4, 7],
+    [6, 5, 1],
+    [2, 3, 900],
+  ]) {
+    const x = Float32Array.from({ length: outer * channels * inner }, () => Math.round(random() * 2000 - 1000))
+    for (const k of new Set([1, outer * inner, Math.ceil((outer * inner) / 2)])) {
+      const value = new Float32Array(channels)
+      const index = new Int32Array(channels)
+      native.absKth(x, outer, channels, inner, k, value, index)
+      for (let c = 0; c < channels; c++) {
+        const places = Array.from(x.keys()).filter((i) => Math.floor(i / inner) % channels === c)
+        const expected = places.map((i) => Math.abs(x[i])).sort((a, b) => a - b)[k - 1]
+        t.deepEqual([value[c], index[c]], [expected, places.find((i) => Math.abs(x[i]) === expected)])
+      }
+    }
+  }
+  const value = new Float32Array(1)
+  for (const bad of [
+    () => native.absKth(Float32Array.of(1), 1, 1, 1, 0, value, null),
+    () => native.absKth(Float32Array.of(1), 1, 1, 1, 2, value, null),
+    () => native.absKth(Float32Array.of(Number.NaN), 1, 1, 1, 1, value, null),
+    () => native.absKth(new Float32Array(0), 0, 1, 1, 1, value, null),
+  ])
+    t.throws(bad, { name: 'EspalierError' })
+})
+
 test('a mask multiplies, of either type, in place too', (t) => {
   for (const n of [0, 1, 7, 33, 70_001]) {
     const x = Float32Array.from({ length: n }, (_, i) => i - 3)

@@ -30,4 +30,9 @@ ESPALIER_API espalier_status espalier_keep_largest(espalier_in scores, espalier_
 /* y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
 ESPALIER_API espalier_status espalier_apply_mask(espalier_in x, espalier_in mask, espalier_out y);
 
+/* The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1 to outer·inner, and, where `index`
+ * (int32) is given, the first place in x that has it. NaN is an error. */
+ESPALIER_API espalier_status espalier_abs_kth(espalier_in x, int64_t outer, int64_t channels, int64_t inner, int64_t k,
+                                              espalier_out value, espalier_out index);
+
 #endif

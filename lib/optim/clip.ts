@@ -1,0 +1,60 @@
+import { describe, EspalierError, ensure, type NativeArray, native, realNumber } from '../native/index.js'
+import { empty, isFloat, Tensor } from '../tensor/index.js'
+
+const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { parameter: Tensor; gradient: Tensor }[] => {
+  const list = params instanceof Tensor ? [params] : [...params]
+  const found = []
+  for (const parameter of list) {
+    ensure(parameter instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: a parameter is ${describe(parameter)}, expected a tensor`)
+    const gradient = parameter.grad
+    if (gradient === null) continue
+    ensure(isFloat(gradient.dtype), 'DTYPE_MISMATCH', () => `${name}: a gradient is ${gradient.dtype}`)
+    found.push({ parameter, gradient })
+  }
+  return found
+}
+
+// Two parameters may share one gradient tensor (both operands of a sum do), so that a gradient is
+// replaced and never written to.
+const replaced = (gradient: Tensor, write: (fresh: Tensor) => void): Tensor => {
+  const fresh = empty(gradient.shape, gradient.dtype)
+  write(fresh)
+  return fresh
+}
+
+function norm(data: NativeArray, p: number): number {
+  const result = data instanceof Float64Array ? new Float64Array(1) : new Float32Array(1)
+  native.sliceNorm([data.length], [1], p, data, result)
+  return result[0]
+}
+
+/**
+ * Scales all gradients together so that their joint norm is at most `maxNorm`; returns the norm they
+ * had. `normType` (default 2) is the exponent, above 0 or Infinity. With `errorIfNonfinite` a norm that is
+ * NaN or infinite is an error and nothing changes. Pascanu et al. 2013.
+ */
+export function clipGradNorm(
+  params: Iterable<Tensor> | Tensor,
+  maxNorm: number,
+  { normType = 2, errorIfNonfinite = false }: { normType?: number; errorIfNonfinite?: boolean } = {},
+): number {
+  realNumber('clipGradNorm: maxNorm', maxNorm, 0)
+  if (typeof normType !== 'number' || !(normType > 0))
+    throw new EspalierError('INVALID_ARGUMENT', `clipGradNorm: normType is ${describe(normType)}, expected a number above 0`)
+  const gradients = gradientsOf('clipGradNorm', params)
+  const norms = Float64Array.from(gradients, ({ gradient }) => norm(gradient.data, normType))
+  const total = norm(norms, normType)
+  if (errorIfNonfinite && !Number.isFinite(total)) throw new EspalierError('STATE', `clipGradNorm: the norm of the gradients is ${total}`)
+  // As in PyTorch: the small term keeps the quotient finite, and at most 1 leaves them alone.
+  const factor = maxNorm / (total + 1e-6)
+  if (factor < 1 || Number.isNaN(factor))
+    for (const { parameter, gradient } of gradients) parameter.grad = replaced(gradient, (fresh) => native.scaleGradient(gradient.data, factor, fresh.data))
+  return total
+}
+
+/** Brings every entry of every gradient into [−limit, limit]. */
+export function clipGradValue(params: Iterable<Tensor> | Tensor, limit: number): void {
+  realNumber('clipGradValue: limit', limit, 0)
+  for (const { parameter, gradient } of gradientsOf('clipGradValue', params))
+    parameter.grad = replaced(gradient, (fresh) => native.clampGradient(gradient.data, limit, fresh.data))
+}
