@@ -43,7 +43,7 @@ void grad_pass(const GradPlan& plan, int64_t depth, const T* in, const T* dy, T*
         for (int r = 0; r < R; ++r) left[r] = load<T>(d + r * kLanes<T>);
 #pragma GCC unroll 16
         for (int q = 0; q < Q; ++q) {
-          const Vec<T> right = load<T>(x[q] + at);
+          const Vec<T> right = in_register<T>(load<T>(x[q] + at));
 #pragma GCC unroll 16
           for (int r = 0; r < R; ++r) sum[r * Q + q] = fma<T>(left[r], right, sum[r * Q + q]);
         }
@@ -53,7 +53,7 @@ void grad_pass(const GradPlan& plan, int64_t depth, const T* in, const T* dy, T*
         for (int q = 0; q < Q; ++q) right[q] = load<T>(x[q] + at);
 #pragma GCC unroll 16
         for (int r = 0; r < R; ++r) {
-          const Vec<T> left = load<T>(d + r * kLanes<T>);
+          const Vec<T> left = in_register<T>(load<T>(d + r * kLanes<T>));
 #pragma GCC unroll 16
           for (int q = 0; q < Q; ++q) sum[r * Q + q] = fma<T>(left, right[q], sum[r * Q + q]);
         }

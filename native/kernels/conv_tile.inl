@@ -69,7 +69,7 @@ void pass_rows(const Pass<T>& pass) {
         for (int r = 0; r < R; ++r) w[r] = broadcast<T>(weight[r]);
 #pragma GCC unroll 8
         for (int p = 0; p < P; ++p) {
-          const Vec<T> v = load<T>(in[p] + offset);
+          const Vec<T> v = in_register<T>(load<T>(in[p] + offset));
 #pragma GCC unroll 16
           for (int r = 0; r < R; ++r) sum[r][p] = fma<T>(w[r], v, sum[r][p]);
         }

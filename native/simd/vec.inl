@@ -39,6 +39,18 @@ ESPALIER_INLINE Vec<T> load(const T* p) {
   return *reinterpret_cast<const typename VecOf<T>::unaligned*>(p);
 }
 
+// The value, certain to stand in a register. Compilers like to fold a load into each of its uses, and a
+// kernel that is short of loads cannot afford that.
+template <class T>
+ESPALIER_INLINE Vec<T> in_register(Vec<T> v) {
+#if ESPALIER_LEVEL == 2
+  asm("" : "+v"(v));
+#elif ESPALIER_X86
+  asm("" : "+x"(v));
+#endif
+  return v;
+}
+
 template <class T>
 ESPALIER_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
