@@ -1,6 +1,8 @@
 #include "kernels/conv.h"
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
 #include <utility>
 
 #include "core/parallel.h"
@@ -48,20 +50,66 @@ int64_t vector_lanes() {
   return lanes;
 }
 
+// What is decided about a shape before its data is touched.
+struct Prepared {
+  bool possible = false;  // else by the definition
+  bool by_images = false;
+  Correlation correlation{};
+  Plan images;
+  RowsPlan rows;
+  GradPlan grad{};
+};
+
+enum class Pass { kForward, kDataGrad, kWeightGrad };
+
 // The chooser: planes of unusual proportions by the definition; many small images side by side in the
 // lanes; else the columns of a row.
-template <class T>
-bool correlate(const Correlation& c, const T* x, const T* weight, const T* bias, bool relu, T* y) {
-  const int64_t lanes = vector_lanes<T>();
-  if (images_pay(c, lanes, sizeof(T))) {
-    const Plan plan = plan_images(c, lanes);
-    ESPALIER_ON_ISA(correlate_images<T>(c, plan, x, weight, bias, relu, y));
-    return true;
+Prepared prepare(Pass pass, const espalier_conv2d& shape, int64_t lanes, int64_t bytes) {
+  Prepared made;
+  if (!ordinary(shape)) return made;
+  made.correlation = pass == Pass::kDataGrad ? data_grad_of(shape) : forward_of(shape);
+  const Correlation& c = made.correlation;
+  if (pass == Pass::kWeightGrad) {
+    made.grad = plan_grad(c, lanes, bytes);
+    made.possible = made.grad.planes * made.grad.plane_size <= kMostScratch;
+  } else if (images_pay(c, lanes, bytes)) {
+    made.possible = made.by_images = true;
+    made.images = plan_images(c, lanes);
+  } else {
+    made.rows = plan_rows(c, lanes, bytes);
+    made.possible = c.in * made.rows.channel() <= kMostScratch;
   }
-  const RowsPlan plan = plan_rows(c, lanes, sizeof(T));
-  if (c.in * plan.channel() > kMostScratch) return false;
-  ESPALIER_ON_ISA(correlate_rows<T>(c, plan, x, weight, bias, relu, y));
-  return true;
+  return made;
+}
+
+// The same from memory: a network calls with the same few shapes over and over, and for a small layer
+// deciding takes a third of the time. Valid until the thread's next call.
+const Prepared& prepared(Pass pass, const espalier_conv2d& shape, int64_t lanes, int64_t bytes) {
+  struct Key {
+    espalier_conv2d shape;
+    int64_t pass, bytes;
+  };
+  struct Entry {
+    Key key;
+    Prepared made;
+  };
+  constexpr size_t kEntries = 64;
+  thread_local std::unique_ptr<Entry> entries[kEntries];
+  const Key key{shape, static_cast<int64_t>(pass), bytes};
+  int64_t numbers[sizeof key / sizeof(int64_t)];
+  std::memcpy(numbers, &key, sizeof key);
+  uint64_t hash = 0;
+  for (const int64_t number : numbers) hash = (hash ^ static_cast<uint64_t>(number)) * 0x9E3779B97F4A7C15u;
+  std::unique_ptr<Entry>& entry = entries[hash >> 58];
+  if (!entry || std::memcmp(&entry->key, &key, sizeof key) != 0)
+    entry = std::make_unique<Entry>(Entry{key, prepare(pass, shape, lanes, bytes)});
+  return entry->made;
+}
+
+template <class T>
+void correlate(const Prepared& made, const T* x, const T* weight, const T* bias, bool relu, T* y) {
+  if (made.by_images) ESPALIER_ON_ISA(correlate_images<T>(made.correlation, made.images, x, weight, bias, relu, y));
+  else ESPALIER_ON_ISA(correlate_rows<T>(made.correlation, made.rows, x, weight, bias, relu, y));
 }
 
 }  // namespace
@@ -70,7 +118,8 @@ template <class T>
 void conv2d_forward(const espalier_conv2d& s, const T* x, const T* weight, const T* bias, bool relu, T* y) {
   if (s.n == 0 || nothing_in(s, true)) return;
   if (nothing_in(s, false)) return fill_planes(s.n, s.out_channels, s.out_height * s.out_width, bias, relu, y);
-  if (ordinary(s) && correlate(forward_of(s), x, weight, bias, relu, y)) return;
+  const Prepared& made = prepared(Pass::kForward, s, vector_lanes<T>(), sizeof(T));
+  if (made.possible) return correlate(made, x, weight, bias, relu, y);
   plain::conv2d_forward(s, x, weight, bias, relu, y);
 }
 
@@ -78,7 +127,8 @@ template <class T>
 void conv2d_data_grad(const espalier_conv2d& s, const T* weight, const T* dy, const T* bias, T* dx) {
   if (s.n == 0 || nothing_in(s, false)) return;
   if (nothing_in(s, true)) return fill_planes(s.n, s.in_channels, s.in_height * s.in_width, bias, false, dx);
-  if (ordinary(s) && correlate(data_grad_of(s), dy, weight, bias, false, dx)) return;
+  const Prepared& made = prepared(Pass::kDataGrad, s, vector_lanes<T>(), sizeof(T));
+  if (made.possible) return correlate<T>(made, dy, weight, bias, false, dx);
   plain::conv2d_data_grad(s, weight, dy, bias, dx);
 }
 
@@ -92,15 +142,9 @@ void conv2d_weight_grad(const espalier_conv2d& s, const T* x, const T* dy, T* dw
     std::fill_n(dweight, length, T{0});
     return;
   }
-  if (ordinary(s)) {
-    const Correlation c = forward_of(s);
-    const GradPlan plan = plan_grad(c, vector_lanes<T>(), sizeof(T));
-    if (plan.planes * plan.plane_size <= kMostScratch) {
-      ESPALIER_ON_ISA(weight_grad<T>(c, plan, x, dy, dweight));
-      return;
-    }
-  }
-  plain::conv2d_weight_grad(s, x, dy, dweight);
+  const Prepared& made = prepared(Pass::kWeightGrad, s, vector_lanes<T>(), sizeof(T));
+  if (made.possible) ESPALIER_ON_ISA(weight_grad<T>(made.correlation, made.grad, x, dy, dweight));
+  else plain::conv2d_weight_grad(s, x, dy, dweight);
 }
 
 template <class T>

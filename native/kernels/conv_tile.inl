@@ -47,14 +47,13 @@ struct Pass {
   int64_t spread;     // between the places of two lanes
 };
 
-template <class T, int R>
-void pass_rows(const Pass<T>& pass) {
-  constexpr int P = tile_vectors(R);
-  for (int64_t first = 0; first < pass.vectors; first += P) {
-    // Past the end the last vector is computed again, and dropped.
+// From vector `first` on, P at a time, and what is left over by narrower tiles.
+template <class T, int R, int P = tile_vectors(R)>
+void pass_rows(const Pass<T>& pass, int64_t first = 0) {
+  for (; first + P <= pass.vectors; first += P) {
     const T* in[P];
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) in[p] = pass.in + pass.from[first + p < pass.vectors ? first + p : pass.vectors - 1];
+    for (int p = 0; p < P; ++p) in[p] = pass.in + pass.from[first + p];
     Vec<T> sum[R][P];
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r)
@@ -93,7 +92,6 @@ void pass_rows(const Pass<T>& pass) {
     }
 #pragma GCC unroll 8
     for (int p = 0; p < P; ++p) {
-      if (first + p >= pass.vectors) break;
       T* const out = pass.out + pass.to[first + p];
       const int64_t lanes = pass.lanes[first + p];
       if (pass.spread != 1) {
@@ -112,6 +110,8 @@ void pass_rows(const Pass<T>& pass) {
       }
     }
   }
+  if constexpr (P > 1)
+    if (first < pass.vectors) pass_rows<T, R, P / 2>(pass, first);
 }
 
 // The same for any height of tile.
