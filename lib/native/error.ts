@@ -54,9 +54,9 @@ export function realNumber(name: string, value: unknown, low = -Number.MAX_VALUE
 }
 
 /** A value as error messages print it: short, and never throwing. */
-export function describe(value: unknown): string {
+export function describe(value: unknown, nested = false): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value)
-  if (Array.isArray(value)) return value.length > 8 ? `an array of ${value.length}` : `[${value.map(describe).join(', ')}]`
+  if (Array.isArray(value)) return nested || value.length > 8 ? `an array of ${value.length}` : `[${value.map((item) => describe(item, true)).join(', ')}]`
   if (typeof value === 'function') return 'a function'
   if (typeof value === 'object' && value !== null) return `a ${value.constructor?.name ?? 'object'}`
   return String(value)

@@ -3,15 +3,20 @@ import { describe, EspalierError } from '../native/index.js'
 /** Dimensions, outermost first; [] is a scalar. */
 export type Shape = readonly number[]
 
-/** Elements of a tensor of this shape; every dimension is checked. */
+/** The kernels' limit. */
+export const maxRank = 32
+
+/** Elements of a tensor of this shape; the shape and every dimension are checked. */
 export function sizeOf(shape: Shape): number {
+  if (!Array.isArray(shape)) throw new EspalierError('INVALID_ARGUMENT', `shape is ${describe(shape)}, expected an array of dimensions`)
+  if (shape.length > maxRank) throw new EspalierError('INVALID_ARGUMENT', `shape has ${shape.length} dimensions, expected at most ${maxRank}`)
   let size = 1
-  for (const dimension of shape) {
-    if (!Number.isInteger(dimension) || dimension < 0)
-      throw new EspalierError('INVALID_ARGUMENT', `shape ${formatShape(shape)}: ${describe(dimension)} is not a dimension`)
+  for (const dimension of shape as Shape) {
+    if (!Number.isSafeInteger(dimension) || dimension < 0)
+      throw new EspalierError('INVALID_ARGUMENT', `shape ${describe(shape)}: ${describe(dimension)} is not a dimension`)
     size *= dimension
   }
-  if (size > Number.MAX_SAFE_INTEGER) throw new EspalierError('INVALID_ARGUMENT', `shape ${formatShape(shape)} is too large`)
+  if (size > Number.MAX_SAFE_INTEGER) throw new EspalierError('INVALID_ARGUMENT', `shape ${describe(shape)} is too large`)
   return size
 }
 

@@ -1,9 +1,9 @@
-import { describe, EspalierError, ensure, type NativeArray } from '../native/index.js'
-import { type ArrayOf, arrayConstructor, type DType, dtypeOf, isDType } from './dtype.js'
+import { describe, EspalierError, ensure, type NativeArray, wholeNumber } from '../native/index.js'
+import { type ArrayOf, type DType, dtypeOf, isDType, isFloat } from './dtype.js'
 import { formatTensor } from './format.js'
 import { allocate } from './memory.js'
 import type { Quantisation } from './quantisation.js'
-import { formatShape, type Shape, sizeOf } from './shape.js'
+import { formatShape, maxRank, type Shape, sizeOf } from './shape.js'
 
 /** Numbers nested as deep as the tensor has dimensions. */
 export type Nested = number | readonly Nested[]
@@ -53,12 +53,13 @@ export class Tensor {
 
   /** The only element's value. */
   item(): number {
-    ensure(this.size === 1, 'SHAPE_MISMATCH', () => `item: the tensor has shape ${formatShape(this.shape)}, expected one element`)
+    ensure(this.size === 1, 'SHAPE_MISMATCH', () => `item: the tensor has shape ${formatShape(this.shape)} and ${this.size} elements, expected one`)
     return this.data[0]
   }
 
   /** The values nested as the shape says; a scalar gives a number. */
   toArray(): Nested {
+    requireStorage('toArray', this)
     let offset = 0
     const nest = (axis: number): Nested => (axis === this.rank ? this.data[offset++] : Array.from({ length: this.shape[axis] }, () => nest(axis + 1)))
     return nest(0)
@@ -66,11 +67,13 @@ export class Tensor {
 
   /** Laid out as NumPy prints an array. */
   toString(): string {
+    requireStorage('toString', this)
     return formatTensor(this)
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    return `Tensor ${formatShape(this.shape)} ${this.dtype}\n${this.toString()}`
+    const values = this.size === sizeOf(this.shape) ? this.toString() : '(its storage was taken away)'
+    return `Tensor ${formatShape(this.shape)} ${this.dtype}\n${values}`
   }
 
   /** The same storage, apart from the tape: gradients stop here. */
@@ -80,13 +83,33 @@ export class Tensor {
 
   /** A copy in storage of its own, apart from the tape. */
   copy(): Tensor {
+    requireStorage('copy', this)
     const data = allocate(this.dtype, this.size)
     data.set(this.data as never)
     return new Tensor(data, this.shape, this.dtype)
   }
 }
 
-const sameData = (value: unknown): value is NativeArray => ArrayBuffer.isView(value) && dtypeOf(value as NativeArray) !== undefined
+/** An error where the storage no longer holds the shape: its buffer was transferred or resized. */
+function requireStorage(operation: string, { data, shape }: Tensor): void {
+  ensure(
+    data.length === sizeOf(shape),
+    'STATE',
+    () => `${operation}: the storage of the tensor, shape ${formatShape(shape)}, holds ${data.length} elements; its buffer was transferred or resized`,
+  )
+}
+
+const isNativeArray = (value: unknown): value is NativeArray => ArrayBuffer.isView(value) && dtypeOf(value as NativeArray) !== undefined
+
+/** Whether a typed array has lost its elements: every method of one that did throws. */
+function isLost(array: NativeArray): boolean {
+  try {
+    array.at(0)
+    return false
+  } catch {
+    return true
+  }
+}
 
 /**
  * A tensor of these values: nested arrays, one number, or a typed array with its shape. A typed array
@@ -101,28 +124,40 @@ const sameData = (value: unknown): value is NativeArray => ArrayBuffer.isView(va
  * ```
  */
 export function tensor(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
-  const shapeGiven = Array.isArray(shapeOrOptions)
-  const options = (shapeGiven ? more : shapeOrOptions) as TensorOptions
-  const { requiresGrad = false } = options
-  ensure(options.dtype === undefined || isDType(options.dtype), 'INVALID_ARGUMENT', () => `tensor: dtype is ${describe(options.dtype)}`)
-  if (values instanceof Tensor) values = values.data
+  const shape = Array.isArray(shapeOrOptions) ? [...(shapeOrOptions as Shape)] : null
+  const options = ((shape === null ? shapeOrOptions : more) ?? {}) as TensorOptions
+  if (values instanceof Tensor) return ofArray(values.data, shape ?? values.shape, options)
   if (ArrayBuffer.isView(values)) {
-    ensure(sameData(values), 'DTYPE_MISMATCH', () => `tensor: a ${describe(values)} is not an array a tensor can hold`)
-    ensure(values.buffer.byteLength > 0 || values.length === 0 || !shapeGiven, 'INVALID_ARGUMENT', () => 'tensor: the array is detached')
-    const dtype = options.dtype ?? (dtypeOf(values) as DType)
-    const shape = shapeGiven ? [...(shapeOrOptions as Shape)] : [values.length]
-    const size = sizeOf(shape)
-    ensure(
-      size === values.length,
-      'SHAPE_MISMATCH',
-      () => `tensor: shape ${formatShape(shape)} has ${size} elements, the array ${(values as NativeArray).length}`,
-    )
-    const data = dtype === dtypeOf(values) ? values : convert(values, dtype)
-    return new Tensor(data, shape, dtype, requiresGrad)
+    ensure(isNativeArray(values), 'DTYPE_MISMATCH', () => `tensor: a ${describe(values)} is not an array a tensor can hold`)
+    return ofArray(values, shape ?? [values.length], options)
   }
+  const { data, shape: nesting } = ofNested(values, dtypeFrom('tensor', options))
+  return ofArray(data, shape ?? nesting, options)
+}
+
+/** The dtype that options ask for; one that requires a gradient is a float. */
+function dtypeFrom(operation: string, { dtype = 'float32', requiresGrad = false }: TensorOptions): DType {
+  ensure(isDType(dtype), 'INVALID_ARGUMENT', () => `${operation}: dtype is ${describe(dtype)}`)
+  ensure(!requiresGrad || isFloat(dtype), 'DTYPE_MISMATCH', () => `${operation}: a tensor of ${dtype} has no gradient`)
+  return dtype
+}
+
+function ofArray(values: NativeArray, shape: Shape, { dtype, requiresGrad = false }: TensorOptions): Tensor {
+  const own = dtypeOf(values) as DType
+  const asked = dtypeFrom('tensor', { dtype: dtype ?? own, requiresGrad })
+  ensure(!isLost(values), 'INVALID_ARGUMENT', () => 'tensor: the buffer of the array was transferred, or resized to less than the array spans')
+  ensure(
+    sizeOf(shape) === values.length,
+    'SHAPE_MISMATCH',
+    () => `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the values ${values.length}`,
+  )
+  return new Tensor(asked === own ? values : convert(values, asked), shape, asked, requiresGrad)
+}
+
+function ofNested(values: unknown, dtype: DType): { data: NativeArray; shape: Shape } {
   const shape: number[] = []
-  for (let level: unknown = values; Array.isArray(level); level = level[0]) shape.push(level.length)
-  const dtype = options.dtype ?? 'float32'
+  // A list that holds itself would go on for ever.
+  for (let level = values; Array.isArray(level) && shape.length <= maxRank; level = level[0]) shape.push(level.length)
   const data = allocate(dtype, sizeOf(shape))
   let next = 0
   const fill = (level: unknown, axis: number): void => {
@@ -135,10 +170,7 @@ export function tensor(values: Nested | NativeArray | Tensor, shapeOrOptions: Sh
     for (const item of level) fill(item, axis + 1)
   }
   fill(values, 0)
-  if (!shapeGiven) return new Tensor(data, shape, dtype, requiresGrad)
-  const asked = [...(shapeOrOptions as Shape)]
-  ensure(sizeOf(asked) === data.length, 'SHAPE_MISMATCH', () => `tensor: shape ${formatShape(asked)} has ${sizeOf(asked)} elements, the values ${data.length}`)
-  return new Tensor(data, asked, dtype, requiresGrad)
+  return { data, shape }
 }
 
 function convert<D extends DType>(values: NativeArray, dtype: D): ArrayOf<D> {
@@ -153,10 +185,12 @@ export function empty(shape: Shape, dtype: DType = 'float32'): Tensor {
 }
 
 /** A tensor of one value everywhere. */
-export function full(shape: Shape, value: number, { dtype = 'float32', requiresGrad = false }: TensorOptions = {}): Tensor {
+export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
+  const dtype = dtypeFrom('full', options)
+  ensure(typeof value === 'number', 'INVALID_ARGUMENT', () => `full: value is ${describe(value)}, expected a number`)
   const data = allocate(dtype, sizeOf(shape))
   data.fill(value)
-  return new Tensor(data, [...shape], dtype, requiresGrad)
+  return new Tensor(data, [...shape], dtype, options.requiresGrad)
 }
 
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options)
@@ -164,10 +198,10 @@ export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shap
 
 /** The values 0, 1, …, n−1. */
 export function arange(n: number, options: TensorOptions = {}): Tensor {
-  return tensor(
-    arrayConstructor('float64').from({ length: sizeOf([n]) }, (_, i) => i),
-    { dtype: 'float32', ...options },
-  )
+  const dtype = dtypeFrom('arange', options)
+  const data = allocate(dtype, wholeNumber('arange: n', n))
+  for (let i = 0; i < n; i++) data[i] = i
+  return new Tensor(data, [n], dtype, options.requiresGrad)
 }
 
 /** An error for an operand that is no tensor, or of another dtype than the first. */
