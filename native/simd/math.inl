@@ -78,8 +78,8 @@ ESPALIER_INLINE Vec<T> log(Vec<T> x) {
     typedef Vec<int32_t> I;
     // x = 2^e m with √½ ≤ m < √2; the polynomial is that of the Cephes library for ln(1 + r).
     const Mask<T> tiny = x < 1.17549435e-38f;
-    const I bits = (I)(tiny ? x * 8388608.0f : x);
-    const I shifted = bits - 0x3f3504f3;
+    const Vec<uint32_t> bits = (Vec<uint32_t>)(tiny ? x * 8388608.0f : x);
+    const I shifted = (I)(bits - 0x3f3504f3u);  // may wrap, for a negative x, whose result is discarded
     Vec<T> e = __builtin_convertvector(shifted >> 23, Vec<T>);
     e = tiny ? e - 23.0f : e;
     const Vec<T> r = (Vec<T>)((shifted & 0x007fffff) + 0x3f3504f3) - 1.0f;
