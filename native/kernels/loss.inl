@@ -316,21 +316,23 @@ ESPALIER_INLINE Vec<T> repeated(Repeated<T> factor, int64_t i, int64_t n, Part p
   return v;
 }
 
-// ln(1 + e^−x) without overflow, and exact where e^−x is lost beside the 1.
+// ln(1 + e), exact where e is lost beside the 1.
 template <class T>
-ESPALIER_INLINE Vec<T> softplus_of_minus(Vec<T> x) {
-  const Vec<T> e = exp_of_negative<T>(-abs<T>(x)), rounded = e + 1, kept = rounded - 1;
-  const Vec<T> near = kept == 0 ? e : log<T>(rounded) * (e / kept);
-  return near + max<T>(-x, Vec<T>{});
+ESPALIER_INLINE Vec<T> log1p_of_positive(Vec<T> e) {
+  const Vec<T> rounded = e + 1, kept = rounded - 1;
+  return kept == 0 ? e : log<T>(rounded) * (e / kept);
 }
 
+// With e = e^−|x| neither end overflows, and with the linear part taken by the sign of x nothing cancels:
+//   loss = w (p ln(1 + e) + (x < 0 ? −q t x : (1 − t) x)),  p = 1 + (q − 1) t.
 template <class T>
 void bce_forward(const T* x, const T* target, Repeated<T> weight, Repeated<T> pos_weight, int64_t n,
                  espalier_reduction reduction, T* loss) {
   element_losses<T>(n, reduction, loss, [=](int64_t i, auto part) {
-    const Vec<T> v = part.read(x + i), t = part.read(target + i);
-    const Vec<T> positive = (repeated<T>(pos_weight, i, n, part) - 1) * t + 1;
-    return repeated<T>(weight, i, n, part) * ((1 - t) * v + positive * softplus_of_minus<T>(v));
+    const Vec<T> v = part.read(x + i), t = part.read(target + i), q = repeated<T>(pos_weight, i, n, part);
+    const Vec<T> linear = v < 0 ? -q * t * v : (1 - t) * v;
+    const Vec<T> curved = ((q - 1) * t + 1) * log1p_of_positive<T>(exp_of_negative<T>(-abs<T>(v)));
+    return repeated<T>(weight, i, n, part) * (linear + curved);
   });
 }
 
@@ -338,15 +340,14 @@ template <class T>
 void bce_backward(const T* dloss, const T* x, const T* target, Repeated<T> weight, Repeated<T> pos_weight, int64_t n,
                   espalier_reduction reduction, T* dx, T* dtarget) {
   element_gradients<T>(dloss, n, reduction, dx, [=](int64_t i, auto part) {
-    const Vec<T> v = part.read(x + i), t = part.read(target + i);
-    const Vec<T> positive = (repeated<T>(pos_weight, i, n, part) - 1) * t + 1;
-    // 1 − σ(x) = σ(−x), from e^−|x| so that neither end overflows.
+    const Vec<T> v = part.read(x + i), t = part.read(target + i), q = repeated<T>(pos_weight, i, n, part);
     const Vec<T> e = exp_of_negative<T>(-abs<T>(v));
-    const Vec<T> complement = (v > 0 ? e : broadcast<T>(1)) / (e + 1);
-    return repeated<T>(weight, i, n, part) * (1 - t - positive * complement);
+    const Vec<T> curved = ((q - 1) * t + 1) * (e / (e + 1));
+    return repeated<T>(weight, i, n, part) * (v < 0 ? curved - q * t : 1 - t - curved);
   });
   element_gradients<T>(dloss, n, reduction, dtarget, [=](int64_t i, auto part) {
-    const Vec<T> v = part.read(x + i);
-    return repeated<T>(weight, i, n, part) * ((repeated<T>(pos_weight, i, n, part) - 1) * softplus_of_minus<T>(v) - v);
+    const Vec<T> v = part.read(x + i), q = repeated<T>(pos_weight, i, n, part);
+    const Vec<T> softplus = log1p_of_positive<T>(exp_of_negative<T>(-abs<T>(v))) + max<T>(-v, Vec<T>{});
+    return repeated<T>(weight, i, n, part) * ((q - 1) * softplus - v);
   });
 }
