@@ -1,2 +1,7 @@
+export { type Amount, count, fraction, type Units } from './amounts/amount.js'
 export { straightThrough } from './gradients/straightThrough.js'
+export { isPruned, l1Unstructured, remove } from './presets/torch.js'
+export { given } from './scores/given.js'
+export { l1 } from './scores/l1.js'
+export type { Score } from './scores/score.js'
 export { type ToggledLayer, type TogglePruningOptions, type ToggleReport, togglePruning } from './togglePruning.js'

@@ -1,0 +1,18 @@
+import { describe, ensure } from '../../native/index.js'
+import { formatShape, sameShape, Tensor } from '../../tensor/index.js'
+import type { Score } from './score.js'
+
+/** Scores computed elsewhere: a tensor of the weight's shape. Entries are ranked by it as it is, or by its absolute values. */
+export const given = (scores: Tensor, { magnitude = false }: { magnitude?: boolean } = {}): Score => ({
+  name: 'given',
+  magnitude,
+  of(weight) {
+    ensure(scores instanceof Tensor, 'INVALID_ARGUMENT', () => `given: the scores are ${describe(scores)}, expected a tensor`)
+    ensure(
+      sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype,
+      'SHAPE_MISMATCH',
+      () => `given: the scores are ${scores.dtype} ${formatShape(scores.shape)}, the weight ${weight.dtype} ${formatShape(weight.shape)}`,
+    )
+    return scores
+  },
+})
