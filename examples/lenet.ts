@@ -18,9 +18,10 @@ const lenet = new nn.Sequential(
   new nn.Linear(84, 10),
 )
 
+const normalize = data.normalize(0.1307, 0.3081)
 const epochs = 8
-const loader = new data.DataLoader(train, { batchSize: 64, shuffle: true, transform: data.scale(1 / 255) })
-const testLoader = new data.DataLoader(test, { batchSize: 500, transform: data.scale(1 / 255) })
+const loader = new data.DataLoader(train, { batchSize: 64, shuffle: true, transform: normalize })
+const testLoader = new data.DataLoader(test, { batchSize: 500, transform: normalize })
 const optimizer = new optim.Adam(lenet.parameters(), { lr: 0.002 })
 const schedule = new optim.OneCycleLR(optimizer, { maxLr: 0.002, epochs, stepsPerEpoch: loader.length })
 
