@@ -41,11 +41,16 @@ export function cxx({ source, flags = [], ...program }: CxxProgram): Contender {
   return serve(binary, [], program)
 }
 
+/** The first interpreter that has the modules: the one asked for, the PATH's, the system's (where Debian installs modules). */
+const interpreterWith = (modules: readonly string[]): string | undefined =>
+  [process.env.PYTHON, 'python3', '/usr/bin/python3'].find(
+    (candidate) => candidate !== undefined && spawnSync(candidate, ['-c', modules.map((name) => `import ${name}`).join('\n')]).status === 0,
+  )
+
 /** A Python program. */
-export function python({ source, ...program }: Program & { modules: readonly string[] }): Contender {
-  const interpreter = process.env.PYTHON ?? 'python3'
-  const probe = spawnSync(interpreter, ['-c', program.modules.map((name) => `import ${name}`).join('\n')], { encoding: 'utf8' })
-  if (probe.status !== 0) throw new Missing(program.rival, program.install)
+export function python({ source, modules, ...program }: Program & { modules: readonly string[] }): Contender {
+  const interpreter = interpreterWith(modules)
+  if (interpreter === undefined) throw new Missing(program.rival, program.install)
   return serve(interpreter, [join(bench, source)], program)
 }
 

@@ -35,8 +35,9 @@ export interface OpSpec<Arguments extends readonly unknown[], Saved> {
   forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved }
   /**
    * The gradient for each tensor among the arguments (arrays of tensors are flattened), in order;
-   * null where none is needed. `grad` has the output's shape and must not be written to. A rule may
-   * return `grad` itself. Absent where the operation has no gradient.
+   * null where none is needed. `grad` has the output's shape and must not be written to. A rule returns
+   * new storage or `grad`'s own (whole, in whatever shape), never that of an operand or of what was
+   * saved: the walk reuses what it is given. Absent where the operation has no gradient.
    */
   backward?(grad: Tensor, call: Call<Arguments, Saved>): readonly (Tensor | null)[]
   /**

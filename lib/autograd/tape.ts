@@ -1,5 +1,5 @@
 import { EspalierError, ensure, native } from '../native/index.js'
-import { formatShape, full, type Origin, sameShape, Tensor } from '../tensor/index.js'
+import { formatShape, full, type Origin, recycle, sameShape, Tensor } from '../tensor/index.js'
 
 // The tape is the graph of tensors and the nodes that made them. A node is numbered when it is made,
 // so that going through nodes by falling number visits every node after all of its users.
@@ -72,19 +72,12 @@ export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: B
     if (node.backward === undefined)
       throw new EspalierError('STATE', `backward: the tape of ${node.name} was released by an earlier backward; pass { retainGraph: true } to that one`)
 
-  const gradients = new Map<Node | Tensor, Gradient>()
-  give(gradients, root, seed)
+  const gradients = new Map<Node, Gradient>()
+  give(gradients, root, { value: seed, own: false })
   for (const node of nodes) {
     const gradient = gradients.get(node)
     gradients.delete(node)
-    if (gradient !== undefined) {
-      const inputGradients = (node.backward as NonNullable<Node['backward']>)(gradient.value)
-      for (let i = 0; i < node.inputs.length; i++) {
-        const input = node.inputs[i]
-        const part = inputGradients[i]
-        if (part && input.requiresGrad) give(gradients, input, part)
-      }
-    }
+    if (gradient !== undefined) passThrough(node, gradient, gradients)
     if (!retainGraph) {
       node.backward = undefined
       node.inputs = []
@@ -92,29 +85,44 @@ export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: B
   }
 }
 
-/** A sum of gradients under way; `own` when its storage belongs to the sum and may be added to in place. */
+/** A gradient under way; `own` while the walk alone holds its storage, which it may then write to and reuse. */
 interface Gradient {
   value: Tensor
   own: boolean
 }
 
+/** Hands a node's gradient on to what it was made from. A rule returns new storage, or the gradient's own. */
+function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, Gradient>): void {
+  const parts = (node.backward as NonNullable<Node['backward']>)(value)
+  const given = parts.filter((part, i): part is Tensor => part !== null && node.inputs[i].requiresGrad)
+  const handedOn = given.filter((part) => part.data === value.data).length
+  for (const [i, part] of parts.entries()) {
+    if (part === null || !node.inputs[i].requiresGrad) continue
+    const alone = part.data === value.data ? own && handedOn === 1 : given.every((other) => other === part || other.data !== part.data)
+    give(gradients, node.inputs[i], { value: part, own: alone })
+  }
+  if (own && handedOn === 0) recycle(value.data)
+}
+
 /** Leaves collect into `grad`; the others hand on to the node that made them. */
-function give(gradients: Map<Node | Tensor, Gradient>, to: Tensor, part: Tensor): void {
+function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void {
   const node = to.origin as Node | null
   if (node === null) {
-    to.grad = to.grad === null ? part : sum(to.grad, part)
+    // The former gradient may be in the user's hands, and stays as it is.
+    to.grad = to.grad === null ? part.value : sum(part, { value: to.grad, own: false }).value
     return
   }
   const sofar = gradients.get(node)
-  if (sofar === undefined) gradients.set(node, { value: part, own: false })
-  else if (sofar.own) native.accumulate(part.data, sofar.value.data)
-  else gradients.set(node, { value: sum(sofar.value, part), own: true })
+  gradients.set(node, sofar === undefined ? part : sum(sofar, part))
 }
 
-function sum(a: Tensor, b: Tensor): Tensor {
-  const result = a.copy()
-  native.accumulate(b.data, result.data)
-  return result
+/** a + b, in the storage of one of them where that is the walk's own. */
+function sum(a: Gradient, b: Gradient): Gradient {
+  if (!a.own && b.own) return sum(b, a)
+  const value = a.own ? a.value : a.value.copy()
+  native.accumulate(b.value.data, value.data)
+  if (b.own) recycle(b.value.data)
+  return { value, own: true }
 }
 
 /** The nodes behind a tensor, users before makers. */

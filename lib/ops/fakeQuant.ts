@@ -1,6 +1,7 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { ensure, native, RoundingGradient } from '../native/index.js'
 import { empty, formatShape, sameDtype, type Tensor } from '../tensor/index.js'
+import { elementwiseShapes } from './cases.js'
 
 export interface FakeQuantOptions {
   /** Smallest and largest code, whole numbers. */
@@ -62,5 +63,5 @@ export const fakeQuant = defineOp({
   },
   // Rounding has no useful derivative: see test/ops/fakeQuant.test.ts for what the rules must give.
   estimator: true,
-  cases: () => [],
+  cases: (sample) => elementwiseShapes.map((shape) => [sample(shape), sample([], { min: 0.2, max: 0.4 }), { min: -3, max: 3, gradient: 'clamped' }]),
 })

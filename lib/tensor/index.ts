@@ -1,6 +1,6 @@
 export * from './dtype.js'
 export { formatTensor } from './format.js'
-export { allocate } from './memory.js'
+export { allocate, recycle } from './memory.js'
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'
 export * from './shape.js'

@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { EspalierError } from '../native/index.js'
+import { EspalierError, type NativeArray } from '../native/index.js'
 import { type ArrayOf, arrayConstructor, type DType } from './dtype.js'
 
 // Where tensors live. V8 owns every buffer, so that its garbage collector frees them inside a loop
@@ -41,14 +41,43 @@ const slabs = [new Slab(1 << 16, 1 << 12), new Slab(1 << 19, 1 << 17)]
 
 const newBuffer = (bytes: number): ArrayBuffer => Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer
 
+// Storage handed back by a caller that alone held it, by size in bytes. A training step asks for the
+// same sizes as the one before, so that what its backward walk hands back serves the next one; the
+// garbage collector, which every new buffer brings nearer, has half as much to do.
+const spare = new Map<number, { buffer: ArrayBuffer; offset: number }[]>()
+const largestSpare = 1 << 25
+let spareBytes = 0
+
+/**
+ * Takes back storage that nothing else refers to; the next request of its size gets it.
+ * @internal
+ */
+export function recycle(array: NativeArray): void {
+  const bytes = array.byteLength
+  if (bytes <= slabs[0].largest || spareBytes + bytes > largestSpare) return
+  const list = spare.get(bytes)
+  const place = { buffer: array.buffer as ArrayBuffer, offset: array.byteOffset }
+  if (list === undefined) spare.set(bytes, [place])
+  else list.push(place)
+  spareBytes += bytes
+}
+
+function place(bytes: number): { buffer: ArrayBuffer; offset: number } {
+  const [small, medium] = slabs
+  if (bytes <= small.largest) return small.place(bytes)
+  const used = spare.get(bytes)?.pop()
+  if (used !== undefined) {
+    spareBytes -= bytes
+    return used
+  }
+  return bytes <= medium.largest ? medium.place(bytes) : { buffer: newBuffer(bytes), offset: 0 }
+}
+
 /** Uninitialised storage for `length` elements. */
 export function allocate<D extends DType>(dtype: D, length: number): ArrayOf<D> {
   const Storage = arrayConstructor(dtype) as unknown as { new (buffer: ArrayBuffer, offset: number, length: number): ArrayOf<D>; BYTES_PER_ELEMENT: number }
-  const bytes = length * Storage.BYTES_PER_ELEMENT
   try {
-    const slab = bytes <= slabs[0].largest ? slabs[0] : bytes <= slabs[1].largest ? slabs[1] : undefined
-    if (slab === undefined) return new Storage(newBuffer(bytes), 0, length)
-    const { buffer, offset } = slab.place(bytes)
+    const { buffer, offset } = place(length * Storage.BYTES_PER_ELEMENT)
     return new Storage(buffer, offset, length)
   } catch (cause) {
     throw new EspalierError('OUT_OF_MEMORY', `no memory for ${length} ${dtype} elements`, { cause })
