@@ -15,11 +15,14 @@ import { Module } from '../module.js'
  * ```
  */
 export class Sequential extends Module {
+  /** Field names in the order of execution: JavaScript would put `2` before `fc`. */
+  private readonly order: string[] = []
+
   constructor(modules?: Module | Record<string, Module>, ...more: Module[]) {
     super()
     const named =
       modules === undefined || modules instanceof Module ? [...(modules === undefined ? [] : [modules]), ...more].entries() : Object.entries(modules)
-    for (const [name, module] of named) put(this, String(name), module)
+    for (const [name, module] of named) this.put(String(name), module)
   }
 
   get length(): number {
@@ -33,8 +36,16 @@ export class Sequential extends Module {
 
   /** Adds a module at the end. */
   append(module: Module): this {
-    put(this, String(this.length), module)
+    this.put(String(this.length), module)
     return this
+  }
+
+  override *namedChildren(): Generator<[name: string, child: Module]> {
+    const fields = new Map(super.namedChildren())
+    for (const name of new Set([...this.order, ...fields.keys()])) {
+      const module = fields.get(name)
+      if (module !== undefined) yield [name, module]
+    }
   }
 
   forward(x: Tensor): Tensor {
@@ -45,10 +56,11 @@ export class Sequential extends Module {
   [Symbol.iterator](): Iterator<Module> {
     return this.children()
   }
-}
 
-function put(into: Sequential, name: string, module: unknown): void {
-  if (!(module instanceof Module)) throw new EspalierError('INVALID_ARGUMENT', `Sequential: ${name} is ${describe(module)}, expected a module`)
-  if (name in into || name.includes('.')) throw new EspalierError('INVALID_ARGUMENT', `Sequential: ${describe(name)} cannot name a module`)
-  Object.assign(into, { [name]: module })
+  private put(name: string, module: unknown): void {
+    if (!(module instanceof Module)) throw new EspalierError('INVALID_ARGUMENT', `Sequential: ${name} is ${describe(module)}, expected a module`)
+    if (name in this || name.includes('.')) throw new EspalierError('INVALID_ARGUMENT', `Sequential: ${describe(name)} cannot name a module`)
+    this.order.push(name)
+    Object.assign(this, { [name]: module })
+  }
 }
