@@ -8,7 +8,7 @@
 #include "kernels/layout.h"
 
 namespace espalier {
-constexpr int64_t kSumStep = 16;        // terms a register takes before it is handed on
+constexpr int kSumStep = 8;             // terms a register takes before it is handed on
 constexpr int64_t kSumPiece = 1 << 15;  // elements a task sums
 constexpr int64_t kSumColumns = 512;    // columns a task works on
 }  // namespace espalier

@@ -1,12 +1,24 @@
-// Sums are kept accurate by adding in three stages: kSumStep terms to an accumulator, such partial
-// sums to a second one over a piece of fixed size, and the pieces by the same means again. The error
-// then grows with the few terms of each stage, not with the length.
+// Sums are kept accurate by adding in stages of few terms: kSumStep terms to an accumulator, as many
+// accumulators to a second one, those to a third over a piece of fixed size, and the pieces by the
+// same means again. The error grows with the terms of a stage, not with the length.
+template <class T>
+struct Stages {
+  Vec<T> inner{}, outer{};
+  int count = 0;
+  ESPALIER_INLINE void add(Vec<T> sum) {
+    inner += sum;
+    if (++count % kSumStep != 0) return;
+    outer += inner;
+    inner = Vec<T>{};
+  }
+  ESPALIER_INLINE Vec<T> total() const { return outer + inner; }
+};
 
 // The sum of up to kSumPiece neighbours.
 template <class T>
 T sum_line(const T* x, int64_t n) {
   constexpr int64_t kWide = 4 * kLanes<T>;
-  Vec<T> total{};
+  Stages<T> stages;
   int64_t i = 0;
   while (i + kWide <= n) {
     Vec<T> a{}, b{}, c{}, d{};
@@ -17,11 +29,12 @@ T sum_line(const T* x, int64_t n) {
       c += load<T>(x + i + 2 * kLanes<T>);
       d += load<T>(x + i + 3 * kLanes<T>);
     }
-    total += (a + b) + (c + d);
+    stages.add((a + b) + (c + d));
   }
-  for (; i + kLanes<T> <= n; i += kLanes<T>) total += load<T>(x + i);
-  if (i < n) total += load_first<T>(x + i, n - i);
-  return sum_lanes<T>(total);
+  Vec<T> rest{};
+  for (; i + kLanes<T> <= n; i += kLanes<T>) rest += load<T>(x + i);
+  if (i < n) rest += load_first<T>(x + i, n - i);
+  return sum_lanes<T>(stages.total() + rest);
 }
 
 // y[0…width) = the sums of `rows` rows that stand `stride` apart.
@@ -29,29 +42,29 @@ template <class T>
 void sum_columns(const T* x, int64_t rows, int64_t stride, T* y, int64_t width) {
   int64_t j = 0;
   for (; j + 2 * kLanes<T> <= width; j += 2 * kLanes<T>) {
-    Vec<T> total_a{}, total_b{};
+    Stages<T> left, right;
     for (int64_t r = 0; r < rows;) {
       Vec<T> a{}, b{};
       for (const int64_t stop = std::min(rows, r + kSumStep); r < stop; ++r) {
         a += load<T>(x + r * stride + j);
         b += load<T>(x + r * stride + j + kLanes<T>);
       }
-      total_a += a;
-      total_b += b;
+      left.add(a);
+      right.add(b);
     }
-    store<T>(y + j, total_a);
-    store<T>(y + j + kLanes<T>, total_b);
+    store<T>(y + j, left.total());
+    store<T>(y + j + kLanes<T>, right.total());
   }
   for (; j < width; j += kLanes<T>) {
     const int64_t lanes = std::min<int64_t>(kLanes<T>, width - j);
-    Vec<T> total{};
+    Stages<T> stages;
     for (int64_t r = 0; r < rows;) {
       Vec<T> a{};
       for (const int64_t stop = std::min(rows, r + kSumStep); r < stop; ++r)
         a += load_first<T>(x + r * stride + j, lanes);
-      total += a;
+      stages.add(a);
     }
-    store_first<T>(y + j, total, lanes);
+    store_first<T>(y + j, stages.total(), lanes);
   }
 }
 
