@@ -41,6 +41,11 @@ export class Tensor {
     public requiresGrad = false,
   ) {}
 
+  /** `tensor` under the name collections use: `Tensor.from([[1, 2], [3, 4]])`. */
+  static from(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
+    return tensor(values, shapeOrOptions, more)
+  }
+
   /** Number of dimensions. */
   get rank(): number {
     return this.shape.length

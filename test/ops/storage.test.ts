@@ -10,7 +10,7 @@ for (const [name, op] of operations) {
   if (op.spec.backward === undefined) continue
   test(`${name}: gradients have storage of their own`, (t) => {
     for (const args of op.spec.cases(sampler(1)).slice(0, 12)) {
-      const output = (op as (...args: unknown[]) => Tensor)(...args)
+      const output = (op as unknown as (...args: unknown[]) => Tensor)(...args)
       const { backward } = (output.origin ?? {}) as Node
       if (backward === undefined) continue
       const before = output.copy()
