@@ -1,5 +1,5 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { wholeNumber } from '../native/index.js'
+import { native, wholeNumber } from '../native/index.js'
 import { empty, type Tensor } from '../tensor/index.js'
 
 /**
@@ -11,10 +11,10 @@ export const kthMagnitude = defineOp({
   forward(x: Tensor, k: number) {
     asTensor('kthMagnitude', 'x', x)
     wholeNumber('kthMagnitude: k', k, 1, x.size)
-    const magnitudes = x.data.map(Math.abs)
     const output = empty([], x.dtype)
-    output.data[0] = magnitudes.slice().sort()[k - 1]
-    return { output, saved: magnitudes.indexOf(output.data[0]) }
+    const at = new Int32Array(1)
+    native.absKth(x.data, 1, 1, x.size, k, output.data, at)
+    return { output, saved: at[0] }
   },
   backward(grad, { args: [x], saved }) {
     const gradX = empty(x.shape, x.dtype)

@@ -21,7 +21,7 @@ for (const [name, op] of operations) {
       t.deepEqual(output.data, before.data)
       t.true(seed.data.every((value) => value === 1))
       for (const [i, part] of backward(seed).entries()) t.deepEqual(part?.data, values[i]?.data)
-      const inputs = (args as unknown[]).flat().filter((item): item is Tensor => item instanceof Tensor)
+      const inputs = (args as unknown as unknown[]).flat().filter((item): item is Tensor => item instanceof Tensor)
       for (const input of inputs) t.false(input.data.some(Number.isNaN))
     }
   })

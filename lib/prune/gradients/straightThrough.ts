@@ -1,8 +1,8 @@
-import { defineOp, noGrad } from '../../autograd/index.js'
+import { defineOp } from '../../autograd/index.js'
+import { native } from '../../native/index.js'
 import type { MaskGradient } from '../../nn/index.js'
 import { elementwiseShapes } from '../../ops/cases.js'
-import { mul } from '../../ops/index.js'
-import type { Tensor } from '../../tensor/index.js'
+import { empty, type Tensor } from '../../tensor/index.js'
 
 /**
  * weight · mask, the gradient passed to the whole weight as if nothing were masked: a masked weight
@@ -11,7 +11,11 @@ import type { Tensor } from '../../tensor/index.js'
  */
 export const straightThrough: MaskGradient = defineOp({
   name: 'mask_straight_through',
-  forward: (weight: Tensor, mask: Tensor) => noGrad(() => mul(weight, mask)),
+  forward(weight: Tensor, mask: Tensor) {
+    const masked = empty(weight.shape, weight.dtype)
+    native.applyMask(weight.data, mask.data, masked.data)
+    return masked
+  },
   backward: (grad) => [grad, null],
   // No central difference agrees with it: see test/prune/togglePruning.test.ts for what it gives.
   estimator: true,
