@@ -1,0 +1,8 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import test from 'ava'
+
+test('2,000 training steps grow the resident set by less than 5 MB', (t) => {
+  const grown = Number(execFileSync(process.execPath, ['--import=tsx', fileURLToPath(new URL('growth.ts', import.meta.url))], { encoding: 'utf8' }))
+  t.true(grown < 5e6, `${(grown / 1e6).toFixed(1)} MB`)
+})
