@@ -135,6 +135,9 @@ export interface NativeOperations {
   binaryForward(kind: Binary, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** y[i] = kind(a[i], b). y may be a. */
   binaryScalar(kind: Binary, a: NativeArray | null, b: number, y: NativeArray | null): void
+  /** y[o, i, j] = kind(a[o, i, j], b[i]): a and y are [outer, n, inner], b has n elements. A bias of rows
+   * (inner 1) or of channels, without a shape to pass. y may be a. */
+  binaryMiddle(kind: Binary, outer: number, n: number, inner: number, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
   /** y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
    * dimension of 1 repeats. y has as many elements as that common shape. */
   binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void

@@ -23,9 +23,38 @@ export function combine(name: string, kind: Binary, a: Tensor, b: Operand): Tens
     native.binaryForward(kind, a.data, b.data, y.data)
     return y
   }
+  const middle = middleOf(a.shape, b.shape)
+  if (middle !== null) {
+    const y = empty(a.shape, a.dtype)
+    native.binaryMiddle(kind, ...middle, a.data, b.data, y.data)
+    return y
+  }
   const y = empty(broadcastShapes(name, a.shape, b.shape), a.dtype)
   native.binaryBroadcast(kind, a.shape, b.shape, a.data, b.data, y.data)
   return y
+}
+
+/**
+ * Where b's dimensions other than 1 are neighbours and equal to those of a (a bias of rows or channels):
+ * a as [outer, n, inner] with b along the middle. Else null.
+ */
+function middleOf(a: Shape, b: Shape): readonly [outer: number, n: number, inner: number] | null {
+  const lead = a.length - b.length
+  if (lead < 0) return null
+  let outer = 1
+  let n = 1
+  let inner = 1
+  let begun = false
+  for (let d = 0; d < a.length; d++) {
+    const dimension = d < lead ? 1 : b[d - lead]
+    if (dimension !== 1) {
+      if (dimension !== a[d] || inner !== 1) return null
+      begun = true
+      n *= dimension
+    } else if (begun) inner *= a[d]
+    else outer *= a[d]
+  }
+  return [outer, n, inner]
 }
 
 /** The gradient of an operand of this shape: the sum over the dimensions along which it was repeated. */

@@ -91,6 +91,26 @@ espalier_status espalier_binary_scalar(espalier_binary kind, espalier_in a, doub
   });
 }
 
+espalier_status espalier_binary_middle(espalier_binary kind, int64_t outer, int64_t n, int64_t inner, espalier_in a,
+                                       espalier_in b, espalier_out y) {
+  return guarded(__func__, [&] {
+    require_kind(kind);
+    const int64_t size = checked_product("a", {outer, n, inner});
+    for_float("a", a.dtype, [&]<class T>(T) {
+      const T* const left = elements<T>("a", a, size);
+      const T* const right = elements<T>("b", b, n);
+      T* const result = elements<T>("y", y, size);
+      if (size == 0) return;
+      Layout<2> layout;
+      layout.push(outer, n * inner, 0);
+      layout.push(n, inner, 1);
+      layout.push(inner, 1, 0);
+      layout.ensure_one();
+      kernels::binary_strided(kind, layout, left, right, result);
+    });
+  });
+}
+
 espalier_status espalier_binary_broadcast(espalier_binary kind, espalier_dims a_shape, espalier_dims b_shape,
                                           espalier_in a, espalier_in b, espalier_out y) {
   return guarded(__func__, [&] {

@@ -53,6 +53,11 @@ ESPALIER_API espalier_status espalier_binary_forward(espalier_binary kind, espal
 /* y[i] = kind(a[i], b). y may be a. */
 ESPALIER_API espalier_status espalier_binary_scalar(espalier_binary kind, espalier_in a, double b, espalier_out y);
 
+/* y[o, i, j] = kind(a[o, i, j], b[i]): a and y are [outer, n, inner], b has n elements. A bias of rows
+ * (inner 1) or of channels, without a shape to pass. y may be a. */
+ESPALIER_API espalier_status espalier_binary_middle(espalier_binary kind, int64_t outer, int64_t n, int64_t inner,
+                                                    espalier_in a, espalier_in b, espalier_out y);
+
 /* y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
  * dimension of 1 repeats. y has as many elements as that common shape. */
 ESPALIER_API espalier_status espalier_binary_broadcast(espalier_binary kind, espalier_dims a_shape,
