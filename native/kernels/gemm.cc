@@ -1,5 +1,7 @@
 #include "kernels/gemm.h"
 
+#include <utility>
+
 namespace espalier {
 
 // A product as the loops see it: element (i, p) of op(A) is a[i·a_row + p·a_column], element (p, j)
@@ -19,11 +21,20 @@ struct Product {
   kernels::GemmEpilogue<T> epilogue;
 };
 
-// Bytes of a row of A that one pass over k covers. 14 rows of 2 KiB stay in a first-level cache of
-// 32 KiB while panels of B stream past them from the second level.
-constexpr int64_t kGemmDepthBytes = 2048;
-// Columns whose panels of B are packed together and meet all rows: 512·2 KiB fills a second level.
-constexpr int64_t kGemmGroupColumns = 256;
+// Bytes of a row of A that one pass over k covers, and the columns of C that it meets: at most 4 MiB of
+// panels. Fewer passes over C count for more than a B that is near: of the peak of a Zen 4 core at 1024³,
+// with rows of A outside and panels inside, 1 KiB × 256 columns reached 81–86%, 2 KiB × 256 84–87,
+// 2 KiB × 512 88–90, 2 KiB × 1024 90–92, 4 KiB × 1024 92–95.
+constexpr int64_t kGemmDepthBytes = 4096;
+constexpr int64_t kGemmGroupColumns = 1024;
+// Bytes of A in a block of rows: with a panel of B they share a second-level cache of 1 MiB.
+constexpr int64_t kGemmBlockBytes = 400 << 10;
+// Multiplications below which a product is not worth a second thread.
+constexpr int64_t kGemmSerial = 1 << 17;
+// Pieces a larger one is cut into at least, where its tiles suffice.
+constexpr int64_t kGemmTasks = 8;
+// A tile of dot products.
+constexpr int kDotSide = 4;
 // Elements before the panels in a packed buffer.
 constexpr int64_t kGemmHeader = 16;
 

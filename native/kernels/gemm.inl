@@ -17,20 +17,103 @@ void panel_width(int64_t* width) {
 
 // ---- packing
 
+// Lane l of v[i] becomes lane i of v[l]. Each round exchanges, between vectors `step` apart, the
+// blocks of `step` lanes that stand on the wrong side of the diagonal.
+template <class T, int step, size_t... lane>
+ESPALIER_INLINE void transpose_round(Vec<T> (&v)[kLanes<T>], std::index_sequence<lane...>) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i) {
+    if (i & step) continue;
+    const Vec<T> low = v[i], high = v[i + step];
+    v[i] = __builtin_shufflevector(low, high, (lane & step ? kLanes<T> + lane - step : lane)...);
+    v[i + step] = __builtin_shufflevector(low, high, (lane & step ? kLanes<T> + lane : lane + step)...);
+  }
+}
+template <class T, int step = 1>
+ESPALIER_INLINE void transpose(Vec<T> (&v)[kLanes<T>]) {
+  if constexpr (step < kLanes<T>) {
+    transpose_round<T, step>(v, std::make_index_sequence<kLanes<T>>());
+    transpose<T, 2 * step>(v);
+  }
+}
+
 // Columns [0, columns) of op(B), rows [0, k), as one panel; columns short of its width become zeros.
 template <class T>
 void pack_panel(int64_t k, int64_t columns, const T* b, int64_t b_row, int64_t b_column, T* panel) {
   constexpr int64_t L = kLanes<T>;
   if (b_column == 1 && columns == kPanel<T>) {
     for (int64_t p = 0; p < k; ++p, b += b_row, panel += kPanel<T>) {
-      store<T>(panel, load<T>(b));
-      store<T>(panel + L, load<T>(b + L));
+      const Vec<T> low = load<T>(b), high = load<T>(b + L);
+      store<T>(panel, low);
+      store<T>(panel + L, high);
     }
-    return;
+  } else if (b_column == 1) {
+    for (int64_t p = 0; p < k; ++p, b += b_row, panel += kPanel<T>) {
+      for (int64_t j = 0; j < columns; ++j) panel[j] = b[j];
+      for (int64_t j = columns; j < kPanel<T>; ++j) panel[j] = 0;
+    }
+  } else {
+    // B lies transposed: squares of L×L.
+    for (int64_t half = 0; half < kPanel<T>; half += L, columns -= L, b += L * b_column) {
+      for (int64_t p = 0; p < k; p += L) {
+        const int64_t depth = std::min(L, k - p);
+        Vec<T> v[L];
+#pragma GCC unroll 16
+        for (int64_t j = 0; j < L; ++j) {
+          if (j >= columns) v[j] = Vec<T>{};
+          else if (depth == L) v[j] = load<T>(b + j * b_column + p);
+          else v[j] = load_first<T>(b + j * b_column + p, depth);
+        }
+        transpose<T>(v);
+        T* const to = panel + p * kPanel<T> + half;
+        if (depth == L) {
+#pragma GCC unroll 16
+          for (int64_t i = 0; i < L; ++i) store<T>(to + i * kPanel<T>, v[i]);
+        } else {
+#pragma GCC unroll 16
+          for (int64_t i = 0; i < L; ++i)
+            if (i < depth) store<T>(to + i * kPanel<T>, v[i]);
+        }
+      }
+    }
   }
-  for (int64_t p = 0; p < k; ++p, panel += kPanel<T>) {
-    for (int64_t j = 0; j < columns; ++j) panel[j] = b[p * b_row + j * b_column];
-    for (int64_t j = columns; j < kPanel<T>; ++j) panel[j] = 0;
+}
+
+// A tile reads A in place, unless that would evict itself: rows (or, of a transposed A, steps of k) whose
+// starts share a set of the first-level cache.
+template <class T>
+bool rows_collide(const Product<T>& g) {
+  return (g.a_column == 1 ? g.a_row : g.a_column) * static_cast<int64_t>(sizeof(T)) % 2048 == 0;
+}
+
+// A tile's rows side by side, [k][kTileRows]. Writes up to a vector past their end.
+template <class T>
+void copy_rows(int64_t height, int64_t k, const T* a, int64_t a_row, int64_t a_column, T* to) {
+  constexpr int64_t L = kLanes<T>;
+  if (a_column == 1) {
+    for (int64_t r = 0; r < kTileRows; r += L) {
+      for (int64_t p = 0; p < k; p += L) {
+        const int64_t depth = std::min(L, k - p);
+        Vec<T> v[L];
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < L; ++i) {
+          if (r + i >= height) v[i] = Vec<T>{};
+          else if (depth == L) v[i] = load<T>(a + (r + i) * a_row + p);
+          else v[i] = load_first<T>(a + (r + i) * a_row + p, depth);
+        }
+        transpose<T>(v);
+        const int64_t wide = std::min<int64_t>(L, kTileRows - r);
+#pragma GCC unroll 16
+        for (int64_t i = 0; i < L; ++i)
+          if (kTileRows <= L) store<T>(to + (p + i) * kTileRows, v[i]);
+          else if (i < depth) store_first<T>(to + (p + i) * kTileRows + r, v[i], wide);
+      }
+    }
+  } else if (height == kTileRows) {
+    for (int64_t p = 0; p < k; ++p) std::memcpy(to + p * kTileRows, a + p * a_column, kTileRows * sizeof(T));
+  } else {
+    for (int64_t p = 0; p < k; ++p)
+      for (int64_t i = 0; i < height; ++i) to[p * kTileRows + i] = a[p * a_column + i];
   }
 }
 
@@ -102,6 +185,11 @@ template <class T, int R, int N>
 [[gnu::noinline]] void tile(const Pass<T>& pass, const T* a, int64_t a_row, int64_t a_column, const T* b, int64_t b_row,
                             int64_t row, int64_t column, int64_t columns) {
   constexpr int64_t L = kLanes<T>;
+  T* const to = pass.whole.c + row * pass.whole.ldc + column;
+#pragma GCC unroll 16
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < N * L; j += 64 / sizeof(T)) __builtin_prefetch(to + i * pass.whole.ldc + j, 1);
   Vec<T> sums[R][N] = {};
   for (int64_t p = pass.k; p > 0; --p) {
     Vec<T> v[N];
@@ -153,54 +241,150 @@ ESPALIER_INLINE void any_tile(int64_t rows, const Pass<T>& pass, const T* a, int
   else tile<T, R, 1>(pass, a, a_row, a_column, b, b_row, row, column, columns);
 }
 
+// R rows of A against S columns of B where both lie along k: sums of products, vectors at a time. For
+// the few rows of a product that would not repay packing B.
+template <class T, int R, int S>
+[[gnu::noinline]] void dot_tile(int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_column, T* sums) {
+  constexpr int64_t L = kLanes<T>;
+  Vec<T> total[R][S] = {};
+  const auto step = [&](auto read) {
+    Vec<T> v[S];
+#pragma GCC unroll 4
+    for (int j = 0; j < S; ++j) v[j] = read(b + j * b_column);
+#pragma GCC unroll 4
+    for (int i = 0; i < R; ++i) {
+      const Vec<T> x = read(a + i * a_row);
+#pragma GCC unroll 4
+      for (int j = 0; j < S; ++j) total[i][j] = fma<T>(x, v[j], total[i][j]);
+    }
+  };
+  int64_t p = 0;
+  for (; p + L <= k; p += L, a += L, b += L) step([](const T* from) { return load<T>(from); });
+  if (p < k) step([&](const T* from) { return load_first<T>(from, k - p); });
+#pragma GCC unroll 4
+  for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < S; ++j) sums[i * kPanel<T> + j] = sum_lanes<T>(total[i][j]);
+}
+
+template <class T, int R = kDotSide, int S = kDotSide>
+void any_dot_tile(int64_t rows, int64_t columns, int64_t k, const T* a, int64_t a_row, const T* b, int64_t b_column,
+                  T* sums) {
+  if constexpr (R > 1) {
+    if (rows < R) return any_dot_tile<T, R - 1, S>(rows, columns, k, a, a_row, b, b_column, sums);
+  }
+  if constexpr (S > 1) {
+    if (columns < S) return any_dot_tile<T, R, S - 1>(rows, columns, k, a, a_row, b, b_column, sums);
+  }
+  dot_tile<T, R, S>(k, a, a_row, b, b_column, sums);
+}
+
+template <class T>
+void dots(const Product<T>& g) {
+  const Pass<T> pass{g, g.k, true, true};
+  const int64_t across = (g.n + kPanel<T> - 1) / kPanel<T>, down = (g.m + kDotSide - 1) / kDotSide;
+  // Short of kGemmSerial multiplications, several tiles go together.
+  const int64_t grain = std::max<int64_t>(1, kGemmSerial / (kDotSide * kPanel<T> * std::max<int64_t>(g.k, 1)));
+  parallel_ranges(across * down, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t row = t / across * kDotSide, column = t % across * kPanel<T>;
+      const int64_t rows = std::min<int64_t>(kDotSide, g.m - row), columns = std::min(kPanel<T>, g.n - column);
+      alignas(64) T sums[kDotSide * kPanel<T>];
+      for (int64_t j = 0; j < columns; j += kDotSide)
+        any_dot_tile<T>(rows, columns - j, g.k, g.a + row * g.a_row, g.a_row, g.b + (column + j) * g.b_column,
+                        g.b_column, sums + j);
+      finish<T>(pass, sums, row, column, rows, columns);
+    }
+  });
+}
+
 // ---- the loops around it
 
-// The panels of B for a pass: panel j of a group starts at data + j·stride.
+// The panels of B for a pass over some columns of C. Panel j starts at data + j·stride, its rows are
+// `row` apart. Where B itself serves as panels, its last columns, too few for one, are copied to one.
 template <class T>
 struct Panels {
   const T* data;
-  int64_t stride;
+  int64_t stride, row;
+  const T* last;
 };
 
-// Rows [row, row + rows) of C against a group of panels that starts at `column`. The rows of A are
-// copied when that pays, then stay in the first-level cache.
+// Rows [begin, end) of C against columns [left, right), whose panels start at column `origin`. Those rows
+// of A stay in the second-level cache, and each panel of B meets them all while it is there.
 template <class T>
-void block(const Pass<T>& pass, const T* a, int64_t row, int64_t rows, Panels<T> panels, int64_t column,
-           int64_t columns) {
+void block(const Pass<T>& pass, const T* a, int64_t begin, int64_t end, Panels<T> panels, int64_t origin, int64_t left,
+           int64_t right) {
   const Product<T>& g = pass.whole;
-  for (int64_t i = 0; i < rows; i += kTileRows) {
-    const int64_t height = std::min<int64_t>(kTileRows, rows - i);
-    const T* from = a + (row + i) * g.a_row;
-    for (int64_t j = 0; j < columns; j += kPanel<T>)
-      any_tile<T>(height, pass, from, g.a_row, g.a_column, panels.data + j / kPanel<T> * panels.stride, kPanel<T>,
-                  row + i, column + j, std::min(kPanel<T>, columns - j));
+  const bool copies = right - left > 2 * kPanel<T> && rows_collide(g);
+  int64_t a_row = g.a_row, a_column = g.a_column, a_tile = kTileRows * g.a_row;
+  const T* rows = a + begin * g.a_row;
+  if (copies) {
+    const int64_t stride = kTileRows * (pass.k + kLanes<T>);
+    T* const to = scratch<T>(Scratch::kPackA, (end - begin + kTileRows - 1) / kTileRows * stride);
+    for (int64_t i = begin; i < end; i += kTileRows)
+      copy_rows<T>(std::min<int64_t>(kTileRows, end - i), pass.k, a + i * g.a_row, g.a_row, g.a_column,
+                   to + (i - begin) / kTileRows * stride);
+    rows = to, a_row = 1, a_column = kTileRows, a_tile = stride;
   }
+  for (int64_t j = left; j < right; j += kPanel<T>) {
+    const int64_t columns = std::min(kPanel<T>, right - j);
+    const bool own = columns < kPanel<T> && panels.last;
+    const T* const panel = own ? panels.last : panels.data + (j - origin) / kPanel<T> * panels.stride;
+    for (int64_t i = begin; i < end; i += kTileRows)
+      any_tile<T>(std::min<int64_t>(kTileRows, end - i), pass, rows + (i - begin) / kTileRows * a_tile, a_row, a_column,
+                  panel, own ? kPanel<T> : panels.row, i, j, columns);
+  }
+}
+
+// The panels of columns [column, column + columns) for rows [p, p + pass.k) of op(B).
+template <class T>
+Panels<T> panels_of(const Pass<T>& pass, int64_t p, int64_t column, int64_t columns) {
+  const Product<T>& g = pass.whole;
+  if (g.packed) return {g.packed + column * g.k + p * kPanel<T>, kPanel<T> * g.k, kPanel<T>, nullptr};
+  const T* const b = g.b + p * g.b_row + column * g.b_column;
+  // A B that meets one tile of rows is read once: packing it would only read it twice.
+  if (g.b_column == 1 && g.m <= kTileRows) {
+    const int64_t over = columns % kPanel<T>;
+    T* const last = over == 0 ? nullptr : scratch<T>(Scratch::kPackB, kPanel<T> * pass.k);
+    if (last) pack_panel<T>(pass.k, over, b + columns - over, g.b_row, 1, last);
+    return {b, kPanel<T>, g.b_row, last};
+  }
+  const int64_t count = (columns + kPanel<T> - 1) / kPanel<T>, stride = kPanel<T> * pass.k;
+  T* const packed = scratch<T>(Scratch::kPackB, count * stride);
+  const int64_t grain = std::max<int64_t>(1, kGemmSerial / 8 / std::max<int64_t>(stride, 1));
+  parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t j = begin; j < end; ++j)
+      pack_panel<T>(pass.k, std::min(kPanel<T>, columns - j * kPanel<T>), b + j * kPanel<T> * g.b_column, g.b_row,
+                    g.b_column, packed + j * stride);
+  });
+  return {packed, stride, kPanel<T>, nullptr};
 }
 
 template <class T>
 void gemm(const Product<T>& g) {
   if (g.m == 0 || g.n == 0) return;
+  if (!g.packed && g.k > 0 && g.a_column == 1 && g.b_row == 1 && (g.m <= kDotSide || g.n <= kDotSide)) return dots(g);
   constexpr int64_t kDepth = kGemmDepthBytes / static_cast<int64_t>(sizeof(T));
   const int64_t passes = std::max<int64_t>(1, (g.k + kDepth - 1) / kDepth);
   const int64_t depth = (g.k + passes - 1) / passes;
-  T* const packed = g.packed ? nullptr : scratch<T>(Scratch::kPackB, kGemmGroupColumns * depth);
   for (int64_t column = 0; column < g.n; column += kGemmGroupColumns) {
     const int64_t columns = std::min(kGemmGroupColumns, g.n - column);
+    // Blocks of rows that fill the second-level cache, cut across where they are too few for several
+    // threads. (The bits do not depend on the cuts: a pass over k is never cut.)
+    const bool serial = g.m * columns * depth < kGemmSerial || threads() == 1;
+    const int64_t tile_bytes = kTileRows * depth * static_cast<int64_t>(sizeof(T)) + 1;
+    const int64_t height = std::max<int64_t>(1, kGemmBlockBytes / tile_bytes) * kTileRows;
+    const int64_t down = (g.m + height - 1) / height;
+    const int64_t cuts = serial || down >= kGemmTasks ? 1 : (kGemmTasks + down - 1) / down;
+    const int64_t width = (columns + cuts * kPanel<T> - 1) / (cuts * kPanel<T>)*kPanel<T>;
+    const int64_t across = (columns + width - 1) / width;
     for (int64_t p = 0, index = 0; index < passes; p += depth, ++index) {
       const Pass<T> pass{g, std::min(depth, g.k - p), index == 0, index == passes - 1};
-      Panels<T> panels{packed, kPanel<T> * depth};
-      if (g.packed) {
-        panels = {g.packed + column * g.k + p * kPanel<T>, kPanel<T> * g.k};
-      } else {
-        parallel_for((columns + kPanel<T> - 1) / kPanel<T>, [&](int64_t j) {
-          const int64_t at = j * kPanel<T>;
-          pack_panel<T>(pass.k, std::min(kPanel<T>, columns - at), g.b + p * g.b_row + (column + at) * g.b_column,
-                        g.b_row, g.b_column, packed + j * panels.stride);
-        });
-      }
-      const int64_t grain = kTileRows * 4;
-      parallel_ranges(g.m, grain, [&](int64_t begin, int64_t end) {
-        block<T>(pass, g.a + p * g.a_column, begin, end - begin, panels, column, columns);
+      const Panels<T> panels = panels_of(pass, p, column, columns);
+      parallel_for(down * across, [&](int64_t t) {
+        const int64_t row = t / across * height, left = column + t % across * width;
+        block<T>(pass, g.a + p * g.a_column, row, std::min(g.m, row + height), panels, column, left,
+                 std::min(column + columns, left + width));
       });
     }
   }
