@@ -18,8 +18,8 @@ export interface Row {
 
 const median = (values: number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]
 
-/** A sample lasts at least this long, so that clocks and calls weigh little. */
-const sampleMs = 4
+/** A sample lasts at least this long: clocks weigh little, and most are not interrupted. */
+const sampleMs = 1
 
 /** Repetitions that fill a sample; warms up on the way. */
 async function calibrate(contender: Contender): Promise<number> {
