@@ -1,7 +1,8 @@
-import { type Shape, Tensor } from '../tensor/index.js'
+import { type DType, type Shape, Tensor } from '../tensor/index.js'
 import { abs } from './abs.js'
 import { add } from './add.js'
 import type { Operand } from './binary.js'
+import { cast } from './cast.js'
 import { clamp } from './clamp.js'
 import { div } from './div.js'
 import { elu } from './elu.js'
@@ -30,6 +31,7 @@ import { sigmoid } from './sigmoid.js'
 import { sign } from './sign.js'
 import { silu } from './silu.js'
 import { type SliceOptions, select, slice } from './slice.js'
+import { logSoftmax, softmax } from './softmax.js'
 import { sqrt } from './sqrt.js'
 import { square } from './square.js'
 import { squeeze } from './squeeze.js'
@@ -52,6 +54,10 @@ declare module '../tensor/tensor.js' {
     minimum(b: Operand): Tensor
     matmul(b: Tensor): Tensor
     pow(exponent: number): Tensor
+    /** The same values in another dtype; see `ops.cast`. */
+    to(dtype: DType): Tensor
+    softmax(dim?: number): Tensor
+    logSoftmax(dim?: number): Tensor
 
     abs(): Tensor
     clamp(min?: number | null, max?: number | null): Tensor
@@ -110,6 +116,7 @@ const methods = {
   indexSelect,
   leakyRelu,
   log,
+  logSoftmax,
   matmul,
   max,
   maxWithIndices,
@@ -131,6 +138,7 @@ const methods = {
   sign,
   silu,
   slice,
+  softmax,
   sqrt,
   square,
   squeeze,
@@ -138,6 +146,7 @@ const methods = {
   sub,
   sum,
   tanh,
+  to: cast,
   transpose,
   unsqueeze,
   variance,
