@@ -57,7 +57,15 @@ const isGeometry = (type) => geometries.some((geometry) => `espalier_${geometry.
 function argumentsOf(type, parameter) {
   const geometry = geometries.find(({ name }) => type === `espalier_${name}`)
   if (geometry) return geometry.fields.map((field) => ({ name: field.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), kind: 'whole' }))
-  const kinds = { espalier_in: 'in', espalier_out: 'out', espalier_dims: 'dims', int64_t: 'whole', double: 'real' }
+  const kinds = {
+    espalier_in: 'in',
+    espalier_out: 'out',
+    espalier_in_list: 'ins',
+    espalier_out_list: 'outs',
+    espalier_dims: 'dims',
+    int64_t: 'whole',
+    double: 'real',
+  }
   return [{ name: parameter, kind: kinds[type] ?? 'enumeration', count: enums.find(({ name }) => type === `espalier_${name}`)?.members.length }]
 }
 

@@ -85,8 +85,8 @@ class Selection {
     SelectCounts total = survey(range, true);
     if (total.bad) fail(ESPALIER_INVALID_ARGUMENT, "scores hold a NaN");
     if (k < 0 || k > total.alive)
-      fail(ESPALIER_INVALID_ARGUMENT, "k is %lld, expected 0 to %lld, the number of entries left",
-           static_cast<long long>(k), static_cast<long long>(total.alive));
+      fail(ESPALIER_INVALID_ARGUMENT, "of the entries left: k is %lld, expected 0 to %lld", static_cast<long long>(k),
+           static_cast<long long>(total.alive));
     if (k == 0) {
       write(-kInfinity<T>, false, {0, 0});
       return -kInfinity<T>;

@@ -8,7 +8,7 @@ import { EspalierError, native } from '../../lib/native/index.js'
 
 interface Parameter {
   name: string
-  kind: 'in' | 'out' | 'dims' | 'whole' | 'real' | 'enumeration'
+  kind: 'in' | 'out' | 'ins' | 'outs' | 'dims' | 'whole' | 'real' | 'enumeration'
   count?: number
 }
 interface Operation {
@@ -34,6 +34,8 @@ interface ArrayRecipe {
   fill: number
 }
 const isRecipe = (value: unknown): value is ArrayRecipe => typeof value === 'object' && value !== null && Object.hasOwn(value, 'array')
+/** Several arrays as one argument. */
+const isList = (value: unknown): value is { list: readonly unknown[] } => typeof value === 'object' && value !== null && Object.hasOwn(value, 'list')
 
 // Resizable buffers are younger than the library types this project compiles against.
 const resizable = (bytes: number): ArrayBuffer & { resize(bytes: number): void } => Reflect.construct(ArrayBuffer, [bytes, { maxByteLength: bytes + 8 }])
@@ -75,10 +77,13 @@ let successes = 0
 
 /** One call. The error it threw, or undefined; what it did wrong is thrown. */
 function call({ name, parameters }: Operation, recipes: readonly unknown[]): EspalierError | undefined {
-  const args = recipes.map((recipe) => (isRecipe(recipe) ? make(recipe) : recipe))
-  const outputs = recipes.flatMap((recipe, i) =>
-    parameters[i]?.kind === 'out' && isRecipe(recipe) && recipe.form !== 'detached' ? [args[i] as Float32Array] : [],
-  )
+  const made = (recipe: unknown): unknown => (isRecipe(recipe) ? make(recipe) : isList(recipe) ? recipe.list.map(made) : recipe)
+  const args = recipes.map(made)
+  const outputs = recipes.flatMap((recipe, i) => {
+    if (parameters[i]?.kind !== 'out' && parameters[i]?.kind !== 'outs') return []
+    const parts = isList(recipe) ? recipe.list.map((part, j) => [part, (args[i] as unknown[])[j]]) : [[recipe, args[i]]]
+    return parts.flatMap(([part, array]) => (isRecipe(part) && part.form !== 'detached' ? [array as Float32Array] : []))
+  })
   const before = outputs.map(bytesOf)
   const started = performance.now()
   let thrown: EspalierError | undefined
@@ -132,6 +137,20 @@ const garbage = fc.oneof(
   { weight: 3, arbitrary: fc.oneof(fc.integer({ min: -2, max: 9 }), fc.constantFrom(...edges), fc.double()) },
   {
     weight: 1,
+    arbitrary: fc.record({
+      list: fc.array(fc.oneof({ weight: 5, arbitrary: recipe(fc.constantFrom(...dtypes)) }, { weight: 1, arbitrary: fc.constantFrom(null, 3, {}) }), {
+        maxLength: 4,
+      }),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.array(fc.oneof({ weight: 5, arbitrary: recipe(fc.constantFrom(...dtypes)) }, { weight: 1, arbitrary: fc.constantFrom(null, 3, {}) }), {
+      maxLength: 4,
+    }),
+  },
+  {
+    weight: 1,
     arbitrary: fc.array(fc.oneof(fc.integer({ min: -1, max: 5 }), fc.constantFrom(...edges), fc.constantFrom(null, 'x', {}, [])), { maxLength: 40 }),
   },
   {
@@ -182,6 +201,13 @@ function plausible({ kind, count = 1 }: Parameter, common: fc.Arbitrary<DType>):
         { weight: 1, arbitrary: recipe(fc.constantFrom(...dtypes)) },
         { weight: 2, arbitrary: fc.constant(null) },
       )
+    case 'ins':
+    case 'outs':
+      // Of few lengths, so that one list often fits another.
+      return fc
+        .constantFrom<readonly number[]>([5], [5], [0, 3], [1, 40], [])
+        .chain((lengths) => fc.tuple(...lengths.map((length) => recipe(common).map((made) => ({ ...made, length })))))
+        .map((list) => ({ list }))
     case 'dims':
       return fc.oneof(
         { weight: 12, arbitrary: fc.array(small, { maxLength: 5 }) },
