@@ -68,9 +68,12 @@ function images(x: Tensor, y: Tensor): Dataset {
 }
 
 /** Grey values 0 … 255 as 0 … 1. */
+const grey = Float32Array.from({ length: 256 }, (_, value) => value / 255)
+
 function fromBytes({ data, shape }: Tensor): Tensor {
-  const values = allocate('float32', data.length)
-  for (let i = 0; i < values.length; i++) values[i] = data[i] / 255
+  const bytes = data as Uint8Array
+  const values = allocate('float32', bytes.length)
+  for (let i = 0; i < bytes.length; i++) values[i] = grey[bytes[i]]
   return new Tensor(values, shape, 'float32')
 }
 

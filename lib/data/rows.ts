@@ -1,5 +1,5 @@
-import { describe, EspalierError } from '../native/index.js'
-import { allocate, Tensor } from '../tensor/index.js'
+import { describe, EspalierError, native } from '../native/index.js'
+import { allocate, isFloat, Tensor } from '../tensor/index.js'
 
 /** Rows of a tensor, in the order of `indices`, as a tensor of their own. */
 export function gatherRows(tensor: Tensor, indices: ArrayLike<number>): Tensor {
@@ -11,6 +11,10 @@ export function gatherRows(tensor: Tensor, indices: ArrayLike<number>): Tensor {
     if (!Number.isInteger(indices[i]) || indices[i] < 0 || indices[i] >= rows)
       throw new EspalierError('INVALID_ARGUMENT', `row ${describe(indices[i])} is asked for, there are ${rows}`)
   const to = allocate(tensor.dtype, count * row)
+  if (isFloat(tensor.dtype) && row > 0) {
+    native.embeddingForward(from, indices instanceof Int32Array ? indices : Int32Array.from(indices), to, rows, row)
+    return new Tensor(to, [count, ...rest], tensor.dtype)
+  }
   // A call of `set` costs as much as copying some dozens of elements: short rows are copied by hand,
   // and neighbours that stay neighbours go together.
   if (row < 32) for (let i = 0, at = 0; i < count; i++) for (let j = 0, start = indices[i] * row; j < row; j++) to[at++] = from[start + j]
