@@ -3,9 +3,10 @@
 template <class T>
 void embedding(espalier_table shape, int64_t count, const T* weight, const int32_t* indices, T* y) {
   const int64_t size = shape.size;
-  parallel_ranges(count, std::max<int64_t>(1, kEmbeddingGrain / (size + 1)), [=](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) std::copy_n(weight + indices[i] * size, size, y + i * size);
-  });
+  parallel_ranges(count, std::max<int64_t>(1, kEmbeddingGrain / std::max<int64_t>(1, size)),
+                  [=](int64_t begin, int64_t end) {
+                    for (int64_t i = begin; i < end; ++i) std::copy_n(weight + indices[i] * size, size, y + i * size);
+                  });
 }
 
 // A piece owns a range of the table's rows, so that no two threads add to one row and each row adds up

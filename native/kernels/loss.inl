@@ -18,9 +18,10 @@ ESPALIER_INLINE T sum_of_exp(const T* x, int64_t n, T top) {
 
 template <class Body>
 ESPALIER_INLINE void each_row(int64_t rows, int64_t classes, Body body) {
-  parallel_ranges(rows, std::max<int64_t>(1, kLossGrain / (classes + 1)), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) body(r);
-  });
+  parallel_ranges(rows, std::max<int64_t>(1, kLossGrain / std::max<int64_t>(1, classes)),
+                  [=](int64_t begin, int64_t end) {
+                    for (int64_t r = begin; r < end; ++r) body(r);
+                  });
 }
 
 // Σ of per-row values, in the order of the rows.

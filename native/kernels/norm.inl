@@ -299,21 +299,22 @@ void batch_norm_eval_backward(espalier_channels shape, const T* dy, const T* x, 
 template <class T>
 void layer_norm_forward(espalier_rows shape, const T* x, Affine<T> affine, double eps, T* mean, T* scale, T* y) {
   const int64_t size = shape.size;
-  parallel_ranges(shape.rows, std::max<int64_t>(1, kNormGrain / (size + 1)), [=](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const T* const from = x + r * size;
-      const espalier_channels row{1, 1, size};
-      const Moments moments = size == 0 ? Moments{0, 0} : plane_moments<T>(row, from);
-      mean[r] = static_cast<T>(moments.mean);
-      scale[r] = static_cast<T>(1 / std::sqrt(moments.var + eps));
-      const Vec<T> center = broadcast<T>(mean[r]), factor = broadcast<T>(scale[r]);
-      by_vectors<T>(size, [=](int64_t i, auto part) {
-        const Vec<T> normal = (part.read(from + i) - center) * factor;
-        part.write(y + r * size + i,
-                   fma<T>(normal, read_or(affine.weight, i, T{1}, part), read_or(affine.bias, i, T{0}, part)));
+  parallel_ranges(
+      shape.rows, std::max<int64_t>(1, kNormGrain / std::max<int64_t>(1, size)), [=](int64_t begin, int64_t end) {
+        for (int64_t r = begin; r < end; ++r) {
+          const T* const from = x + r * size;
+          const espalier_channels row{1, 1, size};
+          const Moments moments = size == 0 ? Moments{0, 0} : plane_moments<T>(row, from);
+          mean[r] = static_cast<T>(moments.mean);
+          scale[r] = static_cast<T>(1 / std::sqrt(moments.var + eps));
+          const Vec<T> center = broadcast<T>(mean[r]), factor = broadcast<T>(scale[r]);
+          by_vectors<T>(size, [=](int64_t i, auto part) {
+            const Vec<T> normal = (part.read(from + i) - center) * factor;
+            part.write(y + r * size + i,
+                       fma<T>(normal, read_or(affine.weight, i, T{1}, part), read_or(affine.bias, i, T{0}, part)));
+          });
+        }
       });
-    }
-  });
 }
 
 template <class T>

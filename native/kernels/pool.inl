@@ -37,7 +37,7 @@ inline Range inner_windows(const espalier_pool2d& shape) {
 // body(begin, end) over the planes, so many at a time that a thread has enough to do.
 template <class Body>
 ESPALIER_INLINE void plane_ranges(int64_t planes, int64_t size, Body body) {
-  parallel_ranges(planes, std::max<int64_t>(1, kPoolGrain / (size + 1)), body);
+  parallel_ranges(planes, std::max<int64_t>(1, kPoolGrain / std::max<int64_t>(1, size)), body);
 }
 
 template <class T>
