@@ -41,7 +41,40 @@ ESPALIER_INLINE T unit(const Blocks& blocks, int w, int b) {
   }
 }
 
-// y[0…n) filled by function(blocks, numbers), which writes the kLanes<float> blocks' numbers in order.
+// The lanes of two vectors in turn: those of their first halves (From = 0) or second halves.
+template <class T, int From, int... I>
+ESPALIER_INLINE Vec<T> zip(Vec<T> a, Vec<T> b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (From + I / 2 + I % 2 * kLanes<T>)...);
+}
+template <class T>
+ESPALIER_INLINE void store_zipped(T* y, Vec<T> a, Vec<T> b) {
+  constexpr std::make_integer_sequence<int, kLanes<T>> kAll{};
+  store<T>(y, zip<T, 0>(a, b, kAll));
+  store<T>(y + kLanes<T>, zip<T, kLanes<T> / 2>(a, b, kAll));
+}
+
+// The numbers of kLanes<float> blocks, the w-th of block b at part[w][b]: computed so, a vector at a
+// time, and written out block by block.
+template <class T>
+struct Numbers {
+  static constexpr int kEach = static_cast<int>(kernels::kPerBlock<T>);
+  alignas(kVectorBytes) T part[kEach][kLanes<float>];
+
+  ESPALIER_INLINE void write(T* y) const {
+    if constexpr (kEach == 2) {
+      for (int b = 0; b < kLanes<float>; b += kLanes<T>)
+        store_zipped<T>(y + 2 * b, load<T>(part[0] + b), load<T>(part[1] + b));
+    } else {
+      constexpr std::make_integer_sequence<int, kLanes<T>> kAll{};
+      constexpr int kHalf = kLanes<T> / 2;
+      const Vec<T> p0 = load<T>(part[0]), p1 = load<T>(part[1]), p2 = load<T>(part[2]), p3 = load<T>(part[3]);
+      store_zipped<T>(y, zip<T, 0>(p0, p2, kAll), zip<T, 0>(p1, p3, kAll));
+      store_zipped<T>(y + 2 * kLanes<T>, zip<T, kHalf>(p0, p2, kAll), zip<T, kHalf>(p1, p3, kAll));
+    }
+  }
+};
+
+// y[0…n) filled by function(blocks, numbers).
 template <class T, class Function>
 ESPALIER_INLINE void fill_random(uint64_t seed, uint64_t counter, T* y, int64_t n, Function function) {
   constexpr int64_t kStep = kLanes<float> * kernels::kPerBlock<T>;
@@ -49,37 +82,50 @@ ESPALIER_INLINE void fill_random(uint64_t seed, uint64_t counter, T* y, int64_t 
     for (int64_t i = begin; i < end; i += kStep) {
       Blocks blocks;
       philox(seed, counter + static_cast<uint64_t>(i / kernels::kPerBlock<T>), blocks);
-      alignas(kVectorBytes) T numbers[kStep];
+      Numbers<T> numbers;
       function(blocks, numbers);
-      std::memcpy(y + i, numbers, static_cast<size_t>(std::min(kStep, end - i)) * sizeof(T));
+      if (i + kStep <= end) {
+        numbers.write(y + i);
+      } else {
+        alignas(kVectorBytes) T last[kStep];
+        numbers.write(last);
+        std::memcpy(y + i, last, static_cast<size_t>(end - i) * sizeof(T));
+      }
     }
   });
 }
 
 template <class T>
 void random_uniform(uint64_t seed, uint64_t counter, T low, T high, T* y, int64_t n) {
-  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, T* numbers) {
-    constexpr int kEach = static_cast<int>(kernels::kPerBlock<T>);
-    for (int b = 0; b < kLanes<float>; ++b)
-      for (int w = 0; w < kEach; ++w) numbers[b * kEach + w] = low + unit<T>(blocks, w, b) * (high - low);
+  const T span = high - low;
+  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, Numbers<T>& numbers) {
+    for (int w = 0; w < Numbers<T>::kEach; ++w)
+      for (int b = 0; b < kLanes<float>; ++b) numbers.part[w][b] = low + unit<T>(blocks, w, b) * span;
   });
 }
 
+// A number's (first) word against p in 32 bits.
 template <class T>
 void random_bernoulli(uint64_t seed, uint64_t counter, double p, T value, T* y, int64_t n) {
-  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, T* numbers) {
-    constexpr int kEach = static_cast<int>(kernels::kPerBlock<T>);
-    for (int b = 0; b < kLanes<float>; ++b)
-      for (int w = 0; w < kEach; ++w) numbers[b * kEach + w] = unit<T>(blocks, w, b) < p ? value : T(0);
+  if (p == 1) {
+    std::fill(y, y + n, value);
+    return;
+  }
+  const uint32_t limit = static_cast<uint32_t>(p * 4294967296.0);
+  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, Numbers<T>& numbers) {
+    constexpr int kEach = Numbers<T>::kEach;
+    for (int w = 0; w < kEach; ++w)
+      for (int b = 0; b < kLanes<float>; ++b)
+        numbers.part[w][b] = static_cast<T>(blocks.words[w * 4 / kEach][b] < limit) * value;
   });
 }
 
 // Two uniform numbers u, v make two normal ones, √(-2 ln u) times the cosine and sine of 2πv.
 template <class T>
 void random_normal(uint64_t seed, uint64_t counter, T mean, T deviation, T* y, int64_t n) {
-  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, T* numbers) {
-    constexpr int kEach = static_cast<int>(kernels::kPerBlock<T>), kLane = kLanes<T>;
-    for (int w = 0; w < kEach; w += 2) {
+  fill_random<T>(seed, counter, y, n, [=](const Blocks& blocks, Numbers<T>& numbers) {
+    constexpr int kLane = kLanes<T>;
+    for (int w = 0; w < Numbers<T>::kEach; w += 2) {
       for (int from = 0; from < kLanes<float>; from += kLane) {
         Vec<T> u, v;
         for (int b = 0; b < kLane; ++b) {
@@ -92,10 +138,8 @@ void random_normal(uint64_t seed, uint64_t counter, T mean, T deviation, T* y, i
         Vec<T> sine, cosine;
         sin_cos_turn<T>(v, sine, cosine);
         const Vec<T> first = radius * cosine + mean, second = radius * sine + mean;
-        for (int b = 0; b < kLane; ++b) {
-          numbers[(from + b) * kEach + w] = first[b];
-          numbers[(from + b) * kEach + w + 1] = second[b];
-        }
+        store<T>(numbers.part[w] + from, first);
+        store<T>(numbers.part[w + 1] + from, second);
       }
     }
   });

@@ -17,7 +17,7 @@ ESPALIER_API espalier_status espalier_random_uniform(int64_t seed, int64_t count
 ESPALIER_API espalier_status espalier_random_normal(int64_t seed, int64_t counter, double mean, double deviation,
                                                     espalier_out y, int64_t* used);
 
-/* y[i] = value with probability p, else 0. */
+/* y[i] = value with probability p (in steps of 2^-32), else 0. */
 ESPALIER_API espalier_status espalier_random_bernoulli(int64_t seed, int64_t counter, double p, double value,
                                                        espalier_out y, int64_t* used);
 
