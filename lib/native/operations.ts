@@ -258,7 +258,7 @@ export interface NativeOperations {
   randomUniform(seed: number, counter: number, low: number, high: number, y: NativeArray | null): number
   /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */
   randomNormal(seed: number, counter: number, mean: number, deviation: number, y: NativeArray | null): number
-  /** y[i] = value with probability p, else 0. */
+  /** y[i] = value with probability p (in steps of 2^-32), else 0. */
   randomBernoulli(seed: number, counter: number, p: number, value: number, y: NativeArray | null): number
   /** y (int32) = the numbers 0 … length-1 in random order, every order equally likely. Takes half a
    * block a number. */
