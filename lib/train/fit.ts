@@ -4,7 +4,7 @@ import { OneCycleLR } from '../optim/index.js'
 import type { Generator } from '../tensor/index.js'
 import { batchesOf, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
-import { evaluate } from './evaluate.js'
+import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { displayOf, type Progress } from './progress.js'
 import { type Loss, lossOf, type Metrics, RunningScores, type Scores } from './scores.js'
 
@@ -14,7 +14,7 @@ export interface Epoch {
   epoch: number
   /** Steps taken. */
   steps: number
-  /** False where the training was stopped within the pass. */
+  /** False where the training was stopped within the pass or its validation. */
   complete: boolean
   /** Means over the batches as they were trained on, each before its update. */
   train: Scores
@@ -78,7 +78,7 @@ export interface FitOptions {
   metrics?: Metrics
   /** A bar on the terminal (the default; nothing where stderr is none), nothing, or a function called after each step. */
   progress?: boolean | ((progress: Progress) => void)
-  /** Ends the training between two steps; the history so far is returned. */
+  /** Ends the training between two steps, or the validation between two batches; the history so far is returned. */
   signal?: AbortSignal
   callbacks?: readonly Callback[]
   /** Milliseconds after which the event loop gets a turn between steps. Default 20. */
@@ -174,10 +174,18 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
           await breathe()
         }
       if (!whole || stopped()) break
-      if (record.steps === 0) history.epochs.push(record)
+      ensure(
+        record.steps > 0,
+        'INVALID_ARGUMENT',
+        () => `fit: train has no batches in epoch ${record.epoch}; what can be gone through only once lasts one epoch`,
+      )
 
       if (validation !== undefined) {
-        record.validation = await evaluate(model, validation, { loss, metrics, batchSize: Math.max(batchSize, 256), yieldEvery })
+        record.validation = await measured(model, validation, { loss, metrics, batchSize: Math.max(batchSize, 256), yieldEvery, signal })
+        if (record.validation === null) {
+          history.stopped = true
+          break
+        }
         display.update({ epoch: context.epoch, epochs, step: context.step, steps: count, scores: { ...record.train, ...prefixed(record.validation) } })
       }
       record.complete = true
@@ -193,6 +201,16 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
     history.seconds = (performance.now() - began) / 1000
   }
   return history
+}
+
+/** The scores, or null where the signal cut the measurement short. */
+async function measured(model: Module, validation: Source, options: EvaluateOptions): Promise<Scores | null> {
+  try {
+    return await evaluate(model, validation, options)
+  } catch (error) {
+    if (options.signal?.aborted && error === options.signal.reason) return null
+    throw error
+  }
 }
 
 const prefixed = (scores: Scores): Scores => Object.fromEntries(Object.entries(scores).map(([name, value]) => [`validation ${name}`, value]))

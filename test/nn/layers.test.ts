@@ -57,6 +57,12 @@ const calls: Record<string, { layer: () => nn.Module; x: () => Tensor; expected:
     x: x4,
     expected: (_, x) => ops.avgPool2d(x, { kernelSize: [3, 2], stride: 1, padding: 1, countIncludePad: false }),
   },
+  maxPool1d: {
+    layer: () => new nn.MaxPool1d(3, { stride: 2, padding: 1 }),
+    x: () => rand([2, 4, 9]),
+    expected: (_, x) => ops.maxPool1d(x, { kernelSize: 3, stride: 2, padding: 1 }),
+  },
+  avgPool1d: { layer: () => new nn.AvgPool1d(2), x: () => rand([2, 4, 9]), expected: (_, x) => ops.avgPool1d(x, { kernelSize: 2, stride: 2 }) },
   adaptiveAvgPool2d: { layer: () => new nn.AdaptiveAvgPool2d([2, 3]), x: x4, expected: (_, x) => ops.adaptiveAvgPool2d(x, [2, 3]) },
   flatten: { layer: () => new nn.Flatten(), x: x4, expected: (_, x) => ops.reshape(x, [2, 120]) },
   'flatten a part': { layer: () => new nn.Flatten(1, 2), x: x4, expected: (_, x) => ops.reshape(x, [2, 24, 5]) },

@@ -141,6 +141,32 @@ test('an aborted signal ends the training between two steps, with the history so
   t.deepEqual([none.steps, none.epochs, none.stopped], [0, [], true])
 })
 
+test('a signal during validation ends it, and the epoch counts as incomplete', async (t) => {
+  const model = network()
+  const controller = new AbortController()
+  function* validation() {
+    for (const batch of new data.DataLoader(digits.test, { batchSize: 100 })) {
+      yield batch
+      controller.abort()
+    }
+  }
+  const history = await fit(model, { ...setting(model, 5), validation: { [Symbol.iterator]: validation }, signal: controller.signal })
+  t.true(history.stopped)
+  t.deepEqual(
+    history.epochs.map(({ steps, complete, validation }) => [steps, complete, validation]),
+    [[22, false, null]],
+  )
+  t.true([...model.modules()].every(({ training }) => training))
+})
+
+test('nothing to train on is an error', async (t) => {
+  const model = network()
+  const once = new data.DataLoader(digits.train, { batchSize: 64 })[Symbol.iterator]()
+  await t.throwsAsync(fit(model, { ...setting(model, 2), train: once }), { instanceOf: EspalierError, message: /no batches in epoch 1/ })
+  const none = new data.TensorDataset(zeros([0, 64]), zeros([0], { dtype: 'int32' }))
+  await t.throwsAsync(fit(model, { ...setting(model), train: none }), { instanceOf: EspalierError, message: /no batches in epoch 0/ })
+})
+
 test('callbacks hear of epochs and steps, are waited for, and can stop', async (t) => {
   const model = network()
   const heard: string[] = []

@@ -1,4 +1,5 @@
-import { adaptiveAvgPool2d, avgPool2d, maxPool2d } from '../../ops/index.js'
+import { wholeNumber } from '../../native/index.js'
+import { adaptiveAvgPool2d, avgPool1d, avgPool2d, maxPool1d, maxPool2d } from '../../ops/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 import { type Pair, pairOf } from './pair.js'
@@ -81,5 +82,54 @@ export class AdaptiveAvgPool2d extends Module {
 
   override extraRepr(): string {
     return show(this.outputSize)
+  }
+}
+
+/** As `MaxPool2d`, for sequences: [n, c, length] → [n, c, length']. */
+export class MaxPool1d extends Module {
+  readonly geometry: Required<Record<'stride' | 'padding' | 'dilation', number>> & { ceilMode: boolean }
+
+  constructor(
+    readonly kernelSize: number,
+    { stride = kernelSize, padding = 0, dilation = 1, ceilMode = false }: { stride?: number; padding?: number; dilation?: number; ceilMode?: boolean } = {},
+  ) {
+    super()
+    wholeNumber('MaxPool1d: kernelSize', kernelSize, 1)
+    this.geometry = { stride, padding, dilation, ceilMode }
+  }
+
+  forward(x: Tensor): Tensor {
+    return maxPool1d(x, { kernelSize: this.kernelSize, ...this.geometry })
+  }
+
+  override extraRepr(): string {
+    return `${this.kernelSize}${showOptions({ ...this.geometry }, { stride: this.kernelSize, padding: 0, dilation: 1, ceilMode: false })}`
+  }
+}
+
+/** As `AvgPool2d`, for sequences: [n, c, length] → [n, c, length']. */
+export class AvgPool1d extends Module {
+  readonly geometry: Required<Record<'stride' | 'padding', number>> & { ceilMode: boolean; countIncludePad: boolean }
+
+  constructor(
+    readonly kernelSize: number,
+    {
+      stride = kernelSize,
+      padding = 0,
+      ceilMode = false,
+      countIncludePad = true,
+    }: { stride?: number; padding?: number; ceilMode?: boolean; countIncludePad?: boolean } = {},
+  ) {
+    super()
+    wholeNumber('AvgPool1d: kernelSize', kernelSize, 1)
+    this.geometry = { stride, padding, ceilMode, countIncludePad }
+  }
+
+  forward(x: Tensor): Tensor {
+    return avgPool1d(x, { kernelSize: this.kernelSize, ...this.geometry })
+  }
+
+  override extraRepr(): string {
+    return `${this.kernelSize}${showOptions({ ...this.geometry }, { stride: this.kernelSize, padding: 0, ceilMode: false, countIncludePad: true })}`
   }
 }
