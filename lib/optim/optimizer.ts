@@ -1,5 +1,5 @@
 import { describe, EspalierError, ensure, MaskRule, type NativeArray } from '../native/index.js'
-import { formatShape, isFloat, sameShape, Tensor, zeros } from '../tensor/index.js'
+import { formatShape, isFloat, sameShape, Tensor, tensor, zeros } from '../tensor/index.js'
 import type { Settings } from './settings.js'
 
 /** Parameters that share settings. Settings may be changed between steps; they are checked at each. */
@@ -216,10 +216,15 @@ export abstract class Optimizer<Options extends { lr: number }> {
   }
 }
 
-/** A running mean of a parameter, zero at first. */
+/** A running mean of a parameter, zero at first; it follows a parameter that was converted to another dtype. */
 export function slot(state: ParameterState, name: string, parameter: Tensor): NativeArray {
-  state.slots[name] ??= zeros(parameter.shape, { dtype: parameter.dtype })
-  return state.slots[name].data
+  let mean = state.slots[name]
+  if (mean === undefined || mean.dtype !== parameter.dtype) {
+    const { shape, dtype } = parameter
+    mean = mean === undefined ? zeros(shape, { dtype }) : tensor(mean.data, shape, { dtype })
+    state.slots[name] = mean
+  }
+  return mean.data
 }
 
 function asGroups(name: string, params: unknown): { params: Iterable<Tensor> | Tensor }[] {

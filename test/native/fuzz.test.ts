@@ -145,12 +145,6 @@ const garbage = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.array(fc.oneof({ weight: 5, arbitrary: recipe(fc.constantFrom(...dtypes)) }, { weight: 1, arbitrary: fc.constantFrom(null, 3, {}) }), {
-      maxLength: 4,
-    }),
-  },
-  {
-    weight: 1,
     arbitrary: fc.array(fc.oneof(fc.integer({ min: -1, max: 5 }), fc.constantFrom(...edges), fc.constantFrom(null, 'x', {}, [])), { maxLength: 40 }),
   },
   {

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { optim, type Tensor, tensor } from '../../lib/index.js'
+import { nn, optim, type Tensor, tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
@@ -115,6 +115,25 @@ test('maximize climbs; a centered variance that rounds below 0 is no NaN', (t) =
     centered.step()
   }
   t.true(v.data.every(Number.isFinite))
+})
+
+test('running means follow a parameter to another dtype; a mask must be set anew', (t) => {
+  const layer = new nn.Linear(2, 1, { bias: false })
+  const optimizer = new optim.Adam(layer.parameters())
+  const step = (dtype: 'float32' | 'float64') => {
+    layer.weight.grad = tensor([[1, -1]], { dtype })
+    optimizer.step()
+  }
+  step('float32')
+  layer.to('float64')
+  step('float64')
+  t.deepEqual(
+    Object.values(optimizer.state.get(layer.weight)!.slots).map(({ dtype }) => dtype),
+    ['float64', 'float64'],
+  )
+  optimizer.setMask(layer.weight, tensor([[0, 1]], { dtype: 'float64' }))
+  layer.to('float32')
+  t.throws(() => step('float32'), { code: 'DTYPE_MISMATCH' })
 })
 
 test('groups have settings of their own', (t) => {
