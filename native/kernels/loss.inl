@@ -16,12 +16,16 @@ ESPALIER_INLINE T sum_of_exp(const T* x, int64_t n, T top) {
   return sums.total(0);
 }
 
+// body(begin, end) over the rows, so many at a time that a thread has enough to do.
+template <class Body>
+ESPALIER_INLINE void row_ranges(int64_t rows, int64_t classes, Body body) {
+  parallel_ranges(rows, std::max<int64_t>(1, kLossGrain / std::max<int64_t>(1, classes)), body);
+}
 template <class Body>
 ESPALIER_INLINE void each_row(int64_t rows, int64_t classes, Body body) {
-  parallel_ranges(rows, std::max<int64_t>(1, kLossGrain / std::max<int64_t>(1, classes)),
-                  [=](int64_t begin, int64_t end) {
-                    for (int64_t r = begin; r < end; ++r) body(r);
-                  });
+  row_ranges(rows, classes, [=](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) body(r);
+  });
 }
 
 // Σ of per-row values, in the order of the rows.
@@ -91,21 +95,26 @@ void cross_entropy_forward(const ClassTargets<T>& of, const T* x, T* loss, T* ke
           sharp = static_cast<T>(1 - of.smoothing);
   const T all = smooth == 0 ? T{0} : total_weight(of.weight, classes);
   T* const losses = row_losses(of.reduction, loss, rows);
-  each_row(rows, classes, [=, &of](int64_t r) {
-    const T* const scores = x + r * classes;
-    const int32_t t = of.target[r];
-    const T top = row_max<T>(scores, classes);
-    const T sum = sum_of_exp<T>(scores, classes, top);
-    kept[r] = top;
-    kept[rows + r] = sum;
-    if (t == of.ignore_index) {
-      losses[r] = 0;
-      return;
+  row_ranges(rows, classes, [=, &of](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      kept[r] = row_max<T>(x + r * classes, classes);
+      kept[rows + r] = sum_of_exp<T>(x + r * classes, classes, kept[r]);
     }
-    const T log_sum = std::log(sum);
-    T result = sharp * weight_of(of.weight, t) * (log_sum - (scores[t] - top));
-    if (smooth != 0) result += smooth * (all * log_sum - weighted_scores<T>(scores, of.weight, classes, top));
-    losses[r] = result;
+    // The logarithms of these sums by vectors, where the losses will be.
+    T* const result = losses + begin;
+    by_vectors<T>(end - begin,
+                  [=](int64_t i, auto part) { part.write(result + i, log<T>(part.read(kept + rows + begin + i))); });
+    for (int64_t r = begin; r < end; ++r) {
+      const T* const scores = x + r * classes;
+      const int32_t t = of.target[r];
+      const T log_sum = losses[r];
+      if (t == of.ignore_index) {
+        losses[r] = 0;
+        continue;
+      }
+      losses[r] = sharp * weight_of(of.weight, t) * (log_sum - (scores[t] - kept[r]));
+      if (smooth != 0) losses[r] += smooth * (all * log_sum - weighted_scores<T>(scores, of.weight, classes, kept[r]));
+    }
   });
   const double divisor = counted_weight(of);
   kept[2 * rows] = static_cast<T>(divisor);
