@@ -1,5 +1,6 @@
 export * from './dtype.js'
 export { formatTensor } from './format.js'
+/** @internal */
 export { allocate, recycle } from './memory.js'
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'
