@@ -1,36 +1,37 @@
 // Forward and data gradient over the two views; see conv_plan.h.
 
-// The input rows of a band, spread into segments and surrounded by zeros.
+// The input rows of a band, spread into segments. `band` was zero before its first use, and what lies
+// left and right of the image no band writes.
 template <class T>
-void copy_band(const Correlation& c, const RowsPlan& plan, const T* x, int64_t first_row, T* to) {
-  const int64_t stride = c.columns.stride, left = c.columns.lowest;
-  for (int64_t channel = 0; channel < c.in; ++channel)
-    for (int64_t row = 0; row < plan.rows; ++row) {
-      const int64_t at = first_row + row;
-      if (at < 0 || at >= c.rows.in) {
-        std::memset(to, 0, static_cast<size_t>(plan.row()) * sizeof(T));
-        to += plan.row();
-        continue;
-      }
-      const T* const from = x + (channel * c.rows.in + at) * c.columns.in;
-      for (int64_t segment = 0; segment < plan.segments; ++segment, to += plan.pitch) {
-        // to[j] is column left + segment + j·stride, for the j where there is one.
-        const int64_t zero = left + segment;
-        int64_t begin = zero >= 0 ? 0 : (-zero + stride - 1) / stride;
-        int64_t end = zero >= c.columns.in ? 0 : (c.columns.in - 1 - zero) / stride + 1;
-        if (end > plan.pitch) end = plan.pitch;
-        if (begin > end) begin = end;
-        for (int64_t j = 0; j < begin; ++j) to[j] = T{0};
-        if (stride == 1) {
-          int64_t j = begin;
-          for (; j + kLanes<T> <= end; j += kLanes<T>) store<T>(to + j, load<T>(from + zero + j));
-          for (; j < end; ++j) to[j] = from[zero + j];
-        } else {
-          for (int64_t j = begin; j < end; ++j) to[j] = from[zero + j * stride];
+void copy_band(const Correlation& c, const RowsPlan& plan, const T* x, int64_t first_row, T* band) {
+  const int64_t stride = c.columns.stride;
+  for (int64_t segment = 0; segment < plan.segments; ++segment) {
+    // Place j of a segment is column zero + j·stride, for the j where there is one.
+    const int64_t zero = c.columns.lowest + segment;
+    const int64_t begin = zero >= 0 ? 0 : (-zero + stride - 1) / stride;
+    int64_t end = zero >= c.columns.in ? 0 : (c.columns.in - 1 - zero) / stride + 1;
+    if (end > plan.pitch) end = plan.pitch;
+    if (begin >= end) continue;
+    const int64_t length = end - begin;
+    for (int64_t channel = 0; channel < c.in; ++channel) {
+      T* to = band + channel * plan.channel() + segment * plan.pitch + begin;
+      for (int64_t row = 0; row < plan.rows; ++row, to += plan.row()) {
+        const int64_t at = first_row + row;
+        if (at < 0 || at >= c.rows.in) {
+          for (int64_t j = 0; j < length; ++j) to[j] = T{0};
+          continue;
         }
-        for (int64_t j = end; j < plan.pitch; ++j) to[j] = T{0};
+        const T* const from = x + (channel * c.rows.in + at) * c.columns.in + zero + begin * stride;
+        if (stride == 1) {
+          int64_t j = 0;
+          for (; j + kLanes<T> <= length; j += kLanes<T>) store<T>(to + j, load<T>(from + j));
+          if (j < length) store_first<T>(to + j, load_first<T>(from + j, length - j), length - j);
+        } else {
+          for (int64_t j = 0; j < length; ++j) to[j] = from[j * stride];
+        }
       }
     }
+  }
 }
 
 template <class T>
@@ -44,6 +45,7 @@ void correlate_rows(const Correlation& c, const RowsPlan& plan, const T* x, cons
   const int64_t grain = 1 + kConvGrain / (cost + 1);
   parallel_ranges(tasks, grain, [&](int64_t task, int64_t last) {
     T* const in = scratch<T>(Scratch::kColumns, c.in * plan.channel());
+    std::memset(in, 0, static_cast<size_t>(c.in * plan.channel()) * sizeof(T));
     for (; task < last; ++task) {
       const int64_t band = task % plan.bands, plane = task / plan.bands, group = plane % c.groups;
       const int64_t first = band * plan.band;

@@ -153,7 +153,7 @@ void weight_grad(const Correlation& c, const GradPlan& plan, const T* x, const T
     T* const left = scratch<T>(Scratch::kOther, plan.vectors * c.out * kLanes<T>);
     int32_t* const places = scratch<int32_t>(Scratch::kIndex, kMostGradRows * c.out_plane());
     // The zeros around the images; what else stands here every block overwrites.
-    if (plan.images) std::memset(in, 0, static_cast<size_t>(plan.planes * plan.plane_size) * sizeof(T));
+    std::memset(in, 0, static_cast<size_t>(plan.planes * plan.plane_size) * sizeof(T));
     for (; task < last; ++task) {
       const int64_t group = task / chunks, chunk = task % chunks;
       T* const sums = all_sums + task * size;

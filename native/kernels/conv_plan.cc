@@ -141,6 +141,9 @@ RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes) {
   plan.band = divide_up(lattice, plan.bands);
   plan.bands = divide_up(lattice, plan.band);
   plan.rows = (plan.band - 1) * c.rows.stride + span;
+  // An odd number of cache lines: steps go from channel to channel, and at a stride of a power of two
+  // they would all fall into the same few sets of the cache.
+  plan.channel_pitch = (divide_up(plan.rows * plan.row(), lanes) | 1) * lanes;
 
   for (int64_t row_phase = 0; row_phase < static_cast<int64_t>(c.rows.phases.size()); ++row_phase)
     for (int64_t column_phase = 0; column_phase < static_cast<int64_t>(c.columns.phases.size()); ++column_phase) {

@@ -67,11 +67,11 @@ struct Plan {
 // segment, so that the lanes of a tap are neighbours at any stride.
 struct RowsPlan : Plan {
   int64_t band, bands;  // lattice rows a band, and bands a plane
-  int64_t rows, segments, pitch;
+  int64_t rows, segments, pitch, channel_pitch;
   int64_t spread;  // columns between the outputs of two lanes
 
   int64_t row() const { return segments * pitch; }
-  int64_t channel() const { return rows * row(); }
+  int64_t channel() const { return channel_pitch; }
 };
 RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes);
 
