@@ -1,8 +1,10 @@
 // The register tiles of the fast convolutions, and the passes of them over a plan's tables.
 
 // A tile is R output channels by tile_vectors(R) vectors: as many accumulators as leave registers for
-// the vectors and for one weight, and few enough loads to hide behind the products.
-constexpr int kMostRows = kRegisters == 32 ? 14 : 6;
+// the vectors and for one weight, and few enough loads to hide behind the products. Tiles of 13 by 2
+// are no faster than 8 by 3, which divide the usual numbers of channels; nor did it help to prefetch
+// the lines of the output before the sums, or to start every input row on a cache line.
+constexpr int kMostRows = kRegisters == 32 ? 9 : 6;
 constexpr int tile_vectors(int rows) {
   constexpr int kAccumulators = kRegisters == 32 ? 28 : 12;
   const int fitting = kAccumulators / rows < 8 ? kAccumulators / rows : 8;
@@ -130,11 +132,6 @@ void run_pass(int64_t rows, const Pass<T>& pass) {
       case 7: return pass_rows<T, 7>(pass);
       case 8: return pass_rows<T, 8>(pass);
       case 9: return pass_rows<T, 9>(pass);
-      case 10: return pass_rows<T, 10>(pass);
-      case 11: return pass_rows<T, 11>(pass);
-      case 12: return pass_rows<T, 12>(pass);
-      case 13: return pass_rows<T, 13>(pass);
-      case 14: return pass_rows<T, 14>(pass);
     }
   }
 }
