@@ -58,6 +58,11 @@ struct Prepared {
   Plan images;
   RowsPlan rows;
   GradPlan grad{};
+
+  size_t size() const {
+    return images.steps.size() + images.from.size() + rows.steps.size() + rows.from.size() + grad.from.size() +
+           grad.offsets.size();
+  }
 };
 
 enum class Pass { kForward, kDataGrad, kWeightGrad };
@@ -101,9 +106,14 @@ const Prepared& prepared(Pass pass, const espalier_conv2d& shape, int64_t lanes,
   uint64_t hash = 0;
   for (const int64_t number : numbers) hash = (hash ^ static_cast<uint64_t>(number)) * 0x9E3779B97F4A7C15u;
   std::unique_ptr<Entry>& entry = entries[hash >> 58];
-  if (!entry || std::memcmp(&entry->key, &key, sizeof key) != 0)
-    entry = std::make_unique<Entry>(Entry{key, prepare(pass, shape, lanes, bytes)});
-  return entry->made;
+  if (entry && std::memcmp(&entry->key, &key, sizeof key) == 0) return entry->made;
+  auto fresh = std::make_unique<Entry>(Entry{key, prepare(pass, shape, lanes, bytes)});
+  // Long tables belong to large layers, which do not notice the making; one of those is kept.
+  constexpr size_t kLong = 1 << 16;
+  thread_local std::unique_ptr<Entry> large;
+  std::unique_ptr<Entry>& place = fresh->made.size() > kLong ? large : entry;
+  place = std::move(fresh);
+  return place->made;
 }
 
 template <class T>

@@ -222,12 +222,15 @@ bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes) {
           divide_up(axis.lattice(static_cast<int64_t>(phase)), width) * static_cast<int64_t>(axis.phases[phase].size());
     return count;
   };
+  // Every place may be of a kind of its own, and tables should stay small beside the data.
+  constexpr int64_t kMostSteps = 1 << 21;
+  const int64_t row_taps = reached(c.rows), column_taps = reached(c.columns);
+  if (row_taps > kMostSteps || column_taps > kMostSteps || row_taps * column_taps > kMostSteps / c.in) return false;
   // In vector operations: the products, and what turning the images inside out costs beside a copy.
   const double blocks = static_cast<double>(divide_up(c.n, lanes));
   const double products = static_cast<double>(c.in * c.out);
-  const double by_images =
-      blocks * (products * static_cast<double>(reached(c.rows)) * static_cast<double>(reached(c.columns)) +
-                6 * static_cast<double>(in + out));
+  const double by_images = blocks * (products * static_cast<double>(row_taps) * static_cast<double>(column_taps) +
+                                     6 * static_cast<double>(in + out));
   const double by_rows =
       static_cast<double>(c.n) *
       (products * static_cast<double>(taken(c.rows, 1)) * static_cast<double>(taken(c.columns, lanes)) +

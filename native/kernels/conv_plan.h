@@ -81,7 +81,8 @@ Plan plan_images(const Correlation& c, int64_t lanes);
 
 // The weight's gradient: element (o, k) is a sum over vectors of dy[o] times the input vectors at
 // from[v] + offsets[k]. A block is `planes` bands of the rows view, or `planes` groups of `lanes`
-// images, its input copied with zeros around it: in[plane][…].
+// images, its input copied with zeros around it: in[plane][…]. Lanes beyond the end of a row count
+// with a dy of 0; an infinity or NaN in x therefore spreads to all taps of its channel.
 struct GradPlan {
   bool images;
   RowsPlan band;                       // rows view

@@ -3,7 +3,8 @@
 // A tile is R output channels by tile_vectors(R) vectors: as many accumulators as leave registers for
 // the vectors and for one weight, and few enough loads to hide behind the products. Tiles of 13 by 2
 // are no faster than 8 by 3, which divide the usual numbers of channels; nor did it help to prefetch
-// the lines of the output before the sums, or to start every input row on a cache line.
+// the lines of the output before the sums, or the next band's input meanwhile, or to start every input
+// row on a cache line.
 constexpr int kMostRows = kRegisters == 32 ? 9 : 6;
 constexpr int tile_vectors(int rows) {
   constexpr int kAccumulators = kRegisters == 32 ? 28 : 12;
