@@ -106,11 +106,12 @@ const Prepared& prepared(Pass pass, const espalier_conv2d& shape, int64_t lanes,
   uint64_t hash = 0;
   for (const int64_t number : numbers) hash = (hash ^ static_cast<uint64_t>(number)) * 0x9E3779B97F4A7C15u;
   std::unique_ptr<Entry>& entry = entries[hash >> 58];
-  if (entry && std::memcmp(&entry->key, &key, sizeof key) == 0) return entry->made;
-  auto fresh = std::make_unique<Entry>(Entry{key, prepare(pass, shape, lanes, bytes)});
   // Long tables belong to large layers, which do not notice the making; one of those is kept.
   constexpr size_t kLong = 1 << 16;
   thread_local std::unique_ptr<Entry> large;
+  for (const Entry* kept : {entry.get(), large.get()})
+    if (kept && std::memcmp(&kept->key, &key, sizeof key) == 0) return kept->made;
+  auto fresh = std::make_unique<Entry>(Entry{key, prepare(pass, shape, lanes, bytes)});
   std::unique_ptr<Entry>& place = fresh->made.size() > kLong ? large : entry;
   place = std::move(fresh);
   return place->made;
