@@ -24,7 +24,11 @@ struct Product {
 // Bytes of a row of A that one pass over k covers, and the columns of C that it meets: at most 4 MiB of
 // panels. Fewer passes over C count for more than a B that is near: of the peak of a Zen 4 core at 1024³,
 // with rows of A outside and panels inside, 1 KiB × 256 columns reached 81–86%, 2 KiB × 256 84–87,
-// 2 KiB × 512 88–90, 2 KiB × 1024 90–92, 4 KiB × 1024 92–95.
+// 2 KiB × 512 88–90, 2 KiB × 1024 90–92, 4 KiB × 1024 92–95; 8 KiB or 4096 columns no better.
+//
+// Tried without a clear win: prefetching B or A from inside a tile, 16 or 32 steps ahead; bringing the next
+// panel to the second level while a block meets this one. Prefetching the tile of C before its sums was
+// worth 4% at 256³, one panel to a whole block of rows (not one tile) 1% of a large product.
 constexpr int64_t kGemmDepthBytes = 4096;
 constexpr int64_t kGemmGroupColumns = 1024;
 // Bytes of A in a block of rows: with a panel of B they share a second-level cache of 1 MiB.
@@ -33,8 +37,10 @@ constexpr int64_t kGemmBlockBytes = 400 << 10;
 constexpr int64_t kGemmSerial = 1 << 17;
 // Pieces a larger one is cut into at least, where its tiles suffice.
 constexpr int64_t kGemmTasks = 8;
-// A tile of dot products.
+// A tile of dot products, and the rows of A up to which they beat packing a transposed B that lies in
+// the third-level cache, if the sums are long enough to repay adding up their lanes.
 constexpr int kDotSide = 4;
+constexpr int64_t kDotRows = 16, kDotDepth = 256;
 // Elements before the panels in a packed buffer.
 constexpr int64_t kGemmHeader = 16;
 

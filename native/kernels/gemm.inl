@@ -79,6 +79,30 @@ void pack_panel(int64_t k, int64_t columns, const T* b, int64_t b_row, int64_t b
   }
 }
 
+// The panels of `columns` columns, `stride` apart. Rows of B are read several panels wide: panel by
+// panel, each row would be a short visit to another page.
+template <class T>
+void pack_panels(int64_t k, int64_t columns, const T* b, int64_t b_row, int64_t b_column, T* panels, int64_t stride) {
+  constexpr int64_t L = kLanes<T>, kAbreast = 8;
+  int64_t j = 0;
+  if (b_column == 1) {
+    for (; j + kAbreast * kPanel<T> <= columns; j += kAbreast * kPanel<T>, panels += kAbreast * stride) {
+      for (int64_t p = 0; p < k; ++p) {
+        const T* const from = b + p * b_row + j;
+        T* const to = panels + p * kPanel<T>;
+#pragma GCC unroll 8
+        for (int64_t q = 0; q < kAbreast; ++q) {
+          const Vec<T> low = load<T>(from + q * kPanel<T>), high = load<T>(from + q * kPanel<T> + L);
+          store<T>(to + q * stride, low);
+          store<T>(to + q * stride + L, high);
+        }
+      }
+    }
+  }
+  for (; j < columns; j += kPanel<T>, panels += stride)
+    pack_panel<T>(k, std::min(kPanel<T>, columns - j), b + j * b_column, b_row, b_column, panels);
+}
+
 // A tile reads A in place, unless that would evict itself: rows (or, of a transposed A, steps of k) whose
 // starts share a set of the first-level cache.
 template <class T>
@@ -132,9 +156,8 @@ void pack_all(int64_t n, int64_t k, const T* b, int64_t b_row, int64_t b_column,
   std::copy(header, header + kGemmHeader, packed);
   T* const panels = packed + kGemmHeader;
   if (k == 0) return;
-  parallel_for((n + kPanel<T> - 1) / kPanel<T>, [=](int64_t j) {
-    pack_panel<T>(k, std::min(kPanel<T>, n - j * kPanel<T>), b + j * kPanel<T> * b_column, b_row, b_column,
-                  panels + j * kPanel<T> * k);
+  parallel_ranges(n, 8 * kPanel<T>, [=](int64_t begin, int64_t end) {
+    pack_panels<T>(k, end - begin, b + begin * b_column, b_row, b_column, panels + begin * k, kPanel<T> * k);
   });
 }
 
@@ -287,7 +310,7 @@ void dots(const Product<T>& g) {
   const int64_t grain = std::max<int64_t>(1, kGemmSerial / (kDotSide * kPanel<T> * std::max<int64_t>(g.k, 1)));
   parallel_ranges(across * down, grain, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
-      const int64_t row = t / across * kDotSide, column = t % across * kPanel<T>;
+      const int64_t row = t % down * kDotSide, column = t / down * kPanel<T>;
       const int64_t rows = std::min<int64_t>(kDotSide, g.m - row), columns = std::min(kPanel<T>, g.n - column);
       alignas(64) T sums[kDotSide * kPanel<T>];
       for (int64_t j = 0; j < columns; j += kDotSide)
@@ -351,11 +374,8 @@ Panels<T> panels_of(const Pass<T>& pass, int64_t p, int64_t column, int64_t colu
   }
   const int64_t count = (columns + kPanel<T> - 1) / kPanel<T>, stride = kPanel<T> * pass.k;
   T* const packed = scratch<T>(Scratch::kPackB, count * stride);
-  const int64_t grain = std::max<int64_t>(1, kGemmSerial / 8 / std::max<int64_t>(stride, 1));
-  parallel_ranges(count, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t j = begin; j < end; ++j)
-      pack_panel<T>(pass.k, std::min(kPanel<T>, columns - j * kPanel<T>), b + j * kPanel<T> * g.b_column, g.b_row,
-                    g.b_column, packed + j * stride);
+  parallel_ranges(columns, 8 * kPanel<T>, [&](int64_t begin, int64_t end) {
+    pack_panels<T>(pass.k, end - begin, b + begin * g.b_column, g.b_row, g.b_column, packed + begin * pass.k, stride);
   });
   return {packed, stride, kPanel<T>, nullptr};
 }
@@ -363,7 +383,9 @@ Panels<T> panels_of(const Pass<T>& pass, int64_t p, int64_t column, int64_t colu
 template <class T>
 void gemm(const Product<T>& g) {
   if (g.m == 0 || g.n == 0) return;
-  if (!g.packed && g.k > 0 && g.a_column == 1 && g.b_row == 1 && (g.m <= kDotSide || g.n <= kDotSide)) return dots(g);
+  if (!g.packed && g.k > 0 && g.a_column == 1 && g.b_row == 1 &&
+      (g.m <= kDotSide || g.n <= kDotSide || (g.m <= kDotRows && g.k >= kDotDepth)))
+    return dots(g);
   constexpr int64_t kDepth = kGemmDepthBytes / static_cast<int64_t>(sizeof(T));
   const int64_t passes = std::max<int64_t>(1, (g.k + kDepth - 1) / kDepth);
   const int64_t depth = (g.k + passes - 1) / passes;
