@@ -253,7 +253,7 @@ ESPALIER_INLINE void element_losses(int64_t n, espalier_reduction reduction, T* 
   *loss = static_cast<T>(reduction == ESPALIER_REDUCTION_MEAN ? total / static_cast<double>(n) : total);
 }
 
-// slope(i, part, dx_wanted…) of the loss at i, times the gradient of that loss, to `out`.
+// slope(i, part), the derivative of the loss at i, times the gradient of that loss, to `out` (if wanted).
 template <class T, class Slope>
 ESPALIER_INLINE void element_gradients(const T* dloss, int64_t n, espalier_reduction reduction, T* out, Slope slope) {
   if (out == nullptr || n == 0) return;
@@ -312,7 +312,7 @@ void distance_backward(espalier_distance kind, T beta, const T* dloss, const T* 
   });
 }
 
-// The factors at i; a repeating one is read value by value unless it is as long as x or constant.
+// The factors at i; one shorter than x is read value by value.
 template <class T, class Part>
 ESPALIER_INLINE Vec<T> repeated(Repeated<T> factor, int64_t i, int64_t n, Part part) {
   if (factor.length == 0) return broadcast<T>(1);
