@@ -4,7 +4,8 @@
 // copy whose rows do not fall on each other in the cache.
 //
 // k is cut into passes that depend on k alone, and a pass adds its terms in order: an element's bits
-// do not depend on the tile, the packing or the thread it came from.
+// do not depend on the tile, the packing or the thread it came from. Products of few rows or columns
+// take other ways, chosen by their shape.
 
 constexpr int kTileRows = kRegisters == 16 ? (ESPALIER_LEVEL == 1 ? 6 : 4) : (ESPALIER_LEVEL == 2 ? 14 : 8);
 template <class T>
@@ -321,6 +322,44 @@ void dots(const Product<T>& g) {
   });
 }
 
+// R rows of A against a B that lies in place, columns [left, right): four rows of B at a time are read from
+// end to end, and the sums wait in the first-level cache. By panels, each step of k would visit another page.
+template <class T, int R>
+void few_rows(const Product<T>& g, int64_t left, int64_t right) {
+  constexpr int64_t L = kLanes<T>, kSteps = 4;
+  alignas(64) T sums[R * kGemmGroupColumns];  // by panels, as finish takes them
+  std::fill(sums, sums + (right - left + kPanel<T> - 1) / kPanel<T> * kPanel<T> * R, T(0));
+  for (int64_t p = 0; p < g.k; p += kSteps) {
+    const int64_t steps = std::min(kSteps, g.k - p);
+    Vec<T> x[R][kSteps];
+#pragma GCC unroll 2
+    for (int i = 0; i < R; ++i)
+#pragma GCC unroll 4
+      for (int64_t q = 0; q < kSteps; ++q)
+        x[i][q] = broadcast<T>(q < steps ? g.a[i * g.a_row + (p + q) * g.a_column] : T(0));
+    const T* const b = g.b + p * g.b_row;
+    for (int64_t j = left; j < right; j += L) {
+      T* const to = sums + (j - left) / kPanel<T> * R * kPanel<T> + (j - left) % kPanel<T>;
+      const int64_t count = std::min(L, right - j);
+      Vec<T> v[R];
+#pragma GCC unroll 2
+      for (int i = 0; i < R; ++i) v[i] = load<T>(to + i * kPanel<T>);
+#pragma GCC unroll 4
+      for (int64_t q = 0; q < kSteps; ++q) {
+        if (q >= steps) break;
+        const Vec<T> y = count == L ? load<T>(b + q * g.b_row + j) : load_first<T>(b + q * g.b_row + j, count);
+#pragma GCC unroll 2
+        for (int i = 0; i < R; ++i) v[i] = fma<T>(x[i][q], y, v[i]);
+      }
+#pragma GCC unroll 2
+      for (int i = 0; i < R; ++i) store<T>(to + i * kPanel<T>, v[i]);
+    }
+  }
+  const Pass<T> pass{g, g.k, true, true};
+  for (int64_t j = left; j < right; j += kPanel<T>)
+    finish<T>(pass, sums + (j - left) * R, 0, j, R, std::min(kPanel<T>, right - j));
+}
+
 // ---- the loops around it
 
 // The panels of B for a pass over some columns of C. Panel j starts at data + j·stride, its rows are
@@ -386,6 +425,11 @@ void gemm(const Product<T>& g) {
   if (!g.packed && g.k > 0 && g.a_column == 1 && g.b_row == 1 &&
       (g.m <= kDotSide || g.n <= kDotSide || (g.m <= kDotRows && g.k >= kDotDepth)))
     return dots(g);
+  if (!g.packed && g.k > 0 && g.b_column == 1 && g.m <= 2)
+    return parallel_ranges(g.n, kGemmGroupColumns, [&](int64_t left, int64_t right) {
+      if (g.m == 1) few_rows<T, 1>(g, left, right);
+      else few_rows<T, 2>(g, left, right);
+    });
   constexpr int64_t kDepth = kGemmDepthBytes / static_cast<int64_t>(sizeof(T));
   const int64_t passes = std::max<int64_t>(1, (g.k + kDepth - 1) / kDepth);
   const int64_t depth = (g.k + passes - 1) / passes;
