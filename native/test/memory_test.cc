@@ -30,13 +30,14 @@ extern "C" void* __wrap_aligned_alloc(size_t alignment, size_t bytes);
 extern "C" void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
   return fails_now() ? nullptr : __real_aligned_alloc(alignment, bytes);
 }
-void* operator new(size_t bytes) {
+// Out of line: inlined, GCC takes the pair for a mismatch of new and free.
+[[gnu::noinline]] void* operator new(size_t bytes) {
   void* const made = fails_now() ? nullptr : std::malloc(bytes == 0 ? 1 : bytes);
   if (made == nullptr) throw std::bad_alloc();
   return made;
 }
-void operator delete(void* made) noexcept { std::free(made); }
-void operator delete(void* made, size_t) noexcept { std::free(made); }
+[[gnu::noinline]] void operator delete(void* made) noexcept { std::free(made); }
+[[gnu::noinline]] void operator delete(void* made, size_t) noexcept { std::free(made); }
 
 namespace {
 
