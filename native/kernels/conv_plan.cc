@@ -202,8 +202,9 @@ Plan plan_images(const Correlation& c, int64_t lanes) {
 }
 
 bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes) {
-  // Both planes of a block should stay in the second-level cache.
-  constexpr int64_t kBlockBytes = 512 << 10;
+  // Both planes of a block should stay in a cache. The third level's will do: a tile reads each value
+  // for many products, and blocks past the second level still reach the peak.
+  constexpr int64_t kBlockBytes = 4096 << 10;
   const int64_t in = c.in * c.in_plane(), out = c.out * c.out_plane();
   if ((in + out) * lanes * element_bytes > kBlockBytes) return false;
   const auto reached = [](const Axis& axis) {

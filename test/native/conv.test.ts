@@ -179,6 +179,7 @@ const named: Record<string, Geometry> = {
   'several bands with stride': { n: 1, groups: 1, input: 20, output: 3, size: [101, 77], kernel: [3, 3], stride: [2, 2], padding: [1, 1] },
   'several bands of a strided gradient': { n: 1, groups: 1, input: 3, output: 24, size: [131, 131], kernel: [3, 2], stride: [2, 2] },
   'several blocks of images': { n: 100, groups: 1, input: 8, output: 16, size: [6, 6], kernel: [3, 3], stride: [2, 2] },
+  'many channels of small planes': { n: 17, groups: 1, input: 90, output: 40, size: [7, 7], kernel: [3, 3], padding: [1, 1] },
   'stride beyond the kernel': { n: 20, groups: 1, input: 2, output: 3, size: [11, 13], kernel: [2, 2], stride: [5, 4] },
   'stride beyond what is usual': { n: 2, groups: 1, input: 2, output: 3, size: [50, 90], kernel: [2, 3], stride: [17, 40] },
   'padding beyond what is usual': { n: 1, groups: 1, input: 1, output: 2, size: [3, 3], kernel: [2, 2], padding: [5000, 0], stride: [2500, 1] },
