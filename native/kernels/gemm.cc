@@ -34,7 +34,7 @@ constexpr int64_t kGemmGroupColumns = 1024;
 // Bytes of A in a block of rows: with a panel of B they share a second-level cache of 1 MiB.
 constexpr int64_t kGemmBlockBytes = 400 << 10;
 // Multiplications below which a product is not worth a second thread.
-constexpr int64_t kGemmSerial = 1 << 17;
+constexpr int64_t kGemmSerial = 1 << 20;
 // Pieces a larger one is cut into at least, where its tiles suffice.
 constexpr int64_t kGemmTasks = 8;
 // A tile of dot products, and the rows of A up to which they beat packing a transposed B that lies in

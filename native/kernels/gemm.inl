@@ -413,7 +413,8 @@ Panels<T> panels_of(const Pass<T>& pass, int64_t p, int64_t column, int64_t colu
   }
   const int64_t count = (columns + kPanel<T> - 1) / kPanel<T>, stride = kPanel<T> * pass.k;
   T* const packed = scratch<T>(Scratch::kPackB, count * stride);
-  parallel_ranges(columns, 8 * kPanel<T>, [&](int64_t begin, int64_t end) {
+  const int64_t grain = columns * pass.k < kGemmSerial / 8 ? columns : 8 * kPanel<T>;
+  parallel_ranges(columns, grain, [&](int64_t begin, int64_t end) {
     pack_panels<T>(pass.k, end - begin, b + begin * g.b_column, g.b_row, g.b_column, packed + begin * pass.k, stride);
   });
   return {packed, stride, kPanel<T>, nullptr};
@@ -435,11 +436,13 @@ void gemm(const Product<T>& g) {
   const int64_t depth = (g.k + passes - 1) / passes;
   for (int64_t column = 0; column < g.n; column += kGemmGroupColumns) {
     const int64_t columns = std::min(kGemmGroupColumns, g.n - column);
-    // Blocks of rows that fill the second-level cache, cut across where they are too few for several
-    // threads. (The bits do not depend on the cuts: a pass over k is never cut.)
+    // Blocks of rows that fill the second-level cache, or fewer rows a block, and blocks cut across, until
+    // there are pieces for several threads. (No bit depends on the cuts: a pass over k is never cut.)
     const bool serial = g.m * columns * depth < kGemmSerial || threads() == 1;
+    const int64_t tiles = (g.m + kTileRows - 1) / kTileRows;
     const int64_t tile_bytes = kTileRows * depth * static_cast<int64_t>(sizeof(T)) + 1;
-    const int64_t height = std::max<int64_t>(1, kGemmBlockBytes / tile_bytes) * kTileRows;
+    const int64_t fitting = std::max<int64_t>(1, kGemmBlockBytes / tile_bytes);
+    const int64_t height = kTileRows * (serial ? fitting : std::min(fitting, (tiles + kGemmTasks - 1) / kGemmTasks));
     const int64_t down = (g.m + height - 1) / height;
     const int64_t cuts = serial || down >= kGemmTasks ? 1 : (kGemmTasks + down - 1) / down;
     const int64_t width = (columns + cuts * kPanel<T> - 1) / (cuts * kPanel<T>)*kPanel<T>;

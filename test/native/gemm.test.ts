@@ -142,6 +142,7 @@ test('the same bits from 1, 2, 3 and 8 threads', (t) => {
       [1, 700, 500],
       [70, 300, 410],
       [300, 1100, 90],
+      [512, 512, 40],
       [14, 64, 2100],
     ])
       for (const [transposeA, transposeB] of transposes) {
