@@ -75,6 +75,12 @@ std::vector<Kind> kinds_of(const Axis& axis) {
   return kinds;
 }
 
+// Every pixel meets one weight: planes may be taken for rows, and no vector is cut short at a row's end.
+bool flat(const espalier_conv2d& s) {
+  return s.kernel_height == 1 && s.kernel_width == 1 && s.stride_height == 1 && s.stride_width == 1 &&
+         s.padding_top == 0 && s.padding_left == 0 && s.in_height == s.out_height && s.in_width == s.out_width;
+}
+
 }  // namespace
 
 bool ordinary(const espalier_conv2d& s) {
@@ -97,9 +103,7 @@ Correlation forward_of(const espalier_conv2d& s) {
   c.weight_group = c.out * c.in * c.taps;
   c.weight_out = c.in * c.taps;
   c.weight_in = c.taps;
-  // Where every pixel meets one weight, planes are rows: no vector is cut short at the end of a row.
-  if (c.taps == 1 && s.stride_height == 1 && s.stride_width == 1 && s.padding_top == 0 && s.padding_left == 0 &&
-      s.in_height == s.out_height && s.in_width == s.out_width) {
+  if (flat(s)) {
     c.rows = forward_axis(1, 1, 1, 1, 0, 1);
     c.columns = forward_axis(s.in_height * s.in_width, s.in_height * s.in_width, 1, 1, 0, 1);
   } else {
@@ -114,9 +118,7 @@ Correlation data_grad_of(const espalier_conv2d& s) {
   Correlation c = forward_of(s);
   std::swap(c.in, c.out);
   std::swap(c.weight_in, c.weight_out);
-  if (c.rows.out == 1 && c.rows.in == 1 && c.columns.in == s.in_height * s.in_width && c.taps == 1 &&
-      c.columns.lowest == 0 && c.columns.stride == 1)
-    return c;
+  if (flat(s)) return c;
   c.rows =
       data_grad_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
   c.columns = data_grad_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
