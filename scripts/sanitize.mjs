@@ -1,7 +1,7 @@
 // The addon and the native tests under a sanitizer.
 // Usage: node scripts/sanitize.mjs address|thread
 //   address  address and undefined-behaviour sanitizers: native tests, malformed calls, operations
-//   thread   thread sanitizer: native tests, the same bits from any number of threads
+//   thread   thread sanitizer: native tests (Node is not built for it: libuv's own locks would drown the rest)
 import { existsSync } from 'node:fs'
 import { buildWithCMake } from './cmake.mjs'
 import { available, avaLines, bin, closingLine, googleTestLines, node, output, root, Steps } from './steps.mjs'
@@ -9,7 +9,7 @@ import { available, avaLines, bin, closingLine, googleTestLines, node, output, r
 const kind = process.argv[2]
 const tests = {
   address: ['test/native/**', 'test/ops/**'],
-  thread: ['test/native/threads.test.ts'],
+  thread: [],
 }[kind]
 if (tests === undefined) throw new Error('usage: node scripts/sanitize.mjs address|thread')
 
@@ -26,15 +26,16 @@ else if (
     // Node frees nothing at exit, so leaks say nothing; an allocation that cannot be had must be an error, not an abort.
     ASAN_OPTIONS: 'detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=4096',
     UBSAN_OPTIONS: 'print_stacktrace=1',
-    TSAN_OPTIONS: `halt_on_error=1:suppressions=${root}native/test/tsan.txt`,
+    TSAN_OPTIONS: 'halt_on_error=1',
   }
   if (googleTest) {
     steps.run(`native tests, ${kind}`, `${root}${folder}/espalier_tests`, ['--gtest_brief=1'], { env, count: googleTestLines })
     steps.run(`C99, ${kind}`, `${root}${folder}/espalier_c99`, [], { env, count: closingLine })
   } else steps.skip(`native tests, ${kind}`, 'GoogleTest is not installed (Debian: libgtest-dev)')
-  steps.run(`addon, ${kind}`, node, [bin('ava', 'entrypoints/cli.mjs'), '--timeout=20m', '--concurrency=2', ...tests], {
-    env: { ...env, ESPALIER_SANITIZED: kind, ESPALIER_PREBUILD: `${root}${folder}`, LD_PRELOAD: runtime },
-    count: avaLines,
-  })
+  if (tests.length > 0)
+    steps.run(`addon, ${kind}`, node, [bin('ava', 'entrypoints/cli.mjs'), '--timeout=20m', '--concurrency=2', ...tests], {
+      env: { ...env, ESPALIER_SANITIZED: kind, ESPALIER_PREBUILD: `${root}${folder}`, LD_PRELOAD: runtime },
+      count: avaLines,
+    })
 }
 steps.finish()
