@@ -55,6 +55,26 @@ export function maskOf(module: Module, name: string): Tensor | null {
  * ```
  */
 export function setMask(module: Module, name: string, mask: Tensor, { gradient }: { gradient?: MaskGradient } = {}): void {
+  setMasks([{ module, name, mask, gradient }])
+}
+
+/** One of several masks to set. */
+export interface NewMask {
+  readonly module: Module
+  readonly name: string
+  readonly mask: Tensor
+  /** Default: that of the mask it takes the place of, else `maskedGradient`. */
+  readonly gradient?: MaskGradient
+}
+
+/** `setMask` for several parameters, all or nothing: if one of the masks cannot be set, none is. */
+export function setMasks(masks: readonly NewMask[]): void {
+  const copies = masks.map(checkedCopy)
+  for (const [i, { module, name, gradient }] of masks.entries()) putMask(module, name, copies[i], gradient)
+}
+
+/** A copy of a mask in the parameter's dtype, or the error for one that cannot be set. */
+function checkedCopy({ module, name, mask }: NewMask): Tensor {
   const latent = module.latentWeight(name)
   ensure(mask instanceof Tensor, 'INVALID_ARGUMENT', () => `setMask: the mask is ${describe(mask)}, expected a tensor`)
   ensure(
@@ -62,20 +82,23 @@ export function setMask(module: Module, name: string, mask: Tensor, { gradient }
     'SHAPE_MISMATCH',
     () => `setMask: the mask has shape ${formatShape(mask.shape)}, ${name} ${formatShape(latent.shape)}`,
   )
-  const data = allocate(latent.dtype, mask.size)
-  data.set(mask.data as never)
-  const copied = new Tensor(data, latent.shape, latent.dtype)
-
-  const present = transformOf(module, name)
-  if (present === undefined) {
+  if (transformOf(module, name) === undefined)
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
+  const data = allocate(latent.dtype, mask.size)
+  data.set(mask.data as never)
+  return new Tensor(data, latent.shape, latent.dtype)
+}
+
+function putMask(module: Module, name: string, mask: Tensor, gradient: MaskGradient | undefined): void {
+  const present = transformOf(module, name)
+  if (present === undefined) {
     module.moveLatent(name, `${name}_orig`, stages.quantiser)
-    module.registerBuffer(`${name}_mask`, copied)
+    module.registerBuffer(`${name}_mask`, mask)
     module.addTransform(name, new MaskTransform(name, gradient))
     return
   }
-  module.registerBuffer(`${name}_mask`, copied)
+  module.registerBuffer(`${name}_mask`, mask)
   if (gradient !== undefined && gradient !== present.gradient) {
     module.removeTransform(name, present)
     module.addTransform(name, new MaskTransform(name, gradient))

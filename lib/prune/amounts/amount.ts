@@ -13,14 +13,28 @@ export interface Amount {
   of(units: Units): number
 }
 
-/** `n` units; more than remain is an error. */
-export function count(n: number): Amount {
+/** What a number of units is counted against: those that remain, or all, with those that fell before among the fallen. */
+export type Basis = 'remaining' | 'total'
+
+const checkedBasis = (operation: string, of: Basis): Basis => {
+  if (of === 'remaining' || of === 'total') return of
+  throw new EspalierError('INVALID_ARGUMENT', `${operation}: of is ${describe(of)}, expected 'remaining' or 'total'`)
+}
+
+/** What still has to fall for `wanted` of all units to have fallen. */
+const rest = (wanted: number, { remaining, total }: Units): number => Math.max(0, wanted - (total - remaining))
+
+/** `n` units, or with `of: 'total'` as many as bring the fallen to n. More than there are is an error. */
+export function count(n: number, { of = 'remaining' }: { of?: Basis } = {}): Amount {
   wholeNumber('count: n', n)
+  checkedBasis('count', of)
   return {
-    name: `count(${n})`,
-    of({ remaining }) {
-      if (n > remaining) throw new EspalierError('INVALID_ARGUMENT', `the amount is ${n}, and only ${remaining} are left to prune`)
-      return n
+    name: `count(${n} of ${of})`,
+    of(units) {
+      const falling = of === 'remaining' ? n : rest(n, units)
+      if (falling > units.remaining)
+        throw new EspalierError('INVALID_ARGUMENT', `the amount is ${n}, and ${units.remaining} of ${units.total} are left to prune`)
+      return falling
     },
   }
 }
@@ -29,23 +43,26 @@ export function count(n: number): Amount {
  * A share of the units, 0 to 1, rounded to the nearest, half to even. Of what remains (the default), so
  * that repeated calls compound: twice 0.5 leaves a quarter; or of the total, counting what fell before.
  */
-export function fraction(share: number, { of = 'remaining' }: { of?: 'remaining' | 'total' } = {}): Amount {
+export function fraction(share: number, { of = 'remaining' }: { of?: Basis } = {}): Amount {
   realNumber('fraction: share', share, 0, 1)
-  if (of !== 'remaining' && of !== 'total') throw new EspalierError('INVALID_ARGUMENT', `fraction: of is ${describe(of)}, expected 'remaining' or 'total'`)
+  checkedBasis('fraction', of)
   return {
     name: `fraction(${share} of ${of})`,
-    of: ({ remaining, total }) => (of === 'remaining' ? roundHalfEven(share * remaining) : Math.max(0, roundHalfEven(share * total) - (total - remaining))),
+    of: (units) => (of === 'remaining' ? roundHalfEven(share * units.remaining) : rest(roundHalfEven(share * units.total), units)),
   }
 }
 
 /**
- * A number as PyTorch reads it: a whole one is a count, one below 1 a fraction of what remains. So 1 is
- * one unit; everything is `fraction(1)`.
+ * A number as PyTorch reads it: a whole one is a count, one below 1 a fraction. JavaScript cannot tell
+ * 1.0 from 1, so 1 is one unit; everything is `fraction(1)`.
  */
-export function amountOf(amount: number | Amount): Amount {
-  if (typeof amount === 'object' && amount !== null && typeof amount.of === 'function') return amount
-  if (typeof amount === 'number' && Number.isInteger(amount) && amount >= 0) return count(amount)
-  if (typeof amount === 'number' && amount > 0 && amount < 1) return fraction(amount)
+export function amountOf(amount: number | Amount, of?: Basis): Amount {
+  if (typeof amount === 'object' && amount !== null && typeof amount.of === 'function') {
+    if (of === undefined) return amount
+    throw new EspalierError('INVALID_ARGUMENT', `of is ${describe(of)}, but ${amount.name} says itself what it counts`)
+  }
+  if (typeof amount === 'number' && Number.isInteger(amount) && amount >= 0) return count(amount, { of })
+  if (typeof amount === 'number' && amount > 0 && amount < 1) return fraction(amount, { of })
   throw new EspalierError('INVALID_ARGUMENT', `the amount is ${describe(amount)}, expected a whole number ≥ 0, a fraction below 1, or an amount`)
 }
 

@@ -2,10 +2,14 @@ import { describe, ensure } from '../../native/index.js'
 import { formatShape, sameShape, Tensor } from '../../tensor/index.js'
 import type { Score } from './score.js'
 
-/** Scores computed elsewhere: a tensor of the weight's shape. Entries are ranked by it as it is, or by its absolute values. */
-export const given = (scores: Tensor, { magnitude = false }: { magnitude?: boolean } = {}): Score => ({
+/**
+ * Scores computed elsewhere: a tensor of the weight's shape and dtype. Entries are ranked by it as it
+ * is, or with `magnitude` by its absolute values, and by the norm of order `norm` where several fall together.
+ */
+export const given = (scores: Tensor, { magnitude = false, norm = 1 }: { magnitude?: boolean; norm?: number } = {}): Score => ({
   name: 'given',
   magnitude,
+  norm,
   of(weight) {
     ensure(scores instanceof Tensor, 'INVALID_ARGUMENT', () => `given: the scores are ${describe(scores)}, expected a tensor`)
     ensure(

@@ -1,0 +1,12 @@
+// torch.nn.utils.prune, to the letter, as compositions of parts.
+export { PruningContainer } from './container.js'
+export { CustomFromMask, customFromMask } from './customFromMask.js'
+export { type GlobalOptions, globalUnstructured } from './globalUnstructured.js'
+export { Identity, identity } from './identity.js'
+export { L1Unstructured, l1Unstructured } from './l1Unstructured.js'
+export { LnStructured, lnStructured } from './lnStructured.js'
+export { type ApplyOptions, BasePruningMethod, ComposedMethod } from './method.js'
+export { RandomStructured, randomStructured } from './randomStructured.js'
+export { type RandomOptions, RandomUnstructured, randomUnstructured } from './randomUnstructured.js'
+export { isPruned, remove } from './remove.js'
+export type { PruningType } from './restricted.js'

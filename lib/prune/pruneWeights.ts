@@ -1,0 +1,42 @@
+import { type MaskGradient, setMasks } from '../nn/index.js'
+import { type Amount, amountOf, type Basis } from './amounts/amount.js'
+import { drawMasks } from './drawMasks.js'
+import { l1 } from './scores/l1.js'
+import type { Score } from './scores/score.js'
+import { element } from './structures/element.js'
+import type { Structure } from './structures/structure.js'
+import { checkedPairs, type Pair, weightOf } from './weightOf.js'
+
+export interface PruneWeightsOptions {
+  /** Default `l1`. */
+  score?: Score
+  /** Default `element`. */
+  structure?: Structure
+  /** How many units of all the weights together: a whole number is a count, one below 1 a fraction. */
+  amount: number | Amount
+  /** What a number is counted against. Default: what remains. */
+  of?: Basis
+  /** How gradients pass the masks. Default: masked weights receive none. */
+  gradient?: MaskGradient
+}
+
+/**
+ * Prunes parameters by parts of your choice: of all their units together those of the lowest score fall.
+ * All or nothing: on an error every module is as it was.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for an amount out of range, an unknown parameter, one listed twice,
+ *   NaN among the scores; SHAPE_MISMATCH for a score of another shape than its weight
+ * @example
+ * ```ts
+ * import { nn, ops, prune } from 'espalier'
+ * const [a, b] = [new nn.Conv2d(3, 8, 3), new nn.Conv2d(8, 8, 3)]
+ * const squares: prune.Score = { name: 'squares', of: (weight) => ops.square(weight), magnitude: false }
+ * prune.pruneWeights([[a, 'weight'], [b, 'weight']], { score: squares, structure: prune.slice(0), amount: 0.25 })
+ * ```
+ */
+export function pruneWeights(pairs: Iterable<Pair>, { score = l1, structure = element, amount, of, gradient }: PruneWeightsOptions): void {
+  const list = checkedPairs('pruneWeights', pairs)
+  const weights = list.map(([module, name]) => weightOf('pruneWeights', module, name))
+  const masks = drawMasks(weights, { score, structure, amount: amountOf(amount, of) })
+  setMasks(list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient })))
+}
