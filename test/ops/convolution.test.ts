@@ -78,7 +78,7 @@ for (const [name, body, code, message] of refused)
   test(`refuses wrong ${name}`, (t) => {
     const error = t.throws(body, { instanceOf: EspalierError }) as EspalierError
     t.is(error.message, message)
-    t.is(error.code, code)
+    t.is(error.code as string, code)
   })
 
 test("padding 'same' keeps the size, with the odd zero behind", (t) => {
