@@ -1,5 +1,5 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, ensure, native, wholeNumber } from '../native/index.js'
+import { describe, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
 import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
 import type { Amount } from './amounts/amount.js'
 import type { Score } from './scores/score.js'
@@ -36,8 +36,7 @@ export function drawMasks(weights: readonly Ranked[], { score, structure, amount
   const total = units.reduce((sum, count) => sum + count, 0)
   const untouched = weights.every(({ mask }) => mask === null)
   const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structure.open(mask)))
-  let remaining = untouched ? total : 0
-  for (const array of open) for (let i = 0; i < array.length; i++) remaining += array[i]
+  const remaining = untouched ? total : open.reduce((sum, array) => sum + onesIn(array), 0)
 
   // What falls is known to be possible before a random score draws.
   const falling = wholeNumber(`prune: ${describe(amount.name)} of ${remaining} units`, amount.of({ remaining, total }), 0, remaining)
@@ -45,6 +44,12 @@ export function drawMasks(weights: readonly Ranked[], { score, structure, amount
   const left = units.map((count) => allocate(dtype, count))
   native.pruneSmallest(scores, open, Number(score.magnitude), falling, left)
   return weights.map(({ weight, mask }, i) => structure.fall(weight.shape, mask, left[i]))
+}
+
+function onesIn(open: NativeArray): number {
+  let ones = 0
+  for (let i = 0; i < open.length; i++) ones += open[i]
+  return ones
 }
 
 function checkedScores(score: Score, weight: Tensor): Tensor {

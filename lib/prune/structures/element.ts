@@ -1,3 +1,4 @@
+import type { NativeArray } from '../../native/index.js'
 import { allocate, dtypeOf, Tensor } from '../../tensor/index.js'
 import type { Structure } from './structure.js'
 
@@ -10,14 +11,19 @@ export const element: Structure = {
   units: (shape) => shape.reduce((size, dimension) => size * dimension, 1),
   open(mask) {
     // The usual mask, of zeros and ones, says it itself.
-    if (mask.data.every((entry) => entry === 0 || entry === 1)) return mask.data
+    if (isBinary(mask.data)) return mask.data
     const open = allocate(mask.dtype, mask.size)
     for (let i = 0; i < mask.size; i++) open[i] = Number(mask.data[i] === 1)
     return open
   },
   rank: (scores) => scores.data,
   fall(shape, mask, left) {
-    if (mask !== null) for (let i = 0; i < left.length; i++) if (mask.data[i] !== 1) left[i] = mask.data[i]
+    if (mask !== null && !isBinary(mask.data)) for (let i = 0; i < left.length; i++) if (mask.data[i] !== 1) left[i] = mask.data[i]
     return new Tensor(left, shape, dtypeOf(left)!)
   },
+}
+
+function isBinary(mask: NativeArray): boolean {
+  for (let i = 0; i < mask.length; i++) if (mask[i] !== 0 && mask[i] !== 1) return false
+  return true
 }

@@ -1,5 +1,6 @@
 import type { Module } from '../../../nn/index.js'
-import type { Tensor } from '../../../tensor/index.js'
+import { full, type Tensor } from '../../../tensor/index.js'
+import type { Ranked } from '../../drawMasks.js'
 import { BasePruningMethod } from './method.js'
 
 /** Nothing falls: the parameter only takes on the names of a pruned one. */
@@ -8,6 +9,11 @@ export class Identity extends BasePruningMethod {
 
   computeMask(_: Tensor, defaultMask: Tensor): Tensor {
     return defaultMask
+  }
+
+  /** @internal */
+  override masksAfter(weights: readonly Ranked[]): Tensor[] {
+    return weights.map(({ weight, mask }) => mask ?? full(weight.shape, 1, { dtype: weight.dtype }))
   }
 }
 

@@ -29,6 +29,7 @@ export function restricted(method: Method, weights: readonly Ranked[]): Tensor[]
 
 function restrictedOne(method: Method, { weight, mask }: Ranked): Tensor {
   if (mask === null) return converted(method.computeMask(weight, full(weight.shape, 1, { dtype: weight.dtype })), weight)
+  if (method.pruningType === 'global') return converted(method.computeMask(weight, mask), weight)
   const { places, shape } = left(method, mask)
   const pick = ({ data, dtype }: Tensor): Tensor =>
     new Tensor(
@@ -46,7 +47,6 @@ function restrictedOne(method: Method, { weight, mask }: Ranked): Tensor {
 /** The places in a mask that a method may act on, in order, and the shape they have side by side. */
 function left({ pruningType, dim = -1 }: Method, mask: Tensor): { places: number[]; shape: Shape } {
   const all = Array.from(mask.data.keys())
-  if (pruningType === 'global') return { places: all, shape: mask.shape }
   if (pruningType === 'unstructured') {
     const places = all.filter((place) => mask.data[place] === 1)
     return { places, shape: [places.length] }
@@ -79,7 +79,9 @@ function joinedFlat(weights: readonly Ranked[]): Ranked {
 export function converted(mask: Tensor, { shape, dtype }: Tensor): Tensor {
   ensure(mask instanceof Tensor, 'INVALID_ARGUMENT', () => `prune: the mask is ${describe(mask)}, expected a tensor`)
   ensure(sameShape(mask.shape, shape), 'SHAPE_MISMATCH', () => `prune: the mask has shape ${formatShape(mask.shape)}, the weight ${formatShape(shape)}`)
-  ensure(!mask.data.some(Number.isNaN), 'INVALID_ARGUMENT', () => 'prune: the mask holds a NaN')
+  let good = true
+  for (let i = 0; i < mask.size; i++) good &&= !Number.isNaN(mask.data[i])
+  ensure(good, 'INVALID_ARGUMENT', () => 'prune: the mask holds a NaN')
   if (mask.dtype === dtype) return mask
   const data = allocate(dtype, mask.size)
   data.set(mask.data as never)
