@@ -18,8 +18,6 @@ export interface Ranked {
   readonly weight: Tensor
   /** The mask so far, of the weight's shape and dtype; null: nothing has fallen yet. */
   readonly mask: Tensor | null
-  /** In place of the parts' own score, with the same `magnitude`. */
-  readonly score?: Score
 }
 
 /**
@@ -40,7 +38,7 @@ export function drawMasks(weights: readonly Ranked[], { score, structure, amount
 
   // What falls is known to be possible before a random score draws.
   const falling = wholeNumber(`prune: ${describe(amount.name)} of ${remaining} units`, amount.of({ remaining, total }), 0, remaining)
-  const scores = weights.map(({ weight, score: own = score }) => structure.rank(checkedScores(own, weight), own))
+  const scores = weights.map(({ weight }) => structure.rank(checkedScores(score, weight), score))
   const left = units.map((count) => allocate(dtype, count))
   native.pruneSmallest(scores, open, Number(score.magnitude), falling, left)
   return weights.map(({ weight, mask }, i) => structure.fall(weight.shape, mask, left[i]))

@@ -1,3 +1,4 @@
+import { describe, ensure } from '../native/index.js'
 import { type MaskGradient, setMasks } from '../nn/index.js'
 import { type Amount, amountOf, type Basis } from './amounts/amount.js'
 import { drawMasks } from './drawMasks.js'
@@ -5,7 +6,7 @@ import { l1 } from './scores/l1.js'
 import type { Score } from './scores/score.js'
 import { element } from './structures/element.js'
 import type { Structure } from './structures/structure.js'
-import { checkedPairs, type Pair, weightOf } from './weightOf.js'
+import { checkedOptions, checkedPairs, type Pair, weightOf } from './weightOf.js'
 
 export interface PruneWeightsOptions {
   /** Default `l1`. */
@@ -34,7 +35,14 @@ export interface PruneWeightsOptions {
  * prune.pruneWeights([[a, 'weight'], [b, 'weight']], { score: squares, structure: prune.slice(0), amount: 0.25 })
  * ```
  */
-export function pruneWeights(pairs: Iterable<Pair>, { score = l1, structure = element, amount, of, gradient }: PruneWeightsOptions): void {
+export function pruneWeights(pairs: Iterable<Pair>, options: PruneWeightsOptions): void {
+  const { score = l1, structure = element, amount, of, gradient } = checkedOptions('pruneWeights', options)
+  ensure(typeof score?.of === 'function', 'INVALID_ARGUMENT', () => `pruneWeights: the score is ${describe(score)}, expected one such as l1`)
+  ensure(
+    typeof structure?.units === 'function',
+    'INVALID_ARGUMENT',
+    () => `pruneWeights: the structure is ${describe(structure)}, expected one such as element`,
+  )
   const list = checkedPairs('pruneWeights', pairs)
   const weights = list.map(([module, name]) => weightOf('pruneWeights', module, name))
   const masks = drawMasks(weights, { score, structure, amount: amountOf(amount, of) })

@@ -12,6 +12,12 @@ export function checkedModule(operation: string, module: unknown): Module {
   return module
 }
 
+/** Options that cannot be left out, or the error where they are. */
+export function checkedOptions<Options>(operation: string, options: Options): Options {
+  ensure(typeof options === 'object' && options !== null, 'INVALID_ARGUMENT', () => `${operation}: the options are ${describe(options)}, expected an object`)
+  return options
+}
+
 /** A list of distinct pairs, or the error for what is none. */
 export function checkedPairs(operation: string, pairs: unknown): Pair[] {
   ensure(

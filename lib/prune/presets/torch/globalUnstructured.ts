@@ -2,7 +2,7 @@ import { describe, ensure } from '../../../native/index.js'
 import { type Module, setMasks } from '../../../nn/index.js'
 import type { Generator, Tensor } from '../../../tensor/index.js'
 import type { Amount, Basis } from '../../amounts/amount.js'
-import { checkedPairs, type Pair, weightOf } from '../../weightOf.js'
+import { checkedOptions, checkedPairs, type Pair, weightOf } from '../../weightOf.js'
 import { BasePruningMethod } from './method.js'
 
 export interface GlobalOptions {
@@ -36,7 +36,8 @@ export interface GlobalOptions {
  *   prune.globalUnstructured([[a, 'weight'], [b, 'weight']], { method: prune.L1Unstructured, amount, of: 'total' })
  * ```
  */
-export function globalUnstructured(parameters: Iterable<Pair>, { method, amount, of, generator, importanceScores = new Map() }: GlobalOptions): void {
+export function globalUnstructured(parameters: Iterable<Pair>, options: GlobalOptions): void {
+  const { method, amount, of, generator, importanceScores = new Map() } = checkedOptions('globalUnstructured', options)
   const pairs = checkedPairs('globalUnstructured', parameters)
   ensure(
     typeof method === 'function' && method.prototype instanceof BasePruningMethod,
