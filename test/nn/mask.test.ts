@@ -192,3 +192,22 @@ test('fan-in masks keep the largest of every neuron; ties keep the lower index',
   t.is(nn.fanInMask(tensor(new Float32Array(0), [4, 0]), 2).size, 0)
   for (const active of [-1, 1.5, Number.NaN, '3']) t.throws(() => nn.fanInMask(weight, active as number), { instanceOf: EspalierError })
 })
+
+test('several masks are set together, or none', (t) => {
+  const [fc, other] = [layer(), layer()]
+  t.throws(
+    () =>
+      nn.setMasks([
+        { module: fc, name: 'weight', mask },
+        { module: fc, name: 'bias', mask: ones([2]) },
+        { module: other, name: 'weight', mask: ones([3, 2]) },
+      ]),
+    { code: 'SHAPE_MISMATCH' },
+  )
+  t.deepEqual(keys(fc), ['weight', 'bias'])
+  nn.setMasks([
+    { module: fc, name: 'weight', mask },
+    { module: fc, name: 'bias', mask: ones([2]) },
+  ])
+  t.deepEqual(keys(fc), ['weight_orig', 'bias_orig', 'weight_mask', 'bias_mask'])
+})
