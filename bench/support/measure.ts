@@ -21,13 +21,18 @@ const median = (values: number[]): number => [...values].sort((a, b) => a - b)[v
 /** A sample lasts at least this long: clocks weigh little, and most are not interrupted. */
 const sampleMs = 1
 
-/** Repetitions that fill a sample; warms up on the way. */
+/** A just-in-time compiler takes about this long to settle; allocators and threads less. */
+const warmUpMs = 600
+
+/** Repetitions that fill a sample, found while warming up. */
 async function calibrate(contender: Contender): Promise<number> {
+  const end = performance.now() + warmUpMs
   let repetitions = 1
   for (;;) {
     const taken = await contender.time(repetitions)
-    if (taken >= sampleMs) return repetitions
-    repetitions = Math.ceil(repetitions * Math.min(10, Math.max(1.5, (1.2 * sampleMs) / Math.max(taken, 1e-3))))
+    if (taken >= sampleMs) {
+      if (performance.now() > end) return repetitions
+    } else repetitions = Math.ceil(repetitions * Math.min(10, Math.max(1.5, (1.2 * sampleMs) / Math.max(taken, 1e-3))))
   }
 }
 
