@@ -1,9 +1,9 @@
 import { Binary, native } from '../../lib/native/index.js'
 import { type Tensor, tensor } from '../../lib/tensor/index.js'
 import '../../lib/ops/index.js'
+import { script } from '../support/process.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
 import { noise, verifyClose } from '../support/verify.js'
-import { tensorflow } from './tfjs.js'
 
 const size = 16
 // One call is far below what a clock tells apart.
@@ -15,7 +15,7 @@ export default function* overhead(): Iterable<Match> {
   const b = noise(size, 2)
   const expected = Float64Array.from(a, (value, i) => value + b[i])
   const verify: Match['verify'] = (output) => verifyClose(output, expected, () => 1e-6)
-  const theirs = (): Contender => tensorflow(a, b, calls)
+  const theirs = (): Contender => script({ rival: 'tfjs, cpu', source: 'overhead/tfjs.ts', packages: ['@tensorflow/tfjs'], args: [calls], inputs: { a, b } })
   yield { case: `tensors, ${calls} calls`, rival: 'tfjs, cpu', verify, theirs, ours: () => tensors(a, b) }
   yield { case: `kernel, ${calls} calls`, rival: 'tfjs, cpu', verify, theirs, ours: () => kernel(a, b) }
 }

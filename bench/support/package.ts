@@ -1,15 +1,24 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import { workshop } from './process.js'
+import { fileURLToPath } from 'node:url'
 import { Missing } from './task.js'
 
-/** An npm package for a rival: from the project, or from build-bench, where `install` puts it. */
-export function npm<T>(name: string, setting = ''): T {
-  for (const folder of [import.meta.url, join(workshop, 'package.json')])
+/** Where compiled rivals, their inputs and packages installed for the benchmarks live. */
+export const workshop = fileURLToPath(new URL('../../build-bench', import.meta.url))
+
+/** Throws `Missing` unless the package is in the project or in build-bench, where `install` puts it; gives the loader that finds it. */
+export function requireInstalled(name: string, setting = ''): NodeJS.Require {
+  for (const from of [import.meta.url, join(workshop, 'package.json')]) {
+    const load = createRequire(from)
     try {
-      return createRequire(folder)(name) as T
+      load.resolve(name)
+      return load
     } catch (cause) {
       if ((cause as { code?: string }).code !== 'MODULE_NOT_FOUND') throw cause
     }
+  }
   throw new Missing(name, `${setting} npm install --no-save --prefix build-bench ${name}`.trim())
 }
+
+/** An npm package for a rival that runs in this process. */
+export const npm = <T>(name: string, setting = ''): T => requireInstalled(name, setting)(name) as T

@@ -6,12 +6,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import type { NativeArray } from '../../lib/native/index.js'
+import { requireInstalled, workshop } from './package.js'
 import { type Contender, Missing } from './task.js'
 
 const bench = fileURLToPath(new URL('..', import.meta.url))
-/** Where compiled rivals, their inputs and packages installed for the benchmarks live. */
-export const workshop = join(bench, '../build-bench')
-
 export interface Program {
   rival: string
   /** Relative to bench/. */
@@ -54,7 +52,13 @@ export function python({ source, modules, ...program }: Program & { modules: rea
   return serve(interpreter, [join(bench, source)], program)
 }
 
-function serve(command: string, first: string[], { rival, args = [], inputs = {} }: Omit<Program, 'source'>): Contender {
+/** A script of ours around npm packages, which must be there. */
+export function script({ source, packages, ...program }: Omit<Program, 'install'> & { packages: readonly string[] }): Contender {
+  for (const name of packages) requireInstalled(name)
+  return serve(process.execPath, ['--import=tsx', join(bench, source)], program)
+}
+
+function serve(command: string, first: string[], { rival, args = [], inputs = {} }: Omit<Program, 'source' | 'install'>): Contender {
   mkdirSync(workshop, { recursive: true })
   const folder = mkdtempSync(join(workshop, 'run-'))
   for (const [name, values] of Object.entries(inputs))
