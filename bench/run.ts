@@ -1,6 +1,7 @@
 // npm run bench [-- task…] [--json] [--seconds N]: ours against its rivals, one thread unless
 // ESPALIER_THREADS says otherwise. Every result is checked before it is timed. With --json the last
 // line is an array of rows; see support/measure.ts. How to add a task: README.md.
+import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -16,7 +17,7 @@ const { Missing } = await import('./support/task.js')
 const { native } = await import('../lib/native/index.js')
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-const known = readdirSync(here).filter((name) => existsSync(`${here}${name}/task.ts`))
+const known = readdirSync(here).filter((name) => name !== 'support' && existsSync(`${here}${name}/task.ts`))
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { json: { type: 'boolean', default: false }, seconds: { type: 'string', default: '1' } },
@@ -29,10 +30,25 @@ if (unknown !== undefined || !(seconds > 0)) {
 }
 
 const rows: Row[] = []
-const say = options.json ? console.error : console.log
-const machine = { threads: native.threads(), isa: native.isa() }
-say(`${machine.isa}, ${machine.threads} thread(s); ratio: rival's time by ours, above 1 ours is the faster`)
-for (const name of positionals.length > 0 ? positionals : known) {
+const names = positionals.length > 0 ? positionals : known
+if (names.length > 1) {
+  // A process each: what one task leaves behind in the compiler and on the heap is not the next one's.
+  for (const name of names) {
+    const one = spawnSync(process.execPath, ['--import=tsx', fileURLToPath(import.meta.url), name, '--json', '--seconds', options.seconds], {
+      stdio: ['ignore', 'pipe', options.json ? 'inherit' : 1],
+      encoding: 'utf8',
+    })
+    if (one.status !== 0) process.exitCode = 1
+    const last = one.stdout.trim().split('\n').at(-1) ?? ''
+    if (last.startsWith('[')) rows.push(...(JSON.parse(last) as Row[]))
+  }
+} else await run(names[0])
+if (options.json) console.log(JSON.stringify(rows))
+
+async function run(name: string): Promise<void> {
+  const say = options.json ? console.error : console.log
+  const machine = { threads: native.threads(), isa: native.isa() }
+  say(`${machine.isa}, ${machine.threads} thread(s); ratio: rival's time by ours, above 1 ours is the faster`)
   const { default: task } = (await import(pathToFileURL(`${here}${name}/task.ts`).href)) as { default: Task }
   for await (const match of task()) {
     const ours = await match.ours()
@@ -68,4 +84,3 @@ for (const name of positionals.length > 0 ? positionals : known) {
     }
   }
 }
-if (options.json) console.log(JSON.stringify(rows))

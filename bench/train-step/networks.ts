@@ -31,5 +31,5 @@ export const networks = {
     ),
 } satisfies Record<string, () => nn.Sequential>
 
-/** Multiply-adds of one forward pass of one sample; a training step takes nearly three times as many. */
+/** The shape of a sample. */
 export const inputShapes = { TinyCNN: [1, 8, 8], MLP: [784], LeNet: [1, 28, 28] } as const

@@ -6,7 +6,7 @@ import torch
 from rival import arguments, load, serve
 from torch import nn
 
-network, batch, steps, size = int(arguments[0]), int(arguments[1]), int(arguments[2]), [int(n) for n in arguments[3:]]
+network, adam, batch, steps, *size = arguments
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 makers = [
     lambda: nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 32, 2), nn.ReLU(), nn.Flatten(), nn.Linear(32, 10)),
@@ -23,7 +23,7 @@ def fresh():
     model = makers[network]()
     with torch.no_grad():
         nn.utils.vector_to_parameters(initial.clone(), model.parameters())
-    return model, torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return model, torch.optim.Adam(model.parameters(), lr=0.001) if adam else torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
 
 def train(model, optimizer, i):
