@@ -109,7 +109,9 @@ function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void 
   const node = to.origin as Node | null
   if (node === null) {
     // The former gradient may be in the user's hands, and stays as it is.
-    to.grad = to.grad === null ? part.value : sum(part, { value: to.grad, own: false }).value
+    const former = to.peekGrad()
+    const { value, own } = former === null ? part : sum(part, { value: former, own: false })
+    to.leaveGrad(value, own)
     return
   }
   const sofar = gradients.get(node)

@@ -40,7 +40,7 @@ export function deepCopy<T>(original: T): T {
   const copyFields = <V extends object>(from: V): V => {
     const to = keep(from, Object.create(Object.getPrototypeOf(from) as object))
     for (const [name, value] of Object.entries(from)) {
-      const copied: unknown = from instanceof Tensor && (name === 'origin' || name === 'grad') ? null : copy(value)
+      const copied: unknown = from instanceof Tensor && (name === 'origin' || name === 'gradient') ? null : copy(value)
       Object.defineProperty(to, name, { value: copied, configurable: true, enumerable: true, writable: true })
     }
     ;(to as { [afterCopy]?: (from: V, copy: Copy) => void })[afterCopy]?.(from, copy)

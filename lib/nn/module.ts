@@ -230,7 +230,7 @@ export abstract class Module {
 
   /** Drops the gradients of all parameters. */
   zeroGrad(): void {
-    for (const parameter of this.parameters()) parameter.grad = null
+    for (const parameter of this.parameters()) parameter.dropGrad()
   }
 
   /** Sets whether `backward` collects gradients for the parameters here and below. */

@@ -82,7 +82,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
 
   /** Forgets every gradient. */
   zeroGrad(): void {
-    for (const { params } of this.paramGroups) for (const parameter of params) parameter.grad = null
+    for (const { params } of this.paramGroups) for (const parameter of params) parameter.dropGrad()
   }
 
   /**
@@ -92,18 +92,22 @@ export abstract class Optimizer<Options extends { lr: number }> {
   step(): void {
     for (const group of this.paramGroups) {
       this.#check(group)
-      for (const parameter of group.params) if (parameter.grad !== null) this.#checkGradient(parameter, parameter.grad)
+      for (const parameter of group.params) {
+        const gradient = parameter.peekGrad()
+        if (gradient !== null) this.#checkGradient(parameter, gradient)
+      }
     }
     for (const group of this.paramGroups)
       for (const parameter of group.params) {
-        if (parameter.grad === null) continue
+        const gradient = parameter.peekGrad()
+        if (gradient === null) continue
         let state = this.state.get(parameter)
         if (state === undefined) {
           state = { step: 0, slots: {} }
           this.state.set(parameter, state)
         }
         state.step++
-        this.update(parameter, parameter.grad.data, group, state, this.#masks.get(parameter) ?? unmasked)
+        this.update(parameter, gradient.data, group, state, this.#masks.get(parameter) ?? unmasked)
       }
   }
 

@@ -1,7 +1,7 @@
 import { describe, EspalierError, ensure, type NativeArray, wholeNumber } from '../native/index.js'
 import { type ArrayOf, type DType, dtypeOf, isDType, isFloat } from './dtype.js'
 import { formatTensor } from './format.js'
-import { allocate } from './memory.js'
+import { allocate, recycle } from './memory.js'
 import type { Quantisation } from './quantisation.js'
 import { formatShape, maxRank, type Shape, sizeOf } from './shape.js'
 
@@ -27,7 +27,10 @@ export interface TensorOptions {
  * `data` is the storage itself: writing to it changes the tensor and every other view of it.
  */
 export class Tensor {
-  grad: Tensor | null = null
+  // The gradient, and whether it may be in someone's hands: then its storage is never used again.
+  private gradient: Tensor | null = null
+  private gradientShared = false
+
   /** @internal */
   origin: Origin | null = null
   /** The integer codes behind the values, where a quantiser made them: value = code · scale. */
@@ -44,6 +47,39 @@ export class Tensor {
   /** `tensor` under the name collections use: `Tensor.from([[1, 2], [3, 4]])`. */
   static from(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
     return tensor(values, shapeOrOptions, more)
+  }
+
+  /** The gradient that `backward` left here, or null. It stays as it is when a later one replaces it. */
+  get grad(): Tensor | null {
+    this.gradientShared = true
+    return this.gradient
+  }
+  set grad(gradient: Tensor | null) {
+    this.gradient = gradient
+    this.gradientShared = true
+  }
+
+  /**
+   * The gradient for a look that keeps no hold of it.
+   * @internal
+   */
+  peekGrad(): Tensor | null {
+    return this.gradient
+  }
+
+  /**
+   * Leaves a gradient whose storage nothing else refers to.
+   * @internal
+   */
+  leaveGrad(gradient: Tensor, alone: boolean): void {
+    this.gradient = gradient
+    this.gradientShared = !alone
+  }
+
+  /** Drops the gradient. */
+  dropGrad(): void {
+    if (this.gradient !== null && !this.gradientShared) recycle(this.gradient.data)
+    this.gradient = null
   }
 
   /** Number of dimensions. */
