@@ -1,3 +1,4 @@
+import { gradEnabled } from '../autograd/index.js'
 import { EspalierError, ensure } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import { add, fakeQuant, mul, reshape } from '../ops/index.js'
@@ -42,8 +43,19 @@ export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product
   const input = x.quantisation
   if (input !== null) layer.inputQuantisation = { scale: input.scale.detach(), min: input.min, max: input.max }
   const weight = layer.effective('weight')
-  if (observer !== null) return inExactIntegers(layer, x, weight, product, observer)
+  if (observer !== null) return inCodes(layer, x, weight, product, 'float64', observer)
+  // Evaluation sums codes too, where float32 holds every sum exactly: so that two classes with equal
+  // sums have equal logits, and the bits are the same on every instruction set.
+  if (input !== null && !layer.training && !gradEnabled() && x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight))
+    return inCodes(layer, x, weight, product, 'float32')
   return product(x, weight, biasOf(layer, input, weight))
+}
+
+/** Whether no sum of the layer, partial ones included, can reach `limit`. */
+function sumsBelow(limit: number, bias: IntegerRange | null, input: Quantisation, weight: Tensor): boolean {
+  const { min, max } = weight.quantisation as Quantisation
+  const fanIn = weight.shape[0] === 0 ? 0 : weight.size / weight.shape[0]
+  return fanIn * Math.max(-input.min, input.max) * Math.max(-min, max) + (bias === null ? 0 : -bias.min) < limit
 }
 
 /** The bias as the forward pass adds it: as it is, or on the grid of the accumulator's units. */
@@ -62,22 +74,23 @@ function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
   return input
 }
 
-/** value / scale as integers in float64, where sums of products stay exact up to 2^53. */
-function codesOf(values: Tensor, scale: Tensor): Tensor {
-  const codes = allocate('float64', values.size)
+/** value / scale as integers: sums of their products are exact up to 2^53, in float32 up to 2^24. */
+function codesOf(values: Tensor, scale: Tensor, dtype: 'float32' | 'float64' = 'float64'): Tensor {
+  const codes = allocate(dtype, values.size)
   const run = scale.size === 1 ? values.size : values.size / scale.size
   for (let i = 0; i < values.size; i++) codes[i] = Math.round(values.data[i] / scale.data[Math.floor(i / run)])
-  return new Tensor(codes, values.shape, 'float64')
+  return new Tensor(codes, values.shape, dtype)
 }
 
-function inExactIntegers(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: Product, observe: AccumulatorObserver): Tensor {
+/** A forward pass on codes: integer sums in `dtype`, then scaled once. */
+function inCodes(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: Product, dtype: 'float32' | 'float64', observe?: AccumulatorObserver): Tensor {
   const input = requireCodes(layer, x.quantisation)
   const { scale: weightScale } = weight.quantisation as Quantisation
   const bias = biasOf(layer, input, weight)
   const unit = mul(input.scale, perRow(weightScale))
-  const codesOfBias = bias === null || layer.biasRange === null ? null : codesOf(bias, unit)
-  const sums = product(codesOf(x, input.scale), codesOf(weight, weightScale), codesOfBias)
-  observe(layer, sums.data as Float64Array)
+  const codesOfBias = bias === null || layer.biasRange === null ? null : codesOf(bias, unit, dtype)
+  const sums = product(codesOf(x, input.scale, dtype), codesOf(weight, weightScale, dtype), codesOfBias)
+  observe?.(layer, sums.data as Float64Array)
 
   const values = new Tensor(Float32Array.from(sums.data), sums.shape, 'float32')
   const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
