@@ -1,6 +1,7 @@
 // Derives from the C header what the addon and TypeScript must know of it:
 //   native/napi/operations.inc   one line per function, for the marshaller
 //   lib/native/operations.ts     the same functions and enums, typed
+//   native/include/espalier/cuda/operations.h   the same functions on device memory
 // Usage: node scripts/bindings.mjs [--check | --json]
 //   --check  writes nothing and fails where something would change
 //   --json   writes nothing and prints the functions with their parameters, for tests that call them all
@@ -10,8 +11,11 @@ const root = new URL('..', import.meta.url)
 const headers = new URL('native/include/espalier/', root)
 const umbrella = readFileSync(new URL('native/include/espalier.h', root), 'utf8')
 const listed = [...umbrella.matchAll(/#include "espalier\/(\w+\.h)"/g)].map((match) => match[1])
-const forgotten = readdirSync(headers).filter((file) => !listed.includes(file))
+const forgotten = readdirSync(headers).filter((file) => file.endsWith('.h') && !listed.includes(file))
 if (forgotten.length) throw new Error(`espalier.h does not include ${forgotten.join(', ')}`)
+
+// What only makes sense on the CPU: its threads and instruction sets, its packed operands.
+const hostOnly = (file, name) => file === 'runtime.h' || /^gemm_pack/.test(name)
 
 const text = listed.map((file) => readFileSync(new URL(file, headers), 'utf8')).join('\n')
 const camel = (snake) => snake.replace(/_(\w)/g, (_, letter) => letter.toUpperCase())
@@ -117,7 +121,29 @@ const ts = [
   '',
 ].join('\n')
 
+const declarations = listed.flatMap((file) => {
+  const header = readFileSync(new URL(file, headers), 'utf8')
+  return [...header.matchAll(/ESPALIER_API espalier_status espalier_(\w+)\(([^)]*)\);/g)]
+    .filter(([, name]) => !hostOnly(file, name))
+    .map(([, name, list]) => `ESPALIER_API espalier_status espalier_cuda_${name}(${list.replace(/\s+/g, ' ')});`)
+})
+const cuda = [
+  `/* ${notice} */`,
+  '#ifndef ESPALIER_CUDA_OPERATIONS_H',
+  '#define ESPALIER_CUDA_OPERATIONS_H',
+  '',
+  '#include "../../espalier.h"',
+  '',
+  '/* clang-format off */',
+  ...declarations,
+  '/* clang-format on */',
+  '',
+  '#endif',
+  '',
+].join('\n')
+
 for (const [path, content] of [
+  ['native/include/espalier/cuda/operations.h', cuda],
   ['native/napi/operations.inc', inc],
   ['lib/native/operations.ts', ts],
 ]) {

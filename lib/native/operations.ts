@@ -19,6 +19,8 @@ export const Dtype = {
   int16: 3,
   int8: 4,
   uint8: 5,
+  float16: 6,
+  bfloat16: 7,
 } as const
 export type Dtype = (typeof Dtype)[keyof typeof Dtype]
 

@@ -1,7 +1,7 @@
 import type { Dtype, NativeArray } from '../native/index.js'
 
 /** Element types. Networks compute in float32; float64 serves gradient checks; integers hold codes, labels and indices. */
-export type DType = keyof typeof Dtype
+export type DType = Exclude<keyof typeof Dtype, 'float16' | 'bfloat16'>
 
 const constructors = {
   float32: Float32Array,

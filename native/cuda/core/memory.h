@@ -1,0 +1,14 @@
+// The caching allocator; `allocate` and `release` stand in device.h.
+#pragma once
+
+#include "cuda/core/device.h"
+
+namespace espalier::cuda {
+
+// Whether an address was handed out by `allocate` and not given back.
+bool owned(const void* address);
+// Of the current device.
+void memory_usage(int64_t* used, int64_t* cached);
+void empty_cache();
+
+}  // namespace espalier::cuda
