@@ -1,6 +1,12 @@
 # The CUDA library, its addon and its check program. The CUDA runtime is linked in, and asks for the
 # driver when it is first called: the library loads on machines that have none.
 enable_language(CUDA)
+# Older CMake does not know that newer nvcc has C++20.
+if(NOT CMAKE_CUDA20_STANDARD_COMPILE_OPTION)
+  set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION "-std=c++20")
+  set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION "-std=c++20")
+endif()
+set(CMAKE_CUDA_STANDARD 20)
 find_package(CUDAToolkit REQUIRED)
 
 # 90a and 100 code runs on those chips alone; the PTX of the last plain architecture serves what comes later.
@@ -22,9 +28,7 @@ file(GLOB cuda_check_sources CONFIGURE_DEPENDS
 function(espalier_cuda_options target)
   set_property(TARGET ${target} PROPERTY CUDA_ARCHITECTURES OFF)
   set_property(TARGET ${target} PROPERTY COMPILE_OPTIONS "")
-  # The standard by its flag: CMake before 3.27 does not know that nvcc has C++20.
-  set_property(TARGET ${target} PROPERTY CXX_STANDARD)
-  target_compile_options(${target} PRIVATE -std=c++20
+  target_compile_options(${target} PRIVATE
     $<$<COMPILE_LANGUAGE:CXX>:-Wall> $<$<COMPILE_LANGUAGE:CXX>:-Wextra>
     $<$<COMPILE_LANGUAGE:CUDA>:${cuda_code}>
     "$<$<COMPILE_LANGUAGE:CUDA>:SHELL:--extended-lambda --expt-relaxed-constexpr -Xcompiler=-Wall,-Wextra,-fvisibility=hidden>")
