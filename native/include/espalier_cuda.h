@@ -18,6 +18,7 @@
 #include "espalier/cuda/runtime.h"
 
 #include "espalier/cuda/operations.h"
+#include "espalier/cuda/mixed.h"
 #include "espalier/cuda/sparse.h"
 
 #endif
