@@ -1,0 +1,151 @@
+// Two-dimensional convolution and its gradients, channels first. Products of matrices on tensor cores do
+// the work: x is copied with its channels last, so that what is summed over is contiguous, and y is written
+// back with its channels first. float32 takes the road that espalier_cuda_set_precision says.
+#include "espalier/conv.h"
+
+#include "cuda/conv_check.h"
+#include "cuda/conv_gather.cuh"
+#include "cuda/conv_layout.cuh"
+#include "cuda/conv_plain.cuh"
+#include "cuda/conv_weight.cuh"
+#include "espalier_cuda.h"
+
+using namespace espalier;
+using namespace espalier::cuda;
+using namespace espalier::cuda::conv;
+
+namespace {
+
+// Whether the implicit GEMM takes it: the rest is small, odd, or float64.
+template <class T>
+bool gathered(const espalier_conv2d& s, const Lengths& length) {
+  return !std::is_same_v<T, double> && ordinary(s) && length.x > 0 && length.y > 0;
+}
+
+// Runs body(U{}) for the type whose products stand in for those of T.
+template <class T, class Body>
+void with_operand(Body body) {
+  if constexpr (std::is_same_v<T, float>) {
+    switch (precision()) {
+      case Precision::kTf32: return body(Tf32{});
+      case Precision::kBfloat16: return body(__nv_bfloat16{});
+      default: return body(float{});
+    }
+  } else if constexpr (!std::is_same_v<T, double>) {
+    body(T{});
+  }
+}
+
+template <class U, class T>
+GatherProduct<U, T> product_of(const espalier_conv2d& s, const U* x, const U* weight, const T* bias, bool relu, T* y,
+                               int64_t depth, int64_t channels) {
+  GatherProduct<U, T> product{};
+  product.x = x, product.weight = weight, product.bias = bias, product.y = y;
+  product.relu = relu;
+  product.images = static_cast<int32_t>(s.n), product.groups = static_cast<int32_t>(s.groups);
+  product.depth = static_cast<int32_t>(depth), product.width = static_cast<int32_t>(channels / s.groups);
+  product.kernel_width = static_cast<int32_t>(s.kernel_width);
+  product.kernel_elements = static_cast<int32_t>(s.kernel_height * s.kernel_width);
+  return product;
+}
+
+template <class T>
+void forward(const espalier_conv2d& s, const T* x, const T* weight, const T* bias, bool relu, T* y) {
+  with_operand<T>([&]<class U>(U) {
+    const int64_t plane = s.in_height * s.in_width, depth = padded<U>(s.in_channels / s.groups);
+    const Temporary<U> last(s.n * plane * s.groups * depth);
+    const Temporary<U> packed(s.out_channels * s.kernel_height * s.kernel_width * depth);
+    to_channels_last(x, last.get(), s.n, s.in_channels, plane, s.groups, depth);
+    pack_weight(weight, packed.get(), s, false, false, depth);
+    GatherProduct<U, T> product = product_of<U>(s, last.get(), packed.get(), bias, relu, y, depth, s.out_channels);
+    product.rows =
+        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
+    product.columns =
+        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
+    gather_product(product);
+  });
+}
+
+template <class T>
+void data_grad(const espalier_conv2d& s, const T* weight, const T* dy, const T* bias, T* dx) {
+  with_operand<T>([&]<class U>(U) {
+    const int64_t plane = s.out_height * s.out_width, depth = padded<U>(s.out_channels / s.groups);
+    const Temporary<U> last(s.n * plane * s.groups * depth);
+    const Temporary<U> packed(s.in_channels * s.kernel_height * s.kernel_width * depth);
+    to_channels_last(dy, last.get(), s.n, s.out_channels, plane, s.groups, depth);
+    pack_weight(weight, packed.get(), s, false, true, depth);
+    GatherProduct<U, T> product = product_of<U>(s, last.get(), packed.get(), bias, false, dx, depth, s.in_channels);
+    product.rows =
+        data_grad_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
+    product.columns =
+        data_grad_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
+    gather_product(product);
+  });
+}
+
+template <class T, class Out>
+void weight_grad(const espalier_conv2d& s, const T* x, const T* dy, Out* dweight) {
+  with_operand<T>([&]<class U>(U) {
+    const int64_t in_plane = s.in_height * s.in_width, out_plane = s.out_height * s.out_width;
+    const int64_t depth = padded<U>(s.in_channels / s.groups), width = padded<U>(s.out_channels / s.groups);
+    const Temporary<U> x_last(s.n * in_plane * s.groups * depth), dy_last(s.n * out_plane * s.groups * width);
+    to_channels_last(x, x_last.get(), s.n, s.in_channels, in_plane, s.groups, depth);
+    to_channels_last(dy, dy_last.get(), s.n, s.out_channels, out_plane, s.groups, width);
+    weight_product<U, Out>({x_last, dy_last, dweight, false, s});
+  });
+}
+
+template <class T, class Out>
+void weight_grad_to(const espalier_conv2d& s, const Lengths& length, const T* x, const T* dy, Out* dweight) {
+  if (gathered<T>(s, length)) weight_grad(s, x, dy, dweight);
+  else plain_weight_grad(s, x, dy, dweight);
+}
+
+}  // namespace
+
+espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, espalier_in bias, int64_t relu,
+                                             espalier_out y, espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const Lengths length = checked_lengths(shape);
+    require_range("relu", relu, int64_t{0}, int64_t{1});
+    for_device_float("x", x.dtype, [&]<class T>(T) {
+      const T* const from = elements<T>("x", x, length.x);
+      const T* const by = elements<T>("weight", weight, length.weight);
+      const T* const plus = optional_elements<T>("bias", bias, shape.out_channels);
+      T* const to = elements<T>("y", y, length.y);
+      if (gathered<T>(shape, length)) forward(shape, from, by, plus, relu == 1, to);
+      else plain_forward(shape, from, by, plus, relu == 1, to);
+    });
+  });
+}
+
+espalier_status espalier_cuda_conv2d_data_grad(espalier_in weight, espalier_in dy, espalier_in bias, espalier_out dx,
+                                               espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const Lengths length = checked_lengths(shape);
+    for_device_float("dy", dy.dtype, [&]<class T>(T) {
+      const T* const by = elements<T>("weight", weight, length.weight);
+      const T* const from = elements<T>("dy", dy, length.y);
+      const T* const plus = optional_elements<T>("bias", bias, shape.in_channels);
+      T* const to = elements<T>("dx", dx, length.x);
+      if (gathered<T>(shape, length)) data_grad(shape, by, from, plus, to);
+      else plain_data_grad(shape, by, from, plus, to);
+    });
+  });
+}
+
+// For 16-bit x and dy the gradient may be float32.
+espalier_status espalier_cuda_conv2d_weight_grad(espalier_in x, espalier_in dy, espalier_out dweight,
+                                                 espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const Lengths length = checked_lengths(shape);
+    for_device_float("x", x.dtype, [&]<class T>(T) {
+      const T* const seen = elements<T>("x", x, length.x);
+      const T* const from = elements<T>("dy", dy, length.y);
+      if constexpr (sizeof(T) == 2)
+        if (dweight.dtype == ESPALIER_FLOAT32)
+          return weight_grad_to(shape, length, seen, from, elements<float>("dweight", dweight, length.weight));
+      weight_grad_to(shape, length, seen, from, elements<T>("dweight", dweight, length.weight));
+    });
+  });
+}
