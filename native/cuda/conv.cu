@@ -22,20 +22,6 @@ bool gathered(const espalier_conv2d& s, const Lengths& length) {
   return !std::is_same_v<T, double> && ordinary(s) && length.x > 0 && length.y > 0;
 }
 
-// Runs body(U{}) for the type whose products stand in for those of T.
-template <class T, class Body>
-void with_operand(Body body) {
-  if constexpr (std::is_same_v<T, float>) {
-    switch (precision()) {
-      case Precision::kTf32: return body(Tf32{});
-      case Precision::kBfloat16: return body(__nv_bfloat16{});
-      default: return body(float{});
-    }
-  } else if constexpr (!std::is_same_v<T, double>) {
-    body(T{});
-  }
-}
-
 template <class U, class T>
 GatherProduct<U, T> product_of(const espalier_conv2d& s, const U* x, const U* weight, const T* bias, bool relu, T* y,
                                int64_t depth, int64_t channels) {

@@ -79,6 +79,13 @@ inline int64_t images_at_once(int64_t elements, int64_t positions) {
   return std::max<int64_t>(1, kReach / std::max({elements, positions, int64_t{1}}));
 }
 
+// Whether images_at_once takes all images, or whole tiles of rows of them: then moments of tiles are of one array.
+inline bool moments_in_one(const espalier_conv2d& s) {
+  const int64_t most =
+      images_at_once(s.in_height * s.in_width * s.groups * (s.in_channels / s.groups + 7), s.out_height * s.out_width);
+  return most >= s.n || most >= 1024;
+}
+
 // Quotients by a number known before the launch, of dividends below 2^31: a multiplication and a shift
 // (Granlund and Montgomery 1994).
 struct Divider {

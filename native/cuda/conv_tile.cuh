@@ -21,6 +21,20 @@ constexpr int kThreads = 256, kRowBytes = 128;
 struct Tf32 {
   float value;
 };
+// Runs body(U{}) for the type whose products stand in for those of T.
+template <class T, class Body>
+void with_operand(Body body) {
+  if constexpr (std::is_same_v<T, float>) {
+    switch (precision()) {
+      case Precision::kTf32: return body(Tf32{});
+      case Precision::kBfloat16: return body(__nv_bfloat16{});
+      default: return body(float{});
+    }
+  } else if constexpr (!std::is_same_v<T, double>) {
+    body(T{});
+  }
+}
+
 template <class T>
 constexpr int kRowElements = kRowBytes / static_cast<int>(sizeof(T));
 

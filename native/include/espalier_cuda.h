@@ -20,5 +20,6 @@
 #include "espalier/cuda/operations.h"
 #include "espalier/cuda/mixed.h"
 #include "espalier/cuda/sparse.h"
+#include "espalier/cuda/nhwc.h"
 
 #endif
