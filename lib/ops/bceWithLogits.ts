@@ -20,7 +20,7 @@ function factor(name: string, values: Tensor | null | undefined, x: Tensor) {
     'SHAPE_MISMATCH',
     () => `bce_with_logits: ${name} has shape ${formatShape(values.shape)}, expected the last dimensions of x, ${formatShape(x.shape)}`,
   )
-  return values.data
+  return values.storage
 }
 
 /**
@@ -35,12 +35,12 @@ export const bceWithLogits = defineOp({
     const reduction = reductionOf('bce_with_logits', options)
     const factors = [factor('weight', options.weight, x), factor('posWeight', options.posWeight, x)] as const
     const output = lossTensor(reduction, x.shape, x)
-    native.bceWithLogitsForward(x.data, target.data, ...factors, reduction, output.data)
+    native.bceWithLogitsForward(x.storage, target.storage, ...factors, reduction, output.storage)
     return { output, saved: { factors, reduction } }
   },
   backward(grad, { args: [x, target], needs, saved: { factors, reduction } }) {
     const [dx, dtarget] = [x, target].map((input, i) => (needs[i] ? empty(input.shape, input.dtype) : null))
-    native.bceWithLogitsBackward(grad.data, x.data, target.data, ...factors, reduction, dx?.data ?? null, dtarget?.data ?? null)
+    native.bceWithLogitsBackward(grad.storage, x.storage, target.storage, ...factors, reduction, dx?.storage ?? null, dtarget?.storage ?? null)
     return [dx, dtarget]
   },
   cases: (sample) =>

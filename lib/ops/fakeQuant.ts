@@ -40,24 +40,24 @@ export const fakeQuant = defineOp({
       () => `fakeQuant: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
     )
     const y = empty(x.shape, x.dtype)
-    native.fakeQuantForward(x.data, scale.data, null, null, ...channelsOf(x, scale), min, max, y.data, null)
+    native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf(x, scale), min, max, y.storage, null)
     return y
   },
   backward(grad, { args: [x, scale, { min, max, gradient }], needs }) {
     const gradX = needs[0] ? empty(x.shape, x.dtype) : null
     const gradScale = needs[1] ? empty(scale.shape, x.dtype) : null
     native.fakeQuantBackward(
-      grad.data,
-      x.data,
-      scale.data,
+      grad.storage,
+      x.storage,
+      scale.storage,
       null,
       null,
       ...channelsOf(x, scale),
       min,
       max,
       rules[gradient],
-      gradX?.data ?? null,
-      gradScale?.data ?? null,
+      gradX?.storage ?? null,
+      gradScale?.storage ?? null,
     )
     return [gradX, gradScale]
   },

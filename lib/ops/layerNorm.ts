@@ -43,15 +43,25 @@ export const layerNorm = defineOp({
     const shape = rowsOf(x, weight, bias, options.normalizedShape)
     const eps = realNumber('layer_norm: eps', options.eps ?? 1e-5, 0)
     const output = empty(x.shape, x.dtype)
-    const [mean, scale] = [empty([shape[0]], x.dtype).data, empty([shape[0]], x.dtype).data]
-    native.layerNormForward(x.data, weight?.data ?? null, bias?.data ?? null, eps, mean, scale, output.data, ...shape)
+    const [mean, scale] = [empty([shape[0]], x.dtype).storage, empty([shape[0]], x.dtype).storage]
+    native.layerNormForward(x.storage, weight?.storage ?? null, bias?.storage ?? null, eps, mean, scale, output.storage, ...shape)
     return { output, saved: { shape, mean, scale } }
   },
   backward(grad, { args: [x, weight, bias], needs, saved: { shape, mean, scale } }) {
     const wanted = [...needs]
     const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, x.dtype) : null)
     const [dx, dweight, dbias] = [gradientOf(x), gradientOf(weight), gradientOf(bias)]
-    native.layerNormBackward(grad.data, x.data, weight?.data ?? null, mean, scale, dx?.data ?? null, dweight?.data ?? null, dbias?.data ?? null, ...shape)
+    native.layerNormBackward(
+      grad.storage,
+      x.storage,
+      weight?.storage ?? null,
+      mean,
+      scale,
+      dx?.storage ?? null,
+      dweight?.storage ?? null,
+      dbias?.storage ?? null,
+      ...shape,
+    )
     return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])]
   },
   cases(sample) {

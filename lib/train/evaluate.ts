@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/index.js'
 import type { Module } from '../nn/index.js'
-import { batchesOf, inputsAndTarget, type Source } from './batches.js'
+import { batchesOf, deviceOfModel, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
 import { type Loss, lossOf, type Metrics, RunningScores, type Scores } from './scores.js'
 
@@ -16,7 +16,7 @@ export interface EvaluateOptions {
 }
 
 /**
- * Mean loss and metrics of a model in evaluation mode, without gradients. The mode is switched only
+ * Mean loss and metrics of a model in evaluation mode, without gradients, on the device the model is on. The mode is switched only
  * while a batch is computed, and each module's own is restored: a training under way is not disturbed.
  *
  * @example
@@ -34,9 +34,10 @@ export async function evaluate(
   const { batches } = batchesOf('evaluate: the data', source, { batchSize })
   const running = new RunningScores(metrics)
   const breathe = breather(yieldEvery)
+  const device = deviceOfModel(model)
   for await (const batch of batches) {
     signal?.throwIfAborted()
-    const { inputs, target, samples } = inputsAndTarget('evaluate', batch)
+    const { inputs, target, samples } = inputsAndTarget('evaluate', batch, device)
     evaluating(model, () => {
       const output = model.forward(...inputs)
       running.add(samples, loss === undefined ? undefined : lossOf(loss, output, target).item(), output, target)

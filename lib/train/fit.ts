@@ -1,8 +1,8 @@
-import { describe, EspalierError, ensure, wholeNumber } from '../native/index.js'
+import { type Device, describe, deviceNamed, EspalierError, ensure, wholeNumber } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import { OneCycleLR } from '../optim/index.js'
 import type { Generator } from '../tensor/index.js'
-import { batchesOf, inputsAndTarget, type Source } from './batches.js'
+import { batchesOf, deviceOfModel, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
 import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { displayOf, type Progress } from './progress.js'
@@ -76,6 +76,8 @@ export interface FitOptions {
   /** When the schedule moves on. Default 'epoch'; for OneCycleLR 'step'. */
   scheduleEvery?: 'epoch' | 'step'
   metrics?: Metrics
+  /** Moves the model there first ('cuda', …); batches follow. Default: where the model is. */
+  device?: Device
   /** A bar on the terminal (the default; nothing where stderr is none), nothing, or a function called after each step. */
   progress?: boolean | ((progress: Progress) => void)
   /** Ends the training between two steps, or the validation between two batches; the history so far is returned. */
@@ -121,6 +123,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
   const scheduleEvery = options.scheduleEvery ?? (schedule instanceof OneCycleLR ? 'step' : 'epoch')
   const breathe = breather(yieldEvery)
   ensure(!busy.has(model), 'STATE', () => 'fit: this model is being trained already')
+
+  if (options.device !== undefined) model.to(deviceNamed('fit', options.device))
 
   const began = performance.now()
   const history: History = { epochs: [], steps: 0, stopped: false, seconds: 0 }
@@ -224,14 +228,15 @@ function trainStep(
   running: RunningScores,
   { epoch, step }: { epoch: number; step: number },
 ): number {
-  const { inputs, target, samples } = inputsAndTarget('fit', batch)
+  const { inputs, target, samples } = inputsAndTarget('fit', batch, deviceOfModel(model))
   const output = model.forward(...inputs)
   const result = lossOf(loss, output, target)
+  // On a GPU the backward pass is queued before anything waits for the loss.
+  optimizer.zeroGrad()
+  result.backward()
   const value = result.item()
   if (!Number.isFinite(value))
     throw new EspalierError('STATE', `fit: the loss is ${value} in epoch ${epoch}, step ${step}; the model is as it was before this step`)
-  optimizer.zeroGrad()
-  result.backward()
   optimizer.step()
   running.add(samples, value, output, target)
   return value
