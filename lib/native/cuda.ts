@@ -95,6 +95,7 @@ const dispatching =
       if (value instanceof DeviceArray) {
         if (device !== null && device !== value.device) throw mixed(name, device, value.device)
         device = value.device
+        if (value.disposed) throw new EspalierError('STATE', `${name}: an operand was disposed of`)
         return value.handle
       }
       if (ArrayBuffer.isView(value)) host = true

@@ -457,10 +457,6 @@ export interface CudaOperations {
   sparseDataGrad(values: Storage | null, pattern: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaSparse): void
   /** dvalues: the gradient of each value. */
   sparseWeightGrad(x: Storage | null, dy: Storage | null, pattern: Storage | null, dvalues: Storage | null, ...shape: CudaSparse): void
-  maskedForward(weight: Storage | null, mask: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaMasked): void
-  maskedDataGrad(weight: Storage | null, mask: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaMasked): void
-  /** dW = mask∘(dY·Xᵀ). */
-  maskedWeightGrad(x: Storage | null, dy: Storage | null, mask: Storage | null, dweight: Storage | null, ...shape: CudaMasked): void
   /** The convolution of conv.h with x [n, in_height, in_width, in_channels], weight [out_channels,
    * kernel_height, kernel_width, in_channels / groups] and y [n, out_height, out_width, out_channels]. Fastest
    * where the channels of a group are a multiple of 8 (4 in float32): others are padded in a copy.
