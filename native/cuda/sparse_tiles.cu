@@ -2,6 +2,7 @@
 #include "cuda/sparse_tiles.cuh"
 
 #include "cuda/sparse_gemm.cuh"
+#include "cuda/sparse_scan.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -9,35 +10,6 @@ using namespace espalier::cuda;
 namespace {
 
 constexpr int kPlanThreads = 1024;
-
-// Running sums of value(0 … count-1) into start[0 … count]; by a whole block.
-template <class Value>
-__device__ void running_sums(int count, int32_t* start, Value value) {
-  __shared__ int of_warp[32];
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
-  int before = 0;
-  for (int base = 0; base < count; base += kPlanThreads) {
-    const int i = base + threadIdx.x;
-    int sum = i < count ? value(i) : 0;
-#pragma unroll
-    for (int offset = 1; offset < 32; offset *= 2) {
-      const int other = __shfl_up_sync(0xffffffffu, sum, offset);
-      if (lane >= offset) sum += other;
-    }
-    if (lane == 31) of_warp[warp] = sum;
-    __syncthreads();
-    int total = 0;
-    for (int w = 0; w < 32; ++w) {
-      if (w == warp) sum += total;
-      total += of_warp[w];
-    }
-    if (i < count) start[i + 1] = before + sum;
-    before += total;
-    __syncthreads();
-  }
-  if (threadIdx.x == 0) start[0] = 0;
-  __syncthreads();
-}
 
 // The numbers of lists by their length, the longest first, equal ones in their order.
 __device__ void sort_by_length(int count, const int32_t* start, int32_t* order) {
@@ -71,8 +43,8 @@ __global__ void __launch_bounds__(kPlanThreads)
     plan.column_order[column] = count;
   }
   __syncthreads();
-  running_sums(rows, plan.row_start, [=](int i) { return plan.row_order[i]; });
-  running_sums(columns, plan.column_start, [=](int i) { return plan.column_order[i]; });
+  running_sums<kPlanThreads>(rows, plan.row_start, [=](int64_t i) { return plan.row_order[i]; });
+  running_sums<kPlanThreads>(columns, plan.column_start, [=](int64_t i) { return plan.column_order[i]; });
   for (int row = warp; row < rows; row += warps) {
     int at = plan.row_start[row];
     for (int base = 0; base < columns; base += 32) {

@@ -53,3 +53,58 @@ ESPALIER_CHECK(tiles_refuse) {
   require(espalier_cuda_tiles_plan(mask.in(), plan.out(), {64, 32, 1, 0, 32, 32}) == ESPALIER_SHAPE_MISMATCH,
           "a plan of another length is refused");
 }
+
+ESPALIER_CHECK(sparse_elements) {
+  for (const espalier_dtype dtype : {ESPALIER_FLOAT32, ESPALIER_FLOAT64, ESPALIER_FLOAT16, ESPALIER_BFLOAT16})
+    for (const int64_t batch : {0, 1}) {
+      check_sparse(dtype, {1, 1, 1, batch}, {1});
+      check_sparse(dtype, {5, 7, 3, batch}, tile_mask(35, 0.5), 0, true);
+      check_sparse(dtype, {33, 130, 32, batch}, tile_mask(33 * 130, 0.1));
+      check_sparse(dtype, {64, 64, 128, batch}, tile_mask(64 * 64, 1));
+      check_sparse(dtype, {64, 100, 33, batch}, tile_mask(64 * 100, 0), 0, true);
+      check_sparse(dtype, {257, 515, 129, batch}, tile_mask(257 * 515, 0.05), 0, true, ESPALIER_FLOAT32);
+      check_sparse(dtype, {40, 1000, 8, batch}, last_alone(40000));
+    }
+  check_sparse(ESPALIER_FLOAT32, {0, 10, 4, 0}, {});
+  check_sparse(ESPALIER_FLOAT32, {10, 0, 4, 0}, {}, 0, true);
+  check_sparse(ESPALIER_FLOAT32, {10, 10, 0, 1}, tile_mask(100, 0.5));
+}
+
+// Several panels, blocks and slices; rows of very different lengths.
+ESPALIER_CHECK(sparse_elements_large) {
+  check_sparse(ESPALIER_FLOAT32, {700, 3000, 200, 0}, tile_mask(700 * 3000, 0.05));
+  check_sparse(ESPALIER_BFLOAT16, {700, 3000, 136, 1}, tile_mask(700 * 3000, 0.05), 0, true);
+  std::vector<double> uneven(static_cast<size_t>(2100 * 1700));
+  for (int64_t row = 0; row < 2100; ++row)
+    for (int64_t column = 0; column < 1700; ++column)
+      uneven[static_cast<size_t>(row * 1700 + column)] = row % 97 == 0 || (row % 3 == 0 && any(0, 9) == 0);
+  check_sparse(ESPALIER_FLOAT32, {2100, 1700, 36, 0}, uneven);
+}
+
+ESPALIER_CHECK(sparse_fan_in) {
+  for (const espalier_dtype dtype : {ESPALIER_FLOAT32, ESPALIER_BFLOAT16})
+    for (const int64_t batch : {0, 1}) {
+      check_sparse(dtype, {5, 7, 3, batch}, fan_in_mask(5, 7, 1), 1, true);
+      check_sparse(dtype, {100, 900, 70, batch}, fan_in_mask(100, 900, 45), 45);
+      check_sparse(dtype, {16, 16, 16, batch}, fan_in_mask(16, 16, 16), 16);
+    }
+}
+
+ESPALIER_CHECK(sparse_refuses) {
+  int64_t length = 0;
+  require(espalier_cuda_sparse_pattern_size(5, {2, 2, 1, 0, 0}, &length) == ESPALIER_INVALID_ARGUMENT,
+          "more elements than the matrix has are refused");
+  require(espalier_cuda_sparse_pattern_size(3, {2, 2, 1, 0, 1}, &length) == ESPALIER_SHAPE_MISMATCH,
+          "a count that is not m*fan_in is refused");
+  const espalier_cuda_sparse shape{4, 8, 1, 0, 0}, fixed{4, 8, 1, 0, 2};
+  Array mask = given(std::vector<double>(32, 1), ESPALIER_UINT8);
+  ok(espalier_cuda_sparse_pattern_size(8, shape, &length), "size");
+  Array pattern = result(length, ESPALIER_INT32);
+  ok(espalier_cuda_sparse_pattern(mask.in(), 8, pattern.out(), shape), "pattern");
+  require(espalier_cuda_synchronize() == ESPALIER_INVALID_ARGUMENT, "a mask of another count is found out");
+  ok(espalier_cuda_sparse_pattern_size(8, fixed, &length), "size");
+  Array other = result(length, ESPALIER_INT32);
+  ok(espalier_cuda_sparse_pattern(mask.in(), 8, other.out(), fixed), "pattern");
+  require(espalier_cuda_synchronize() == ESPALIER_INVALID_ARGUMENT, "a row of another fan-in is found out");
+  ok(espalier_cuda_synchronize(), "a fault is reported once");
+}

@@ -138,4 +138,66 @@ inline std::vector<double> last_alone(int64_t count) {
   return mask;
 }
 
+// Unstructured: the pattern of a mask, all three products, and the way into values and back. fan_in: of each row,
+// or 0.
+inline void check_sparse(espalier_dtype dtype, SparseSize s, const std::vector<double>& mask, int64_t fan_in = 0,
+                         bool with_bias = false, espalier_dtype mask_dtype = ESPALIER_UINT8) {
+  const espalier_cuda_sparse shape{s.m, s.k, s.n, s.batch, fan_in};
+  const std::string what = describe("sparse", dtype, s) + (fan_in ? " fan-in " + std::to_string(fan_in) : "");
+  const double tolerance = sparse_tolerance(dtype);
+  Array kept = given(mask, mask_dtype);
+  int64_t count = -1, length = 0, expected_count = 0;
+  for (const double element : mask) expected_count += element != 0;
+  ok(espalier_cuda_sparse_count(kept.in(), &count), what.c_str());
+  if (count != expected_count)
+    mismatch("%s: %lld elements counted, expected %lld", what.c_str(), static_cast<long long>(count),
+             static_cast<long long>(expected_count));
+  ok(espalier_cuda_sparse_pattern_size(count, shape, &length), what.c_str());
+  Array pattern = result(length, ESPALIER_INT32);
+  pattern.poison();
+  ok(espalier_cuda_sparse_pattern(kept.in(), count, pattern.out(), shape), what.c_str());
+  ok(espalier_cuda_synchronize(), what.c_str());
+
+  Array w = random(s.m * s.k, -1, 1, dtype), x = random(s.k * s.n, -1, 1, dtype), dy = random(s.m * s.n, -1, 1, dtype);
+  Array bias = with_bias ? random(s.m, -1, 1, dtype) : absent();
+  std::vector<double> masked = w.host(), of_values;
+  for (size_t i = 0; i < masked.size(); ++i) {
+    if (mask[i] == 0) masked[i] = 0;
+    else of_values.push_back(masked[i]);
+  }
+  Array values = result(count, dtype);
+  values.poison();
+  ok(espalier_cuda_sparse_gather(w.in(), pattern.in(), values.out(), shape), what.c_str());
+  close_to(values, of_values, 0, what + " values");
+  Array dense = given(std::vector<double>(mask.size()), dtype);
+  ok(espalier_cuda_sparse_scatter(values.in(), pattern.in(), dense.out(), shape), what.c_str());
+  close_to(dense, masked, 0, what + " scattered");
+
+  Array y = result(s.m * s.n, dtype), dx = result(s.k * s.n, dtype), dvalues = result(count, dtype);
+  y.poison();
+  dx.poison();
+  dvalues.poison();
+  ok(espalier_cuda_sparse_forward(values.in(), pattern.in(), x.in(), bias.in(), y.out(), shape), what.c_str());
+  close_to(y, dense_forward(masked, x, bias, s), tolerance, what + " forward");
+  ok(espalier_cuda_sparse_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), shape), what.c_str());
+  close_to(dx, dense_data_grad(masked, dy, s), tolerance, what + " data gradient");
+  ok(espalier_cuda_sparse_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), shape), what.c_str());
+  const std::vector<double> all = dense_weight_grad(x, dy, s);
+  std::vector<double> expected;
+  for (size_t i = 0; i < mask.size(); ++i)
+    if (mask[i] != 0) expected.push_back(all[i]);
+  close_to(dvalues, expected, tolerance, what + " weight gradient");
+}
+
+// The same number of elements in each row, at places by chance.
+inline std::vector<double> fan_in_mask(int64_t m, int64_t k, int64_t fan_in) {
+  std::vector<double> mask(static_cast<size_t>(m * k));
+  for (int64_t row = 0; row < m; ++row)
+    for (int64_t left = fan_in; left > 0;) {
+      double& element = mask[static_cast<size_t>(row * k + any(0, k - 1))];
+      if (element == 0) element = 1, --left;
+    }
+  return mask;
+}
+
 }  // namespace espalier::check
