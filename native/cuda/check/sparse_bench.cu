@@ -189,3 +189,70 @@ ESPALIER_BENCH(sparse_tiles_32) {
   bench_tiles(ESPALIER_FLOAT32, "tf32", 4096, 4096, 4096, false, 64, 64, {0.9});
   ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_FLOAT32), "precision");
 }
+
+namespace {
+
+// All three products of single elements. The dense weight gradient is read at the elements that count to compare.
+void bench_elements(espalier_dtype dtype, const char* dtype_name, int64_t m, int64_t k, int64_t n, bool batch,
+                    std::initializer_list<double> sparsities) {
+  Matrix w(m * k, dtype), x(k * n, dtype), dy(m * n, dtype), y(m * n, dtype), dx(k * n, dtype);
+  Matrix y_dense(m * n, dtype), dx_dense(k * n, dtype), dw_dense(m * k, dtype), mask(m * k, ESPALIER_UINT8);
+  fill(x, 2);
+  fill(dy, 3);
+  const Dense forward = batch ? Dense{false, true, n, m, k, x, w} : Dense{false, false, m, n, k, w, x};
+  const Dense data = batch ? Dense{false, false, n, k, m, dy, w} : Dense{true, false, k, n, m, w, dy};
+  const Dense weight = batch ? Dense{true, false, m, k, n, dy, x} : Dense{false, true, m, k, n, dy, x};
+  const espalier_cuda_sparse shape{m, k, n, batch, 0};
+  const espalier_in none{nullptr, 0, dtype};
+  fill(w, 1);
+  const double y_ms = time_ms([&] { rival(forward, y_dense, false); }, 10, 3);
+  const double dx_ms = time_ms([&] { rival(data, dx_dense, false); }, 10, 3);
+  const double dw_ms = time_ms([&] { rival(weight, dw_dense, false); }, 10, 3);
+  for (const double sparsity : sparsities) {
+    fill(w, 1);
+    fill_mask(mask, 1 - sparsity, 5);
+    apply_tiles(w, mask, k, 1, 1);
+    int64_t count = 0, length = 0;
+    ok(espalier_cuda_sparse_count(mask.in(), &count), "count");
+    ok(espalier_cuda_sparse_pattern_size(count, shape, &length), "pattern");
+    Matrix pattern(length, ESPALIER_INT32), values(count, dtype), dvalues(count, dtype), expected(count, dtype);
+    const double made =
+        time_ms([&] { ok(espalier_cuda_sparse_pattern(mask.in(), count, pattern.out(), shape), "pattern"); }, 3, 1);
+    std::printf("  the pattern of %lld elements: %.3f ms\n", static_cast<long long>(count), made);
+    ok(espalier_cuda_sparse_gather(w.in(), pattern.in(), values.out(), shape), "gather");
+    rival(forward, y_dense, false);
+    rival(data, dx_dense, false);
+    rival(weight, dw_dense, false);
+    ok(espalier_cuda_sparse_gather(dw_dense.in(), pattern.in(), expected.out(), shape), "gather");
+    // At the least: 128 bytes of X a clock and multiprocessor from shared memory, at 1.755 GHz.
+    const double element = dtype == ESPALIER_FLOAT32 ? 4 : 2;
+    const double limit = 1e3 * static_cast<double>(count) * static_cast<double>(n) * element /
+                         (128.0 * 1.755e9 * traits().multiprocessors);
+    const auto row = [&](const char* product, double theirs, const Matrix& got, const Matrix& wanted, auto body) {
+      body();
+      const bool verified = agree(got, wanted, dtype == ESPALIER_FLOAT32 ? 1e-5 : 1e-2);
+      const double ours = time_ms(body, 20, 3);
+      report({std::string("sparse ") + product, label("", dtype_name, sparsity, m, k, n, batch), rival_name(), ours,
+              theirs, limit, verified});
+    };
+    row("forward", y_ms, y, y_dense,
+        [&] { ok(espalier_cuda_sparse_forward(values.in(), pattern.in(), x.in(), none, y.out(), shape), "forward"); });
+    row("data grad", dx_ms, dx, dx_dense,
+        [&] { ok(espalier_cuda_sparse_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), shape), "data grad"); });
+    row("weight grad", dw_ms, dvalues, expected, [&] {
+      ok(espalier_cuda_sparse_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), shape), "weight grad");
+    });
+  }
+}
+
+}  // namespace
+
+ESPALIER_BENCH(sparse_elements_float32) {
+  bench_elements(ESPALIER_FLOAT32, "f32", 8192, 8192, 128, false, {0.7, 0.8, 0.9, 0.95, 0.98});
+  bench_elements(ESPALIER_FLOAT32, "f32", 8192, 8192, 128, true, {0.95});
+  bench_elements(ESPALIER_FLOAT32, "f32", 4096, 4096, 1024, false, {0.9, 0.95});
+  bench_elements(ESPALIER_FLOAT32, "f32", 1024, 1024, 64, true, {0.95});
+}
+ESPALIER_BENCH(sparse_elements_bfloat16) {
+  bench_elements(ESPALIER_BFLOAT16, "bf16", 8192, 8192, 128, false, {0.9, 0.95, 0.98});
+}
