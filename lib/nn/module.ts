@@ -233,20 +233,12 @@ export abstract class Module {
   to(target: 'float32' | 'float64' | Device): this {
     if (isDType(target)) {
       ensure(isFloat(target) && !isHalf(target), 'DTYPE_MISMATCH', () => `to: dtype is ${describe(target)}, expected float32 or float64`)
-      for (const tensor of this.#tensors()) if (isFloat(tensor.dtype)) convertInPlace(tensor, target, tensor.device)
+      for (const tensor of tensorsOf(this)) if (isFloat(tensor.dtype)) convertInPlace(tensor, target, tensor.device)
       return this
     }
     const device = deviceNamed('to', target)
-    for (const tensor of this.#tensors({ movable: true })) convertInPlace(tensor, tensor.dtype, device)
+    for (const tensor of tensorsOf(this, { movable: true })) convertInPlace(tensor, tensor.dtype, device)
     return this
-  }
-
-  /** Every parameter and buffer here and below; `movable`: without what stays on the CPU. */
-  *#tensors({ movable = false } = {}): Generator<Tensor> {
-    for (const module of this.modules()) {
-      for (const [, parameter] of module.ownParameters()) yield parameter
-      for (const [name, buffer] of module.ownBuffers()) if (!movable || !module[internals].buffers.get(name)?.onHost) yield buffer
-    }
   }
 
   /** Calls `visit` with every module below, children first, and at last with the module itself. */
@@ -334,6 +326,14 @@ export abstract class Module {
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString()
+  }
+}
+
+/** Every parameter and buffer of a module and below; `movable`: without what stays on the CPU. */
+function* tensorsOf(root: Module, { movable = false } = {}): Generator<Tensor> {
+  for (const module of root.modules()) {
+    for (const [, parameter] of module.ownParameters()) yield parameter
+    for (const [name, buffer] of module.ownBuffers()) if (!movable || !module[internals].buffers.get(name)?.onHost) yield buffer
   }
 }
 
