@@ -159,9 +159,9 @@ __device__ void scatter_plane(int64_t in_size, int64_t out_size, const T* dy, co
 }
 
 template <class T>
-__global__ void max_pool_backward_kernel(int64_t planes, int64_t in_size, int64_t out_size, const T* dy,
-                                         const int32_t* indices, T* dx, int* work_of_blocks, Fault* fault,
-                                         int32_t source) {
+__global__ void __launch_bounds__(1024)
+    max_pool_backward_kernel(int64_t planes, int64_t in_size, int64_t out_size, const T* dy, const int32_t* indices,
+                             T* dx, int* work_of_blocks, Fault* fault, int32_t source) {
   extern __shared__ int shared_work[];
   int* const work = work_of_blocks == nullptr ? shared_work : work_of_blocks + blockIdx.x * 2 * in_size;
   for (int64_t plane = blockIdx.x; plane < planes; plane += gridDim.x)
