@@ -133,7 +133,7 @@ export class Tensor {
   toString(): string {
     requireStorage('toString', this)
     const { shape, dtype } = this
-    return formatTensor({ data: hostValues(this.storage), shape, dtype })
+    return formatTensor({ data: hostValues(this.storage), shape, dtype: isHalf(dtype) ? 'float32' : dtype })
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
