@@ -1,9 +1,9 @@
 #include "cuda/conv_gather.cuh"
 
+#include "cuda/conv_warpgroups.cuh"
+
 namespace espalier::cuda::conv {
 namespace {
-
-constexpr int kStages = 3;  // 96 KB with tiles of 128 × 128, what compute capability 8.6 has
 
 // Fills tiles with the operands of one product. A thread copies the same chunk number of every 32nd row, so
 // that a tap's place is worked out once for all of them.
@@ -113,9 +113,11 @@ __device__ void tile_moments(const float* stage, int pitch, int rows, float* scr
   to[column] = {mean, squares};
 }
 
-template <class T, class Out, int kRows, int kColumns>
-__global__ __launch_bounds__(kThreads, 2) void gather_kernel(const __grid_constant__ GatherProduct<T, Out> product) {
+template <class T, class Out, class Engine>
+__global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
+    const __grid_constant__ GatherProduct<T, Out> product) {
   extern __shared__ __align__(1024) unsigned char tiles[];
+  constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns, kStages = Engine::kStages, kAhead = Engine::kAhead;
   __shared__ int64_t y_from[kRows];
   __shared__ float scratch[kThreads];
   constexpr int kStageBytes = (kRows + kColumns) * kRowBytes;
@@ -148,23 +150,29 @@ __global__ __launch_bounds__(kThreads, 2) void gather_kernel(const __grid_consta
                                          first_column);
   const int chunks = product.rows.phase[a].taps * product.columns.phase[b].taps * (product.depth / kChunk<T>);
   const int steps = (chunks + 7) / 8;
+  const auto load = [&](int stage) {
+    unsigned char* const at = tiles + stage * kStageBytes;
+    loader.load(at, at + kRows * kRowBytes);
+  };
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) {
-    if (s < steps) loader.load(tiles + s * kStageBytes, tiles + s * kStageBytes + kRows * kRowBytes);
+  for (int s = 0; s < kAhead; ++s) {
+    if (s < steps) load(s);
     ptx::copy_commit();
   }
 
-  Arithmetic<T, kRows, kColumns> arithmetic;
-  for (int step = 0, now = 0; step < steps; ++step) {
-    ptx::copy_wait<kStages - 2>();
+  Engine engine;
+  for (int step = 0, now = 0, next = kAhead; step < steps; ++step) {
+    ptx::copy_wait<kAhead - 1>();
+    engine.before_barrier();
     __syncthreads();
-    const int next = now == 0 ? kStages - 1 : now - 1;
-    if (step + kStages - 1 < steps)
-      loader.load(tiles + next * kStageBytes, tiles + next * kStageBytes + kRows * kRowBytes);
+    unsigned char* const at = tiles + now * kStageBytes;
+    // What is asynchronous starts before the copies do, what is not after them.
+    if constexpr (Engine::kAsync) engine.add_along(at, at + kRows * kRowBytes);
+    if (step + kAhead < steps) load(next);
     ptx::copy_commit();
-    const uint32_t at = ptx::shared_address(tiles + now * kStageBytes);
-    arithmetic.add_along(at, at + kRows * kRowBytes);
-    now = now + 1 == kStages ? 0 : now + 1;
+    if constexpr (!Engine::kAsync) engine.add_along(at, at + kRows * kRowBytes);
+    engine.after_step();
+    now = now + 1 == kStages ? 0 : now + 1, next = next + 1 == kStages ? 0 : next + 1;
   }
   ptx::copy_wait<0>();
   __syncthreads();
@@ -174,7 +182,7 @@ __global__ __launch_bounds__(kThreads, 2) void gather_kernel(const __grid_consta
   const int pitch = product.channels_last ? kColumns + 4 : kColumns + 1;
   const int columns = min(kColumns, product.width - first_column);
   const int first_channel = group * product.width + first_column;
-  arithmetic.each([&](int row, int column, auto... values) {
+  engine.each([&](int row, int column, auto... values) {
     int at = row * pitch + column;
     ((stage[at++] = values), ...);
   });
@@ -222,11 +230,12 @@ __global__ __launch_bounds__(kThreads, 2) void gather_kernel(const __grid_consta
                          product.moments + int64_t{tile} * product.groups * product.width + first_channel, columns);
 }
 
-template <class T, class Out, int kColumns>
+template <class Engine, class T, class Out>
 void launch(const GatherProduct<T, Out>& product) {
-  constexpr int kRows = kGatherRows, kBytes = kStages * (kRows + kColumns) * kRowBytes;
-  static_assert(kRows * (kColumns + 4) * 4 <= kBytes);
-  const auto kernel = gather_kernel<T, Out, kRows, kColumns>;
+  constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns;
+  constexpr int kBytes = Engine::kStages * (kRows + kColumns) * kRowBytes;
+  static_assert(kRows == kGatherRows && kRows * (kColumns + 4) * 4 <= kBytes);
+  const auto kernel = gather_kernel<T, Out, Engine>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int64_t most = int64_t{product.images} * product.rows.lattice(0) * product.columns.lattice(0);
   const int64_t blocks = ceil_div(most, kRows) * ceil_div(product.width, kColumns) * product.groups;
@@ -235,6 +244,19 @@ void launch(const GatherProduct<T, Out>& product) {
                   static_cast<unsigned>(product.rows.phases * product.columns.phases));
   kernel<<<grid, kThreads, kBytes, stream()>>>(product);
   launched("conv_gather");
+}
+
+// The engine for a product of so many columns.
+template <class T, class Out>
+void choose(const GatherProduct<T, Out>& product) {
+  constexpr int kRows = kGatherRows;
+  if constexpr (!std::is_same_v<T, float>)
+    if (warpgroups_serve()) {
+      if (product.width <= 64) return launch<Warpgroups<T, kRows, 64, 4>>(product);
+      return launch<Warpgroups<T, kRows, 128, 3>>(product);
+    }
+  if (product.width <= 64) launch<PlainEngine<T, kRows, 64>>(product);
+  else launch<PlainEngine<T, kRows, 128>>(product);
 }
 
 }  // namespace
@@ -254,8 +276,7 @@ void gather_product(const GatherProduct<T, Out>& product) {
     part.y += first * y_image;
     if (part.add != nullptr) part.add += first * y_image;
     if (part.moments != nullptr) part.moments += first * y_plane / kGatherRows * product.groups * product.width;
-    if (product.width <= 64) launch<T, Out, 64>(part);
-    else launch<T, Out, 128>(part);
+    choose(part);
   }
 }
 

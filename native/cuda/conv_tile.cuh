@@ -5,9 +5,12 @@
 // summed dimension runs along the rows, a tile has one row for each row (or column) of the product; where
 // it runs across them, the tile is panels of `depth` rows, each as many rows of the product wide as 128 bytes hold.
 //
-// An arithmetic holds its part of the product of kRows × kColumns of a block of 256 threads:
-//   add_along(a, b), add_across(a, b)   adds the product of two tiles, given by their addresses
-//   each(f)                             f(row, column, value, …), the values of neighbouring columns
+// An engine computes the product of kRows × kColumns of a block of 256 threads, each of which holds a part. It
+// takes kStages pairs of tiles in turn, kAhead of them on their way:
+//   before_barrier()                    once a thread's own copies of a pair have arrived
+//   add_along(a, b), add_across(a, b)   adds the product of a pair; where kAsync, begins to
+//   after_step()                        the pair may be overwritten after the next barrier
+//   each(f)                             f(row, column, values…), the values of neighbouring columns
 #pragma once
 
 #include "cuda/core/launch.cuh"
@@ -21,6 +24,7 @@ constexpr int kThreads = 256, kRowBytes = 128;
 struct Tf32 {
   float value;
 };
+
 // Runs body(U{}) for the type whose products stand in for those of T.
 template <class T, class Body>
 void with_operand(Body body) {
@@ -57,8 +61,12 @@ __device__ __forceinline__ uint32_t shared_word(uint32_t address) {
 }
 
 // mma.sync: 8 warps, each of them 32 columns of the product wide.
-template <class T, int kRows, int kColumns>
+template <class T, int kRowsOf, int kColumnsOf>
 struct TensorCores {
+  static constexpr int kRows = kRowsOf, kColumns = kColumnsOf;
+  // 96 KB with tiles of 128 × 128: what a block may have on compute capability 8.6.
+  static constexpr int kStages = 3, kAhead = kStages - 1, kBlocks = 2;
+  static constexpr bool kAsync = false;
   static constexpr int kWarpsAcross = kColumns / 32, kWarpsDown = 8 / kWarpsAcross;
   static constexpr int kWarpRows = kRows / kWarpsDown, kDown = kWarpRows / 16, kAcross = 4;
   static_assert(kDown >= 1 && kWarpRows % 16 == 0);
@@ -69,7 +77,11 @@ struct TensorCores {
   const int column0 = static_cast<int>(threadIdx.x >> 5) % kWarpsAcross * 32;
 
   // Two chunks of every row are one step of mma: 16 elements of 16 bits, or 8 of tf32.
-  __device__ void add_along(uint32_t a, uint32_t b) {
+  __device__ void before_barrier() {}
+  __device__ void after_step() {}
+
+  __device__ void add_along(const unsigned char* left_tile, const unsigned char* right_tile) {
+    const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);
 #pragma unroll
     for (int k = 0; k < 8; k += 2) {
       uint32_t left[kDown][4], right[kAcross / 2][4];
@@ -84,7 +96,8 @@ struct TensorCores {
     }
   }
 
-  __device__ void add_across(uint32_t a, uint32_t b) {
+  __device__ void add_across(const unsigned char* left_tile, const unsigned char* right_tile) {
+    const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);
     if constexpr (sizeof(T) == 2) {
       constexpr int kDepth = 64, kPanel = kDepth * kRowBytes;
 #pragma unroll
@@ -154,8 +167,11 @@ struct TensorCores {
 
 // float32 on the CUDA cores, exactly: warps 4 down and 2 across, their lanes 4 down and 8 across; a lane's
 // rows and columns are spread so that a warp's reads are free of bank conflicts.
-template <int kRows, int kColumns>
+template <int kRowsOf, int kColumnsOf>
 struct CudaCores {
+  static constexpr int kRows = kRowsOf, kColumns = kColumnsOf;
+  static constexpr int kStages = 3, kAhead = kStages - 1, kBlocks = 2;
+  static constexpr bool kAsync = false;
   static constexpr int kDown = kRows / 16, kAcross = kColumns / 16;
 
   float sum[kDown][kAcross] = {};
@@ -168,7 +184,11 @@ struct CudaCores {
   __device__ int row(int i) const { return row0 + (grouped ? (down + i / 4 * 4) * 4 + i % 4 : down + 4 * i); }
   __device__ int column(int j) const { return column0 + (grouped ? (across + j / 4 * 8) * 4 + j % 4 : across + 8 * j); }
 
-  __device__ void add_along(uint32_t a, uint32_t b) {
+  __device__ void before_barrier() {}
+  __device__ void after_step() {}
+
+  __device__ void add_along(const unsigned char* left_tile, const unsigned char* right_tile) {
+    const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);
 #pragma unroll 2
     for (int k = 0; k < 8; ++k) {
       float4 left[kDown];
@@ -188,7 +208,8 @@ struct CudaCores {
     }
   }
 
-  __device__ void add_across(uint32_t a, uint32_t b) {
+  __device__ void add_across(const unsigned char* left_tile, const unsigned char* right_tile) {
+    const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);
     constexpr int kDepth = 32, kPanel = kDepth * kRowBytes;
     grouped = true;
 #pragma unroll 4
@@ -223,16 +244,9 @@ struct CudaCores {
   }
 };
 
-// The arithmetic for operands of type T.
+// The engine that every device has, for operands of type T.
 template <class T, int kRows, int kColumns>
-struct ArithmeticOf {
-  using type = TensorCores<T, kRows, kColumns>;
-};
-template <int kRows, int kColumns>
-struct ArithmeticOf<float, kRows, kColumns> {
-  using type = CudaCores<kRows, kColumns>;
-};
-template <class T, int kRows, int kColumns>
-using Arithmetic = typename ArithmeticOf<T, kRows, kColumns>::type;
+using PlainEngine =
+    std::conditional_t<std::is_same_v<T, float>, CudaCores<kRows, kColumns>, TensorCores<T, kRows, kColumns>>;
 
 }  // namespace espalier::cuda::conv

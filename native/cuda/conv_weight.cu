@@ -1,9 +1,11 @@
 #include "cuda/conv_weight.cuh"
 
+#include "cuda/conv_warpgroups.cuh"
+
 namespace espalier::cuda::conv {
 namespace {
 
-constexpr int kStages = 3, kColumns = 128;
+constexpr int kColumns = 128;
 
 // What the kernel sees: the geometry in 32 bits, and where the sums of each share of the positions go.
 template <class T>
@@ -79,9 +81,10 @@ struct Loader {
 };
 
 // One block: a tile of the gradient, over its share of the positions.
-template <class T, int kRows>
-__global__ __launch_bounds__(kThreads, 2) void weight_kernel(const __grid_constant__ Task<T> task) {
+template <class T, class Engine>
+__global__ __launch_bounds__(kThreads, Engine::kBlocks) void weight_kernel(const __grid_constant__ Task<T> task) {
   extern __shared__ __align__(1024) unsigned char tiles[];
+  constexpr int kRows = Engine::kRows, kStages = Engine::kStages, kAhead = Engine::kAhead;
   using Load = Loader<T, kRows>;
   const int down = (task.width + kRows - 1) / kRows;
   const int tile = blockIdx.x, group = blockIdx.z;
@@ -91,25 +94,27 @@ __global__ __launch_bounds__(kThreads, 2) void weight_kernel(const __grid_consta
 
   Load loader(task, group, first_row, first_column, begin);
 #pragma unroll
-  for (int s = 0; s < kStages - 1; ++s) {
+  for (int s = 0; s < kAhead; ++s) {
     if (s < steps) loader.load(tiles + s * Load::kStageBytes);
     ptx::copy_commit();
   }
-  Arithmetic<T, kRows, kColumns> arithmetic;
-  for (int step = 0, now = 0; step < steps; ++step) {
-    ptx::copy_wait<kStages - 2>();
+  Engine engine;
+  for (int step = 0, now = 0, next = kAhead; step < steps; ++step) {
+    ptx::copy_wait<kAhead - 1>();
+    engine.before_barrier();
     __syncthreads();
-    const int next = now == 0 ? kStages - 1 : now - 1;
-    if (step + kStages - 1 < steps) loader.load(tiles + next * Load::kStageBytes);
+    unsigned char* const at = tiles + now * Load::kStageBytes;
+    if constexpr (Engine::kAsync) engine.add_across(at, at + Load::kLeft * Load::kPanel);
+    if (step + kAhead < steps) loader.load(tiles + next * Load::kStageBytes);
     ptx::copy_commit();
-    const uint32_t at = ptx::shared_address(tiles + now * Load::kStageBytes);
-    arithmetic.add_across(at, at + Load::kLeft * Load::kPanel);
-    now = now + 1 == kStages ? 0 : now + 1;
+    if constexpr (!Engine::kAsync) engine.add_across(at, at + Load::kLeft * Load::kPanel);
+    engine.after_step();
+    now = now + 1 == kStages ? 0 : now + 1, next = next + 1 == kStages ? 0 : next + 1;
   }
 
   const int columns = task.elements * task.depth;
   float* const to = task.partial + (int64_t{blockIdx.y} * task.groups + group) * task.width * columns;
-  arithmetic.each([&](int row, int column, auto... values) {
+  engine.each([&](int row, int column, auto... values) {
     row += first_row, column += first_column;
     if (row >= task.width) return;
     const auto put = [&](float value) {
@@ -148,11 +153,12 @@ int best_shares(int64_t tiles, int64_t steps) {
   return static_cast<int>(best);
 }
 
-template <int kRows, class T, class Out>
+template <class Engine, class T, class Out>
 void launch(const WeightProduct<T, Out>& product) {
   const espalier_conv2d& s = product.shape;
+  constexpr int kRows = Engine::kRows;
   using Load = Loader<T, kRows>;
-  constexpr int kBytes = kStages * Load::kStageBytes;
+  constexpr int kBytes = Engine::kStages * Load::kStageBytes;
   const auto small = [](int64_t value) { return static_cast<int32_t>(value); };
   const int64_t depth = padded<T>(s.in_channels / s.groups), width = padded<T>(s.out_channels / s.groups);
   const int64_t elements = s.kernel_height * s.kernel_width, plane = s.out_height * s.out_width;
@@ -175,7 +181,7 @@ void launch(const WeightProduct<T, Out>& product) {
   const int64_t share = s.groups * width * elements * depth, rest = s.n % images;
   const int64_t shares = s.n / images * shares_of(images) + (rest > 0 ? shares_of(rest) : 0);
   const Temporary<float> partial(shares * share);
-  const auto kernel = weight_kernel<T, kRows>;
+  const auto kernel = weight_kernel<T, Engine>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   task.steps = small(each);
   task.partial = partial;
@@ -196,8 +202,14 @@ void launch(const WeightProduct<T, Out>& product) {
 
 template <class T, class Out>
 void weight_product(const WeightProduct<T, Out>& product) {
-  if (product.shape.out_channels / product.shape.groups <= 64) launch<64>(product);
-  else launch<128>(product);
+  const bool narrow = product.shape.out_channels / product.shape.groups <= 64;
+  if constexpr (sizeof(T) == 2)
+    if (warpgroups_serve()) {
+      if (narrow) return launch<Warpgroups<T, 64, kColumns, 4>>(product);
+      return launch<Warpgroups<T, 128, kColumns, 3>>(product);
+    }
+  if (narrow) launch<PlainEngine<T, 64, kColumns>>(product);
+  else launch<PlainEngine<T, 128, kColumns>>(product);
 }
 
 template void weight_product(const WeightProduct<__nv_bfloat16, __nv_bfloat16>&);

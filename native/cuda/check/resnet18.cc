@@ -1,5 +1,7 @@
 #include "cuda/check/resnet18.h"
 
+#include "cuda/conv_engine.h"
+
 #include <cmath>
 #include <cstdio>
 #include <random>
@@ -301,6 +303,10 @@ ESPALIER_BENCH(train_step_resnet18) {
   network.load(data.pixels, data.classes);
   network.differentiate();
   const double before = network.loss();
+  const bool allowed = cuda::conv::warpgroups_allowed();
+  cuda::conv::warpgroups_allowed() = false;
+  const double plain = time_ms([&] { network.differentiate(); }, 10, 3);
+  cuda::conv::warpgroups_allowed() = true;
   const double forward_backward = time_ms([&] { network.differentiate(); }, 10, 3);
   const double whole = time_ms(
       [&] {
@@ -309,8 +315,9 @@ ESPALIER_BENCH(train_step_resnet18) {
       },
       20, 3);
   const double after = network.loss();
-  std::printf("    forward and backward %.2f ms, with the update %.2f ms; loss %.4f, then %.4f\n", forward_backward,
-              whole, before, after);
+  cuda::conv::warpgroups_allowed() = allowed;
+  std::printf("    forward and backward %.2f ms (mma.sync %.2f ms), with the update %.2f ms; loss %.4f, then %.4f\n",
+              forward_backward, plain, whole, before, after);
   Row row;
   row.task = "train-step", row.name = "resnet18 B=256 224x224 bf16", row.rival = "";
   row.ours = whole;
