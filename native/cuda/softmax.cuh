@@ -71,7 +71,8 @@ __device__ __forceinline__ Online<wide_t<T>> online_run(const T* x, int64_t n, i
   const OnlineSum<wide_t<T>> of;
   Online<wide_t<T>> state = of.identity();
   read_run<Lanes>(x, n, lane, [&](int64_t, const auto& values) { of.add(state, values); });
-  return of.finish(combine_lanes<Lanes>(of, state));
+  state = combine_lanes<Lanes>(of, state);
+  return n > 0 ? of.finish(state) : state;
 }
 
 }  // namespace espalier::cuda
