@@ -4,6 +4,7 @@
 #include "espalier/conv.h"
 
 #include "cuda/conv_check.h"
+#include "cuda/conv_depthwise.cuh"
 #include "cuda/conv_gather.cuh"
 #include "cuda/conv_layout.cuh"
 #include "cuda/conv_plain.cuh"
@@ -81,10 +82,38 @@ void weight_grad(const espalier_conv2d& s, const T* x, const T* dy, Out* dweight
   });
 }
 
+// The three directions, by the fastest kernels that take them.
+
+template <class T>
+void choose_forward(const espalier_conv2d& s, const Lengths& length, const T* x, const T* weight, const T* bias,
+                    bool relu, T* y) {
+  if constexpr (!std::is_same_v<T, double>)
+    if (gathered<T>(s, length)) {
+      if (depthwise(s) && depthwise_forward(s, x, weight, bias, relu, y)) return;
+      return forward(s, x, weight, bias, relu, y);
+    }
+  plain_forward(s, x, weight, bias, relu, y);
+}
+
+template <class T>
+void choose_data_grad(const espalier_conv2d& s, const Lengths& length, const T* weight, const T* dy, const T* bias,
+                      T* dx) {
+  if constexpr (!std::is_same_v<T, double>)
+    if (gathered<T>(s, length)) {
+      if (depthwise(s) && depthwise_data_grad(s, weight, dy, bias, dx)) return;
+      return data_grad(s, weight, dy, bias, dx);
+    }
+  plain_data_grad(s, weight, dy, bias, dx);
+}
+
 template <class T, class Out>
-void weight_grad_to(const espalier_conv2d& s, const Lengths& length, const T* x, const T* dy, Out* dweight) {
-  if (gathered<T>(s, length)) weight_grad(s, x, dy, dweight);
-  else plain_weight_grad(s, x, dy, dweight);
+void choose_weight_grad(const espalier_conv2d& s, const Lengths& length, const T* x, const T* dy, Out* dweight) {
+  if constexpr (!std::is_same_v<T, double>)
+    if (gathered<T>(s, length)) {
+      if (depthwise(s) && depthwise_weight_grad(s, x, dy, dweight)) return;
+      return weight_grad(s, x, dy, dweight);
+    }
+  plain_weight_grad(s, x, dy, dweight);
 }
 
 }  // namespace
@@ -99,8 +128,7 @@ espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, 
       const T* const by = elements<T>("weight", weight, length.weight);
       const T* const plus = optional_elements<T>("bias", bias, shape.out_channels);
       T* const to = elements<T>("y", y, length.y);
-      if (gathered<T>(shape, length)) forward(shape, from, by, plus, relu == 1, to);
-      else plain_forward(shape, from, by, plus, relu == 1, to);
+      choose_forward(shape, length, from, by, plus, relu == 1, to);
     });
   });
 }
@@ -114,8 +142,7 @@ espalier_status espalier_cuda_conv2d_data_grad(espalier_in weight, espalier_in d
       const T* const from = elements<T>("dy", dy, length.y);
       const T* const plus = optional_elements<T>("bias", bias, shape.in_channels);
       T* const to = elements<T>("dx", dx, length.x);
-      if (gathered<T>(shape, length)) data_grad(shape, by, from, plus, to);
-      else plain_data_grad(shape, by, from, plus, to);
+      choose_data_grad(shape, length, by, from, plus, to);
     });
   });
 }
@@ -130,8 +157,8 @@ espalier_status espalier_cuda_conv2d_weight_grad(espalier_in x, espalier_in dy, 
       const T* const from = elements<T>("dy", dy, length.y);
       if constexpr (sizeof(T) == 2)
         if (dweight.dtype == ESPALIER_FLOAT32)
-          return weight_grad_to(shape, length, seen, from, elements<float>("dweight", dweight, length.weight));
-      weight_grad_to(shape, length, seen, from, elements<T>("dweight", dweight, length.weight));
+          return choose_weight_grad(shape, length, seen, from, elements<float>("dweight", dweight, length.weight));
+      choose_weight_grad(shape, length, seen, from, elements<T>("dweight", dweight, length.weight));
     });
   });
 }
