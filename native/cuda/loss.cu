@@ -40,18 +40,10 @@ struct SlopeTarget {
 };
 
 template <class T, class Loss>
-__global__ void each_loss_kernel(int64_t n, Loss loss, const T* x, const T* target, wide_t<T>* y) {
-  for (int64_t i = blockIdx.x * int64_t{kBlock} + threadIdx.x; i < n; i += int64_t{gridDim.x} * kBlock)
-    y[i] = loss(i, widen(x[i]), widen(target[i]));
-}
-
-template <class T, class Loss>
 void element_losses(Loss loss, const T* x, const T* target, int64_t n, espalier_reduction reduction, wide_t<T>* y) {
   if (reduction != ESPALIER_REDUCTION_NONE)
     return add_up(n, Term<T, Loss>{loss, x, target}, reduction, y, static_cast<wide_t<T>*>(nullptr));
-  if (n == 0) return;
-  each_loss_kernel<<<grid_for(n), kBlock, 0, stream()>>>(n, loss, x, target, y);
-  launched("losses");
+  map(n, "losses", loss, y, x, target);
 }
 
 template <class T, class Loss>
