@@ -23,7 +23,7 @@ namespace {
 constexpr int kSide = 64;  // of the blocks that operands are cut into: 64 rows of 128 bytes
 constexpr int kBlockBytes = kSide * kSide * 2;
 constexpr int kThreads = 3 * 128;  // a warpgroup that loads, two that multiply
-constexpr int kConsumerWarps = 8;
+[[maybe_unused]] constexpr int kConsumerWarps = 8;
 
 // The work as the kernel walks it: `units` rows of blocks, per_tile of them to a tile; steps_per_tile slices to a
 // tile along the contracted dimension.
@@ -43,7 +43,7 @@ struct Step {
   int32_t blocks;       // the weight gradient: how many blocks of columns
   uint32_t flags;
 };
-constexpr uint32_t kFirst = 1, kLast = 2, kEmpty = 4, kStop = 8;
+[[maybe_unused]] constexpr uint32_t kFirst = 1, kLast = 2, kEmpty = 4, kStop = 8;
 
 template <int kRows, int kColumns>
 struct Tiling {
@@ -52,7 +52,7 @@ struct Tiling {
   static constexpr int kStages = std::min(8, (227 * 1024 - 2048) / kStageBytes);
   static constexpr int kSharedBytes = 1024 + kStages * (kStageBytes + 16 + sizeof(Step));
   // The warpgroups halve the columns, or where there are 128 rows, these.
-  static constexpr int kOwnColumns = kABlocks == 1 ? kColumns / 2 : kColumns;
+  [[maybe_unused]] static constexpr int kOwnColumns = kABlocks == 1 ? kColumns / 2 : kColumns;
 };
 
 #if defined(ESPALIER_HOPPER) || !defined(__CUDA_ARCH__)
