@@ -51,8 +51,6 @@ struct Tiling {
   static constexpr int kStageBytes = (kABlocks + kBBlocks) * kBlockBytes;
   static constexpr int kStages = std::min(8, (227 * 1024 - 2048) / kStageBytes);
   static constexpr int kSharedBytes = 1024 + kStages * (kStageBytes + 16 + sizeof(Step));
-  // The warpgroups halve the columns, or where there are 128 rows, these.
-  [[maybe_unused]] static constexpr int kOwnColumns = kABlocks == 1 ? kColumns / 2 : kColumns;
 };
 
 #if defined(ESPALIER_HOPPER) || !defined(__CUDA_ARCH__)
@@ -135,7 +133,9 @@ __global__ void __launch_bounds__(kThreads, 1)
                  [[maybe_unused]] const __grid_constant__ CUtensorMap map_b, [[maybe_unused]] const Walk walk) {
 #if defined(ESPALIER_HOPPER)
   using Shape = Tiling<kRows, kColumns>;
-  constexpr int kStages = Shape::kStages, kOwn = Shape::kOwnColumns;
+  constexpr int kStages = Shape::kStages;
+  // The warpgroups halve the columns, or where there are 128 rows, these.
+  constexpr int kOwn = Shape::kABlocks == 1 ? kColumns / 2 : kColumns;
   extern __shared__ unsigned char raw[];
   unsigned char* const shared = raw + (-ptx::shared_address(raw) & 1023u);
   uint64_t* const full = reinterpret_cast<uint64_t*>(shared + kStages * Shape::kStageBytes);
