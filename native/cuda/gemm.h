@@ -49,14 +49,23 @@ struct Finish {
   Bias row, column;
   bool relu = false;
 
+  // The parts apart, for kernels that hold many sums.
+  __device__ bool looks() const { return beta != 0 || column.data != nullptr; }
+  __device__ wide_t<T> scaled(wide_t<T> sum) const { return alpha * sum; }
+  template <class C>
+  __device__ wide_t<T> of_old(const C& old) const {
+    return beta != 0 ? beta * static_cast<wide_t<T>>(old) : wide_t<T>(0);
+  }
+  __device__ wide_t<T> of_row(int64_t i) const { return row.data != nullptr ? row.at<T>(i) : 0; }
+  __device__ wide_t<T> of_column(int64_t j) const { return column.data != nullptr ? column.at<T>(j) : 0; }
+  // Not max: a NaN goes through, as on the CPU.
+  __device__ wide_t<T> last(wide_t<T> value) const { return relu && value < 0 ? wide_t<T>(0) : value; }
+
   template <class C>
   __device__ C operator()(wide_t<T> sum, int64_t i, int64_t j, const C* old) const {
     wide_t<T> value = alpha * sum;
     if (beta != 0) value += beta * static_cast<wide_t<T>>(*old);
-    if (row.data != nullptr) value += row.at<T>(i);
-    if (column.data != nullptr) value += column.at<T>(j);
-    // Not max: a NaN goes through, as on the CPU.
-    return static_cast<C>(relu && value < 0 ? wide_t<T>(0) : value);
+    return static_cast<C>(last(value + of_row(i) + of_column(j)));
   }
 };
 

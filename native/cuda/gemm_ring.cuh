@@ -62,51 +62,65 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
   }
 }
 
-// Stores a warp's 16 rows from `first_i` on of the sums of a tile whose columns begin at first_j.
+// Stores a warp's 16 rows from `first_i` on of the sums of a tile whose columns begin at first_j. Every element
+// costs instructions of its own here, so that what can be is done for a row, a column or a pair.
 template <int kCount, class Sum, class C, class Finish>
 __device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Target<C>& to, const Finish& finish,
                                            int64_t first_i, int64_t first_j) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
-  auto place = [&](int64_t i, int64_t j) { return to.c + (to.transposed ? j * to.ldc + i : i * to.ldc + j); };
-  if constexpr (sizeof(C) == 2) {
-    if (!to.transposed && to.wide) {
-      // Four blocks of 8 columns at a time: after the exchange a thread holds 8 neighbours of a row.
+  const int rows = static_cast<int>(min(to.m - first_i, int64_t{16}));
+  const int columns = static_cast<int>(min(to.n - first_j, int64_t{kCount * 2}));
+  const int64_t step_i = to.transposed ? 1 : to.ldc, step_j = to.transposed ? to.ldc : 1;
+  Sum of_row[2];
 #pragma unroll
-      for (int block = 0; block < kCount / 4; block += 4)
+  for (int half = 0; half < 2; ++half)
+    of_row[half] = g + half * 8 < rows ? finish.of_row(first_i + g + half * 8) : Sum(0);
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int64_t i = first_i + g + half * 8;
-          uint32_t word[4];
+  for (int block = 0; block < kCount / 4; block += 4)
 #pragma unroll
-          for (int b = 0; b < 4; ++b) {
-            const int64_t j = first_j + (block + b) * 8 + t * 2;
-            C pair[2] = {};
+    for (int half = 0; half < 2; ++half) {
+      const int i = g + half * 8;
+      C* const row = to.c + (first_i + i) * step_i + (first_j + block * 8) * step_j;
+      C pair[4][2];
 #pragma unroll
-            for (int e = 0; e < 2; ++e)
-              if (i < to.m && j + e < to.n)
-                pair[e] = finish(sum[(block + b) * 4 + half * 2 + e], i, j + e, static_cast<const C*>(place(i, j + e)));
-            word[b] = *reinterpret_cast<const uint32_t*>(pair);
-          }
-          transpose_quad(word);
-          const int64_t j = first_j + (block + t) * 8;
-          if (i >= to.m || j >= to.n) continue;
-          if (j + 8 <= to.n) {
-            *reinterpret_cast<uint4*>(place(i, j)) = make_uint4(word[0], word[1], word[2], word[3]);
-          } else {
+      for (int b = 0; b < 4; ++b) {
+        Sum value[2];
 #pragma unroll
-            for (int e = 0; e < 8; ++e)
-              if (j + e < to.n) *place(i, j + e) = reinterpret_cast<const C*>(word)[e];
+        for (int e = 0; e < 2; ++e) value[e] = finish.scaled(sum[(block + b) * 4 + half * 2 + e]) + of_row[half];
+        if (finish.looks() && i < rows) {
+#pragma unroll
+          for (int e = 0; e < 2; ++e) {
+            const int j = b * 8 + t * 2 + e;
+            if (block * 8 + j < columns)
+              value[e] += finish.of_column(first_j + block * 8 + j) + finish.of_old(row[j * step_j]);
           }
         }
-      return;
-    }
-  }
 #pragma unroll
-  for (int block = 0; block < kCount / 4; ++block)
+        for (int e = 0; e < 2; ++e) pair[b][e] = static_cast<C>(finish.last(value[e]));
+      }
+      const int left = i < rows ? columns - block * 8 : 0;
+      if (sizeof(C) == 2 && to.wide && !to.transposed) {
+        // After the exchange a thread holds 8 neighbours of a row.
+        uint32_t word[4];
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const int64_t i = first_i + g + e / 2 * 8, j = first_j + block * 8 + t * 2 + e % 2;
-      if (i < to.m && j < to.n) *place(i, j) = finish(sum[block * 4 + e], i, j, static_cast<const C*>(place(i, j)));
+        for (int b = 0; b < 4; ++b) word[b] = *reinterpret_cast<const uint32_t*>(pair[b]);
+        transpose_quad(word);
+        if (t * 8 + 8 <= left) {
+          *reinterpret_cast<uint4*>(row + t * 8) = make_uint4(word[0], word[1], word[2], word[3]);
+        } else {
+#pragma unroll
+          for (int e = 0; e < 8; ++e)
+            if (t * 8 + e < left) row[t * 8 + e] = reinterpret_cast<const C*>(word)[e];
+        }
+      } else {
+#pragma unroll
+        for (int b = 0; b < 4; ++b)
+#pragma unroll
+          for (int e = 0; e < 2; ++e)
+            if (b * 8 + t * 2 + e < left) row[(b * 8 + t * 2 + e) * step_j] = pair[b][e];
+      }
+      // Keeps the loads of later blocks from being moved up here, where there are no registers for them.
+      asm volatile("" ::: "memory");
     }
 }
 
