@@ -5,6 +5,7 @@
 #include "cuda/conv_layout.cuh"
 #include "cuda/conv_weight.cuh"
 #include "cuda/nhwc.cuh"
+#include "cuda/nhwc_depthwise.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -134,6 +135,7 @@ espalier_status espalier_cuda_conv2d_data_grad_nhwc(espalier_in weight, espalier
       if (length.x == 0) return;
       if (length.y == 0)
         fail(ESPALIER_INVALID_ARGUMENT, "dy has no elements: with channels last there must be some where x has");
+      if (depthwise_lanes(shape)) return lanes_data_grad(shape, by, from, plus, to);
       with_operand<T>([&]<class U>(U) { data_grad<U>(shape, by, from, plus, to); });
     });
   });
@@ -150,6 +152,7 @@ espalier_status espalier_cuda_conv2d_weight_grad_nhwc(espalier_in x, espalier_in
         if (length.weight == 0) return;
         if (length.x == 0 || length.y == 0)
           ESPALIER_CUDA(cudaMemsetAsync(to, 0, static_cast<size_t>(length.weight) * sizeof(Out), stream()));
+        else if (depthwise_lanes(shape)) lanes_weight_grad(shape, seen, from, to);
         else with_operand<T>([&]<class U>(U) { weight_grad<U>(shape, seen, from, to); });
       };
       if (sizeof(T) == 2 && dweight.dtype == ESPALIER_FLOAT32) into(elements<float>("dweight", dweight, length.weight));

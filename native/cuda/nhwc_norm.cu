@@ -38,7 +38,7 @@ Layout layout_of(const espalier_nhwc& shape, int64_t blocks_each) {
   return layout;
 }
 
-// Moments of each 128 rows, where no convolution left them. Blocks of 32 threads along the channels.
+// Moments of each 128 rows, where no convolution left them: a thread a channel and tile.
 template <class T>
 __global__ __launch_bounds__(kBlock) void moments_kernel(const T* x, Moments* moments, espalier_nhwc shape) {
   const int64_t tiles = (shape.rows + kMomentRows - 1) / kMomentRows;
@@ -256,8 +256,7 @@ void train(const espalier_nhwc& shape, const T* x, const Moments* moments, const
            const Statistics& statistics, T* y, uint8_t* signs) {
   const Temporary<Moments> own(moments == nullptr ? moments_length(shape) / 2 : 0);
   if (moments == nullptr) {
-    moments_kernel<<<grid_for(moments_length(shape) / 2), kBlock, 0, stream()>>>(x, own.get(), shape);
-    launched("nhwc_moments");
+    describe(x, own.get(), shape);
     moments = own;
   }
   const int shares =
@@ -276,6 +275,15 @@ void train(const espalier_nhwc& shape, const T* x, const Moments* moments, const
 }
 
 }  // namespace
+
+template <class T>
+void espalier::cuda::nhwc::describe(const T* x, Moments* moments, const espalier_nhwc& shape) {
+  moments_kernel<<<grid_for(moments_length(shape) / 2), kBlock, 0, stream()>>>(x, moments, shape);
+  launched("nhwc_moments");
+}
+template void espalier::cuda::nhwc::describe(const float*, Moments*, const espalier_nhwc&);
+template void espalier::cuda::nhwc::describe(const __half*, Moments*, const espalier_nhwc&);
+template void espalier::cuda::nhwc::describe(const __nv_bfloat16*, Moments*, const espalier_nhwc&);
 
 espalier_status espalier_cuda_moments_length(espalier_nhwc shape, int64_t* length) {
   return guarded(__func__, [&] {
