@@ -2,20 +2,13 @@
 #include "espalier/select.h"
 
 #include "cuda/select_prune.cuh"
+#include "cuda/select_scored.cuh"
 #include "espalier/cuda/operations.h"
 
 using namespace espalier;
 using namespace espalier::cuda;
 
 namespace {
-
-// Runs body(M{}) for the element type of a mask: T, or uint8_t.
-template <class T, class Body>
-void for_mask(const char* name, espalier_dtype dtype, Body body) {
-  if (dtype == dtype_of<T>()) return body(T{});
-  if (dtype == ESPALIER_UINT8) return body(uint8_t{});
-  fail(ESPALIER_DTYPE_MISMATCH, "%s is %s, expected %s or uint8", name, dtype_name(dtype), dtype_name(dtype_of<T>()));
-}
 
 // ---- Masks -----------------------------------------------------------------------------------------
 
@@ -37,26 +30,14 @@ struct Masking {
 // ---- Largest of each row ---------------------------------------------------------------------------
 
 template <class T, class M>
-struct Scored {
-  const T* score;
-  const M* mask;  // null: all ones; may be `result`
-  M* result;
-  bool magnitude;
-
-  __device__ bool alive(int64_t i) const { return mask == nullptr || mask[i] != M{0}; }
-  // Largest first.
-  __device__ KeyFor<T> key(int64_t i) const { return ~key_of(score[i], magnitude); }
-  __device__ void write(int64_t i, bool keep) const { result[i] = !keep ? M{0} : mask != nullptr ? mask[i] : M{1}; }
-};
-
-template <class T, class M>
 struct RowSource {
   using Key = KeyFor<T>;
   Scored<T, M> array;
-  int64_t columns;
+  int64_t columns, keep;
+  __device__ int64_t rank(int64_t) const { return keep - 1; }
   __device__ bool get(int64_t row, int64_t i, Key* key) const {
     const int64_t at = row * columns + i;
-    *key = array.key(at);
+    *key = ~array.key(at);  // largest first
     return array.alive(at);
   }
   __device__ uint64_t place(int64_t, int64_t i) const { return i; }
@@ -73,8 +54,8 @@ __global__ void __launch_bounds__(kBlock) keep_of_short_rows_kernel(Scored<T, M>
   for (int64_t first = blockIdx.x * int64_t{kBlock / kWidth}; first < rows; first += step) {
     const int64_t row = first + threadIdx.x / kWidth, at = row * columns + lane;
     const bool there = row < rows && lane < columns, alive = there && array.alive(at);
-    const KeyFor<T> key = there ? array.key(at) : 0;
-    if (there && array.score[at] != array.score[at]) raise_fault(fault, FaultKind::kNotANumber, source, at);
+    const KeyFor<T> key = there ? ~array.key(at) : 0;
+    if (there && array.is_nan(at)) raise_fault(fault, FaultKind::kNotANumber, source, at);
     int before = 0;
 #pragma unroll
     for (int other = 0; other < kWidth; ++other) {
@@ -92,8 +73,8 @@ __global__ void __launch_bounds__(kBlock)
                         int32_t source) {
   for (int64_t i = blockIdx.x * int64_t{kBlock} + threadIdx.x; i < n; i += int64_t{gridDim.x} * kBlock) {
     const int64_t row = i / columns;
-    const KeyFor<T> key = array.key(i), last = cuts[row].key;
-    if (array.score[i] != array.score[i]) raise_fault(fault, FaultKind::kNotANumber, source, i);
+    const KeyFor<T> key = ~array.key(i), last = cuts[row].key;
+    if (array.is_nan(i)) raise_fault(fault, FaultKind::kNotANumber, source, i);
     array.write(i, key < last || (key == last && static_cast<uint64_t>(i - row * columns) <= cuts[row].place));
   }
 }
@@ -102,7 +83,7 @@ template <class T, class M>
 __global__ void __launch_bounds__(kBlock)
     keep_all_or_none_kernel(Scored<T, M> array, int64_t n, bool keep, Fault* fault, int32_t source) {
   for (int64_t i = blockIdx.x * int64_t{kBlock} + threadIdx.x; i < n; i += int64_t{gridDim.x} * kBlock) {
-    if (array.score[i] != array.score[i]) raise_fault(fault, FaultKind::kNotANumber, source, i);
+    if (array.is_nan(i)) raise_fault(fault, FaultKind::kNotANumber, source, i);
     array.write(i, keep);
   }
 }
@@ -127,8 +108,8 @@ void keep_largest(const Scored<T, M>& array, int64_t rows, int64_t columns, int6
   }
   if (columns <= 32) return keep_of_short_rows<2>(array, rows, columns, keep, fault, source);
   Temporary<Cut<KeyFor<T>>> cuts(rows);
-  find_cuts(RowSource<T, M>{array, columns}, rows, columns, kKeyBits<KeyFor<T>>,
-            bits_of(static_cast<uint64_t>(columns - 1)), {keep - 1}, cuts.get());
+  find_cuts(RowSource<T, M>{array, columns, keep}, rows, columns, kKeyBits<KeyFor<T>>,
+            bits_of(static_cast<uint64_t>(columns - 1)), false, cuts.get());
   keep_by_cuts_kernel<<<grid_for(n), kBlock, 0, stream()>>>(array, n, columns, cuts.get(), fault, source);
   launched("keep_by_cuts");
 }
@@ -139,10 +120,11 @@ template <class T>
 struct ChannelSource {
   using Key = KeyFor<T>;
   const T* x;
-  int64_t channels, inner;
+  int64_t channels, inner, k;
   Fault* fault;
   int32_t source;
 
+  __device__ int64_t rank(int64_t) const { return k - 1; }
   __device__ int64_t address(int64_t channel, int64_t i) const {
     return channels == 1 ? i : (i / inner * channels + channel) * inner + i % inner;
   }
@@ -156,11 +138,11 @@ struct ChannelSource {
 };
 
 template <class T>
-void abs_kth(const ChannelSource<T>& from, int64_t count, int64_t k, T* value, int32_t* index) {
+void abs_kth(const ChannelSource<T>& from, int64_t count, T* value, int32_t* index) {
   Temporary<Cut<KeyFor<T>>> cuts(from.channels);
   const int place_bits = index == nullptr ? 0 : bits_of(static_cast<uint64_t>(count - 1));
   // Of the entries with that magnitude the first one's place.
-  find_cuts(from, from.channels, count, kKeyBits<KeyFor<T>>, place_bits, {k - 1, 0, 0}, cuts.get());
+  find_cuts(from, from.channels, count, kKeyBits<KeyFor<T>>, place_bits, true, cuts.get());
   for_each(from.channels, "abs_kth", [from, value, index, cuts = cuts.get()] __device__(int64_t channel) {
     value[channel] = number_of<T>(cuts[channel].key, true);
     if (index != nullptr)
@@ -232,12 +214,12 @@ espalier_status espalier_cuda_abs_kth(espalier_in x, int64_t outer, int64_t chan
     const int64_t n = checked_product("outer, channels and inner", {outer, channels, inner});
     const int32_t source = fault_source(__func__);
     for_float("x", x.dtype, [&]<class T>(T) {
-      const ChannelSource<T> from{elements<T>("x", x, n), channels, inner, faults(), source};
+      const ChannelSource<T> from{elements<T>("x", x, n), channels, inner, k, faults(), source};
       T* const kth = elements<T>("value", value, channels);
       int32_t* const where = optional_elements<int32_t>("index", index, channels);
       if (channels == 0) return;
       require_range("k", k, 1, n / channels);
-      abs_kth(from, n / channels, k, kth, where);
+      abs_kth(from, n / channels, kth, where);
     });
   });
 }

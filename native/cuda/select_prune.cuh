@@ -49,34 +49,62 @@ struct Parts {
   }
 };
 
-// body(part, i) with i the first of the thread's neighbours, in step for the whole block; what lies at or
-// behind part.n is not there. Of a tile the thread's next four are 4 · kBlock further.
+// body(whole, part, i) with i the first of the thread's neighbours, in step for the whole block. Of a tile the
+// thread's next four are 4 · kBlock further. `whole` is a constant: true where all of the tile is there and packs
+// of four move, false where what lies at or behind part.n is not there.
 template <class T, class M, class Body>
 __device__ __forceinline__ void over_tiles(const Parts<T, M>& parts, Body body) {
   int at = 0;
   Part<T, M> part = parts.items[0];
   for (int64_t tile = blockIdx.x; tile < parts.tiles; tile += gridDim.x) {
     while (tile >= part.end_tile) part = parts.items[++at];
-    body(part, (tile - part.first_tile) * kTile + threadIdx.x * 4);
+    const int64_t first = (tile - part.first_tile) * kTile, i = first + threadIdx.x * 4;
+    if (part.packed && first + kTile <= part.n) body(std::true_type{}, part, i);
+    else body(std::false_type{}, part, i);
   }
 }
 
-// Four neighbours, of which the first `left` are there.
-template <class T>
-__device__ __forceinline__ Pack<T, 4> load4(const T* from, int64_t left, bool packed, T otherwise) {
-  if (packed && left >= 4) return load<4>(from);
-  Pack<T, 4> result;
+// Four neighbours; unless they are whole, the first `left` of them.
+template <bool kWhole, class T>
+__device__ __forceinline__ Pack<T, 4> load4(const T* from, int64_t left) {
+  __builtin_assume(__isGlobal(from));
+  if constexpr (kWhole) {
+    return load<4>(from);
+  } else {
+    Pack<T, 4> result;
 #pragma unroll
-  for (int j = 0; j < 4; ++j) result.at[j] = j < left ? from[j] : otherwise;
-  return result;
+    for (int j = 0; j < 4; ++j) result.at[j] = j < left ? from[j] : T{0};
+    return result;
+  }
 }
-template <class T>
-__device__ __forceinline__ void store4(T* to, int64_t left, bool packed, const Pack<T, 4>& pack) {
-  if (packed && left >= 4) return store<4>(to, pack);
+template <bool kWhole, class T>
+__device__ __forceinline__ void store4(T* to, int64_t left, const Pack<T, 4>& pack) {
+  __builtin_assume(__isGlobal(to));
+  if constexpr (kWhole) {
+    store<4>(to, pack);
+  } else {
 #pragma unroll
-  for (int j = 0; j < 4; ++j)
-    if (j < left) to[j] = pack.at[j];
+    for (int j = 0; j < 4; ++j)
+      if (j < left) to[j] = pack.at[j];
+  }
 }
+
+// What a thread has of a tile.
+template <class T, class M>
+struct Portion {
+  Pack<T, 4> scores[kTileSteps];
+  Pack<M, 4> masks[kTileSteps];
+
+  template <bool kWhole>
+  __device__ __forceinline__ void read(const Part<T, M>& part, int64_t i) {
+#pragma unroll
+    for (int step = 0; step < kTileSteps; ++step) {
+      const int64_t from = i + step * 4 * kBlock;
+      scores[step] = load4<kWhole>(part.score + from, part.n - from);
+      if (part.mask != nullptr) masks[step] = load4<kWhole>(part.mask + from, part.n - from);
+    }
+  }
+};
 
 // ---- The bracket -----------------------------------------------------------------------------------
 
@@ -98,6 +126,8 @@ template <class T>
 struct SampleSource {
   using Key = KeyFor<T>;
   const Key* keys;
+  int64_t low, high;  // rows 0 and 1 are the same entries
+  __device__ int64_t rank(int64_t row) const { return row == 0 ? low : high; }
   __device__ bool get(int64_t, int64_t i, Key* key) const { return (*key = keys[i]) != kAll<Key>; }
   __device__ uint64_t place(int64_t, int64_t i) const { return i; }
 };
@@ -121,7 +151,7 @@ struct Bracket {
 
 template <class Key>
 struct Survey {
-  unsigned long long below, inside, alive, bad, kept;  // bad: NaN; kept: of those inside, sent to candidates
+  unsigned long long below, inside, alive, bad;  // alive: where there are masks; bad: NaN
   Range<Key> range;
 };
 
@@ -138,7 +168,7 @@ constexpr int kStep = kTileSteps * 4 * 32;
 template <class Key, class Place>
 constexpr int kAside = 4096 / (sizeof(Key) + sizeof(Place));
 
-template <class T, class M, class Place>
+template <class T, class M, class Place, bool kMagnitude>
 __global__ void __launch_bounds__(kBlock)
     survey_kernel(Parts<T, M> parts, Bracket<KeyFor<T>> bracket, Candidates<KeyFor<T>, Place> candidates,
                   Survey<KeyFor<T>>* survey) {
@@ -147,20 +177,21 @@ __global__ void __launch_bounds__(kBlock)
   static_assert(kStep <= kRoom);
   __shared__ Key aside_keys[kWarps][kRoom];
   __shared__ Place aside_places[kWarps][kRoom];
-  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+  const unsigned lane = threadIdx.x & 31, warp = threadIdx.x >> 5, lower_lanes = (1u << lane) - 1;
   Key* const keys = aside_keys[warp];
   Place* const places = aside_places[warp];
   const Range<Key> range = bracket.range();
-  const bool keep = range.low < range.high;  // a single key needs no list
-  int below = 0, inside = 0, alive = 0;      // of one thread: never near 2^31
-  bool bad = false;
-  int fill = 0;
+  const Key low = range.low, span = range.high - range.low;
+  const bool keep = span > 0;                          // a single key needs no list
+  unsigned below = 0, inside = 0, alive = 0, bad = 0;  // of one thread: never near 2^32
+  unsigned fill = 0;
+  // Takes room in the list, whose entries are those inside.
   const auto flush = [&] {
     __syncwarp();
     unsigned long long to = 0;
-    if (lane == 0) to = atomicAdd(&survey->kept, static_cast<unsigned long long>(fill));
+    if (lane == 0) to = atomicAdd(&survey->inside, static_cast<unsigned long long>(fill));
     to = __shfl_sync(0xffffffffu, to, 0);
-    for (int i = lane; i < fill; i += 32)
+    for (unsigned i = lane; i < fill; i += 32)
       if (static_cast<int64_t>(to) + i < candidates.capacity) {
         candidates.keys[to + i] = keys[i];
         candidates.places[to + i] = places[i];
@@ -168,34 +199,32 @@ __global__ void __launch_bounds__(kBlock)
     __syncwarp();
     fill = 0;
   };
-  over_tiles(parts, [&](const Part<T, M>& part, int64_t i) {
-    Pack<T, 4> scores[kTileSteps];
-    Pack<M, 4> masks[kTileSteps];
+  over_tiles(parts, [&](auto whole, const Part<T, M>& part, int64_t i) {
+    Portion<T, M> portion;
+    portion.template read<whole>(part, i);
 #pragma unroll
     for (int step = 0; step < kTileSteps; ++step) {
       const int64_t from = i + step * 4 * kBlock;
-      scores[step] = load4(part.score + from, part.n - from, part.packed, T{0});
-      if (part.mask != nullptr) masks[step] = load4(part.mask + from, part.n - from, part.packed, M{0});
-    }
-#pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) {
-      const int64_t from = i + step * 4 * kBlock;
+      const Place place = static_cast<Place>(part.start + from);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const T score = scores[step].at[j];
-        const bool here = from + j < part.n && (part.mask == nullptr || masks[step].at[j] != M{0});
-        const Key key = key_of(score, parts.magnitude);
-        const bool within = here && range.holds(key);
+        const T score = portion.scores[step].at[j];
+        bool here = part.mask == nullptr || portion.masks[step].at[j] != M{0};
+        if (!whole) here = here && from + j < part.n;
+        const Key key = key_of(score, kMagnitude);
         bad |= score != score;
-        alive += here;
-        below += here && key < range.low;
-        inside += within;
-        if (!keep) continue;
+        if (part.mask != nullptr) alive += here;
+        below += here && key < low;
+        const bool within = here && key - low <= span;
+        if (!keep) {
+          inside += within;
+          continue;
+        }
         const unsigned votes = __ballot_sync(0xffffffffu, within);
         if (within) {
-          const int at = fill + __popc(votes & ((1u << lane) - 1));
-          keys[at] = key - range.low;
-          places[at] = static_cast<Place>(part.start + from + j);
+          const unsigned at = fill + __popc(votes & lower_lanes);
+          keys[at] = key - low;
+          places[at] = place + j;
         }
         fill += __popc(votes);
       }
@@ -203,17 +232,15 @@ __global__ void __launch_bounds__(kBlock)
     if (fill > kRoom - kStep) flush();
   });
   if (fill > 0) flush();
-  const auto total = [](int64_t own) {
-    return static_cast<unsigned long long>(block_reduce(own, int64_t{0}, [](int64_t a, int64_t b) { return a + b; }));
+  const auto report = [](unsigned own, unsigned long long* to) {
+    const int64_t all = block_reduce(int64_t{own}, int64_t{0}, [](int64_t a, int64_t b) { return a + b; });
+    if (threadIdx.x == 0 && all != 0) atomicAdd(to, static_cast<unsigned long long>(all));
   };
-  const unsigned long long all_below = total(below), all_inside = total(inside), all_alive = total(alive);
-  const unsigned long long all_bad = total(bad);
-  if (threadIdx.x != 0) return;
-  if (blockIdx.x == 0) survey->range = range;
-  atomicAdd(&survey->below, all_below);
-  atomicAdd(&survey->inside, all_inside);
-  atomicAdd(&survey->alive, all_alive);
-  if (all_bad != 0) atomicAdd(&survey->bad, all_bad);
+  report(below, &survey->below);
+  report(inside, &survey->inside);
+  report(alive, &survey->alive);
+  report(bad, &survey->bad);
+  if (blockIdx.x == 0 && threadIdx.x == 0) survey->range = range;
 }
 
 template <class T, class Place>
@@ -221,6 +248,8 @@ struct CandidateSource {
   using Key = KeyFor<T>;
   const Key* keys;
   const Place* places;
+  int64_t sought;
+  __device__ int64_t rank(int64_t) const { return sought; }
   __device__ bool get(int64_t, int64_t i, Key* key) const {
     *key = keys[i];
     return true;
@@ -234,6 +263,8 @@ struct PartsSource {
   using Key = KeyFor<T>;
   Parts<T, M> parts;
   Range<Key> range;
+  int64_t sought;
+  __device__ int64_t rank(int64_t) const { return sought; }
   __device__ bool get(int64_t, int64_t i, Key* key) const {
     const Part<T, M>& part = parts.items[parts.holding(i)];
     const int64_t at = i - part.start;
@@ -255,31 +286,26 @@ struct Fallen {
 };
 
 // `cut`, where given, is the last to fall, its key less fallen.key.
-template <class T, class M>
+template <class T, class M, bool kMagnitude>
 __global__ void __launch_bounds__(kBlock)
     fell_kernel(Parts<T, M> parts, Fallen<KeyFor<T>> fallen, const Cut<KeyFor<T>>* cut) {
   using Key = KeyFor<T>;
   if (cut != nullptr) fallen = {static_cast<Key>(fallen.key + cut->key), cut->place + 1};
-  over_tiles(parts, [&](const Part<T, M>& part, int64_t i) {
-    Pack<T, 4> scores[kTileSteps];
-    Pack<M, 4> masks[kTileSteps];
+  over_tiles(parts, [&](auto whole, const Part<T, M>& part, int64_t i) {
+    Portion<T, M> portion;
+    portion.template read<whole>(part, i);
 #pragma unroll
     for (int step = 0; step < kTileSteps; ++step) {
       const int64_t from = i + step * 4 * kBlock;
-      scores[step] = load4(part.score + from, part.n - from, part.packed, T{0});
-      if (part.mask != nullptr) masks[step] = load4(part.mask + from, part.n - from, part.packed, M{0});
-    }
-#pragma unroll
-    for (int step = 0; step < kTileSteps; ++step) {
-      const int64_t from = i + step * 4 * kBlock;
+      const uint64_t place = static_cast<uint64_t>(part.start + from);
 #pragma unroll
       for (int j = 0; j < 4; ++j) {
-        const Key key = key_of(scores[step].at[j], parts.magnitude);
-        const uint64_t place = static_cast<uint64_t>(part.start + from + j);
-        const bool falls = key < fallen.key || (key == fallen.key && place < fallen.end);
-        masks[step].at[j] = falls ? M{0} : part.mask != nullptr ? masks[step].at[j] : M{1};
+        const Key key = key_of(portion.scores[step].at[j], kMagnitude);
+        const bool falls = key < fallen.key || (key == fallen.key && place + j < fallen.end);
+        M& mask = portion.masks[step].at[j];
+        mask = falls ? M{0} : part.mask != nullptr ? mask : M{1};
       }
-      store4(part.result + from, part.n - from, part.packed, masks[step]);
+      store4<whole>(part.result + from, part.n - from, portion.masks[step]);
     }
   });
 }
@@ -344,8 +370,7 @@ class Pruning {
     const double center = share * static_cast<double>(kSample);
     const double margin = 4 * std::sqrt(center * (1 - share)) + 4;
     const auto low = static_cast<int64_t>(std::floor(center - margin)), high = static_cast<int64_t>(center + margin);
-    const int64_t from = std::max<int64_t>(low, 0);
-    find_cuts(SampleSource<T>{keys}, 2, kSample, kKeyBits<Key>, 0, {from, high - from}, cuts);
+    find_cuts(SampleSource<T>{keys, std::max<int64_t>(low, 0), high}, 2, kSample, kKeyBits<Key>, 0, false, cuts);
     return {cuts, low, high};
   }
 
@@ -359,12 +384,14 @@ class Pruning {
     Temporary<Place> places(capacity);
     Temporary<Survey<Key>> survey(1);
     ESPALIER_CUDA(cudaMemsetAsync(survey, 0, sizeof(Survey<Key>), stream()));
-    survey_kernel<T, M, Place><<<grid(), kBlock, 0, stream()>>>(
-        parts_, bracket(k, sample, cuts), Candidates<Key, Place>{keys, places, capacity}, survey.get());
+    const Bracket<Key> likely = bracket(k, sample, cuts);
+    const auto kernel = parts_.magnitude ? survey_kernel<T, M, Place, true> : survey_kernel<T, M, Place, false>;
+    kernel<<<grid(), kBlock, 0, stream()>>>(parts_, likely, Candidates<Key, Place>{keys, places, capacity},
+                                            survey.get());
     launched("survey");
     const auto seen = fetch(survey.get());
     if (seen.bad != 0) fail(ESPALIER_INVALID_ARGUMENT, "scores hold a NaN");
-    require_within(k, static_cast<int64_t>(seen.alive));
+    require_within(k, items_[0].mask == nullptr ? size_ : static_cast<int64_t>(seen.alive));
     if (k == 0) {
       write({0, 0}, nullptr);
       return -std::numeric_limits<double>::infinity();
@@ -379,13 +406,13 @@ class Pruning {
       return static_cast<double>(number_of<T>(range.low, parts_.magnitude));
     }
     const auto span_bits = [&] { return bits_of(static_cast<uint64_t>(range.high - range.low)); };
-    if (hit && range.low < range.high && seen.kept <= static_cast<uint64_t>(capacity)) {
-      find_cuts(CandidateSource<T, Place>{keys, places}, 1, static_cast<int64_t>(seen.kept), span_bits(), place_bits,
-                {within}, cuts.get());
+    if (hit && range.low < range.high && seen.inside <= static_cast<uint64_t>(capacity)) {
+      find_cuts(CandidateSource<T, Place>{keys, places, within}, 1, static_cast<int64_t>(seen.inside), span_bits(),
+                place_bits, false, cuts.get());
     } else {
       if (!hit) range = {0, kAll<Key>};
-      find_cuts(PartsSource<T, M>{parts_, range}, 1, size_, span_bits(), place_bits,
-                {hit ? within : static_cast<int64_t>(rank)}, cuts.get());
+      find_cuts(PartsSource<T, M>{parts_, range, hit ? within : static_cast<int64_t>(rank)}, 1, size_, span_bits(),
+                place_bits, false, cuts.get());
     }
     write({range.low, 0}, cuts);
     const auto key = static_cast<Key>(range.low + fetch(cuts.get()).key);
@@ -401,7 +428,8 @@ class Pruning {
   }
 
   void write(Fallen<Key> fallen, const Cut<Key>* cut) const {
-    fell_kernel<T, M><<<grid(), kBlock, 0, stream()>>>(parts_, fallen, cut);
+    const auto kernel = parts_.magnitude ? fell_kernel<T, M, true> : fell_kernel<T, M, false>;
+    kernel<<<grid(), kBlock, 0, stream()>>>(parts_, fallen, cut);
     launched("fell");
   }
 

@@ -6,7 +6,8 @@
 //
 // A source says what the entries are:
 //   using Key;  bool get(int64_t row, int64_t i, Key* key) const   the entry's key; false: not in play
-//   uint64_t place(int64_t row, int64_t i) const                    asked for those in play
+//   uint64_t place(int64_t row, int64_t i) const    asked for those in play
+//   int64_t rank(int64_t row) const                 the rank sought, from 0; the last entry's where it is more
 #pragma once
 
 #include "cuda/select_keys.cuh"
@@ -23,13 +24,6 @@ struct Cut {
   uint64_t place;
   int64_t rank;   // among the entries that share the digits found
   int64_t count;  // entries in play in the whole row
-};
-
-// The rank sought in each row, from 0; where a row has no more entries, its last one is. With of_place ≥ 0
-// the place sought is that of this rank among the entries with the key.
-struct Ranks {
-  int64_t first, step = 0, of_place = -1;
-  __host__ __device__ int64_t of(int64_t row) const { return first + row * step; }
 };
 
 // Which digit is sought.
@@ -117,13 +111,13 @@ __host__ __device__ inline bool next_digit(Digit* digit) {
 
 template <class Source>
 __global__ void __launch_bounds__(kRadixBlock)
-    row_cuts_kernel(Source source, int64_t rows, int64_t n, int key_bits, int place_bits, Ranks ranks,
+    row_cuts_kernel(Source source, int64_t rows, int64_t n, int key_bits, int place_bits, bool first_place,
                     Cut<typename Source::Key>* cuts) {
   __shared__ unsigned counts[kDigits];
   __shared__ Cut<typename Source::Key> cut;
   for (int i = threadIdx.x; i < kDigits; i += kRadixBlock) counts[i] = 0;
   for (int64_t row = blockIdx.x; row < rows; row += gridDim.x) {
-    if (threadIdx.x == 0) cut = {0, 0, ranks.of(row), 0};
+    if (threadIdx.x == 0) cut = {0, 0, source.rank(row), 0};
     __syncthreads();
     const auto seek = [&](Digit digit) {
       do {
@@ -133,7 +127,7 @@ __global__ void __launch_bounds__(kRadixBlock)
       } while (next_digit(&digit));
     };
     if (key_bits > 0) seek(first_digit(key_bits, false));
-    if (threadIdx.x == 0 && ranks.of_place >= 0) cut.rank = ranks.of_place;
+    if (threadIdx.x == 0 && first_place) cut.rank = 0;
     __syncthreads();
     if (place_bits > 0) seek(first_digit(place_bits, true));
     if (threadIdx.x == 0) cuts[row] = cut;
@@ -160,41 +154,43 @@ __global__ void __launch_bounds__(kRadixBlock)
 
 template <class Key>
 __global__ void __launch_bounds__(kRadixBlock)
-    take_digit_kernel(unsigned long long* counts, Digit digit, Ranks ranks, Cut<Key>* cuts) {
-  if (digit.first && digit.of_place && ranks.of_place >= 0 && threadIdx.x == 0) cuts[blockIdx.x].rank = ranks.of_place;
+    take_digit_kernel(unsigned long long* counts, Digit digit, bool first_place, Cut<Key>* cuts) {
+  if (digit.first && digit.of_place && first_place && threadIdx.x == 0) cuts[blockIdx.x].rank = 0;
   __syncthreads();
   take_digit(counts + blockIdx.x * int64_t{kDigits}, digit, &cuts[blockIdx.x]);
 }
 
-template <class Key>
-__global__ void start_cuts_kernel(Cut<Key>* cuts, int64_t rows, Ranks ranks) {
+template <class Source>
+__global__ void start_cuts_kernel(Source source, int64_t rows, Cut<typename Source::Key>* cuts) {
   for (int64_t row = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; row < rows; row += int64_t{gridDim.x} * blockDim.x)
-    cuts[row] = {0, 0, ranks.of(row), 0};
+    cuts[row] = {0, 0, source.rank(row), 0};
 }
 
 // Finds the entry of the rank sought of each of `rows` rows of n > 0 entries: its key, of key_bits bits, and
-// its place, of place_bits. With key_bits 0 all keys are 0, with place_bits 0 no place is sought. A row with
-// no entry in play gets whatever. All of it is queued; nothing is waited for.
+// its place, of place_bits. With key_bits 0 all keys are 0, with place_bits 0 no place is sought, with
+// `first_place` that of the first entry with the key. A row with no entry in play, or a rank below 0, gets
+// whatever. All of it is queued; nothing is waited for.
 template <class Source>
-void find_cuts(const Source& source, int64_t rows, int64_t n, int key_bits, int place_bits, Ranks ranks,
+void find_cuts(const Source& source, int64_t rows, int64_t n, int key_bits, int place_bits, bool first_place,
                Cut<typename Source::Key>* cuts) {
   const int64_t blocks = int64_t{traits().multiprocessors} * (2048 / kRadixBlock);
   if (rows >= blocks / 8 || n <= 16 * kRadixBlock) {
     row_cuts_kernel<<<static_cast<unsigned>(std::min(rows, 8 * blocks)), kRadixBlock, 0, stream()>>>(
-        source, rows, n, key_bits, place_bits, ranks, cuts);
+        source, rows, n, key_bits, place_bits, first_place, cuts);
     return launched("row_cuts");
   }
   const int64_t splits = std::min(ceil_div(n, 8 * kRadixBlock), std::max<int64_t>(1, blocks / rows));
   Temporary<unsigned long long> counts(rows * kDigits);
   ESPALIER_CUDA(cudaMemsetAsync(counts, 0, static_cast<size_t>(rows * kDigits) * sizeof(unsigned long long), stream()));
-  start_cuts_kernel<<<1, 256, 0, stream()>>>(cuts, rows, ranks);
+  start_cuts_kernel<<<1, 256, 0, stream()>>>(source, rows, cuts);
   launched("start_cuts");
   const auto seek = [&](Digit digit) {
     do {
       count_digits_kernel<<<static_cast<unsigned>(rows * splits), kRadixBlock, 0, stream()>>>(source, n, splits, cuts,
                                                                                               digit, counts.get());
       launched("count_digits");
-      take_digit_kernel<<<static_cast<unsigned>(rows), kRadixBlock, 0, stream()>>>(counts.get(), digit, ranks, cuts);
+      take_digit_kernel<<<static_cast<unsigned>(rows), kRadixBlock, 0, stream()>>>(counts.get(), digit, first_place,
+                                                                                   cuts);
       launched("take_digit");
     } while (next_digit(&digit));
   };
