@@ -1,14 +1,12 @@
 // Two-dimensional convolution and its gradients, channels first. Products of matrices on tensor cores do
 // the work: x is copied with its channels last, so that what is summed over is contiguous, and y is written
-// back with its channels first. float32 takes the road that espalier_cuda_set_precision says.
+// back with its channels first.
 #include "espalier/conv.h"
 
 #include "cuda/conv_check.h"
 #include "cuda/conv_depthwise.cuh"
-#include "cuda/conv_gather.cuh"
-#include "cuda/conv_layout.cuh"
 #include "cuda/conv_plain.cuh"
-#include "cuda/conv_weight.cuh"
+#include "cuda/conv_products.cuh"
 #include "espalier_cuda.h"
 
 using namespace espalier;
@@ -23,65 +21,6 @@ bool gathered(const espalier_conv2d& s, const Lengths& length) {
   return !std::is_same_v<T, double> && ordinary(s) && length.x > 0 && length.y > 0;
 }
 
-template <class U, class T>
-GatherProduct<U, T> product_of(const espalier_conv2d& s, const U* x, const U* weight, const T* bias, bool relu, T* y,
-                               int64_t depth, int64_t channels) {
-  GatherProduct<U, T> product{};
-  product.x = x, product.weight = weight, product.bias = bias, product.y = y;
-  product.relu = relu;
-  product.images = static_cast<int32_t>(s.n), product.groups = static_cast<int32_t>(s.groups);
-  product.depth = static_cast<int32_t>(depth), product.width = static_cast<int32_t>(channels / s.groups);
-  product.kernel_width = static_cast<int32_t>(s.kernel_width);
-  product.kernel_elements = static_cast<int32_t>(s.kernel_height * s.kernel_width);
-  return product;
-}
-
-template <class T>
-void forward(const espalier_conv2d& s, const T* x, const T* weight, const T* bias, bool relu, T* y) {
-  with_operand<T>([&]<class U>(U) {
-    const int64_t plane = s.in_height * s.in_width, depth = padded<U>(s.in_channels / s.groups);
-    const Temporary<U> last(s.n * plane * s.groups * depth);
-    const Temporary<U> packed(s.out_channels * s.kernel_height * s.kernel_width * depth);
-    to_channels_last(x, last.get(), s.n, s.in_channels, plane, s.groups, depth);
-    pack_weight(weight, packed.get(), s, false, false, depth);
-    GatherProduct<U, T> product = product_of<U>(s, last.get(), packed.get(), bias, relu, y, depth, s.out_channels);
-    product.rows =
-        forward_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
-    product.columns =
-        forward_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
-    gather_product(product);
-  });
-}
-
-template <class T>
-void data_grad(const espalier_conv2d& s, const T* weight, const T* dy, const T* bias, T* dx) {
-  with_operand<T>([&]<class U>(U) {
-    const int64_t plane = s.out_height * s.out_width, depth = padded<U>(s.out_channels / s.groups);
-    const Temporary<U> last(s.n * plane * s.groups * depth);
-    const Temporary<U> packed(s.in_channels * s.kernel_height * s.kernel_width * depth);
-    to_channels_last(dy, last.get(), s.n, s.out_channels, plane, s.groups, depth);
-    pack_weight(weight, packed.get(), s, false, true, depth);
-    GatherProduct<U, T> product = product_of<U>(s, last.get(), packed.get(), bias, false, dx, depth, s.in_channels);
-    product.rows =
-        data_grad_axis(s.in_height, s.out_height, s.kernel_height, s.stride_height, s.padding_top, s.dilation_height);
-    product.columns =
-        data_grad_axis(s.in_width, s.out_width, s.kernel_width, s.stride_width, s.padding_left, s.dilation_width);
-    gather_product(product);
-  });
-}
-
-template <class T, class Out>
-void weight_grad(const espalier_conv2d& s, const T* x, const T* dy, Out* dweight) {
-  with_operand<T>([&]<class U>(U) {
-    const int64_t in_plane = s.in_height * s.in_width, out_plane = s.out_height * s.out_width;
-    const int64_t depth = padded<U>(s.in_channels / s.groups), width = padded<U>(s.out_channels / s.groups);
-    const Temporary<U> x_last(s.n * in_plane * s.groups * depth), dy_last(s.n * out_plane * s.groups * width);
-    to_channels_last(x, x_last.get(), s.n, s.in_channels, in_plane, s.groups, depth);
-    to_channels_last(dy, dy_last.get(), s.n, s.out_channels, out_plane, s.groups, width);
-    weight_product<U, Out>({x_last, dy_last, dweight, false, s});
-  });
-}
-
 // The three directions, by the fastest kernels that take them.
 
 template <class T>
@@ -90,7 +29,7 @@ void choose_forward(const espalier_conv2d& s, const Lengths& length, const T* x,
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_forward(s, x, weight, bias, relu, y)) return;
-      return forward(s, x, weight, bias, relu, y);
+      return forward<T>(s, false, x, weight, {.bias = bias, .relu = relu}, y);
     }
   plain_forward(s, x, weight, bias, relu, y);
 }
@@ -101,7 +40,7 @@ void choose_data_grad(const espalier_conv2d& s, const Lengths& length, const T* 
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_data_grad(s, weight, dy, bias, dx)) return;
-      return data_grad(s, weight, dy, bias, dx);
+      return data_grad<T>(s, false, weight, dy, {.bias = bias}, dx);
     }
   plain_data_grad(s, weight, dy, bias, dx);
 }
@@ -111,7 +50,7 @@ void choose_weight_grad(const espalier_conv2d& s, const Lengths& length, const T
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_weight_grad(s, x, dy, dweight)) return;
-      return weight_grad(s, x, dy, dweight);
+      return weight_grad(s, false, x, dy, dweight);
     }
   plain_weight_grad(s, x, dy, dweight);
 }

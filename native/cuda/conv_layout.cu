@@ -67,25 +67,66 @@ void pad_channels(const From* x, To* y, int64_t positions, int64_t channels, int
 }
 
 template <class From, class To>
-void pack_weight(const From* weight, To* packed, const espalier_conv2d& s, bool channels_last, bool exchanged,
-                 int64_t depth) {
-  const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups;
-  const int64_t elements = s.kernel_height * s.kernel_width;
-  const int64_t rows = exchanged ? s.in_channels : s.out_channels, true_depth = exchanged ? out : in;
-  for_each(rows * elements * depth, "conv_pack_weight", [=] __device__(int64_t i) {
-    const int64_t c = i % depth, element = i / depth % elements, row = i / depth / elements;
-    const int64_t o = exchanged ? row / in * out + c : row, from = exchanged ? row % in : c;
+void fold_columns(const From* x, To* y, int64_t images, int64_t channels, int64_t height, int64_t width,
+                  bool channels_last, const Fold& fold) {
+  const int64_t across = ceil_div(width, fold.factor), plane = height * width;
+  for_each(images * height * across, "conv_fold_columns", [=] __device__(int64_t i) {
+    const int64_t chunk = i % across, line = i / across, image = line / height;
+    Pack<To, kChunk<To>> pack;
+#pragma unroll
+    for (int e = 0; e < kChunk<To>; ++e) {
+      const int64_t c = e % fold.slot, column = chunk * fold.factor + e / fold.slot;
+      From value{};
+      if (c < channels && column < width)
+        value = channels_last ? x[(line * width + column) * channels + c]
+                              : x[(image * channels + c) * plane + (line - image * height) * width + column];
+      pack.at[e] = operand<To>(value);
+    }
+    *reinterpret_cast<Pack<To, kChunk<To>>*>(y + i * kChunk<To>) = pack;
+  });
+}
+
+template <class From, class To>
+void pack_weight(const From* weight, To* packed, const espalier_conv2d& s, bool channels_last, const Fold& fold) {
+  const int64_t in = s.in_channels / s.groups, elements = s.kernel_height * s.kernel_width;
+  if (fold.factor > 1)
+    ESPALIER_CUDA(cudaMemsetAsync(
+        packed, 0,
+        static_cast<size_t>(s.out_channels * s.kernel_height * folded(s, fold).kernel_width) * kChunk<To> * sizeof(To),
+        stream()));
+  const int64_t depth = fold.factor > 1 ? kChunk<To> : padded<To>(in), kernel_width = folded(s, fold).kernel_width;
+  // Folded, each weight goes to its place; else each place takes a weight or zero.
+  const int64_t wide = fold.factor > 1 ? in : depth;
+  for_each(s.out_channels * elements * wide, "conv_pack_weight", [=] __device__(int64_t i) {
+    const int64_t c = i % wide, element = i / wide % elements, o = i / wide / elements;
+    const int64_t p = element / s.kernel_width, q = element % s.kernel_width;
     From value{};
-    if (c < true_depth)
-      value = weight[channels_last ? (o * elements + element) * in + from : (o * in + from) * elements + element];
+    if (c < in) value = weight[channels_last ? (o * elements + element) * in + c : (o * in + c) * elements + element];
+    const int64_t tap = p * kernel_width + fold.tap(q, s.padding_left);
+    packed[(o * s.kernel_height * kernel_width + tap) * depth + fold.place(q, s.padding_left) * fold.slot + c] =
+        operand<To>(value);
+  });
+}
+
+template <class From, class To>
+void pack_exchanged(const From* weight, To* packed, const espalier_conv2d& s, bool channels_last) {
+  const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups, depth = padded<To>(out);
+  const int64_t elements = s.kernel_height * s.kernel_width;
+  for_each(s.in_channels * elements * depth, "conv_pack_exchanged", [=] __device__(int64_t i) {
+    const int64_t k = i % depth, element = i / depth % elements, row = i / depth / elements;
+    const int64_t o = row / in * out + k, c = row % in;
+    From value{};
+    if (k < out) value = weight[channels_last ? (o * elements + element) * in + c : (o * in + c) * elements + element];
     packed[i] = operand<To>(value);
   });
 }
 
-#define ESPALIER_LAYOUTS(From, To)                                                               \
-  template void to_channels_last(const From*, To*, int64_t, int64_t, int64_t, int64_t, int64_t); \
-  template void pad_channels(const From*, To*, int64_t, int64_t, int64_t, int64_t);              \
-  template void pack_weight(const From*, To*, const espalier_conv2d&, bool, bool, int64_t);
+#define ESPALIER_LAYOUTS(From, To)                                                                     \
+  template void to_channels_last(const From*, To*, int64_t, int64_t, int64_t, int64_t, int64_t);       \
+  template void pad_channels(const From*, To*, int64_t, int64_t, int64_t, int64_t);                    \
+  template void fold_columns(const From*, To*, int64_t, int64_t, int64_t, int64_t, bool, const Fold&); \
+  template void pack_weight(const From*, To*, const espalier_conv2d&, bool, const Fold&);              \
+  template void pack_exchanged(const From*, To*, const espalier_conv2d&, bool);
 ESPALIER_LAYOUTS(__nv_bfloat16, __nv_bfloat16)
 ESPALIER_LAYOUTS(__half, __half)
 ESPALIER_LAYOUTS(float, float)

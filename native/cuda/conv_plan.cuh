@@ -86,24 +86,6 @@ inline bool moments_in_one(const espalier_conv2d& s) {
   return most >= s.n || most >= 1024;
 }
 
-// Quotients by a number known before the launch, of dividends below 2^31: a multiplication and a shift
-// (Granlund and Montgomery 1994).
-struct Divider {
-  uint32_t divisor, factor, shift;
-
-  Divider() = default;
-  explicit Divider(int32_t by) : divisor(static_cast<uint32_t>(by)), factor(0), shift(0) {
-    uint32_t log = 0;
-    while ((uint64_t{1} << log) < divisor) ++log;
-    if (log == 0) return;
-    factor = static_cast<uint32_t>(((uint64_t{1} << (31 + log)) + divisor - 1) / divisor);
-    shift = log - 1;
-  }
-  __device__ int32_t quotient(int32_t dividend) const {
-    return divisor == 1 ? dividend : static_cast<int32_t>(__umulhi(static_cast<uint32_t>(dividend), factor) >> shift);
-  }
-};
-
 // Elements of T in one 16-byte access: channels of a group are padded to a multiple of it.
 template <class T>
 constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
@@ -111,6 +93,44 @@ constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
 template <class T>
 int64_t padded(int64_t channels) {
   return (channels + kChunk<T> - 1) / kChunk<T> * kChunk<T>;
+}
+
+// A first layer has few channels: of a 16-byte chunk of one position most would be padding. Where the stride
+// along the width is `factor`, that many neighbouring columns share a chunk as if they were channels, `slot`
+// elements each, and the kernel has a tap for each such chunk that it touches, with zeros beside its ends.
+struct Fold {
+  int64_t factor = 1, slot = 0;
+  int64_t first = 0;  // the chunk that the first tap touches, relative to that of the first column without padding
+
+  __host__ __device__ static int64_t floor_div(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
+  // Where kernel column q is: the tap, and the slot in its chunk.
+  __host__ __device__ int64_t tap(int64_t q, int64_t padding) const { return floor_div(q - padding, factor) - first; }
+  __host__ __device__ int64_t place(int64_t q, int64_t padding) const {
+    return q - padding - floor_div(q - padding, factor) * factor;
+  }
+};
+
+template <class T>
+Fold fold_of(const espalier_conv2d& s) {
+  Fold fold;
+  const bool folds = s.groups == 1 && s.dilation_width == 1 && (s.stride_width == 2 || s.stride_width == 4) &&
+                     s.in_channels <= kChunk<T> / s.stride_width;
+  if (!folds) return fold;
+  fold.factor = s.stride_width;
+  fold.slot = kChunk<T> / s.stride_width;
+  fold.first = Fold::floor_div(-s.padding_left, fold.factor);
+  return fold;
+}
+
+// The convolution that is left after folding.
+inline espalier_conv2d folded(espalier_conv2d s, const Fold& fold) {
+  if (fold.factor == 1) return s;
+  s.kernel_width = fold.tap(s.kernel_width - 1, s.padding_left) + 1;
+  s.in_channels = fold.slot * fold.factor;
+  s.in_width = ceil_div(s.in_width, fold.factor);
+  s.stride_width = 1;
+  s.padding_left = -fold.first;
+  return s;
 }
 
 }  // namespace espalier::cuda::conv

@@ -1,6 +1,7 @@
 #include "cuda/conv_weight.cuh"
 
 #include "cuda/conv_warpgroups.cuh"
+#include "cuda/divider.h"
 
 namespace espalier::cuda::conv {
 namespace {
@@ -56,9 +57,11 @@ struct Loader {
     for (int r = 0; r < kDepth / kEach; ++r) {
       const int32_t at = position + r * kEach;
       const bool counts = at < task.count;
-      const int32_t line = task.out_width.quotient(at), image = task.out_height.quotient(line);
-      const int32_t h = (line - image * static_cast<int32_t>(task.out_height.divisor)) * task.stride_height;
-      const int32_t w = (at - line * static_cast<int32_t>(task.out_width.divisor)) * task.stride_width;
+      int64_t row_of_image, column;
+      const int64_t line = task.out_width.split(at, column);
+      const int32_t image = static_cast<int32_t>(task.out_height.split(line, row_of_image));
+      const int32_t h = static_cast<int32_t>(row_of_image) * task.stride_height;
+      const int32_t w = static_cast<int32_t>(column) * task.stride_width;
 #pragma unroll
       for (int i = 0; i < kLeft; ++i) {
         const bool valid = counts && dy_channel[i] >= 0;
@@ -128,15 +131,20 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void weight_kernel(const
 // Adds the shares in their order, and leaves out the padding.
 template <class Out>
 void add_shares(const float* partial, int shares, int64_t depth, int64_t width, bool channels_last,
-                const espalier_conv2d& s, Out* dweight) {
+                const espalier_conv2d& s, const Fold& fold, Out* dweight) {
   const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups;
-  const int64_t elements = s.kernel_height * s.kernel_width, share = s.groups * width * elements * depth;
-  for_each(s.out_channels * elements * in, "conv_add_shares", [=] __device__(int64_t i) {
-    const int64_t c = i % in, element = i / in % elements, o = i / in / elements;
-    const float* const from = partial + ((o / out * width + o % out) * elements + element) * depth + c;
+  const int64_t kernel_width = folded(s, fold).kernel_width,
+                share = s.groups * width * s.kernel_height * kernel_width * depth;
+  for_each(s.out_channels * s.kernel_height * s.kernel_width * in, "conv_add_shares", [=] __device__(int64_t i) {
+    const int64_t c = i % in, q = i / in % s.kernel_width, p = i / in / s.kernel_width % s.kernel_height;
+    const int64_t o = i / in / s.kernel_width / s.kernel_height;
+    const int64_t tap = p * kernel_width + fold.tap(q, s.padding_left);
+    const float* const from = partial + ((o / out * width + o % out) * s.kernel_height * kernel_width + tap) * depth +
+                              fold.place(q, s.padding_left) * fold.slot + c;
     float sum = 0;
+#pragma unroll 8
     for (int k = 0; k < shares; ++k) sum += from[k * share];
-    dweight[channels_last ? i : (o * in + c) * elements + element] = static_cast<Out>(sum);
+    dweight[channels_last ? i : ((o * in + c) * s.kernel_height + p) * s.kernel_width + q] = static_cast<Out>(sum);
   });
 }
 
@@ -155,7 +163,7 @@ int best_shares(int64_t tiles, int64_t steps) {
 
 template <class Engine, class T, class Out>
 void launch(const WeightProduct<T, Out>& product) {
-  const espalier_conv2d& s = product.shape;
+  const espalier_conv2d s = folded(product.shape, product.fold);
   constexpr int kRows = Engine::kRows;
   using Load = Loader<T, kRows>;
   constexpr int kBytes = Engine::kStages * Load::kStageBytes;
@@ -170,7 +178,7 @@ void launch(const WeightProduct<T, Out>& product) {
   task.stride_height = small(s.stride_height), task.stride_width = small(s.stride_width);
   task.padding_top = small(s.padding_top), task.padding_left = small(s.padding_left);
   task.dilation_height = small(s.dilation_height), task.dilation_width = small(s.dilation_width);
-  task.out_width = Divider(small(s.out_width)), task.out_height = Divider(small(s.out_height));
+  task.out_width = Divider(s.out_width), task.out_height = Divider(s.out_height);
 
   // Positions are 32 bits in the kernel: so many images at a time, each time in so many shares.
   const int64_t images = std::min(s.n, images_at_once(std::max(x_image, dy_image), plane));
@@ -195,7 +203,8 @@ void launch(const WeightProduct<T, Out>& product) {
     launched("conv_weight");
     task.partial += shares_of(count) * share;
   }
-  add_shares(partial.get(), static_cast<int>(shares), depth, width, product.channels_last, s, product.dweight);
+  add_shares(partial.get(), static_cast<int>(shares), depth, width, product.channels_last, product.shape, product.fold,
+             product.dweight);
 }
 
 }  // namespace

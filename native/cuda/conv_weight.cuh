@@ -18,6 +18,7 @@ struct WeightProduct {
   Out* dweight;
   bool channels_last;
   espalier_conv2d shape;
+  Fold fold;  // of x
 };
 
 // For what `ordinary` allows, with at least one image, element of the weight and position of dy.

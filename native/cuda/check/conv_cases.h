@@ -34,6 +34,10 @@ inline const std::vector<Case>& cases() {
       square(3, 96, 7, 7, 160, 3, 1, 1),
       square(2, 128, 7, 7, 130, 3, 1, 1),  // columns past a tile
       square(2, 3, 33, 31, 64, 7, 2, 3),   // a first layer
+      square(2, 4, 20, 21, 16, 5, 2, 2),   // columns to fold
+      square(1, 2, 19, 18, 72, 3, 2, 0),
+      square(2, 1, 23, 22, 8, 5, 4, 3),
+      square(2, 3, 12, 13, 8, 2, 2, 1),
       square(2, 4, 20, 20, 16, 5, 1, 2),
       square(1, 1, 28, 28, 6, 5),
       square(2, 64, 15, 15, 128, 1, 2),  // lattices without a tap
