@@ -339,6 +339,23 @@ ESPALIER_WGMMA("128", 64, "%64", "%65", "%66", "%67", "%68")
 ESPALIER_WGMMA("256", 128, "%128", "%129", "%130", "%131", "%132")
 #undef ESPALIER_WGMMA
 
+// The same with N = 256 and a from registers, in the layout of mma16816's: row 16·(warp % 4) + … of the 64.
+template <class T, bool kNMajor>
+__device__ __forceinline__ void wgmma(float (&d)[128], const uint32_t (&a)[4], uint64_t b, int add) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>)
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 "
+        "{" ESPALIER_WGMMA_128 "}, {%128, %129, %130, %131}, %132, p, 1, 1, %134;\n}"
+        : ESPALIER_WGMMA_D128(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add), "n"(int{kNMajor}));
+  else
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\nwgmma.mma_async.sync.aligned.m64n256k16.f32.f16.f16 "
+        "{" ESPALIER_WGMMA_128 "}, {%128, %129, %130, %131}, %132, p, 1, 1, %134;\n}"
+        : ESPALIER_WGMMA_D128(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add), "n"(int{kNMajor}));
+}
+
 // The same of 64×N×8 tf32 (float32 operands whose lower bits are cut off), both k_major.
 #define ESPALIER_WGMMA_TF32(n, count, a_desc, b_desc, add_at)                                           \
   __device__ __forceinline__ void wgmma_tf32(float(&d)[count], uint64_t a, uint64_t b, int add) {       \

@@ -1,6 +1,8 @@
 // The CUDA library's interface on the host's memory, for tests of everything above it on machines without a
 // GPU: two "devices" whose memory is the heap, where the operations are the CPU's own (the linker gives them
 // their second names; see CMakeLists.txt). What is freed is overwritten by NaN, and memory ends at 1 GiB.
+#include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -20,17 +22,26 @@ std::map<void*, std::pair<int64_t, int64_t>> g_live;  // address → device, byt
 int64_t g_used[kDevices];
 thread_local int64_t t_device = 0;
 
-// Values between any two element types.
+// Values between any two element types. Halves by hand: not every compiler has a type for them.
 float half_to_float(uint16_t bits) {
-  _Float16 value;
-  std::memcpy(&value, &bits, sizeof value);
-  return static_cast<float>(value);
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const float magnitude = exponent == 0   ? std::ldexp(static_cast<float>(mantissa), -24)
+                          : exponent < 31 ? std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25)
+                          : mantissa == 0 ? INFINITY
+                                          : NAN;
+  return bits >> 15 ? -magnitude : magnitude;
 }
 uint16_t float_to_half(float value) {
-  const auto half = static_cast<_Float16>(value);
-  uint16_t bits;
-  std::memcpy(&bits, &half, sizeof bits);
-  return bits;
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  const float magnitude = std::fabs(value);
+  if (std::isnan(value)) return 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  // Subnormal below 2^-14: their steps are 2^-24.
+  const int step = std::max(exponent - 11, -24);
+  const auto code = static_cast<uint16_t>(std::nearbyint(std::ldexp(magnitude, -step)));
+  return static_cast<uint16_t>(sign | (step == -24 ? code : ((step + 25) << 10) + code - 1024));
 }
 float bfloat_to_float(uint16_t bits) {
   const uint32_t wide = uint32_t{bits} << 16;
