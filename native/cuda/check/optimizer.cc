@@ -1,8 +1,8 @@
 // Update rules.
 #include <cmath>
 #include <limits>
-#include <memory>
 
+#include "cuda/check/large.h"
 #include "cuda/check/types.h"
 
 using namespace espalier::check;
@@ -133,48 +133,60 @@ ESPALIER_CHECK(steps_refuse) {
   close(p.fetch(), p.host(), 0, "the parameter after refused steps");
 }
 
+namespace {
+
+// One parameter with all that a step may read and write.
+template <class A>
+struct Trained {
+  A parameter, copy, gradient, first, second, mask;
+};
+
+// Times a step of 256 M weights, and holds its last piece against the same step of that piece alone.
+template <class Step>
+void bench_step(const char* name, int64_t bytes_each, espalier_dtype gradient, espalier_dtype mask_dtype, Step step) {
+  constexpr int64_t kPiece = 1 << 20, kTimes = 256;
+  Trained<Array> small{random(kPiece),
+                       given(std::vector<double>(kPiece), gradient),
+                       random(kPiece, -1, 1, gradient),
+                       random(kPiece, -0.1, 0.1),
+                       random(kPiece, 0.1, 0.5),
+                       mask(kPiece, 0.5, mask_dtype)};
+  const Trained<Large> large{{small.parameter, kTimes}, {small.copy, kTimes},   {small.gradient, kTimes},
+                             {small.first, kTimes},     {small.second, kTimes}, {small.mask, kTimes}};
+  step(large);
+  step(small);
+  close(large.parameter.tail(), small.parameter.fetch(), 0, "the parameter");
+  close(large.copy.tail(), small.copy.fetch(), 0, "the copy");
+  close(large.first.tail(), small.first.fetch(), 0, "the first state");
+  close(large.second.tail(), small.second.fetch(), 0, "the second state");
+  const double limit = static_cast<double>(kPiece * kTimes * bytes_each) / copy_bandwidth() * 1e3;
+  report({"masked_step", name, "", time_ms([&] { step(large); }), 0, limit, true});
+}
+
+constexpr auto kRule = ESPALIER_MASK_RULE_GRADIENT;
+
+}  // namespace
+
 ESPALIER_BENCH(masked_steps) {
-  const int64_t n = int64_t{1} << 28;
-  const auto zeros = [n](int64_t bytes) {
-    struct Memory {
-      void* data = nullptr;
-      ~Memory() { espalier_cuda_free(data); }
-    };
-    auto memory = std::make_unique<Memory>();
-    ok(espalier_cuda_allocate(n * bytes, &memory->data), "allocate");
-    ok(espalier_cuda_fill_bytes(memory->data, 0, n * bytes), "fill");
-    return memory;
+  const auto sgd = [](const auto& t) {
+    ok(espalier_cuda_sgd_step(t.parameter.out(), t.gradient.in(), t.first.out(), t.mask.in(), kRule, 0.1, 0.9, 0, 1e-4,
+                              0, 0, 0),
+       "sgd");
   };
-  const auto p = zeros(4), g = zeros(4), a = zeros(4), b = zeros(4), keep = zeros(4), bytes = zeros(1), half = zeros(2),
-             copy = zeros(2);
-  const auto of = [n](const auto& memory, espalier_dtype dtype = ESPALIER_FLOAT32) {
-    return espalier_out{memory->data, n, dtype};
-  };
-  const auto in = [n](const auto& memory, espalier_dtype dtype = ESPALIER_FLOAT32) {
-    return espalier_in{memory->data, n, dtype};
-  };
-  const auto row = [n](const char* name, int64_t bytes_each, const std::function<void()>& body) {
-    const double limit = static_cast<double>(n * bytes_each) / copy_bandwidth() * 1e3;
-    report({"masked_step", name, "", time_ms(body), 0, limit, true});
-  };
-  const auto rule = ESPALIER_MASK_RULE_GRADIENT;
-  row("sgd momentum, float32 mask, 256 M", 4 * 6,
-      [&] { ok(espalier_cuda_sgd_step(of(p), in(g), of(a), in(keep), rule, 0.1, 0.9, 0, 1e-4, 0, 0, 0), "sgd"); });
-  row("sgd momentum, uint8 mask, 256 M", 4 * 5 + 1, [&] {
-    ok(espalier_cuda_sgd_step(of(p), in(g), of(a), in(bytes, ESPALIER_UINT8), rule, 0.1, 0.9, 0, 1e-4, 0, 0, 0), "sgd");
-  });
-  row("adam, float32 mask, 256 M", 4 * 8, [&] {
-    ok(espalier_cuda_adam_step(of(p), in(g), of(a), of(b), {}, in(keep), rule, 5, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 0),
+  const auto adam = [](const auto& t) {
+    ok(espalier_cuda_adam_step(t.parameter.out(), t.gradient.in(), t.first.out(), t.second.out(), {}, t.mask.in(),
+                               kRule, 5, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 0),
        "adam");
-  });
-  row("adam, uint8 mask, 256 M", 4 * 7 + 1, [&] {
-    ok(espalier_cuda_adam_step(of(p), in(g), of(a), of(b), {}, in(bytes, ESPALIER_UINT8), rule, 5, 1e-3, 0.9, 0.999,
-                               1e-8, 0.01, 1, 0),
+  };
+  const auto mixed_adam = [](const auto& t) {
+    ok(espalier_cuda_mixed_adam_step(t.parameter.out(), t.copy.out(), t.gradient.in(), t.first.out(), t.second.out(),
+                                     {}, t.mask.in(), kRule, 5, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 0),
        "adam");
-  });
-  row("adam, bfloat16 gradient and copy, uint8 mask, 256 M", 4 * 6 + 2 + 2 + 1, [&] {
-    ok(espalier_cuda_mixed_adam_step(of(p), of(copy, ESPALIER_BFLOAT16), in(half, ESPALIER_BFLOAT16), of(a), of(b), {},
-                                     in(bytes, ESPALIER_UINT8), rule, 5, 1e-3, 0.9, 0.999, 1e-8, 0.01, 1, 0),
-       "adam");
-  });
+  };
+  bench_step("sgd momentum, float32 mask, 256 M", 4 * 6, ESPALIER_FLOAT32, ESPALIER_FLOAT32, sgd);
+  bench_step("sgd momentum, uint8 mask, 256 M", 4 * 5 + 1, ESPALIER_FLOAT32, ESPALIER_UINT8, sgd);
+  bench_step("adam, float32 mask, 256 M", 4 * 8, ESPALIER_FLOAT32, ESPALIER_FLOAT32, adam);
+  bench_step("adam, uint8 mask, 256 M", 4 * 7 + 1, ESPALIER_FLOAT32, ESPALIER_UINT8, adam);
+  bench_step("adam, bfloat16 gradient and copy, uint8 mask", 4 * 6 + 2 + 2 + 1, ESPALIER_BFLOAT16, ESPALIER_UINT8,
+             mixed_adam);
 }

@@ -3,6 +3,7 @@
 #include <limits>
 #include <string>
 
+#include "cuda/check/large.h"
 #include "cuda/check/types.h"
 
 using namespace espalier::check;
@@ -154,37 +155,28 @@ ESPALIER_CHECK(pools_refuse) {
 }
 
 ESPALIER_BENCH(pool) {
-  const espalier_pool2d shape = pool(256 * 64, 112, 112, 3, 2, 1);
-  Array x = random(1 << 20);
-  void *from = nullptr, *to = nullptr, *places = nullptr;
-  const int64_t in = in_of(shape), out = out_of(shape);
-  ok(espalier_cuda_allocate(4 * in, &from), "allocate");
-  ok(espalier_cuda_allocate(4 * out, &to), "allocate");
-  ok(espalier_cuda_allocate(4 * out, &places), "allocate");
-  for (int64_t i = 0; i + (1 << 20) <= in; i += 1 << 20)
-    ok(espalier_cuda_copy(x.device<float>(), static_cast<float*>(from) + i, 4 << 20), "copy");
-  const double element = 4e3 / copy_bandwidth();
-  const espalier_in image{from, in, ESPALIER_FLOAT32}, gradient{to, out, ESPALIER_FLOAT32},
-      where{places, out, ESPALIER_INT32};
+  const espalier_pool2d small = pool(64, 112, 112, 3, 2, 1), shape = pool(256 * 64, 112, 112, 3, 2, 1);
+  Array x = random(in_of(small)), y = result(out_of(small)), places = result(out_of(small), ESPALIER_INT32);
+  Array dy = random(out_of(small)), dx = result(in_of(small));
+  const Large many_x(x, 256), many_y(y, 256), many_places(places, 256), many_dy(dy, 256), many_dx(dx, 256);
+  const auto forward = [](const auto& from, const auto& to, const auto& where, const espalier_pool2d& of) {
+    ok(espalier_cuda_max_pool2d_forward(from.in(), to.out(), where.out(), of), "forward");
+  };
+  const auto backward = [](const auto& gradient, const auto& where, const auto& to, const espalier_pool2d& of) {
+    ok(espalier_cuda_max_pool_backward(gradient.in(), where.in(), to.out(), of.planes, of.height * of.width,
+                                       of.out_height * of.out_width),
+       "backward");
+  };
+  forward(x, y, places, small);
+  backward(dy, places, dx, small);
+  forward(many_x, many_y, many_places, shape);
+  backward(many_dy, many_places, many_dx, shape);
+  close(many_y.tail(), y.fetch(), 0, "y");
+  close(many_places.tail(), places.fetch(), 0, "indices");
+  close(many_dx.tail(), dx.fetch(), 0, "dx");
+  const double limit = 4e3 * static_cast<double>(in_of(shape) + 2 * out_of(shape)) / copy_bandwidth();
   report({"pool", "max 3x3 stride 2, 256x64x112x112, forward", "",
-          time_ms(
-              [&] {
-                ok(espalier_cuda_max_pool2d_forward(image, {to, out, ESPALIER_FLOAT32}, {places, out, ESPALIER_INT32},
-                                                    shape),
-                   "max");
-              },
-              10),
-          0, element * static_cast<double>(in + 2 * out), true});
+          time_ms([&] { forward(many_x, many_y, many_places, shape); }, 10), 0, limit, true});
   report({"pool", "max 3x3 stride 2, 256x64x112x112, backward", "",
-          time_ms(
-              [&] {
-                ok(espalier_cuda_max_pool_backward(gradient, where, {from, in, ESPALIER_FLOAT32}, shape.planes,
-                                                   shape.height * shape.width, shape.out_height * shape.out_width),
-                   "backward");
-              },
-              10),
-          0, element * static_cast<double>(in + 2 * out), true});
-  espalier_cuda_free(from);
-  espalier_cuda_free(to);
-  espalier_cuda_free(places);
+          time_ms([&] { backward(many_dy, many_places, many_dx, shape); }, 10), 0, limit, true});
 }

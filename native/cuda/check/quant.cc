@@ -4,6 +4,7 @@
 #include <limits>
 #include <string>
 
+#include "cuda/check/large.h"
 #include "cuda/check/types.h"
 
 using namespace espalier::check;
@@ -120,29 +121,36 @@ ESPALIER_CHECK(abs_max) {
 }
 
 ESPALIER_BENCH(fake_quant) {
-  const int64_t n = int64_t{1} << 28, channels = 4096;
-  Array scale = random(channels, 0.01, 0.1), largest = result(channels);
-  void *from = nullptr, *to = nullptr;
-  ok(espalier_cuda_allocate(4 * n, &from), "allocate");
-  ok(espalier_cuda_allocate(4 * n, &to), "allocate");
-  ok(espalier_cuda_fill_bytes(from, 0, 4 * n), "fill");
-  const espalier_in x{from, n, ESPALIER_FLOAT32}, g{to, n, ESPALIER_FLOAT32};
-  const espalier_out y{to, n, ESPALIER_FLOAT32}, dx{from, n, ESPALIER_FLOAT32};
-  const double element = 4e3 / copy_bandwidth() * static_cast<double>(n);
-  report({"fake_quant", "forward, a scale a channel, 256 M", "", time_ms([&] {
-            ok(espalier_cuda_fake_quant_forward(x, scale.in(), {}, {}, 1, channels, n / channels, -8, 7, y, {}),
-               "forward");
-          }),
-          0, 2 * element, true});
-  report({"fake_quant", "backward with the scale's gradient, 256 M", "", time_ms([&] {
-            ok(espalier_cuda_fake_quant_backward(g, x, scale.in(), {}, {}, 1, channels, n / channels, -8, 7,
-                                                 ESPALIER_ROUNDING_GRADIENT_CLAMP, dx, largest.out()),
-               "backward");
-          }),
-          0, 3 * element, true});
-  report({"fake_quant", "abs_max of a channel, 256 M", "",
-          time_ms([&] { ok(espalier_cuda_abs_max(x, {}, 1, channels, n / channels, largest.out(), {}), "abs_max"); }),
-          0, element, true});
-  espalier_cuda_free(from);
-  espalier_cuda_free(to);
+  // 256 images of 64 channels, each with its scale; the small one is the last image.
+  const int64_t channels = 64, inner = 1 << 14, images = 256, piece = channels * inner;
+  Array x = random(piece), g = random(piece), y = result(piece), dx = result(piece);
+  Array scale = random(channels, 0.01, 0.1), of_scale = result(channels), value = result(channels);
+  const Large many_x(x, images), many_g(g, images), many_y(y, images), many_dx(dx, images);
+  const auto forward = [&](const auto& from, const auto& to, int64_t outer) {
+    ok(espalier_cuda_fake_quant_forward(from.in(), scale.in(), {}, {}, outer, channels, inner, -8, 7, to.out(), {}),
+       "forward");
+  };
+  const auto backward = [&](const auto& gradient, const auto& from, const auto& to, int64_t outer) {
+    ok(espalier_cuda_fake_quant_backward(gradient.in(), from.in(), scale.in(), {}, {}, outer, channels, inner, -8, 7,
+                                         ESPALIER_ROUNDING_GRADIENT_CLAMP, to.out(), of_scale.out()),
+       "backward");
+  };
+  const auto largest = [&](const auto& from, int64_t outer) {
+    ok(espalier_cuda_abs_max(from.in(), {}, outer, channels, inner, value.out(), {}), "abs_max");
+  };
+  forward(x, y, 1);
+  backward(g, x, dx, 1);
+  largest(x, 1);
+  const std::vector<double> most = value.fetch();
+  forward(many_x, many_y, images);
+  backward(many_g, many_x, many_dx, images);
+  largest(many_x, images);
+  close(many_y.tail(), y.fetch(), 0, "y");
+  close(many_dx.tail(), dx.fetch(), 0, "dx");
+  close(value.fetch(), most, 0, "the largest");
+  const double pass = 4e3 * static_cast<double>(piece * images) / copy_bandwidth();
+  report({"fake_quant", "forward, 256 M", "", time_ms([&] { forward(many_x, many_y, images); }), 0, 2 * pass, true});
+  report({"fake_quant", "backward, scales too, 256 M", "", time_ms([&] { backward(many_g, many_x, many_dx, images); }),
+          0, 3 * pass, true});
+  report({"fake_quant", "abs_max, 256 M", "", time_ms([&] { largest(many_x, images); }), 0, pass, true});
 }

@@ -4,6 +4,7 @@
 #include <limits>
 #include <numeric>
 
+#include "cuda/check/large.h"
 #include "cuda/check/types.h"
 #include "cuda/select_groups.h"
 
@@ -127,21 +128,20 @@ ESPALIER_CHECK(count_at_most) {
 }
 
 ESPALIER_BENCH(two_of_four) {
-  const int64_t n = int64_t{1} << 28;
-  void *weights = nullptr, *masks = nullptr;
-  ok(espalier_cuda_allocate(4 * n, &weights), "allocate");
-  ok(espalier_cuda_allocate(4 * n, &masks), "allocate");
-  ok(espalier_cuda_fill_bytes(weights, 0, 4 * n), "fill");
-  Array two = given({2}, ESPALIER_INT32);
-  const auto run = [&](const char* name, espalier_dtype dtype, int64_t bytes) {
-    const double ms = time_ms([&] {
-      ok(espalier_cuda_prune_groups({weights, n, ESPALIER_FLOAT32}, {}, 1, n / 4, 4, 1, two.in(), {masks, n, dtype}),
-         "prune");
-    });
-    report({"two_of_four", name, "", ms, 0, static_cast<double>(n * (4 + bytes)) / copy_bandwidth() * 1e3, true});
-  };
-  run("256 M, float32 masks", ESPALIER_FLOAT32, 4);
-  run("256 M, uint8 masks", ESPALIER_UINT8, 1);
-  espalier_cuda_free(weights);
-  espalier_cuda_free(masks);
+  const int64_t piece = 1 << 20, times = 256;
+  Array weights = random(piece), two = given({2}, ESPALIER_INT32);
+  const Large many(weights, times);
+  for (const espalier_dtype dtype : {ESPALIER_FLOAT32, ESPALIER_UINT8}) {
+    Array masks = result(piece, dtype);
+    const Large all(masks, times);
+    const auto run = [&](const auto& from, const auto& to) {
+      ok(espalier_cuda_prune_groups(from.in(), {}, 1, from.size() / 4, 4, 1, two.in(), to.out()), "prune");
+    };
+    run(weights, masks);
+    run(many, all);
+    close(all.tail(), masks.fetch(), 0, "masks");
+    const double bytes = static_cast<double>(piece * times) * (dtype == ESPALIER_FLOAT32 ? 8 : 5);
+    report({"two_of_four", dtype == ESPALIER_FLOAT32 ? "256 M, float32 masks" : "256 M, uint8 masks", "",
+            time_ms([&] { run(many, all); }), 0, bytes / copy_bandwidth() * 1e3, true});
+  }
 }
