@@ -26,10 +26,6 @@ __device__ __forceinline__ void store_lanes(T* to, int64_t chunk, const Lanes<T>
 using conv::Moments;
 constexpr int kMomentRows = conv::kGatherRows;
 
-// Moments of each kMomentRows rows of x.
-template <class T>
-void describe(const T* x, Moments* moments, const espalier_nhwc& shape);
-
 inline void require_channels(int64_t channels) {
   if (channels % kLanes != 0)
     fail(ESPALIER_INVALID_ARGUMENT, "channels is %lld, expected a multiple of %d", static_cast<long long>(channels),

@@ -2,8 +2,8 @@
 // padded or float32 rounded.
 #include "cuda/conv_check.h"
 #include "cuda/conv_products.cuh"
-#include "cuda/nhwc.cuh"
 #include "cuda/nhwc_depthwise.cuh"
+#include "cuda/nhwc_statistics.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;

@@ -1,6 +1,6 @@
 // Batch norm with channels last, fused with what stands around it in a network: the residual before the
 // activation, and ReLU. A thread keeps to eight channels, whose parameters stay in its registers.
-#include "cuda/nhwc.cuh"
+#include "cuda/nhwc_statistics.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -37,59 +37,6 @@ Layout layout_of(const espalier_nhwc& shape, int64_t blocks_each) {
                      static_cast<unsigned>(down));
   return layout;
 }
-
-// Moments of each 128 rows, where no convolution left them: a thread a channel and tile.
-template <class T>
-__global__ __launch_bounds__(kBlock) void moments_kernel(const T* x, Moments* moments, espalier_nhwc shape) {
-  const int64_t tiles = (shape.rows + kMomentRows - 1) / kMomentRows;
-  for (int64_t i = blockIdx.x * int64_t{kBlock} + threadIdx.x; i < tiles * shape.channels;
-       i += int64_t{gridDim.x} * kBlock) {
-    const int64_t tile = i / shape.channels, channel = i % shape.channels;
-    const int rows = static_cast<int>(min(int64_t{kMomentRows}, shape.rows - tile * kMomentRows));
-    const T* const from = x + tile * kMomentRows * shape.channels + channel;
-    float sum = 0, squares = 0;
-    for (int r = 0; r < rows; ++r) sum += widen(from[r * shape.channels]);
-    const float mean = sum / static_cast<float>(rows);
-    for (int r = 0; r < rows; ++r) {
-      const float off = widen(from[r * shape.channels]) - mean;
-      squares = fmaf(off, off, squares);
-    }
-    moments[i] = {mean, squares};
-  }
-}
-
-// Sums of a channel over tiles: rows · mean, and squares + rows · mean². In double, where their difference is safe.
-constexpr int kMomentShares = 64;
-struct Sums {
-  double first, second;
-};
-__global__ __launch_bounds__(kBlock) void moment_sums_kernel(const Moments* moments, Sums* sums, espalier_nhwc shape) {
-  __shared__ Sums of_lane[kBlock / 32][32];
-  const int64_t tiles = (shape.rows + kMomentRows - 1) / kMomentRows;
-  const int64_t channel = blockIdx.x * 32 + threadIdx.x % 32;
-  const int lane = threadIdx.x / 32;
-  Sums sum{0, 0};
-  if (channel < shape.channels)
-    for (int64_t t = blockIdx.y * (kBlock / 32) + lane; t < tiles; t += gridDim.y * (kBlock / 32)) {
-      const Moments m = moments[t * shape.channels + channel];
-      const double rows = static_cast<double>(min(int64_t{kMomentRows}, shape.rows - t * kMomentRows));
-      sum.first += rows * m.mean;
-      sum.second += m.squares + rows * m.mean * m.mean;
-    }
-  of_lane[lane][threadIdx.x % 32] = sum;
-  __syncthreads();
-  if (lane != 0 || channel >= shape.channels) return;
-  for (int i = 1; i < kBlock / 32; ++i) {
-    sum.first += of_lane[i][threadIdx.x].first;
-    sum.second += of_lane[i][threadIdx.x].second;
-  }
-  sums[blockIdx.y * shape.channels + channel] = sum;
-}
-
-// y = x · factor + shift
-struct Affine {
-  float factor, shift;
-};
 
 template <class T, bool kSigns>
 __global__ __launch_bounds__(kBlock) void apply_kernel(const T* x, const T* residual, const Affine* affine, bool relu,
@@ -158,34 +105,6 @@ __global__ __launch_bounds__(kBlock) void gradient_sums_kernel(const T* dy, cons
   }
 }
 
-// dx = of_g · g + of_x · x + shift
-struct Blend {
-  float of_g, of_x, shift;
-};
-
-// A warp a channel: the gradients of its parameters, and how dx is made of g and x.
-__global__ __launch_bounds__(kBlock) void gradient_finish_kernel(const float2* sums, int64_t blocks,
-                                                                 const float* weight, const float* mean,
-                                                                 const float* scale, float* dweight, float* dbias,
-                                                                 Blend* blend, espalier_nhwc shape) {
-  const int64_t channel = blockIdx.x * int64_t{kBlock / 32} + threadIdx.x / 32;
-  if (channel >= shape.channels) return;
-  double first = 0, second = 0;
-  for (int64_t i = threadIdx.x % 32; i < blocks; i += 32) {
-    first += sums[i * shape.channels + channel].x;
-    second += sums[i * shape.channels + channel].y;
-  }
-  const auto plus = [](double a, double b) { return a + b; };
-  first = warp_reduce(first, plus), second = warp_reduce(second, plus);
-  if (threadIdx.x % 32 != 0) return;
-  const double n = static_cast<double>(shape.rows), s = scale[channel], w = weight != nullptr ? weight[channel] : 1.0f;
-  const double of_x = -w * s * s * s * second / n;
-  if (dweight != nullptr) dweight[channel] = static_cast<float>(second * s);
-  if (dbias != nullptr) dbias[channel] = static_cast<float>(first);
-  blend[channel] = {static_cast<float>(w * s), static_cast<float>(of_x),
-                    static_cast<float>(-w * s * first / n - of_x * mean[channel])};
-}
-
 template <class T>
 __global__ __launch_bounds__(kBlock) void gradient_apply_kernel(const T* dy, const T* x, const uint8_t* signs,
                                                                 const Blend* blend, T* dx, T* dresidual,
@@ -219,54 +138,11 @@ void require_shape(const espalier_nhwc& shape) {
   require_channels(shape.channels);
 }
 
-int64_t moments_length(const espalier_nhwc& shape) { return 2 * ceil_div(shape.rows, kMomentRows) * shape.channels; }
-
-struct Statistics {
-  const float *weight, *bias;
-  float *running_mean, *running_var, *mean, *scale;
-  double momentum, eps;
-};
-
-// Mean and scale of each channel, the running statistics, and the norm as a factor and a shift.
-void finish_statistics(const Sums* sums, int shares, const Statistics& s, Affine* affine, const espalier_nhwc& shape) {
-  for_each(shape.channels, "nhwc_statistics", [=] __device__(int64_t channel) {
-    double first = 0, second = 0;
-    for (int i = 0; i < shares; ++i) {
-      first += sums[i * shape.channels + channel].first;
-      second += sums[i * shape.channels + channel].second;
-    }
-    const double n = static_cast<double>(shape.rows), mean = first / n;
-    const double var = max(second / n - mean * mean, 0.0);
-    const float scale = static_cast<float>(1 / sqrt(var + s.eps));
-    const float w = s.weight != nullptr ? s.weight[channel] : 1, b = s.bias != nullptr ? s.bias[channel] : 0;
-    s.mean[channel] = static_cast<float>(mean);
-    s.scale[channel] = scale;
-    affine[channel] = {w * scale, static_cast<float>(b - mean * (double{w} * scale))};
-    const auto follow = [&](float* running, double value) {
-      if (running != nullptr)
-        running[channel] = static_cast<float>((1 - s.momentum) * running[channel] + s.momentum * value);
-    };
-    follow(s.running_mean, mean);
-    follow(s.running_var, var * n / (n - 1));
-  });
-}
-
 template <class T>
 void train(const espalier_nhwc& shape, const T* x, const Moments* moments, const T* residual, bool relu,
            const Statistics& statistics, T* y, uint8_t* signs) {
-  const Temporary<Moments> own(moments == nullptr ? moments_length(shape) / 2 : 0);
-  if (moments == nullptr) {
-    describe(x, own.get(), shape);
-    moments = own;
-  }
-  const int shares =
-      static_cast<int>(std::clamp<int64_t>(ceil_div(ceil_div(shape.rows, kMomentRows), 64), 1, kMomentShares));
-  const Temporary<Sums> sums(shares * shape.channels);
   const Temporary<Affine> affine(shape.channels);
-  const dim3 grid(static_cast<unsigned>(ceil_div(shape.channels, 32)), static_cast<unsigned>(shares));
-  moment_sums_kernel<<<grid, kBlock, 0, stream()>>>(moments, sums, shape);
-  launched("nhwc_moment_sums");
-  finish_statistics(sums, shares, statistics, affine, shape);
+  take_statistics(shape, x, moments, statistics, affine.get());
   const Layout layout = layout_of(shape, 8);
   if (signs != nullptr)
     apply_kernel<T, true><<<layout.grid, kBlock, 0, stream()>>>(x, residual, affine, relu, y, signs, layout);
@@ -275,15 +151,6 @@ void train(const espalier_nhwc& shape, const T* x, const Moments* moments, const
 }
 
 }  // namespace
-
-template <class T>
-void espalier::cuda::nhwc::describe(const T* x, Moments* moments, const espalier_nhwc& shape) {
-  moments_kernel<<<grid_for(moments_length(shape) / 2), kBlock, 0, stream()>>>(x, moments, shape);
-  launched("nhwc_moments");
-}
-template void espalier::cuda::nhwc::describe(const float*, Moments*, const espalier_nhwc&);
-template void espalier::cuda::nhwc::describe(const __half*, Moments*, const espalier_nhwc&);
-template void espalier::cuda::nhwc::describe(const __nv_bfloat16*, Moments*, const espalier_nhwc&);
 
 espalier_status espalier_cuda_moments_length(espalier_nhwc shape, int64_t* length) {
   return guarded(__func__, [&] {
@@ -346,9 +213,7 @@ espalier_status espalier_cuda_batch_norm_train_backward_nhwc(espalier_in dy, esp
       const Temporary<Blend> blend(shape.channels);
       gradient_sums_kernel<<<layout.grid, kBlock, 0, stream()>>>(g, from, positive, middle, sums.get(), layout);
       launched("nhwc_gradient_sums");
-      gradient_finish_kernel<<<static_cast<unsigned>(ceil_div(shape.channels, kBlock / 32)), kBlock, 0, stream()>>>(
-          sums, layout.grid.x, w, middle, s, dw, db, blend, shape);
-      launched("nhwc_gradient_finish");
+      finish_gradient(shape, sums, layout.grid.x, w, middle, s, dw, db, blend);
       if (length == 0) return;
       gradient_apply_kernel<<<layout.grid, kBlock, 0, stream()>>>(g, from, positive, blend.get(), to, to_residual,
                                                                   layout);
