@@ -171,15 +171,9 @@ espalier_status espalier_cuda_batch_norm_train_nhwc(espalier_in x, espalier_in m
     for_activation("x", x.dtype, [&]<class T>(T) {
       const T* const from = aligned_elements<T>("x", x, length);
       const float* const described = optional_elements<float>("moments", moments, moments_length(shape));
-      Statistics statistics;
-      statistics.weight = optional_elements<float>("weight", weight, shape.channels);
-      statistics.bias = optional_elements<float>("bias", bias, shape.channels);
       const T* const plus = optional_aligned_elements<T>("residual", residual, length);
-      statistics.running_mean = optional_elements<float>("running_mean", running_mean, shape.channels);
-      statistics.running_var = optional_elements<float>("running_var", running_var, shape.channels);
-      statistics.mean = elements<float>("mean", mean, shape.channels);
-      statistics.scale = elements<float>("scale", scale, shape.channels);
-      statistics.momentum = momentum, statistics.eps = eps;
+      const Statistics statistics =
+          checked_statistics(weight, bias, running_mean, running_var, mean, scale, momentum, eps, shape.channels);
       T* const to = aligned_elements<T>("y", y, length);
       uint8_t* const positive = optional_elements<uint8_t>("signs", signs, length / kLanes);
       if (length == 0) return;

@@ -21,6 +21,19 @@ struct Statistics {
   double momentum, eps;
 };
 
+inline Statistics checked_statistics(espalier_in weight, espalier_in bias, espalier_out running_mean,
+                                     espalier_out running_var, espalier_out mean, espalier_out scale, double momentum,
+                                     double eps, int64_t channels) {
+  return {optional_elements<float>("weight", weight, channels),
+          optional_elements<float>("bias", bias, channels),
+          optional_elements<float>("running_mean", running_mean, channels),
+          optional_elements<float>("running_var", running_var, channels),
+          elements<float>("mean", mean, channels),
+          elements<float>("scale", scale, channels),
+          momentum,
+          eps};
+}
+
 // The norm of a channel: y = x · factor + shift.
 struct Affine {
   float factor, shift;

@@ -290,6 +290,74 @@ ESPALIER_CHECK(nhwc_pools) {
     }
 }
 
+ESPALIER_CHECK(nhwc_batch_norm_max_pool) {
+  for (const espalier_nhwc_pool2d& s : {espalier_nhwc_pool2d{2, 64, 12, 12, 6, 6, 3, 3, 2, 2, 1, 1},
+                                        {3, 8, 9, 7, 5, 4, 3, 3, 2, 2, 1, 1},
+                                        {2, 24, 10, 11, 5, 5, 2, 2, 2, 2, 0, 0},
+                                        {5, 136, 6, 6, 6, 6, 3, 3, 1, 1, 1, 1}})
+    for (const Type& type : kTypes) {
+      const int64_t plane = s.height * s.width, out_plane = s.out_height * s.out_width, channels = s.channels;
+      const espalier_nhwc rows{s.images * plane, channels};
+      const espalier_channels rows_first{rows.rows, channels, 1};
+      Array x = random(s.images * plane * channels, -1, 2, type.dtype);
+      Array dy = random(s.images * out_plane * channels, -1, 1, type.dtype);
+      Array weight = random(channels, -1, 1), bias = random(channels), mean = result(channels),
+            scale = result(channels);
+      Array y = result(dy.size(), type.dtype), taps = result(dy.size(), ESPALIER_UINT8);
+      Array dx = result(x.size(), type.dtype), dweight = result(channels), dbias = result(channels);
+      y.poison(), dx.poison();
+      ok(espalier_cuda_batch_norm_max_pool_train_nhwc(x.in(), {}, weight.in(), bias.in(), 0.1, 1e-5, {}, {}, mean.out(),
+                                                      scale.out(), y.out(), taps.out(), s),
+         "forward");
+      ok(espalier_cuda_batch_norm_max_pool_train_backward_nhwc(dy.in(), x.in(), taps.in(), weight.in(), mean.in(),
+                                                               scale.in(), dx.out(), dweight.out(), dbias.out(), s),
+         "backward");
+      Values z(x.host().size()), middle(static_cast<size_t>(channels)), inverse = middle;
+      ok(espalier_batch_norm_train(in(x.host()), in(weight.host()), in(bias.host()), 0.1, 1e-5, {}, {}, out(middle),
+                                   out(inverse), out(z), rows_first),
+         "host");
+      for (double& value : z) value = std::max(value, 0.0);
+      const espalier_pool2d planes{s.images * channels,
+                                   s.height,
+                                   s.width,
+                                   s.out_height,
+                                   s.out_width,
+                                   s.kernel_height,
+                                   s.kernel_width,
+                                   s.stride_height,
+                                   s.stride_width,
+                                   s.padding_height,
+                                   s.padding_width,
+                                   1,
+                                   1};
+      Values to(dy.host().size());
+      ok(espalier_max_pool2d_forward(in(first(z, s.images, channels, plane)), out(to), {}, planes), "host");
+      to = last(to, s.images, channels, out_plane);
+      close(y.fetch(), to, type.tolerance, "y");
+      // The gradient goes where the device's taps say: two values of a window may round alike.
+      Values g(z.size()), dx_to(z.size()), dweight_to = middle, dbias_to = middle;
+      const Values taken = taps.fetch();
+      for (size_t i = 0; i < taken.size(); ++i) {
+        if (taken[i] == 255) continue;
+        const int64_t at = static_cast<int64_t>(i), c = at % channels, w = at / channels % s.out_width;
+        const int64_t h = at / channels / s.out_width % s.out_height, image = at / channels / out_plane;
+        const int64_t tap = static_cast<int64_t>(taken[i]);
+        const int64_t row = h * s.stride_height - s.padding_height + tap / s.kernel_width;
+        const int64_t column = w * s.stride_width - s.padding_width + tap % s.kernel_width;
+        require(row >= 0 && row < s.height && column >= 0 && column < s.width, "a tap lies in the image");
+        const size_t place = static_cast<size_t>(((image * s.height + row) * s.width + column) * channels + c);
+        require(std::fabs(z[place] - to[i]) < 1e-4, "a tap is the largest");
+        g[place] += dy.host()[i];
+      }
+      ok(espalier_batch_norm_train_backward(in(g), in(x.host()), in(weight.host()), in(middle), in(inverse), out(dx_to),
+                                            out(dweight_to), out(dbias_to), rows_first),
+         "host");
+      close(dbias.fetch(), dbias_to, 1e-4, "dbias");
+      close(dweight.fetch(), dweight_to, 1e-4, "dweight");
+      close(dx.fetch(), dx_to, 2 * type.tolerance, "dx");
+    }
+}
+
 ESPALIER_CHECK(nhwc_refuses) {
   Array x = random(70), y = result(70), mean = result(7), scale = result(7);
   require(espalier_cuda_batch_norm_train_nhwc(x.in(), {}, {}, {}, {}, 0, 0.1, 1e-5, {}, {}, mean.out(), scale.out(),

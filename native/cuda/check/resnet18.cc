@@ -46,7 +46,8 @@ struct ResNet18::Network {
       : dtype(type), images(n), classes(class_count) {
     pixels = Buffer(n * size * size * 3, dtype);
     targets = Buffer(n, ESPALIER_INT32);
-    stem = unit(3, size, 64, 7, 2, 3, true);
+    stem = unit(3, size, 64, 7, 2, 3, false);
+    stem.z = {};  // goes into the pooling at once
     int64_t side = stem.shape.out_height;
     const int64_t half = (side - 1) / 2 + 1;
     pool = {n, 64, side, side, half, half, 3, 3, 2, 2, 1, 1};
@@ -137,9 +138,12 @@ struct ResNet18::Network {
   }
   espalier_in weight_of(const Unit& u) const { return read(read_weights().part(u.weight, size(u.shape))); }
 
+  void convolve(Unit& u, espalier_in x) {
+    ok(espalier_cuda_conv2d_forward_nhwc(x, weight_of(u), {}, 0, u.y.out(), u.moments.out(), u.shape), "conv");
+  }
   void forward(Unit& u, espalier_in x, espalier_in residual) {
     const int64_t c = u.rows.channels;
-    ok(espalier_cuda_conv2d_forward_nhwc(x, weight_of(u), {}, 0, u.y.out(), u.moments.out(), u.shape), "conv");
+    convolve(u, x);
     ok(espalier_cuda_batch_norm_train_nhwc(u.y.in(), u.moments.in(), read(norm.part(u.norm, c)),
                                            read(norm.part(u.norm + c, c)), residual, u.relu, 0.1, 1e-5,
                                            u.running_mean.out(), u.running_var.out(), u.mean.out(), u.scale.out(),
@@ -154,7 +158,10 @@ struct ResNet18::Network {
            read(dz), u.y.in(), u.relu ? u.signs.in() : espalier_in{}, read(norm.part(u.norm, c)), u.mean.in(),
            u.scale.in(), dz, dresidual, norm_gradient.part(u.norm, c), norm_gradient.part(u.norm + c, c), u.rows),
        "batch norm backward");
-    ok(espalier_cuda_conv2d_weight_grad_nhwc(x, read(dz), gradient.part(u.weight, size(u.shape)), u.shape),
+    weight_grad(u, x, read(dz));
+  }
+  void weight_grad(const Unit& u, espalier_in x, espalier_in dy) {
+    ok(espalier_cuda_conv2d_weight_grad_nhwc(x, dy, gradient.part(u.weight, size(u.shape)), u.shape),
        "weight gradient");
   }
   Buffer data_grad(const Unit& u, espalier_in dy, espalier_in add) const {
@@ -165,8 +172,12 @@ struct ResNet18::Network {
   }
 
   void differentiate() {
-    forward(stem, pixels.in(), {});
-    ok(espalier_cuda_max_pool2d_forward_nhwc(stem.z.in(), pooled.out(), taps.out(), pool), "max pool");
+    convolve(stem, pixels.in());
+    ok(espalier_cuda_batch_norm_max_pool_train_nhwc(stem.y.in(), stem.moments.in(), read(norm.part(stem.norm, 64)),
+                                                    read(norm.part(stem.norm + 64, 64)), 0.1, 1e-5,
+                                                    stem.running_mean.out(), stem.running_var.out(), stem.mean.out(),
+                                                    stem.scale.out(), pooled.out(), taps.out(), pool),
+       "batch norm and max pool");
     espalier_in x = pooled.in();
     for (Block& block : blocks) {
       forward(block.first, x, {});
@@ -208,9 +219,12 @@ struct ResNet18::Network {
       }
       dz = data_grad(block.first, inner.in(), dresidual.in());
     }
-    const Buffer dstem(stem.z.in().length, dtype);
-    ok(espalier_cuda_max_pool2d_backward_nhwc(dz.in(), taps.in(), dstem.out(), pool), "max pool backward");
-    backward(stem, pixels.in(), dstem.out(), {});
+    const Buffer dstem(stem.y.in().length, dtype);
+    ok(espalier_cuda_batch_norm_max_pool_train_backward_nhwc(
+           dz.in(), stem.y.in(), taps.in(), read(norm.part(stem.norm, 64)), stem.mean.in(), stem.scale.in(),
+           dstem.out(), norm_gradient.part(stem.norm, 64), norm_gradient.part(stem.norm + 64, 64), pool),
+       "batch norm and max pool backward");
+    weight_grad(stem, pixels.in(), dstem.in());
   }
 
   void update(double lr, double momentum, double weight_decay) {

@@ -70,6 +70,17 @@ ESPALIER_API espalier_status espalier_cuda_max_pool2d_forward_nhwc(espalier_in x
 ESPALIER_API espalier_status espalier_cuda_max_pool2d_backward_nhwc(espalier_in dy, espalier_in taps, espalier_out dx,
                                                                     espalier_nhwc_pool2d shape);
 
+/* Both at once, as networks begin: y is the largest value of each window of max(norm(x), 0), which itself is not
+ * written. `rows` of x are images · height · width. `taps` is 255 where the largest is 0, whose gradient goes
+ * nowhere. Otherwise as espalier_cuda_batch_norm_train_nhwc and the pooling. */
+ESPALIER_API espalier_status espalier_cuda_batch_norm_max_pool_train_nhwc(
+    espalier_in x, espalier_in moments, espalier_in weight, espalier_in bias, double momentum, double eps,
+    espalier_out running_mean, espalier_out running_var, espalier_out mean, espalier_out scale, espalier_out y,
+    espalier_out taps, espalier_nhwc_pool2d shape);
+ESPALIER_API espalier_status espalier_cuda_batch_norm_max_pool_train_backward_nhwc(
+    espalier_in dy, espalier_in x, espalier_in taps, espalier_in weight, espalier_in mean, espalier_in scale,
+    espalier_out dx, espalier_out dweight, espalier_out dbias, espalier_nhwc_pool2d shape);
+
 /* y [images, channels] = the mean over the positions of x [images, positions, channels], and its gradient. */
 ESPALIER_API espalier_status espalier_cuda_mean_pool_nhwc(int64_t images, int64_t positions, int64_t channels,
                                                           espalier_in x, espalier_out y);
