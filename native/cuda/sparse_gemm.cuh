@@ -9,7 +9,7 @@
 #include "cuda/core/launch.cuh"
 #include "cuda/core/ptx.cuh"
 
-namespace espalier::cuda {
+namespace espalier::cuda::sparse {
 
 // One operand, as rows (of A; columns of B) by the contracted dimension. kDeep: the contracted dimension is along
 // memory, else the other. `ld`: from one line of memory to the next.
@@ -49,88 +49,30 @@ struct Half {
   __device__ static T stored(T value) { return value; }
 };
 
-// Masks by the index of an element of W, whole pieces at a time: `get` reads what `apply` then multiplies with.
-
+// Masks by the index of an element of W: `get` reads what belongs to `count` elements, `apply` zeroes those that do
+// not count. `aligned`: no piece of 16 bytes straddles two words.
 struct NoMask {
   struct Piece {};
-  template <int kCount>
-  __device__ Piece get(int64_t) const {
-    return {};
-  }
+  __device__ static Piece get(int64_t, int, bool) { return {}; }
   template <class T, int kCount>
-  __device__ static void apply(const Piece&, Pack<T, kCount>&) {}
+  __device__ static void apply(Piece, Pack<T, kCount>&) {}
   static constexpr bool kPresent = false;
-  bool pieces = true;  // whether whole pieces can be read at once
-};
-struct ByteMask {
-  const uint8_t* data;
-  bool pieces;
-  static constexpr bool kPresent = true;
-  struct Piece {
-    uint32_t low, high;
-  };
-  template <int kCount>
-  __device__ Piece get(int64_t at) const {
-    if constexpr (kCount == 8) {
-      const uint2 bytes = *reinterpret_cast<const uint2*>(data + at);
-      return {bytes.x, bytes.y};
-    } else if constexpr (kCount == 4) {
-      return {*reinterpret_cast<const uint32_t*>(data + at), 0};
-    } else if constexpr (kCount == 2) {
-      return {*reinterpret_cast<const uint16_t*>(data + at), 0};
-    } else {
-      return {data[at], 0};
-    }
-  }
-  template <class T, int kCount>
-  __device__ static void apply(const Piece& piece, Pack<T, kCount>& value) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i)
-      if (((i < 4 ? piece.low : piece.high) >> (8 * (i % 4)) & 255) == 0) value.at[i] = T(0.f);
-  }
 };
 struct BitMask {
-  const uint32_t* data;
-  bool pieces;
+  const uint32_t* words;
   static constexpr bool kPresent = true;
-  struct Piece {
-    uint32_t bits;
-  };
-  // A piece lies in one word: pieces are read at once where rows begin at multiples of its length.
-  template <int kCount>
-  __device__ Piece get(int64_t at) const {
-    return {data[at >> 5] >> (at & 31)};
+  using Piece = uint32_t;
+  __device__ Piece get(int64_t at, int count, bool aligned) const {
+    if (aligned) return words[at >> 5] >> (at & 31);
+    Piece piece = 0;
+    for (int i = 0; i < count; ++i) piece |= (words[(at + i) >> 5] >> ((at + i) & 31) & 1) << i;
+    return piece;
   }
   template <class T, int kCount>
-  __device__ static void apply(const Piece& piece, Pack<T, kCount>& value) {
+  __device__ static void apply(Piece piece, Pack<T, kCount>& value) {
 #pragma unroll
     for (int i = 0; i < kCount; ++i)
-      if ((piece.bits >> i & 1) == 0) value.at[i] = T(0.f);
-  }
-};
-template <class M>
-struct FactorMask {
-  const M* data;
-  bool pieces;
-  static constexpr bool kPresent = true;
-  // M is the type of W: a piece of 16 bytes, or one element.
-  struct alignas(16) Piece {
-    M at[16 / sizeof(M)];
-  };
-  template <int kCount>
-  __device__ Piece get(int64_t at) const {
-    if constexpr (kCount == 1) {
-      Piece piece;
-      piece.at[0] = data[at];
-      return piece;
-    } else {
-      return *reinterpret_cast<const Piece*>(data + at);
-    }
-  }
-  template <class T, int kCount>
-  __device__ static void apply(const Piece& piece, Pack<T, kCount>& value) {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) value.at[i] = narrow<T>(widen(value.at[i]) * widen(piece.at[i]));
+      if ((piece >> i & 1) == 0) value.at[i] = T(0.f);
   }
 };
 
@@ -157,21 +99,14 @@ struct Slice {
       if (kPieces % kThreads != 0 && index >= kPieces) break;
       const int64_t l = line + index / (kLength / kPiece), p = position + index % (kLength / kPiece) * kPiece;
       const int64_t at = l * from.ld + p;
-      if (whole && l < lines && p + kPiece <= length) {
+      const int count = l < lines ? static_cast<int>(max(int64_t{0}, min(int64_t{kPiece}, length - p))) : 0;
+      if (whole && count == kPiece) {
         value[i] = *reinterpret_cast<const Pack<T, kPiece>*>(from.data + at);
-        piece[i] = mask.template get<kPiece>(at);
       } else {
 #pragma unroll
-        for (int e = 0; e < kPiece; ++e) {
-          Pack<T, 1> one{T(0.f)};
-          if (l < lines && p + e < length) {
-            one.at[0] = from.data[at + e];
-            Mask::apply(mask.template get<1>(at + e), one);
-          }
-          value[i].at[e] = one.at[0];
-        }
-        keep_all(i);
+        for (int e = 0; e < kPiece; ++e) value[i].at[e] = e < count ? from.data[at + e] : T(0.f);
       }
+      piece[i] = mask.get(at, count, whole && count == kPiece);
     }
   }
   __device__ void store(T* shared) const {
@@ -189,15 +124,6 @@ struct Slice {
   }
   // Of row (or column) i and contracted index k.
   __device__ static int at(int i, int k) { return kDeep ? i * kPitch + k : k * kPitch + i; }
-
- private:
-  __device__ void keep_all(int i) {
-    if constexpr (std::is_same_v<Mask, ByteMask>) piece[i] = {0x01010101u, 0x01010101u};
-    else if constexpr (std::is_same_v<Mask, BitMask>) piece[i] = {~0u};
-    else if constexpr (Mask::kPresent)
-#pragma unroll
-      for (int e = 0; e < kPiece; ++e) piece[i].at[e] = T(1.f);
-  }
 };
 
 // The products of one warp: kRows×kColumns of the block's, from slices in shared memory.
@@ -373,7 +299,7 @@ __global__ void __launch_bounds__(kDown* kAcross * 32)
     const int64_t at = kTurned ? j * job.ld + i : i * job.ld + j;
     if (job.bias != nullptr) value += widen(job.bias[i]);
     Pack<T, 1> one{narrow<T>(value)};
-    MaskOut::apply(job.mask_out.template get<1>(at), one);
+    MaskOut::apply(job.mask_out.get(at, 1, true), one);
     job.out[at] = one.at[0];
   });
 }
@@ -389,7 +315,7 @@ void sparse_gemm(bool deep_a, bool deep_b, bool turned, Job<typename Math::Eleme
                  const Walk& walk, int64_t blocks, const char* name) {
   if (blocks <= 0) return;
   if (blocks >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
-  job.whole_a = whole_pieces(job.a) && job.mask.pieces;
+  job.whole_a = whole_pieces(job.a);
   job.whole_b = whole_pieces(job.b);
   const auto go = [&]<bool kDeepA, bool kDeepB, bool kTurned>(std::bool_constant<kDeepA>, std::bool_constant<kDeepB>,
                                                               std::bool_constant<kTurned>) {
@@ -415,4 +341,4 @@ void sparse_gemm(bool deep_a, bool deep_b, bool turned, Job<typename Math::Eleme
   }
 }
 
-}  // namespace espalier::cuda
+}  // namespace espalier::cuda::sparse

@@ -11,7 +11,7 @@
 #include "cuda/core/ptx.cuh"
 #include "cuda/sparse_pattern.cuh"
 
-namespace espalier::cuda {
+namespace espalier::cuda::sparse {
 
 constexpr int kSliceBytes = 128;  // of a row of X
 constexpr int kPanelThreads = 512;
@@ -90,4 +90,4 @@ Panels<T> panels_of(const T* x, int64_t depth, int64_t n, int other) {
           reinterpret_cast<uintptr_t>(x) % 16 == 0 && n * static_cast<int64_t>(sizeof(T)) % 16 == 0};
 }
 
-}  // namespace espalier::cuda
+}  // namespace espalier::cuda::sparse

@@ -4,6 +4,8 @@
 namespace espalier::cuda {
 namespace {
 
+using namespace sparse;
+
 template <class T>
 struct Entry {
   uint32_t offset;  // of the row in the panel

@@ -7,6 +7,8 @@
 namespace espalier::cuda {
 namespace {
 
+using namespace sparse;
+
 template <class T>
 struct SampledTask {
   Lists lists;

@@ -6,6 +6,7 @@
 
 using namespace espalier;
 using namespace espalier::cuda;
+using namespace espalier::cuda::sparse;
 
 namespace {
 

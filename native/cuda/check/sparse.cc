@@ -108,3 +108,51 @@ ESPALIER_CHECK(sparse_refuses) {
   require(espalier_cuda_synchronize() == ESPALIER_INVALID_ARGUMENT, "a row of another fan-in is found out");
   ok(espalier_cuda_synchronize(), "a fault is reported once");
 }
+
+ESPALIER_CHECK(masked_products) {
+  for (const int64_t batch : {0, 1}) {
+    for (const espalier_dtype dtype : {ESPALIER_FLOAT32, ESPALIER_FLOAT64, ESPALIER_FLOAT16, ESPALIER_BFLOAT16})
+      for (const espalier_dtype mask : {ESPALIER_UINT8, ESPALIER_INT32, dtype}) {
+        check_masked(dtype, {1, 1, 1, batch}, {1}, mask);
+        check_masked(dtype, {5, 7, 3, batch}, tile_mask(35, 0.5), mask, false, true);
+        check_masked(dtype, {33, 130, 37, batch}, tile_mask(33 * 130, 0.5), mask);
+        check_masked(dtype, {136, 72, 260, batch}, tile_mask(136 * 72, 0.3), mask, false, true);
+      }
+    ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_TF32), "precision");
+    check_masked(ESPALIER_FLOAT32, {136, 72, 260, batch}, tile_mask(136 * 72, 0.3), ESPALIER_UINT8, true, true);
+    check_masked(ESPALIER_FLOAT32, {65, 201, 33, batch}, tile_mask(65 * 201, 0.6), ESPALIER_UINT8, true);
+    ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_FLOAT32), "precision");
+  }
+  check_masked(ESPALIER_FLOAT32, {0, 4, 4, 0}, {}, ESPALIER_UINT8);
+  check_masked(ESPALIER_FLOAT32, {4, 0, 4, 1}, {}, ESPALIER_UINT8, false, true);
+  check_masked(ESPALIER_FLOAT32, {4, 4, 0, 0}, tile_mask(16, 0.5), ESPALIER_UINT8);
+}
+
+ESPALIER_CHECK(masked_packs) {
+  for (const int64_t n : {1, 31, 32, 33, 1000, 4096}) {
+    Array mask = espalier::check::mask(n, 0.5), bytes = given(mask.host(), ESPALIER_UINT8);
+    Array words = result((n + 31) / 32, ESPALIER_INT32), of_bytes = result((n + 31) / 32, ESPALIER_INT32);
+    std::vector<double> expected(static_cast<size_t>((n + 31) / 32));
+    for (size_t word = 0; word < expected.size(); ++word) {
+      uint32_t bits = 0;
+      for (size_t i = 32 * word; i < mask.host().size() && i < 32 * word + 32; ++i)
+        bits |= uint32_t{mask.host()[i] != 0} << (i % 32);
+      expected[word] = static_cast<int32_t>(bits);
+    }
+    ok(espalier_cuda_masked_pack(mask.in(), words.out()), "pack");
+    ok(espalier_cuda_masked_pack(bytes.in(), of_bytes.out()), "pack");
+    close_to(words, expected, 0, "packed floats");
+    close_to(of_bytes, expected, 0, "packed bytes");
+  }
+}
+
+ESPALIER_CHECK(masked_refuses) {
+  Array w = random(16), x = random(8), y = result(8), mask = integers(16, 0, 2, ESPALIER_INT8);
+  require(espalier_cuda_masked_forward(w.in(), mask.in(), x.in(), absent().in(), y.out(), {4, 4, 2, 0}) ==
+              ESPALIER_DTYPE_MISMATCH,
+          "an int8 mask is refused");
+  Array shorter = integers(15, 0, 2, ESPALIER_UINT8);
+  require(espalier_cuda_masked_forward(w.in(), shorter.in(), x.in(), absent().in(), y.out(), {4, 4, 2, 0}) ==
+              ESPALIER_SHAPE_MISMATCH,
+          "a mask of another length is refused");
+}

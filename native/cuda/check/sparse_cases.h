@@ -200,4 +200,41 @@ inline std::vector<double> fan_in_mask(int64_t m, int64_t k, int64_t fan_in) {
   return mask;
 }
 
+// Masked: all three products, the mask as bytes, factors of W's type, or packed by hand.
+inline void check_masked(espalier_dtype dtype, SparseSize s, const std::vector<double>& mask, espalier_dtype mask_dtype,
+                         bool tf32 = false, bool with_bias = false) {
+  const espalier_cuda_masked shape{s.m, s.k, s.n, s.batch};
+  const std::string what = describe("masked", dtype, s);
+  const double tolerance = sparse_tolerance(dtype, tf32);
+  Array kept;
+  if (mask_dtype == ESPALIER_INT32) {
+    std::vector<double> words((mask.size() + 31) / 32);
+    for (size_t word = 0; word < words.size(); ++word) {
+      uint32_t bits = 0;
+      for (size_t i = 0; i < 32 && 32 * word + i < mask.size(); ++i) bits |= uint32_t{mask[32 * word + i] != 0} << i;
+      words[word] = static_cast<int32_t>(bits);
+    }
+    kept = given(words, ESPALIER_INT32);
+  } else {
+    kept = given(mask, mask_dtype);
+  }
+  Array w = random(s.m * s.k, -1, 1, dtype), x = random(s.k * s.n, -1, 1, dtype), dy = random(s.m * s.n, -1, 1, dtype);
+  Array bias = with_bias ? random(s.m, -1, 1, dtype) : absent();
+  const auto masked = [&](std::vector<double> values) {
+    for (size_t i = 0; i < values.size(); ++i)
+      if (mask[i] == 0) values[i] = 0;
+    return values;
+  };
+  Array y = result(s.m * s.n, dtype), dx = result(s.k * s.n, dtype), dw = result(s.m * s.k, dtype);
+  y.poison();
+  dx.poison();
+  dw.poison();
+  ok(espalier_cuda_masked_forward(w.in(), kept.in(), x.in(), bias.in(), y.out(), shape), what.c_str());
+  close_to(y, dense_forward(masked(w.host()), x, bias, s), tolerance, what + " forward");
+  ok(espalier_cuda_masked_data_grad(w.in(), kept.in(), dy.in(), dx.out(), shape), what.c_str());
+  close_to(dx, dense_data_grad(masked(w.host()), dy, s), tolerance, what + " data gradient");
+  ok(espalier_cuda_masked_weight_grad(x.in(), dy.in(), kept.in(), dw.out(), shape), what.c_str());
+  close_to(dw, masked(dense_weight_grad(x, dy, s)), tolerance, what + " weight gradient");
+}
+
 }  // namespace espalier::check

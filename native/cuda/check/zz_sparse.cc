@@ -36,3 +36,18 @@ ESPALIER_CHECK(zz_tiles_large) {
   check_tiles(ESPALIER_BFLOAT16, {2048, 1024, 1536, 0}, 64, 64, tile_mask(512, 0.2));
   check_tiles(ESPALIER_BFLOAT16, {1024, 2048, 1536, 1}, 64, 64, tile_mask(512, 0.3), false, true);
 }
+
+ESPALIER_CHECK(zz_masked_smallest) {
+  for (const espalier_dtype dtype : {ESPALIER_BFLOAT16, ESPALIER_FLOAT16})
+    for (const int64_t batch : {0, 1}) check_masked(dtype, {64, 64, 64, batch}, tile_mask(4096, 0.5), ESPALIER_UINT8);
+}
+
+ESPALIER_CHECK(zz_masked_shapes) {
+  for (const int64_t batch : {0, 1})
+    for (const int64_t n : {8, 72, 256, 264, 520}) {
+      check_masked(ESPALIER_BFLOAT16, {192, 320, n, batch}, tile_mask(192 * 320, 0.3), ESPALIER_INT32, false, true);
+      check_masked(ESPALIER_FLOAT16, {320, 64, n, batch}, tile_mask(320 * 64, 0.8), ESPALIER_FLOAT16);
+    }
+  check_masked(ESPALIER_BFLOAT16, {1536, 1280, 1160, 0}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {1280, 1536, 1160, 1}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
+}

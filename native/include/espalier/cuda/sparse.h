@@ -66,11 +66,14 @@ ESPALIER_API espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, esp
                                                               espalier_out dvalues, espalier_cuda_sparse shape);
 
 /* Any elements of W count, and W stays dense: the products are dense, of mask∘W, which is never stored. The
- * mask has m·k elements: uint8 (not 0 counts), the type of W (a factor: 0.5 halves), or int32 words of 32 bits
- * each, element i bit i % 32 of word i / 32, (m·k + 31) / 32 of them. */
+ * mask has m·k elements that count where they are not 0, uint8 or of the type of W; or it is packed, which saves
+ * packing it in each call: int32 words, element i bit i % 32 of word i / 32, (m·k + 31) / 32 of them. */
 typedef struct espalier_cuda_masked {
   int64_t m, k, n, batch_major;
 } espalier_cuda_masked;
+
+/* Packs a mask of any of espalier_cuda_cast's float types or uint8; the last word's spare bits are 0. */
+ESPALIER_API espalier_status espalier_cuda_masked_pack(espalier_in mask, espalier_out words);
 
 ESPALIER_API espalier_status espalier_cuda_masked_forward(espalier_in weight, espalier_in mask, espalier_in x,
                                                           espalier_in bias, espalier_out y, espalier_cuda_masked shape);
@@ -79,5 +82,40 @@ ESPALIER_API espalier_status espalier_cuda_masked_data_grad(espalier_in weight, 
 /* dW = mask∘(dY·Xᵀ). */
 ESPALIER_API espalier_status espalier_cuda_masked_weight_grad(espalier_in x, espalier_in dy, espalier_in mask,
                                                               espalier_out dweight, espalier_cuda_masked shape);
+
+/* Of every four neighbours along a row of W two count (2:4), as the sparse tensor cores want it: they multiply
+ * at up to twice the rate of dense ones.
+ *
+ * W is float16, bfloat16 or int8 (X too; then Y and bias are int32), k a multiple of 32. `values` holds the
+ * m·k/2 elements that count, row by row; `places`, int32, says where they stand, in the order in which the
+ * hardware reads it. The hardware skips along the dimension that is summed over, and only in W: Wᵀ·dY sums over
+ * m, where W need not be 2:4, and is computed densely. Where W is 2:4 along both of its dimensions (Hubara et
+ * al. 2021, transposable masks), compress Wᵀ as well and take the gradient of the data as a product by it. */
+typedef struct espalier_cuda_two_four {
+  int64_t m, k, n, batch_major;
+} espalier_cuda_two_four;
+
+ESPALIER_API espalier_status espalier_cuda_two_four_places_size(espalier_cuda_two_four shape, int64_t* length);
+
+/* From a dense W of m×k, pruned on the way where it has more than two elements in a group: the largest of |W|
+ * are kept, of equals those to the left. n and batch_major do not matter here. */
+ESPALIER_API espalier_status espalier_cuda_two_four_compress(espalier_in weight, espalier_out values,
+                                                             espalier_out places, espalier_cuda_two_four shape);
+/* The dense W, with zeros where nothing counts. */
+ESPALIER_API espalier_status espalier_cuda_two_four_expand(espalier_in values, espalier_in places, espalier_out weight,
+                                                           espalier_cuda_two_four shape);
+/* The elements of a dense m×k matrix (a new W, a gradient) that stand in the places. */
+ESPALIER_API espalier_status espalier_cuda_two_four_gather(espalier_in weight, espalier_in places, espalier_out values,
+                                                           espalier_cuda_two_four shape);
+
+ESPALIER_API espalier_status espalier_cuda_two_four_forward(espalier_in values, espalier_in places, espalier_in x,
+                                                            espalier_in bias, espalier_out y,
+                                                            espalier_cuda_two_four shape);
+/* float16 and bfloat16 alone. */
+ESPALIER_API espalier_status espalier_cuda_two_four_data_grad(espalier_in values, espalier_in places, espalier_in dy,
+                                                              espalier_out dx, espalier_cuda_two_four shape);
+/* dvalues: the gradient of each value. */
+ESPALIER_API espalier_status espalier_cuda_two_four_weight_grad(espalier_in x, espalier_in dy, espalier_in places,
+                                                                espalier_out dvalues, espalier_cuda_two_four shape);
 
 #endif
