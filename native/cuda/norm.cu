@@ -14,18 +14,21 @@ namespace {
 
 // Mean and squared deviations of some values; two such are joined after Chan, Golub & LeVeque 1979, which
 // keeps the variance of values whose mean is large, in one pass over memory.
+template <class W>
 struct Moments {
   double count, mean, squares;
 
   __device__ void merge(const Moments& other) {
     if (other.count == 0) return;
-    const double total = count + other.count, share = other.count / total, apart = other.mean - mean;
+    const double total = count + other.count, apart = other.mean - mean;
+    // (Divided in W: a share that is off by an ulp of float moves the mean by that share of `apart`.)
+    const double share = static_cast<double>(static_cast<W>(other.count) / static_cast<W>(total));
     squares += other.squares + apart * apart * count * share;
     mean += apart * share;
     count = total;
   }
   // Values at hand: twice over them, which is exact enough in their own type.
-  template <int M, class W>
+  template <int M>
   __device__ void take(const W (&values)[M]) {
     W sum = 0, off = 0;
 #pragma unroll
@@ -61,7 +64,7 @@ template <class T>
 struct TakeMoments {
   const T* x;
   template <int N, int K>
-  __device__ __forceinline__ void take(Moments& moments, const int64_t* at, const int64_t*, int64_t) const {
+  __device__ __forceinline__ void take(Moments<wide_t<T>>& moments, const int64_t* at, const int64_t*, int64_t) const {
     wide_t<T> values[N * K];
     load_all<N, K>(x, at, values);
     moments.take(values);
@@ -153,7 +156,7 @@ struct BatchNorm {
     Temporary<Affine<W>> affine(shape.channels);
     const double unbiased = count() / (count() - 1), keep = 1 - momentum;
     const auto finish = [=, weight = weight, bias = bias, affine = affine.get()] __device__(int64_t c,
-                                                                                            const Moments& moments) {
+                                                                                            const Moments<W>& moments) {
       const double var = moments.squares / moments.count;
       mean[c] = static_cast<W>(moments.mean);
       scale[c] = static_cast<W>(1 / sqrt(var + eps));
@@ -162,7 +165,8 @@ struct BatchNorm {
       running_mean[c] = static_cast<W>(keep * static_cast<double>(running_mean[c]) + momentum * moments.mean);
       running_var[c] = static_cast<W>(keep * static_cast<double>(running_var[c]) + momentum * unbiased * var);
     };
-    sum_channels<Moments, kPackOf<T>>(shape, packable<kPackOf<T>>(x), "batch_norm_moments", TakeMoments<T>{x}, finish);
+    sum_channels<Moments<W>, kPackOf<T>>(shape, packable<kPackOf<T>>(x), "batch_norm_moments", TakeMoments<T>{x},
+                                         finish);
     normalise(affine, y);
   }
 
@@ -270,14 +274,14 @@ __global__ void __launch_bounds__(kBlock)
   for (int64_t row = blockIdx.x * int64_t{kGroups} + threadIdx.x / kThreads; row < shape.rows;
        row += int64_t{gridDim.x} * kGroups) {
     const T* const from = x + row * shape.size;
-    Moments own{};
+    Moments<W> own{};
     along_row<kThreads>(shape.size, [&](int64_t i, auto many) {
       W values[many];
 #pragma unroll
       for (int k = 0; k < many; ++k) values[k] = widen(from[i + k * kThreads]);
       own.take(values);
     });
-    const Moments all = merge_group<kThreads>(own);
+    const Moments<W> all = merge_group<kThreads>(own);
     const W center = static_cast<W>(all.mean);
     const W factor = static_cast<W>(1 / sqrt((all.count > 0 ? all.squares / all.count : 0) + eps));
     for (int64_t i = threadIdx.x % kThreads; i < shape.size; i += kThreads)

@@ -62,10 +62,14 @@ struct Shares {
 struct Element {
   int64_t plane, row, column;
   __device__ Element(int64_t i, int64_t rows, int64_t columns) {
-    const int64_t line = i / columns;
+    const int64_t line = quotient(i, columns);
     column = i - line * columns;
-    plane = line / rows;
+    plane = quotient(line, rows);
     row = line - plane * rows;
+  }
+  // (A division of 64 bits takes several times as long as one of 32; rows and columns are below 2^31.)
+  __device__ static int64_t quotient(int64_t a, int64_t b) {
+    return a >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
   }
 };
 
