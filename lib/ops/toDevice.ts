@@ -1,5 +1,5 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { type Device, deviceNamed } from '../native/index.js'
+import { type Device, describe, deviceNamed, ensure } from '../native/index.js'
 import { converted, type DType, isDType, Tensor } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
 import { cast } from './cast.js'
@@ -15,4 +15,8 @@ export const toDevice = defineOp({
 })
 
 /** The same values in another dtype (`cast`) or on another device (`toDevice`). */
-export const to = (x: Tensor, target: DType | Device): Tensor => (isDType(target) ? cast(x, target) : toDevice(x, target))
+export function to(x: Tensor, target: DType | Device): Tensor {
+  if (isDType(target)) return cast(x, target)
+  ensure(/^(cpu|cuda)/.test(String(target)), 'INVALID_ARGUMENT', () => `to: the target is ${describe(target)}, expected a dtype or a device`)
+  return toDevice(x, target)
+}
