@@ -256,3 +256,54 @@ ESPALIER_BENCH(sparse_elements_float32) {
 ESPALIER_BENCH(sparse_elements_bfloat16) {
   bench_elements(ESPALIER_BFLOAT16, "bf16", 8192, 8192, 128, false, {0.9, 0.95, 0.98});
 }
+
+namespace {
+
+// All three products of a masked matrix beside dense ones of a matrix that was masked before.
+void bench_masked(espalier_dtype dtype, const char* dtype_name, int64_t m, int64_t k, int64_t n, bool batch) {
+  Matrix w(m * k, dtype), x(k * n, dtype), dy(m * n, dtype), y(m * n, dtype), dx(k * n, dtype), dw(m * k, dtype);
+  Matrix y_dense(m * n, dtype), dx_dense(k * n, dtype), dw_dense(m * k, dtype), bytes(m * k, ESPALIER_UINT8);
+  Matrix words((m * k + 31) / 32, ESPALIER_INT32), masked(m * k, dtype);
+  fill(w, 1);
+  fill(masked, 1);
+  fill(x, 2);
+  fill(dy, 3);
+  fill_mask(bytes, 0.5, 6);
+  apply_tiles(masked, bytes, k, 1, 1);
+  ok(espalier_cuda_masked_pack(bytes.in(), words.out()), "pack");
+  const bool tf32 = dtype == ESPALIER_FLOAT32;
+  const Dense forward = batch ? Dense{false, true, n, m, k, x, masked} : Dense{false, false, m, n, k, masked, x};
+  const Dense data = batch ? Dense{false, false, n, k, m, dy, masked} : Dense{true, false, k, n, m, masked, dy};
+  const Dense weight = batch ? Dense{true, false, m, k, n, dy, x} : Dense{false, true, m, k, n, dy, x};
+  const espalier_cuda_masked shape{m, k, n, batch};
+  const espalier_in none{nullptr, 0, dtype};
+  const double flops = 2.0 * static_cast<double>(m) * static_cast<double>(k) * static_cast<double>(n);
+  const double limit = 1e3 * flops / (tf32 ? tensor_peak() / 2 : tensor_peak());
+  const auto row = [&](const char* product, const Dense& dense, const Matrix& got, const Matrix& expected, auto body) {
+    const double theirs = time_ms([&] { rival(dense, expected, tf32); }, 10, 3);
+    if (&expected == &dw_dense) apply_tiles(dw_dense, bytes, k, 1, 1);
+    body();
+    const bool verified = agree(got, expected, 1e-2);
+    report({std::string("masked ") + product, label("", dtype_name, 0.5, m, k, n, batch), rival_name(),
+            time_ms(body, 20, 3), theirs, tensor_peak() > 0 ? limit : 0, verified});
+  };
+  row("forward, packed", forward, y, y_dense,
+      [&] { ok(espalier_cuda_masked_forward(w.in(), words.in(), x.in(), none, y.out(), shape), "forward"); });
+  row("forward, bytes", forward, y, y_dense,
+      [&] { ok(espalier_cuda_masked_forward(w.in(), bytes.in(), x.in(), none, y.out(), shape), "forward"); });
+  row("data grad, packed", data, dx, dx_dense,
+      [&] { ok(espalier_cuda_masked_data_grad(w.in(), words.in(), dy.in(), dx.out(), shape), "data grad"); });
+  row("weight grad, packed", weight, dw, dw_dense,
+      [&] { ok(espalier_cuda_masked_weight_grad(x.in(), dy.in(), words.in(), dw.out(), shape), "weight grad"); });
+}
+
+}  // namespace
+
+ESPALIER_BENCH(sparse_masked) {
+  bench_masked(ESPALIER_BFLOAT16, "bf16", 8192, 8192, 8192, false);
+  bench_masked(ESPALIER_BFLOAT16, "bf16", 8192, 8192, 8192, true);
+  bench_masked(ESPALIER_BFLOAT16, "bf16", 4096, 4096, 256, true);
+  ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_TF32), "precision");
+  bench_masked(ESPALIER_FLOAT32, "tf32", 4096, 4096, 4096, true);
+  ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_FLOAT32), "precision");
+}
