@@ -232,18 +232,19 @@ Registration::Registration(const char* name, void (*run)(), bool bench) { entrie
 
 using namespace espalier::check;
 
-// Usage: espalier_cuda_check [--bench] [--only text] [--json file]
+// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text] [--json file]
 //   without --bench only the checks run; --only keeps those whose names hold the text
 int main(int count, char** words) {
-  bool benches = false;
+  bool checks = true, benches = false;
   std::string only, json;
   for (int i = 1; i < count; ++i) {
     const std::string word = words[i];
     if (word == "--bench") benches = true;
+    else if (word == "--no-checks") checks = false;
     else if (word == "--only" && i + 1 < count) only = words[++i];
     else if (word == "--json" && i + 1 < count) json = words[++i];
     else {
-      std::fprintf(stderr, "usage: espalier_cuda_check [--bench] [--only text] [--json file]\n");
+      std::fprintf(stderr, "usage: espalier_cuda_check [--bench] [--no-checks] [--only text] [--json file]\n");
       return 2;
     }
   }
@@ -262,7 +263,7 @@ int main(int count, char** words) {
   std::stable_sort(all.begin(), all.end(), [](const Entry& a, const Entry& b) { return a.bench < b.bench; });
   int passed = 0, failed = 0;
   for (const Entry& entry : all) {
-    if ((entry.bench && !benches) || std::string(entry.name).find(only) == std::string::npos) continue;
+    if (!(entry.bench ? benches : checks) || std::string(entry.name).find(only) == std::string::npos) continue;
     g_random.seed(20240607);
     const auto began = std::chrono::steady_clock::now();
     std::string fault;
