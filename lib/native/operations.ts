@@ -120,6 +120,8 @@ export type CudaSparse = readonly [m: number, k: number, n: number, batchMajor: 
 
 export type CudaMasked = readonly [m: number, k: number, n: number, batchMajor: number]
 
+export type CudaTwoFour = readonly [m: number, k: number, n: number, batchMajor: number]
+
 export type Nhwc = readonly [rows: number, channels: number]
 
 export type NhwcPool2d = readonly [images: number, channels: number, height: number, width: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingHeight: number, paddingWidth: number]
@@ -457,6 +459,25 @@ export interface CudaOperations {
   sparseDataGrad(values: Storage | null, pattern: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaSparse): void
   /** dvalues: the gradient of each value. */
   sparseWeightGrad(x: Storage | null, dy: Storage | null, pattern: Storage | null, dvalues: Storage | null, ...shape: CudaSparse): void
+  /** Packs a mask of any of espalier_cuda_cast's float types or uint8; the last word's spare bits are 0. */
+  maskedPack(mask: Storage | null, words: Storage | null): void
+  maskedForward(weight: Storage | null, mask: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaMasked): void
+  maskedDataGrad(weight: Storage | null, mask: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaMasked): void
+  /** dW = mask∘(dY·Xᵀ). */
+  maskedWeightGrad(x: Storage | null, dy: Storage | null, mask: Storage | null, dweight: Storage | null, ...shape: CudaMasked): void
+  twoFourPlacesSize(...shape: CudaTwoFour): number
+  /** From a dense W of m×k, pruned on the way where it has more than two elements in a group: the largest of |W|
+   * are kept, of equals those to the left. n and batch_major do not matter here. */
+  twoFourCompress(weight: Storage | null, values: Storage | null, places: Storage | null, ...shape: CudaTwoFour): void
+  /** The dense W, with zeros where nothing counts. */
+  twoFourExpand(values: Storage | null, places: Storage | null, weight: Storage | null, ...shape: CudaTwoFour): void
+  /** The elements of a dense m×k matrix (a new W, a gradient) that stand in the places. */
+  twoFourGather(weight: Storage | null, places: Storage | null, values: Storage | null, ...shape: CudaTwoFour): void
+  twoFourForward(values: Storage | null, places: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaTwoFour): void
+  /** float16 and bfloat16 alone. */
+  twoFourDataGrad(values: Storage | null, places: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaTwoFour): void
+  /** dvalues: the gradient of each value. */
+  twoFourWeightGrad(x: Storage | null, dy: Storage | null, places: Storage | null, dvalues: Storage | null, ...shape: CudaTwoFour): void
   /** The convolution of conv.h with x [n, in_height, in_width, in_channels], weight [out_channels,
    * kernel_height, kernel_width, in_channels / groups] and y [n, out_height, out_width, out_channels]. Fastest
    * where the channels of a group are a multiple of 8 (4 in float32): others are padded in a copy.
@@ -484,6 +505,11 @@ export interface CudaOperations {
    * window without any value. */
   maxPool2dForwardNhwc(x: Storage | null, y: Storage | null, taps: Storage | null, ...shape: NhwcPool2d): void
   maxPool2dBackwardNhwc(dy: Storage | null, taps: Storage | null, dx: Storage | null, ...shape: NhwcPool2d): void
+  /** Both at once, as networks begin: y is the largest value of each window of max(norm(x), 0), which itself is not
+   * written. `rows` of x are images · height · width. `taps` is 255 where the largest is 0, whose gradient goes
+   * nowhere. Otherwise as espalier_cuda_batch_norm_train_nhwc and the pooling. */
+  batchNormMaxPoolTrainNhwc(x: Storage | null, moments: Storage | null, weight: Storage | null, bias: Storage | null, momentum: number, eps: number, runningMean: Storage | null, runningVar: Storage | null, mean: Storage | null, scale: Storage | null, y: Storage | null, taps: Storage | null, ...shape: NhwcPool2d): void
+  batchNormMaxPoolTrainBackwardNhwc(dy: Storage | null, x: Storage | null, taps: Storage | null, weight: Storage | null, mean: Storage | null, scale: Storage | null, dx: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: NhwcPool2d): void
   /** y [images, channels] = the mean over the positions of x [images, positions, channels], and its gradient. */
   meanPoolNhwc(images: number, positions: number, channels: number, x: Storage | null, y: Storage | null): void
   meanPoolBackwardNhwc(images: number, positions: number, channels: number, dy: Storage | null, dx: Storage | null): void
