@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "cuda/packs.cuh"
-#include "cuda/select_groups.h"
+#include "cuda/pruning.h"
 #include "cuda/select_radix.cuh"
 #include "cuda/select_scored.cuh"
 

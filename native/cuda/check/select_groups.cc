@@ -6,7 +6,7 @@
 
 #include "cuda/check/large.h"
 #include "cuda/check/types.h"
-#include "cuda/select_groups.h"
+#include "cuda/pruning.h"
 
 using namespace espalier::check;
 

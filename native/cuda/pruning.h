@@ -1,4 +1,5 @@
-/* The functions of select_groups.cu, until espalier/select.h has them and operations.h is derived with them. */
+/* Functions of select_groups.cu and score.cu, until espalier/select.h and espalier/score.h have them and
+ * operations.h is derived with them. */
 #pragma once
 
 #include "espalier/cuda/operations.h"
@@ -12,3 +13,5 @@ ESPALIER_API espalier_status espalier_cuda_count_at_most(espalier_in_list scores
                                                          int64_t magnitude, double threshold, int64_t strictly,
                                                          int64_t* count);
 ESPALIER_API espalier_status espalier_cuda_count_ones(espalier_in mask, int64_t* ones);
+ESPALIER_API espalier_status espalier_cuda_lamp_score(espalier_in x, espalier_out y);
+ESPALIER_API espalier_status espalier_cuda_distance_sums(espalier_in x, int64_t rows, int64_t columns, espalier_out y);
