@@ -1,5 +1,5 @@
 // Dense products of the C interface: what is checked, and which kernel a product goes to.
-#include "espalier/gemm.h"
+#include "espalier_cuda.h"
 
 #include <algorithm>
 #include <vector>
