@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { native } from '../native/index.js'
-import { empty, type Shape, type Tensor } from '../tensor/index.js'
+import { empty, type Shape, type Tensor, wideOf } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
 import { magnitudeGradient } from './magnitude.js'
 
@@ -18,7 +18,7 @@ export const absMax = defineOp({
   forward(x: Tensor, { perChannel = false }: AbsMaxOptions = {}) {
     asTensor('absMax', 'x', x)
     const shape: Shape = perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : []
-    const output = empty(shape, x.dtype)
+    const output = empty(shape, wideOf(x.dtype))
     const channels = output.size
     const at = empty([channels], 'int32')
     native.absMax(x.storage, null, 1, channels, channels === 0 ? 0 : x.size / channels, output.storage, at.storage)

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { type Channels, EspalierError, ensure, native, realNumber, type Storage } from '../native/index.js'
-import { empty, formatShape, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, type Shape, type Tensor, wideOf, widerDtype } from '../tensor/index.js'
 
 export interface BatchNormOptions {
   /** Statistics [C] to normalise by when not training; updated in place when training. Both or neither. */
@@ -29,7 +29,7 @@ function channelsOf(x: Tensor, weight?: Tensor | null, bias?: Tensor | null, { r
   ensure(shape.length >= 2, 'SHAPE_MISMATCH', () => `batch_norm: x has shape ${formatShape(shape)}, expected [N, C, …]`)
   for (const [name, vector] of Object.entries({ weight, bias, runningMean, runningVar })) {
     if (vector === null || vector === undefined) continue
-    sameDtype('batch_norm', x, asTensor('batch_norm', name, vector))
+    widerDtype('batch_norm', x, asTensor('batch_norm', name, vector))
     ensure(vector.size === shape[1], 'SHAPE_MISMATCH', () => `batch_norm: ${name} has shape ${formatShape(vector.shape)}, expected [${shape[1]}]`)
   }
   return [shape[0], shape[1], shape.slice(2).reduce((product, dimension) => product * dimension, 1)]
@@ -52,7 +52,7 @@ export const batchNorm = defineOp({
     const factors = [weight?.storage ?? null, bias?.storage ?? null] as const
     if (training) {
       realNumber('batch_norm: momentum', momentum, 0, 1)
-      const [mean, scale] = [empty([shape[1]], x.dtype).storage, empty([shape[1]], x.dtype).storage]
+      const [mean, scale] = [1, 2].map(() => empty([shape[1]], wideOf(x.dtype)).storage)
       native.batchNormTrain(
         x.storage,
         ...factors,
@@ -74,7 +74,7 @@ export const batchNorm = defineOp({
   },
   backward(grad, { args: [x, weight, bias], needs, saved: { shape, training, mean, scale, eps } }) {
     const wanted = [...needs]
-    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, x.dtype) : null)
+    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, argument.dtype) : null)
     const [dx, dweight, dbias] = [gradientOf(x), gradientOf(weight), gradientOf(bias)]
     const out = [dx?.storage ?? null, dweight?.storage ?? null, dbias?.storage ?? null] as const
     if (training) native.batchNormTrainBackward(grad.storage, x.storage, weight?.storage ?? null, mean, scale, ...out, ...shape)

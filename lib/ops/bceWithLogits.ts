@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { ensure, native } from '../native/index.js'
-import { empty, formatShape, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, sameShape, type Tensor, widerDtype } from '../tensor/index.js'
 import { pairCases, samePair } from './distanceLoss.js'
 import { type LossOptions, lossTensor, reductionOf } from './lossReduction.js'
 
@@ -14,7 +14,7 @@ export interface BceWithLogitsOptions extends LossOptions {
 /** The values of a factor that repeats over the leading dimensions of x. */
 function factor(name: string, values: Tensor | null | undefined, x: Tensor) {
   if (values === null || values === undefined) return null
-  sameDtype('bce_with_logits', x, asTensor('bce_with_logits', name, values))
+  widerDtype('bce_with_logits', x, asTensor('bce_with_logits', name, values))
   ensure(
     values.rank <= x.rank && sameShape(values.shape, x.shape.slice(x.rank - values.rank)),
     'SHAPE_MISMATCH',

@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { native, realNumber, wholeNumber } from '../native/index.js'
-import { empty, sameDtype, type Tensor } from '../tensor/index.js'
+import { empty, sameDtype, type Tensor, wideOf } from '../tensor/index.js'
 import { type ClassLossOptions, classRows } from './classLoss.js'
 import { lossTensor, reductionOf, reductions } from './lossReduction.js'
 
@@ -36,7 +36,7 @@ export const crossEntropy = defineOp({
     const given = checked(x, target, options)
     const { shape, weight, reduction, ignoreIndex, smoothing } = given
     const output = lossTensor(reduction, [shape[0]], x)
-    const kept = empty([2 * shape[0] + 1], x.dtype).storage
+    const kept = empty([2 * shape[0] + 1], wideOf(x.dtype)).storage
     if (target.dtype === 'int32')
       native.crossEntropyForward(x.storage, target.storage, weight, reduction, ignoreIndex, smoothing, output.storage, kept, ...shape)
     else native.softCrossEntropyForward(x.storage, target.storage, weight, reduction, smoothing, output.storage, kept, ...shape)

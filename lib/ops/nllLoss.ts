@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { ensure, native, wholeNumber } from '../native/index.js'
-import { empty, type Tensor } from '../tensor/index.js'
+import { empty, type Tensor, wideOf } from '../tensor/index.js'
 import { type ClassLossOptions, classRows } from './classLoss.js'
 import { lossTensor, reductionOf, reductions } from './lossReduction.js'
 
@@ -17,7 +17,7 @@ export const nllLoss = defineOp({
     wholeNumber('nll_loss: ignoreIndex', ignoreIndex, -(2 ** 31), 2 ** 31 - 1)
     const reduction = reductionOf('nll_loss', options)
     const output = lossTensor(reduction, [shape[0]], x)
-    const divisor = empty([1], x.dtype).storage
+    const divisor = empty([1], wideOf(x.dtype)).storage
     native.nllForward(x.storage, target.storage, weight?.storage ?? null, reduction, ignoreIndex, output.storage, divisor, ...shape)
     return { output, saved: { shape, reduction, ignoreIndex, divisor } }
   },

@@ -28,6 +28,9 @@ export const isHostDType = (name: unknown): name is HostDType => typeof name ===
 /** float16 or bfloat16: on a GPU alone, sums and parameters in float32. */
 export const isHalf = (dtype: unknown): dtype is 'float16' | 'bfloat16' => dtype === 'float16' || dtype === 'bfloat16'
 
+/** What statistics, losses and parameters have beside a tensor of this dtype: float32 beside 16 bits, else the same. */
+export const wideOf = (dtype: DType): DType => (isHalf(dtype) ? 'float32' : dtype)
+
 export const isDType = (name: unknown): name is DType => isHostDType(name) || isHalf(name)
 
 export const isFloat = (dtype: DType): dtype is 'float32' | 'float64' | 'float16' | 'bfloat16' => dtype === 'float32' || dtype === 'float64' || isHalf(dtype)

@@ -1,5 +1,5 @@
 import { type Device, DeviceArray, describe, deviceNamed, EspalierError, ensure, type NativeArray, type Storage, wholeNumber } from '../native/index.js'
-import { type DType, dtypeOf, type HostDType, isDType, isFloat, isHalf } from './dtype.js'
+import { type DType, dtypeOf, type HostDType, isDType, isFloat, isHalf, wideOf } from './dtype.js'
 import { formatTensor } from './format.js'
 import { allocate, recycle } from './memory.js'
 import { allocateStorage, ambientDevice, converted, deviceOf, fill, hostValues } from './placement.js'
@@ -293,4 +293,11 @@ export function arange(n: number, options: TensorOptions = {}): Tensor {
 export function sameDtype(operation: string, first: Tensor, ...others: (Tensor | null | undefined)[]): void {
   for (const other of others)
     if (other && other.dtype !== first.dtype) throw new EspalierError('DTYPE_MISMATCH', `${operation}: a ${other.dtype} tensor meets a ${first.dtype} one`)
+}
+
+/** The same for what goes with `first` in the wider dtype that it sums in; see `wideOf`. */
+export function widerDtype(operation: string, first: Tensor, ...others: (Tensor | null | undefined)[]): void {
+  const dtype = wideOf(first.dtype)
+  for (const other of others)
+    if (other && other.dtype !== dtype) throw new EspalierError('DTYPE_MISMATCH', `${operation}: a ${other.dtype} tensor meets a ${first.dtype} one`)
 }

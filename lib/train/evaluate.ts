@@ -1,12 +1,14 @@
 import { noGrad } from '../autograd/index.js'
 import type { Module } from '../nn/index.js'
-import { batchesOf, deviceOfModel, inputsAndTarget, type Source } from './batches.js'
+import { batchesOf, deviceOfModel, type InputDType, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
 import { type Loss, lossOf, type Metrics, RunningScores, type Scores } from './scores.js'
 
 export interface EvaluateOptions {
   loss?: Loss
   metrics?: Metrics
+  /** On a GPU, what float inputs are cast to: a network computes in the type of its input. */
+  dtype?: InputDType
   /** Samples at a time, where `source` is a dataset. Default 256. */
   batchSize?: number
   /** Rejects with the signal's reason once it is aborted. */
@@ -29,7 +31,7 @@ export interface EvaluateOptions {
 export async function evaluate(
   model: Module,
   source: Source,
-  { loss, metrics = {}, batchSize = 256, signal, yieldEvery = 20 }: EvaluateOptions = {},
+  { loss, metrics = {}, dtype, batchSize = 256, signal, yieldEvery = 20 }: EvaluateOptions = {},
 ): Promise<Scores> {
   const { batches } = batchesOf('evaluate: the data', source, { batchSize })
   const running = new RunningScores(metrics)
@@ -37,7 +39,7 @@ export async function evaluate(
   const device = deviceOfModel(model)
   for await (const batch of batches) {
     signal?.throwIfAborted()
-    const { inputs, target, samples } = inputsAndTarget('evaluate', batch, device)
+    const { inputs, target, samples } = inputsAndTarget('evaluate', batch, device, dtype)
     evaluating(model, () => {
       const output = model.forward(...inputs)
       running.add(samples, loss === undefined ? undefined : lossOf(loss, output, target).item(), output, target)

@@ -1,6 +1,6 @@
 // Training on the device against the CPU: the same network, batches and seeds.
 import { accuracy, cuda, data, evaluate, fit, Generator, manualSeed, nn, noGrad, ops, optim, rand, type Tensor, tensor } from '../../lib/index.js'
-import { check, close, require } from './harness.js'
+import { check, close, emulated, require } from './harness.js'
 
 const mlp = () => new nn.Sequential(new nn.Flatten(), new nn.Linear(64, 48), new nn.GELU(), new nn.LayerNorm(48), new nn.Dropout(0.1), new nn.Linear(48, 10))
 const cnn = () =>
@@ -147,6 +147,21 @@ check('fit with a device', async () => {
   const { accuracy: there } = await evaluate(model, test, { metrics: { accuracy } })
   const { accuracy: here } = await evaluate(model.to('cpu'), test, { metrics: { accuracy } })
   require(Math.abs(here - there) < 0.01, `accuracies ${there} and ${here}`)
+})
+
+check('trained in bfloat16', async () => {
+  if (emulated()) return
+  manualSeed(6)
+  const { train: samples, test } = data.digits()
+  const model = cnn().to('cuda')
+  const optimizer = new optim.Adam(model.parameters(), { lr: 0.01 })
+  const shared = { loss: ops.crossEntropy, metrics: { accuracy }, dtype: 'bfloat16' as const }
+  await fit(model, { ...shared, train: samples, epochs: 3, batchSize: 64, generator: new Generator(1), optimizer, progress: false })
+  for (const parameter of model.parameters()) require(parameter.dtype === 'float32', 'parameters stay float32')
+  const { accuracy: share } = await evaluate(model, test, shared)
+  require(share > 0.9, `accuracy ${share} > 0.9`)
+  const { accuracy: wide } = await evaluate(model, test, { metrics: { accuracy } })
+  require(Math.abs(wide - share) < 0.03, `accuracies ${share} and ${wide}`)
 })
 
 check('a dataset on the device is batched there', () => {
