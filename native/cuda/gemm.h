@@ -69,6 +69,15 @@ struct Finish {
   }
 };
 
+// Where a kernel's sums go. With `transposed`, C is stored by columns, ldc apart. `wide`: rows of C start at multiples
+// of 16 bytes.
+template <class C>
+struct Target {
+  C* c;
+  int64_t m, n, ldc;
+  bool transposed, wide;
+};
+
 // C = finish(Σ over `added` of op(A)·op(B)), for every index of `kept`. Matrices of A, B and C lie
 // stride_a, stride_b and stride_c elements apart.
 template <class T, class C>

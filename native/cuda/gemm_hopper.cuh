@@ -18,7 +18,9 @@ CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-// Barriers. A wait names the phase it waits for the end of: phases alternate between 0 and 1.
+// Barriers. A wait names the phase it waits for the end of: phases alternate between 0 and 1. What they order
+// here is the copy engine's writes and the tensor cores' reads; the wider scope `cluster` would have every
+// arrival wait for all of a thread's memory accesses, and every wait drop the L1 cache.
 
 __device__ __forceinline__ void barrier_init(uint32_t barrier, int arrivals) {
   asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
@@ -33,7 +35,7 @@ __device__ __forceinline__ void barrier_arrive(uint32_t barrier, uint32_t rank) 
       "{\n"
       ".reg .b32 remote;\n"
       "mapa.shared::cluster.u32 remote, %0, %1;\n"
-      "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+      "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
       "}" ::"r"(barrier),
       "r"(rank)
       : "memory");
@@ -43,7 +45,7 @@ __device__ __forceinline__ bool barrier_try(uint32_t barrier, uint32_t phase) {
   asm volatile(
       "{\n"
       ".reg .pred p;\n"
-      "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n"
+      "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n"
       "selp.u32 %0, 1, 0, p;\n"
       "}"
       : "=r"(done)
@@ -59,7 +61,9 @@ __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t phase) {
     if (clock64() - began > 6'000'000'000ll) __trap();
 }
 
-__device__ __forceinline__ void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+__device__ __forceinline__ void cluster_arrive() {
+  asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
+}
 __device__ __forceinline__ void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 __device__ __forceinline__ uint32_t cluster_rank() {
   uint32_t rank;
@@ -71,8 +75,8 @@ __device__ __forceinline__ uint32_t cluster_rank() {
 // several blocks of the cluster, to the same place in each, and each one's barrier.
 __device__ __forceinline__ void copy_box(uint32_t to, const CUtensorMap* map, int column, int row, uint32_t barrier) {
   asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::"r"(
-          to),
+      "cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4}], [%2];" ::
+          "r"(to),
       "l"(map), "r"(barrier), "r"(column), "r"(row)
       : "memory");
 }

@@ -9,11 +9,13 @@
 //   kK                        steps of K in a stage
 //   kTransposeA, kTransposeB  as in Product
 //   kRowA                     bytes of a row of a box of A
-//   multiply(sum, a, b, first, places)   all of a stage, for 64 rows
+//   Where                     what a thread knows of the places of a sparse A
+//   kUnderWay                 whether the next step may begin before the products of one are done
+//   multiply(sum, a, b, add, where)   all of a stage, for 64 rows
 #pragma once
 
-#include "cuda/gemm.h"
 #include "cuda/gemm_hopper.cuh"
+#include "cuda/two_four.h"
 
 namespace espalier::cuda {
 
@@ -27,20 +29,6 @@ struct Ring {
   static constexpr int kShared = kStages * kStage + 2 * kStages * 8 + 1024;
   static constexpr int kRegisters = Math::kConsumers == 2 ? 240 : Math::kConsumers == 3 ? 160 : 120;
   static_assert(kStages >= 3);
-};
-
-// Where the sums go. With `transposed`, C is stored by columns, ldc apart. `wide`: rows (columns) of C start
-// at multiples of 16 bytes.
-template <class C>
-struct Target {
-  C* c;
-  int64_t m, n, ldc;
-  bool transposed, wide;
-};
-
-struct Places {
-  const uint32_t* words = nullptr;  // see two_four.h
-  int blocks_k = 0, blocks_m = 0;
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
@@ -219,7 +207,7 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       const int64_t first_i = (tile_i * kCluster + rank) * R::kM + consumer * 64 + warp * 16;
       typename Math::Sum sum[Math::kN / 2];
       typename Math::Where where(places, first_i, lane);
-      int last = 0;
+      [[maybe_unused]] int last = 0;
       for (int step = 0; step < steps; ++step) {
         where.advance(step);
         const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
@@ -227,14 +215,21 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
         wgmma_fence();
         Math::multiply(sum, a + consumer * 64 * Math::kRowA, b, step > 0, where);
         wgmma_commit();
-        // One step's products stay under way; the stage of those before is free.
-        wgmma_wait<1>();
-        if (step > 0) release(last);
-        last = stage;
+        if constexpr (Math::kUnderWay) {
+          // One step's products stay under way; the stage of those before is free.
+          wgmma_wait<1>();
+          if (step > 0) release(last);
+          last = stage;
+        } else {
+          wgmma_wait<0>();
+          release(stage);
+        }
         if (++stage == kStages) stage = 0, phase ^= 1;
       }
-      wgmma_wait<0>();
-      release(last);
+      if constexpr (Math::kUnderWay) {
+        wgmma_wait<0>();
+        release(last);
+      }
       store_sums(sum, to, finish, first_i, tile_j * Math::kN);
     }
   }

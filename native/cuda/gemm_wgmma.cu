@@ -53,7 +53,7 @@ struct Dense {
   using Sum = float;
   using Where = Nowhere;
   static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kK = 64, kRowA = 128;
-  static constexpr bool kTransposeA = kTA, kTransposeB = kTB;
+  static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   static __device__ __forceinline__ void multiply(float (&sum)[kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
