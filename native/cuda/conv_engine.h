@@ -9,4 +9,13 @@ inline bool& warpgroups_allowed() {
   return allowed;
 }
 
+inline int& gather_variant() {
+  static int variant = 0;
+  return variant;
+}
+inline int& weight_variant() {
+  static int variant = 0;
+  return variant;
+}
+
 }  // namespace espalier::cuda::conv

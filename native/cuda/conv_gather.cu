@@ -174,6 +174,7 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
     engine.after_step();
     now = now + 1 == kStages ? 0 : now + 1, next = next + 1 == kStages ? 0 : next + 1;
   }
+  engine.finish();
   ptx::copy_wait<0>();
   __syncthreads();
 
@@ -226,15 +227,20 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
   }
   if (product.moments == nullptr) return;
   __syncthreads();
-  tile_moments<kColumns>(stage, pitch, min(kRows, count - first), scratch,
-                         product.moments + int64_t{tile} * product.groups * product.width + first_channel, columns);
+  // A line of moments for every kGatherRows rows.
+  for (int row = 0; row < kRows && first + row < count; row += kGatherRows) {
+    Moments* const to = product.moments + (int64_t{first + row} / kGatherRows) * product.groups * product.width;
+    tile_moments<kColumns>(stage + row * pitch, pitch, min(kGatherRows, count - first - row), scratch,
+                           to + first_channel, columns);
+    __syncthreads();
+  }
 }
 
 template <class Engine, class T, class Out>
 void launch(const GatherProduct<T, Out>& product) {
   constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns;
   constexpr int kBytes = Engine::kStages * (kRows + kColumns) * kRowBytes;
-  static_assert(kRows == kGatherRows && kRows * (kColumns + 4) * 4 <= kBytes);
+  static_assert(kRows % kGatherRows == 0 && kRows * (kColumns + 4) * 4 <= kBytes);
   const auto kernel = gather_kernel<T, Out, Engine>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int64_t most = int64_t{product.images} * product.rows.lattice(0) * product.columns.lattice(0);
@@ -246,12 +252,33 @@ void launch(const GatherProduct<T, Out>& product) {
   launched("conv_gather");
 }
 
+// Engines of Hopper to compare, for products of up to 64 columns and of more; the first is taken.
+template <class T, class Out>
+bool launch_variant(const GatherProduct<T, Out>& product) {
+  if (product.width <= 64) switch (gather_variant()) {
+      case 1: return launch<Warpgroups<T, 128, 64, 3, 3>>(product), true;
+      case 2: return launch<Warpgroups<T, 256, 64, 4, 1, true>>(product), true;
+      case 3: return launch<Warpgroups<T, 256, 64, 2, 2>>(product), true;
+      case 4: return launch<Warpgroups<T, 256, 64, 5, 1>>(product), true;
+      default: return false;
+    }
+  switch (gather_variant()) {
+    case 1: return launch<Warpgroups<T, 128, 128, 6, 1, true>>(product), true;
+    case 2: return launch<Warpgroups<T, 256, 128, 4, 1, true>>(product), true;
+    case 3: return launch<Warpgroups<T, 256, 128, 4, 1>>(product), true;
+    case 4: return launch<Warpgroups<T, 128, 256, 4, 1, true>>(product), true;
+    default: return false;
+  }
+}
+
 // The engine for a product of so many columns.
 template <class T, class Out>
 void choose(const GatherProduct<T, Out>& product) {
   constexpr int kRows = kGatherRows;
   if constexpr (!std::is_same_v<T, float>)
     if (warpgroups_serve()) {
+      if constexpr (std::is_same_v<Out, __nv_bfloat16>)
+        if (launch_variant(product)) return;
       if (product.width <= 64) return launch<Warpgroups<T, kRows, 64, 4>>(product);
       return launch<Warpgroups<T, kRows, 128, 3>>(product);
     }

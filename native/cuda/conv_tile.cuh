@@ -9,7 +9,9 @@
 // takes kStages pairs of tiles in turn, kAhead of them on their way:
 //   before_barrier()                    once a thread's own copies of a pair have arrived
 //   add_along(a, b), add_across(a, b)   adds the product of a pair; where kAsync, begins to
-//   after_step()                        the pair may be overwritten after the next barrier
+//   after_step()                        the pair that was added kStages − kAhead steps ago may be overwritten
+//                                       after the next barrier, counting this one as 1
+//   finish()                            all are added
 //   each(f)                             f(row, column, values…), the values of neighbouring columns
 #pragma once
 
@@ -79,6 +81,7 @@ struct TensorCores {
   // Two chunks of every row are one step of mma: 16 elements of 16 bits, or 8 of tf32.
   __device__ void before_barrier() {}
   __device__ void after_step() {}
+  __device__ void finish() {}
 
   __device__ void add_along(const unsigned char* left_tile, const unsigned char* right_tile) {
     const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);
@@ -186,6 +189,7 @@ struct CudaCores {
 
   __device__ void before_barrier() {}
   __device__ void after_step() {}
+  __device__ void finish() {}
 
   __device__ void add_along(const unsigned char* left_tile, const unsigned char* right_tile) {
     const uint32_t a = ptx::shared_address(left_tile), b = ptx::shared_address(right_tile);

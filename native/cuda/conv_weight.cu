@@ -114,6 +114,7 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void weight_kernel(const
     engine.after_step();
     now = now + 1 == kStages ? 0 : now + 1, next = next + 1 == kStages ? 0 : next + 1;
   }
+  engine.finish();
 
   const int columns = task.elements * task.depth;
   float* const to = task.partial + (int64_t{blockIdx.y} * task.groups + group) * task.width * columns;

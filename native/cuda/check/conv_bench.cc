@@ -38,18 +38,27 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
                        static_cast<double>(shape.in_channels * shape.in_height * shape.in_width +
                                            shape.out_channels * shape.out_height * shape.out_width);
   Row row;
+  row.task = "conv", row.name = std::string(s.name) + " " + direction + (last ? " NHWC bf16" : " NCHW bf16");
   bool& warpgroups = espalier::cuda::conv::warpgroups_allowed();
   const bool before = warpgroups;
-  row.task = "conv", row.name = std::string(s.name) + " " + direction + (last ? " NHWC bf16" : " NCHW bf16");
+  const auto rate = [&](const char* of, double ms) {
+    std::printf("    %-44s %-10s %8.3f ms %7.1f TFLOP/s %7.1f GB/s\n", row.name.c_str(), of, ms, work / ms * 1e-9,
+                bytes / ms * 1e-6);
+  };
   warpgroups = false;
-  const double plain = time_ms(body, 6, 2);
+  if (last) rate("mma.sync", time_ms(body, 6, 2));
   warpgroups = true;
   row.ours = time_ms(body, 10, 3);
+  rate("wgmma", row.ours);
+  if (last)
+    for (int variant = 1; variant <= 4; ++variant) {
+      espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = variant;
+      rate(("variant " + std::to_string(variant)).c_str(), time_ms(body, 6, 2));
+    }
+  espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = 0;
   warpgroups = before;
   row.limit = bytes / copy_bandwidth() * 1e3;  // of memory; arithmetic sets it in most
   row.verified = true;                         // by the checks on smaller shapes of the same families
-  std::printf("    %-56s %8.3f ms %8.1f TFLOP/s %8.1f GB/s; mma.sync %8.3f ms %8.1f TFLOP/s\n", row.name.c_str(),
-              row.ours, work / row.ours * 1e-9, bytes / row.ours * 1e-6, plain, work / plain * 1e-9);
   report(row);
 }
 
