@@ -3,6 +3,7 @@
 #include "espalier/pool.h"
 
 #include "cuda/core/launch.cuh"
+#include "cuda/divider.h"
 #include "espalier/cuda/operations.h"
 
 using namespace espalier;
@@ -43,6 +44,7 @@ struct Axis {
 };
 struct Window2d {
   Axis rows, columns;
+  Divider out_rows, out_columns, in_rows, in_columns;
 };
 
 // Windows that share out the image.
@@ -61,17 +63,12 @@ struct Shares {
 // An element of planes of rows × columns.
 struct Element {
   int64_t plane, row, column;
-  __device__ Element(int64_t i, int64_t rows, int64_t columns) {
-    const int64_t line = quotient(i, columns);
-    column = i - line * columns;
-    plane = quotient(line, rows);
-    row = line - plane * rows;
-  }
-  // (A division of 64 bits takes several times as long as one of 32; rows and columns are below 2^31.)
-  __device__ static int64_t quotient(int64_t a, int64_t b) {
-    return a >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
+  __device__ Element(int64_t i, const Divider& rows, const Divider& columns) {
+    plane = rows.split(columns.split(i, column), row);
   }
 };
+// (Of nothing no element is asked for.)
+Divider divider(int64_t size) { return Divider(std::max<int64_t>(size, 1)); }
 
 // ---- Largest value ---------------------------------------------------------------------------------
 
@@ -107,7 +104,7 @@ template <class T>
 void max_pool2d(int64_t n, const Window2d& shape, const T* x, T* y, int32_t* indices) {
   using W = wide_t<T>;
   for_each(n, "max_pool2d", [=] __device__(int64_t i) {
-    const Element at(i, shape.rows.out, shape.columns.out);
+    const Element at(i, shape.out_rows, shape.out_columns);
     const Span rows = shape.rows.taps(at.row), columns = shape.columns.taps(at.column);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     Largest<W> largest(-INFINITY);
@@ -201,7 +198,7 @@ template <class T>
 void avg_pool2d(int64_t n, const Window2d& shape, bool count_padding, const T* x, T* y) {
   using W = wide_t<T>;
   for_each(n, "avg_pool2d", [=] __device__(int64_t i) {
-    const Element at(i, shape.rows.out, shape.columns.out);
+    const Element at(i, shape.out_rows, shape.out_columns);
     const Span rows = shape.rows.taps(at.row), columns = shape.columns.taps(at.column);
     const T* const first = x + at.plane * (shape.rows.size * shape.columns.size) +
                            shape.rows.start(at.row) * shape.columns.size + shape.columns.start(at.column);
@@ -218,7 +215,7 @@ template <class T>
 void avg_pool2d_backward(int64_t n, const Window2d& shape, bool count_padding, const T* dy, T* dx) {
   using W = wide_t<T>;
   for_each(n, "avg_pool2d_backward", [=] __device__(int64_t i) {
-    const Element at(i, shape.rows.size, shape.columns.size);
+    const Element at(i, shape.in_rows, shape.in_columns);
     const Span rows = shape.rows.windows_over(at.row), columns = shape.columns.windows_over(at.column);
     const T* const plane = dy + at.plane * (shape.rows.out * shape.columns.out);
     W sum = 0;
@@ -247,6 +244,7 @@ __device__ __forceinline__ void over_window(Span rows, Span columns, int64_t wid
 struct AdaptiveShape {
   Shares rows, columns;
   int64_t n;  // windows in all planes
+  Divider out_rows, out_columns, in_rows, in_columns;
 };
 
 template <int kLanes, class T>
@@ -254,7 +252,7 @@ __global__ void __launch_bounds__(kBlock) adaptive_avg_kernel(AdaptiveShape shap
   using W = wide_t<T>;
   for (int64_t i = (blockIdx.x * int64_t{kBlock} + threadIdx.x) / kLanes; i < shape.n;
        i += int64_t{gridDim.x} * (kBlock / kLanes)) {
-    const Element at(i, shape.rows.out, shape.columns.out);
+    const Element at(i, shape.out_rows, shape.out_columns);
     const Span rows = shape.rows.over(at.row), columns = shape.columns.over(at.column);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     W sum = 0;
@@ -270,7 +268,7 @@ __global__ void __launch_bounds__(kBlock) adaptive_max_kernel(AdaptiveShape shap
   using W = wide_t<T>;
   for (int64_t i = (blockIdx.x * int64_t{kBlock} + threadIdx.x) / kLanes; i < shape.n;
        i += int64_t{gridDim.x} * (kBlock / kLanes)) {
-    const Element at(i, shape.rows.out, shape.columns.out);
+    const Element at(i, shape.out_rows, shape.out_columns);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     Largest<W> largest(-INFINITY);
     over_window<kLanes>(shape.rows.over(at.row), shape.columns.over(at.column), shape.columns.size,
@@ -302,7 +300,7 @@ template <class T>
 void adaptive_avg_pool2d_backward(int64_t n, const AdaptiveShape& shape, const T* dy, T* dx) {
   using W = wide_t<T>;
   for_each(n, "adaptive_avg_pool2d_backward", [=] __device__(int64_t i) {
-    const Element at(i, shape.rows.size, shape.columns.size);
+    const Element at(i, shape.in_rows, shape.in_columns);
     const Span rows = shape.rows.windows_over(at.row), columns = shape.columns.windows_over(at.column);
     const T* const plane = dy + at.plane * (shape.rows.out * shape.columns.out);
     W sum = 0;
@@ -345,7 +343,11 @@ Window2d checked_windows(const espalier_pool2d& shape) {
   const Window2d result{checked_axis("height", {shape.height, shape.out_height, shape.kernel_height,
                                                 shape.stride_height, shape.padding_height, shape.dilation_height}),
                         checked_axis("width", {shape.width, shape.out_width, shape.kernel_width, shape.stride_width,
-                                               shape.padding_width, shape.dilation_width})};
+                                               shape.padding_width, shape.dilation_width}),
+                        divider(shape.out_height),
+                        divider(shape.out_width),
+                        divider(shape.height),
+                        divider(shape.width)};
   require_range("height * width", shape.height * shape.width, 0, kLimit);
   return result;
 }
@@ -370,7 +372,9 @@ AdaptiveShape checked_shares(const espalier_adaptive_pool2d& shape) {
   require_range("height * width", shape.height * shape.width, 0, kLimit);
   const Sizes sizes = sizes_of(shape);
   if (sizes.out > 0 && sizes.in == 0) fail(ESPALIER_SHAPE_MISMATCH, "the planes are empty, the windows are not");
-  return {{shape.height, shape.out_height}, {shape.width, shape.out_width}, sizes.out};
+  return {
+      {shape.height, shape.out_height}, {shape.width, shape.out_width}, sizes.out,           divider(shape.out_height),
+      divider(shape.out_width),         divider(shape.height),          divider(shape.width)};
 }
 
 }  // namespace
