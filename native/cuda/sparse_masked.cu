@@ -75,17 +75,13 @@ void require_masked(const espalier_cuda_masked& shape) {
   require_range("batch_major", shape.batch_major, int64_t{0}, int64_t{1});
 }
 
-// Every slice of the contracted dimension; blocks that run at a time cover eight rows of blocks, so that both
-// operands are read from the L2.
+// Every slice of the contracted dimension.
 struct AllWalk {
-  int64_t rows_of_blocks, columns_of_blocks, block_rows, block_columns, depth;
+  int64_t down, across, block_rows, block_columns, depth;
 
   __device__ bool place(Place& at) const {
-    constexpr int64_t kBand = 8;
-    const int64_t band = blockIdx.x / (kBand * columns_of_blocks), within = blockIdx.x % (kBand * columns_of_blocks);
-    const int64_t height = min(kBand, rows_of_blocks - band * kBand);
-    at.row = (band * kBand + within % height) * block_rows;
-    at.column = within / height * block_columns;
+    const Corner corner = corner_of(blockIdx.x, down, across, block_rows, block_columns);
+    at.row = corner.row, at.column = corner.column;
     at.slices = (depth + kSlice - 1) / kSlice;
     return true;
   }
@@ -102,8 +98,8 @@ void run(const MaskedTask& task) {
     job.bias = static_cast<const T*>(task.bias);
     job.out = static_cast<T*>(task.out);
     const AllWalk walk{ceil_div(job.rows, kRows), ceil_div(job.columns, kColumns), kRows, kColumns, job.depth};
-    sparse_gemm<Math, kRows, kColumns, kDown, kAcross>(deep_a, deep_b, turned, job, walk,
-                                                       walk.rows_of_blocks * walk.columns_of_blocks, "masked product");
+    sparse_gemm<Math, kRows, kColumns, kDown, kAcross>(deep_a, deep_b, turned, job, walk, walk.down * walk.across,
+                                                       "masked product");
   };
   if (task.product == MaskedProduct::kWeightGrad) {
     Job<T, NoMask, BitMask> job{};

@@ -26,22 +26,6 @@ struct Dense {
   const uint32_t* bits;  // rows × depth; of the weight gradient: rows × columns
 };
 
-// Which block of the result an item is: bands of eight rows of blocks, so that what runs at a time shares operands.
-struct Corner {
-  int row, column;
-};
-__host__ __device__ inline Corner corner_of(int64_t item, int64_t down, int64_t across) {
-  constexpr int64_t kBand = 8;
-  const int64_t band = item / (kBand * across), within = item % (kBand * across);
-  const int64_t height = down - band * kBand < kBand ? down - band * kBand : kBand;
-  return {static_cast<int>((band * kBand + within % height) * kRows), static_cast<int>(within / height * kColumns)};
-}
-
-// Two bits as a mask of two 16-bit elements.
-__device__ __forceinline__ uint32_t spread(uint32_t bits) {
-  return (bits & 1) * 0x0000ffffu | (bits >> 1 & 1) * 0xffff0000u;
-}
-
 template <class T, bool kMMajor, bool kNMajor, bool kTransposed, bool kMaskOut>
 __global__ void __launch_bounds__(kThreads, 1)
     masked_kernel([[maybe_unused]] const __grid_constant__ CUtensorMap map_a,
@@ -72,16 +56,17 @@ __global__ void __launch_bounds__(kThreads, 1)
     ptx::lower_registers<40>();
     if (threadIdx.x == 0) {
       for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-        const Corner corner = corner_of(item, down, across);
+        const Corner corner = corner_of(item, down, across, kRows, kColumns);
+        const int row = static_cast<int>(corner.row), column = static_cast<int>(corner.column);
         for (int64_t slice = 0; slice < slices; ++slice) {
           ptx::barrier_wait(&empty[stage], parity ^ 1);
           ptx::barrier_arrive_expect(&full[stage], kStageBytes);
           unsigned char* to = shared + stage * kStageBytes;
           const int k = static_cast<int>(slice * kSide);
           for (int i = 0; i < kRows; i += kSide, to += kBlockBytes)
-            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? corner.row + i : k, kMMajor ? k : corner.row + i);
+            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? row + i : k, kMMajor ? k : row + i);
           for (int i = 0; i < kColumns; i += kSide, to += kBlockBytes)
-            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? corner.column + i : k, kNMajor ? k : corner.column + i);
+            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? column + i : k, kNMajor ? k : column + i);
           advance();
         }
       }
@@ -95,7 +80,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     const uint32_t fragment = kMMajor ? (lane % 8 + lane / 16 * 8) * 128 + (16 * warp + lane / 8 % 2 * 8) * 2
                                       : (16 * warp + lane % 8 + lane / 8 % 2 * 8) * 128 + lane / 16 * 16;
     for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-      const Corner corner = corner_of(item, down, across);
+      const Corner corner = corner_of(item, down, across, kRows, kColumns);
       const int64_t row = corner.row + group * kSide + warp * 16;
       float d[128];
       // The bits of this thread's two rows, 64 of K.

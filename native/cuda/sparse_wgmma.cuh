@@ -24,6 +24,11 @@ __device__ __forceinline__ uint32_t pack2(float low, float high) {
   }
 }
 
+// Two bits as a mask of two 16-bit elements.
+__device__ __forceinline__ uint32_t spread(uint32_t bits) {
+  return (bits & 1) * 0x0000ffffu | (bits >> 1 & 1) * 0xffff0000u;
+}
+
 // The 4×4 matrix of words of four neighbouring lanes, transposed: lane t gets word t of each of them.
 __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
   const bool odd = threadIdx.x & 1, upper = threadIdx.x & 2;
