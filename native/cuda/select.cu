@@ -184,7 +184,7 @@ espalier_status espalier_cuda_keep_largest(espalier_in scores, espalier_in mask,
     require_range("magnitude", magnitude, 0, 1);
     require_range("keep", keep, 0, int64_t{1} << 53);
     const int64_t n = checked_product("rows and columns", {rows, columns});
-    const int32_t source = fault_source(__func__);
+    const int32_t source = fault_source("espalier_cuda_keep_largest");
     for_float("scores", scores.dtype, [&]<class T>(T) {
       for_mask<T>("result", result.dtype, [&]<class M>(M) {
         const Scored<T, M> array{elements<T>("scores", scores, n), optional_elements<M>("mask", mask, n),
@@ -212,7 +212,7 @@ espalier_status espalier_cuda_abs_kth(espalier_in x, int64_t outer, int64_t chan
   return guarded(__func__, [&] {
     require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
     const int64_t n = checked_product("outer, channels and inner", {outer, channels, inner});
-    const int32_t source = fault_source(__func__);
+    const int32_t source = fault_source("espalier_cuda_abs_kth");
     for_float("x", x.dtype, [&]<class T>(T) {
       const ChannelSource<T> from{elements<T>("x", x, n), channels, inner, k, faults(), source};
       T* const kth = elements<T>("value", value, channels);
