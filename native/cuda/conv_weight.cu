@@ -6,8 +6,6 @@
 namespace espalier::cuda::conv {
 namespace {
 
-constexpr int kColumns = 128;
-
 // What the kernel sees: the geometry in 32 bits, and where the sums of each share of the positions go.
 template <class T>
 struct Task {
@@ -19,7 +17,7 @@ struct Task {
   Divider out_width, out_height;
 };
 
-template <class T, int kRows>
+template <class T, int kRows, int kColumns>
 struct Loader {
   static constexpr int kDepth = kRowElements<T>;  // positions a step
   static constexpr int kEach = kThreads / 8;
@@ -87,8 +85,8 @@ struct Loader {
 template <class T, class Engine>
 __global__ __launch_bounds__(kThreads, Engine::kBlocks) void weight_kernel(const __grid_constant__ Task<T> task) {
   extern __shared__ __align__(1024) unsigned char tiles[];
-  constexpr int kRows = Engine::kRows, kStages = Engine::kStages, kAhead = Engine::kAhead;
-  using Load = Loader<T, kRows>;
+  constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns, kStages = Engine::kStages, kAhead = Engine::kAhead;
+  using Load = Loader<T, kRows, kColumns>;
   const int down = (task.width + kRows - 1) / kRows;
   const int tile = blockIdx.x, group = blockIdx.z;
   const int first_row = tile % down * kRows, first_column = tile / down * kColumns;
@@ -150,8 +148,8 @@ void add_shares(const float* partial, int shares, int64_t depth, int64_t width, 
 }
 
 // How many shares of the positions fill the device best: its last round of blocks should be a full one.
-int best_shares(int64_t tiles, int64_t steps) {
-  const int64_t slots = 2 * traits().multiprocessors, most = std::clamp<int64_t>(steps / 8, 1, 4 * slots);
+int best_shares(int64_t tiles, int64_t steps, int64_t blocks) {
+  const int64_t slots = blocks * traits().multiprocessors, most = std::clamp<int64_t>(steps / 8, 1, 4 * slots);
   int64_t best = 1;
   double fullest = 0;
   for (int64_t shares = 1; shares <= most && (shares == 1 || tiles * shares <= 4 * slots); ++shares) {
@@ -165,8 +163,8 @@ int best_shares(int64_t tiles, int64_t steps) {
 template <class Engine, class T, class Out>
 void launch(const WeightProduct<T, Out>& product) {
   const espalier_conv2d s = folded(product.shape, product.fold);
-  constexpr int kRows = Engine::kRows;
-  using Load = Loader<T, kRows>;
+  constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns;
+  using Load = Loader<T, kRows, kColumns>;
   constexpr int kBytes = Engine::kStages * Load::kStageBytes;
   const auto small = [](int64_t value) { return static_cast<int32_t>(value); };
   const int64_t depth = padded<T>(s.in_channels / s.groups), width = padded<T>(s.out_channels / s.groups);
@@ -185,7 +183,7 @@ void launch(const WeightProduct<T, Out>& product) {
   const int64_t images = std::min(s.n, images_at_once(std::max(x_image, dy_image), plane));
   const int64_t tiles = ceil_div(width, kRows) * ceil_div(elements * depth, kColumns);
   const int64_t steps = ceil_div(images * plane, Load::kDepth);
-  const int64_t each = ceil_div(steps, best_shares(tiles * s.groups, steps));
+  const int64_t each = ceil_div(steps, best_shares(tiles * s.groups, steps, Engine::kBlocks));
   const auto shares_of = [&](int64_t count) { return ceil_div(ceil_div(count * plane, Load::kDepth), each); };
   const int64_t share = s.groups * width * elements * depth, rest = s.n % images;
   const int64_t shares = s.n / images * shares_of(images) + (rest > 0 ? shares_of(rest) : 0);
@@ -208,6 +206,25 @@ void launch(const WeightProduct<T, Out>& product) {
              product.dweight);
 }
 
+// Engines of Hopper to compare.
+template <class T, class Out>
+bool launch_variant(const WeightProduct<T, Out>& product, bool narrow) {
+  if (narrow) switch (weight_variant()) {
+      case 1: return launch<Warpgroups<T, 64, 128, 3, 3>>(product), true;
+      case 2: return launch<Warpgroups<T, 64, 256, 5, 1, true>>(product), true;
+      case 3: return launch<Warpgroups<T, 64, 256, 2, 2>>(product), true;
+      case 4: return launch<Warpgroups<T, 128, 128, 3>>(product), true;
+      default: return false;
+    }
+  switch (weight_variant()) {
+    case 1: return launch<Warpgroups<T, 128, 128, 6, 1, true>>(product), true;
+    case 2: return launch<Warpgroups<T, 256, 128, 4, 1, true>>(product), true;
+    case 3: return launch<Warpgroups<T, 128, 256, 4, 1>>(product), true;
+    case 4: return launch<Warpgroups<T, 128, 256, 4, 1, true>>(product), true;
+    default: return false;
+  }
+}
+
 }  // namespace
 
 template <class T, class Out>
@@ -215,11 +232,13 @@ void weight_product(const WeightProduct<T, Out>& product) {
   const bool narrow = product.shape.out_channels / product.shape.groups <= 64;
   if constexpr (sizeof(T) == 2)
     if (warpgroups_serve()) {
-      if (narrow) return launch<Warpgroups<T, 64, kColumns, 4>>(product);
-      return launch<Warpgroups<T, 128, kColumns, 3>>(product);
+      if constexpr (std::is_same_v<T, __nv_bfloat16>)
+        if (launch_variant(product, narrow)) return;
+      if (narrow) return launch<Warpgroups<T, 64, 128, 4>>(product);
+      return launch<Warpgroups<T, 128, 128, 3>>(product);
     }
-  if (narrow) launch<PlainEngine<T, 64, kColumns>>(product);
-  else launch<PlainEngine<T, 128, kColumns>>(product);
+  if (narrow) launch<PlainEngine<T, 64, 128>>(product);
+  else launch<PlainEngine<T, 128, 128>>(product);
 }
 
 template void weight_product(const WeightProduct<__nv_bfloat16, __nv_bfloat16>&);

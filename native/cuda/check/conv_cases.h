@@ -144,7 +144,10 @@ struct With {
   explicit With(bool warpgroups) : before(cuda::conv::warpgroups_allowed()) {
     cuda::conv::warpgroups_allowed() = warpgroups;
   }
-  ~With() { cuda::conv::warpgroups_allowed() = before; }
+  ~With() {
+    cuda::conv::warpgroups_allowed() = before;
+    cuda::conv::gather_variant() = cuda::conv::weight_variant() = 0;
+  }
   const bool before;
 };
 
