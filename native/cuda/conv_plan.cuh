@@ -115,9 +115,7 @@ Fold fold_of(const espalier_conv2d& s) {
   Fold fold;
   const bool folds = s.groups == 1 && s.dilation_width == 1 && (s.stride_width == 2 || s.stride_width == 4) &&
                      s.in_channels <= kChunk<T> / s.stride_width;
-  if (!folds) return fold;
-  fold.factor = s.stride_width;
-  fold.slot = kChunk<T> / s.stride_width;
+  if (folds) fold.factor = s.stride_width, fold.slot = kChunk<T> / s.stride_width;
   fold.first = Fold::floor_div(-s.padding_left, fold.factor);
   return fold;
 }
