@@ -96,9 +96,11 @@ __global__ void __launch_bounds__(kThreads, 1)
             const int at = a_row + i * kSide;
             ptx::load_tile(to, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
           }
-          for (int i = 0; i < b_blocks; ++i, to += kBlockBytes) {
+#pragma unroll
+          for (int i = 0; i < Shape::kBBlocks; ++i) {
+            if (i == b_blocks) break;
             const int at = b_at(i);
-            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
+            ptx::load_tile(to + i * kBlockBytes, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
           }
         }
         advance();
@@ -125,18 +127,9 @@ __global__ void __launch_bounds__(kThreads, 1)
           }
           for (int slice = 0; slice < slices; ++slice) {
             const uint32_t flags = (slice == 0 ? kFirst : 0) | (slice + 1 == slices ? kLast : 0);
-            ptx::barrier_wait(&empty[stage], parity ^ 1);
-            steps[stage] = {row, first * walk.steps_per_tile + from, count, flags};
-            ptx::barrier_arrive_expect(&full[stage], (1 + count) * kBlockBytes);
-            unsigned char* const to = shared + stage * Shape::kStageBytes;
-            const int at = slice * kSide;
-            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? row : at, kMMajor ? at : row);
-#pragma unroll
-            for (int i = 0; i < kSampledBlocks; ++i)
-              if (i < count)
-                ptx::load_tile(to + (1 + i) * kBlockBytes, &map_b, &full[stage], kNMajor ? column[i] : at,
-                               kNMajor ? at : column[i]);
-            advance();
+            put(
+                {row, first * walk.steps_per_tile + from, count, flags}, row, slice * kSide,
+                [&](int i) { return column[i]; }, count);
           }
         }
       } else {
