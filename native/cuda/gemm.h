@@ -69,13 +69,17 @@ struct Finish {
   }
 };
 
-// Where a kernel's sums go. With `transposed`, C is stored by columns, ldc apart. `wide`: rows of C start at multiples
-// of 16 bytes.
-template <class C>
+// Where a kernel's sums go. With kTransposed C is stored by columns, ldc apart. `wide`: rows (columns) of C start
+// at multiples of 16 bytes.
+template <class C, bool kTransposed>
 struct Target {
   C* c;
   int64_t m, n, ldc;
-  bool transposed, wide;
+  bool wide;
+
+  __host__ __device__ static constexpr bool transposed() { return kTransposed; }
+  __device__ int64_t step_i() const { return kTransposed ? 1 : ldc; }
+  __device__ int64_t step_j() const { return kTransposed ? ldc : 1; }
 };
 
 // C = finish(Σ over `added` of op(A)·op(B)), for every index of `kept`. Matrices of A, B and C lie

@@ -50,66 +50,88 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
   }
 }
 
+// An 8×8 block of 16-bit elements, two neighbours of a row with each thread, transposed.
+__device__ __forceinline__ uint32_t transpose_block(uint32_t word) {
+  uint32_t turned;
+  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(word));
+  return turned;
+}
+template <class C>
+__device__ __forceinline__ uint32_t word_of(const C (&pair)[2]) {
+  return *reinterpret_cast<const uint32_t*>(pair);
+}
+
 // Stores a warp's 16 rows from `first_i` on of the sums of a tile whose columns begin at first_j. Every element
 // costs instructions of its own here, so that what can be is done for a row, a column or a pair.
-template <int kCount, class Sum, class C, class Finish>
-__device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Target<C>& to, const Finish& finish,
-                                           int64_t first_i, int64_t first_j) {
+template <int kCount, class Sum, class C, bool kTransposed, class Finish>
+__device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Target<C, kTransposed>& to,
+                                           const Finish& finish, int64_t first_i, int64_t first_j) {
   const int lane = static_cast<int>(threadIdx.x) % 32, g = lane / 4, t = lane % 4;
   const int rows = static_cast<int>(min(to.m - first_i, int64_t{16}));
   const int columns = static_cast<int>(min(to.n - first_j, int64_t{kCount * 2}));
-  const int64_t step_i = to.transposed ? 1 : to.ldc, step_j = to.transposed ? to.ldc : 1;
+  const int64_t step_i = to.step_i(), step_j = to.step_j();
   Sum of_row[2];
 #pragma unroll
   for (int half = 0; half < 2; ++half)
     of_row[half] = g + half * 8 < rows ? finish.of_row(first_i + g + half * 8) : Sum(0);
 #pragma unroll
-  for (int block = 0; block < kCount / 4; block += 4)
+  for (int block = 0; block < kCount / 4; block += 4) {
+    C* const corner = to.c + first_i * step_i + (first_j + block * 8) * step_j;
+    const int left = columns - block * 8;
+    C pair[2][4][2];  // of rows g and g + 8, blocks of 8 columns, columns 2t and 2t + 1
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int i = g + half * 8;
-      C* const row = to.c + (first_i + i) * step_i + (first_j + block * 8) * step_j;
-      C pair[4][2];
+    for (int half = 0; half < 2; ++half)
 #pragma unroll
       for (int b = 0; b < 4; ++b) {
+        const int i = g + half * 8, j = b * 8 + t * 2;
         Sum value[2];
 #pragma unroll
         for (int e = 0; e < 2; ++e) value[e] = finish.scaled(sum[(block + b) * 4 + half * 2 + e]) + of_row[half];
         if (finish.looks() && i < rows) {
 #pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            const int j = b * 8 + t * 2 + e;
-            if (block * 8 + j < columns)
-              value[e] += finish.of_column(first_j + block * 8 + j) + finish.of_old(row[j * step_j]);
-          }
+          for (int e = 0; e < 2; ++e)
+            if (j + e < left)
+              value[e] +=
+                  finish.of_column(first_j + block * 8 + j + e) + finish.of_old(corner[i * step_i + (j + e) * step_j]);
         }
 #pragma unroll
-        for (int e = 0; e < 2; ++e) pair[b][e] = static_cast<C>(finish.last(value[e]));
+        for (int e = 0; e < 2; ++e) pair[half][b][e] = static_cast<C>(finish.last(value[e]));
       }
-      const int left = i < rows ? columns - block * 8 : 0;
-      if (sizeof(C) == 2 && to.wide && !to.transposed) {
-        // After the exchange a thread holds 8 neighbours of a row.
+    if (sizeof(C) == 2 && to.wide) {
+      // The exchange of words leaves a thread with 8 neighbours: of a row, one of four blocks; or, transposed
+      // first within each block, of a column, one half of one of two blocks.
+#pragma unroll
+      for (int part = 0; part < 2; ++part) {
         uint32_t word[4];
 #pragma unroll
-        for (int b = 0; b < 4; ++b) word[b] = *reinterpret_cast<const uint32_t*>(pair[b]);
+        for (int w = 0; w < 4; ++w)
+          word[w] = kTransposed ? transpose_block(word_of(pair[w % 2][part * 2 + w / 2])) : word_of(pair[part][w]);
         transpose_quad(word);
-        if (t * 8 + 8 <= left) {
-          *reinterpret_cast<uint4*>(row + t * 8) = make_uint4(word[0], word[1], word[2], word[3]);
+        const int i = kTransposed ? t % 2 * 8 : g + part * 8, j = kTransposed ? part * 16 + t / 2 * 8 + g : t * 8;
+        const int room = kTransposed ? (j < left ? rows - i : 0) : (i < rows ? left - j : 0);
+        C* const at = corner + i * step_i + j * step_j;
+        if (room >= 8) {
+          *reinterpret_cast<uint4*>(at) = make_uint4(word[0], word[1], word[2], word[3]);
         } else {
 #pragma unroll
           for (int e = 0; e < 8; ++e)
-            if (t * 8 + e < left) row[t * 8 + e] = reinterpret_cast<const C*>(word)[e];
+            if (e < room) at[e] = reinterpret_cast<const C*>(word)[e];
         }
-      } else {
+      }
+    } else {
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
 #pragma unroll
         for (int b = 0; b < 4; ++b)
 #pragma unroll
-          for (int e = 0; e < 2; ++e)
-            if (b * 8 + t * 2 + e < left) row[(b * 8 + t * 2 + e) * step_j] = pair[b][e];
-      }
-      // Keeps the loads of later blocks from being moved up here, where there are no registers for them.
-      asm volatile("" ::: "memory");
+          for (int e = 0; e < 2; ++e) {
+            const int i = g + half * 8, j = b * 8 + t * 2 + e;
+            if (i < rows && j < left) corner[i * step_i + j * step_j] = pair[half][b][e];
+          }
     }
+    // Keeps the loads of later blocks from being moved up here, where there are no registers for them.
+    asm volatile("" ::: "memory");
+  }
 }
 
 #endif
@@ -123,10 +145,10 @@ __device__ __forceinline__ void tile_at(int64_t at, int64_t tiles_m, int64_t til
   *j = at % in_group / rows;
 }
 
-template <class Math, int kCluster, class C, class Finish>
+template <class Math, int kCluster, class C, bool kTransposed, class Finish>
 __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
-    ring_kernel(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b, Target<C> to,
-                int64_t k, int group, Finish finish, Places places) {
+    ring_kernel(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b,
+                Target<C, kTransposed> to, int64_t k, int group, Finish finish, Places places) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   using R = Ring<Math>;
   constexpr int kStages = R::kStages, kElement = sizeof(typename Math::Element);
@@ -241,11 +263,11 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
 #endif
 }
 
-template <class Math, int kCluster, class C, class Finish>
-void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C>& to, int64_t k, const Finish& finish,
-                 const Places& places, const char* name) {
+template <class Math, int kCluster, class C, bool kTransposed, class Finish>
+void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTransposed>& to, int64_t k,
+                 const Finish& finish, const Places& places, const char* name) {
   using R = Ring<Math>;
-  const auto kernel = ring_kernel<Math, kCluster, C, Finish>;
+  const auto kernel = ring_kernel<Math, kCluster, C, kTransposed, Finish>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, R::kShared));
   const int64_t tiles = tiles_of(to.m, int64_t{R::kM} * kCluster) * tiles_of(to.n, Math::kN);
   const int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles);

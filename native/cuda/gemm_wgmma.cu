@@ -75,8 +75,8 @@ void run(const Product<T, C>& p) {
                             : tensor_map(dtype, p.a, p.m, p.k, p.lda, 64 * kConsumers, 64);
   const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kN / kCluster, 64)
                             : tensor_map(dtype, p.b, p.k, p.n, p.ldb, 64, 64);
-  const Target<C> to{p.c,   p.m,   p.n,
-                     p.ldc, false, reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
+  const Target<C, false> to{p.c, p.m, p.n, p.ldc,
+                            reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
   launch_ring<Dense<T, kConsumers, kN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma");
 }
 

@@ -167,8 +167,8 @@ void for_two_four(const char* name, espalier_dtype dtype, Body body) {
   }
 }
 
-template <class T, class C, class F>
-void forward(TwoFourProduct<T, C, F> p, const espalier_cuda_two_four& shape) {
+template <class T, class C, bool kTransposed, class F>
+void forward(TwoFourProduct<T, C, kTransposed, F> p, const espalier_cuda_two_four& shape) {
   if (shape.m == 0 || shape.n == 0) return;
   const bool on_hopper = two_four_wgmma_takes(p);
   if (p.b_by_rows && !(on_hopper && sizeof(T) == 2 && p.ldb % 8 == 0)) {
@@ -240,15 +240,15 @@ espalier_status espalier_cuda_two_four_forward(espalier_in values, espalier_in p
       const bool wide = reinterpret_cast<uintptr_t>(to) % 16 == 0 && ldc * sizeof(C) % 16 == 0;
       const int blocks_m = static_cast<int>(tiles_of(shape.m, kPlaceRows));
       const int blocks_k = static_cast<int>(tiles_of(shape.k, kPlaceK));
-      forward<T, C, F>({elements<T>("values", values, shape.m * shape.k / 2),
-                        {places_in(places, shape), blocks_m, blocks_k},
-                        elements<T>("x", x, shape.k * shape.n),
-                        batch_major ? shape.k : shape.n,
-                        shape.k,
-                        !batch_major,
-                        {to, shape.m, shape.n, ldc, batch_major, wide},
-                        finish},
-                       shape);
+      const T* const left = elements<T>("values", values, shape.m * shape.k / 2);
+      const T* const right = elements<T>("x", x, shape.k * shape.n);
+      const Places where{places_in(places, shape), blocks_m, blocks_k};
+      if (batch_major)
+        forward<T, C, true, F>({left, where, right, shape.k, shape.k, false, {to, shape.m, shape.n, ldc, wide}, finish},
+                               shape);
+      else
+        forward<T, C, false, F>({left, where, right, shape.n, shape.k, true, {to, shape.m, shape.n, ldc, wide}, finish},
+                                shape);
     });
   });
 }

@@ -32,25 +32,25 @@ struct WholeFinish {
 };
 
 // C = finish(W·B), B stored by columns of K (n×k, `ldb` apart), or by rows (k×n) where b_by_rows.
-template <class T, class C, class F>
+template <class T, class C, bool kTransposed, class F>
 struct TwoFourProduct {
   const T* values;
   Places places;
   const T* b;
   int64_t ldb, k;
   bool b_by_rows;
-  Target<C> to;
+  Target<C, kTransposed> to;
   F finish;
 };
 
 // By mma.sp, on every chip from sm_80 on; B by columns alone.
-template <class T, class C, class F>
-void two_four_mma(const TwoFourProduct<T, C, F>& product);
+template <class T, class C, bool kTransposed, class F>
+void two_four_mma(const TwoFourProduct<T, C, kTransposed, F>& product);
 
 // By wgmma, on Hopper; int8 takes B by columns alone. `variant` chooses the shape of a tile, for benches.
-template <class T, class C, class F>
-bool two_four_wgmma_takes(const TwoFourProduct<T, C, F>& product);
-template <class T, class C, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, F>& product, int variant);
+template <class T, class C, bool kTransposed, class F>
+bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& product);
+template <class T, class C, bool kTransposed, class F>
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& product, int variant);
 
 }  // namespace espalier::cuda

@@ -32,8 +32,8 @@ __device__ __forceinline__ void multiply_sparse(sum_t<T> (&sum)[4], const uint32
 #undef ESPALIER_SPARSE
 }
 
-template <class T, class C, class F>
-__global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C, F> p) {
+template <class T, class C, bool kTransposed, class F>
+__global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C, kTransposed, F> p) {
   constexpr int kRows = kTile / 2 / 16, kColumns = kTile / 4 / 8;
   constexpr int kWords = sizeof(T) == 1 ? 2 : 1;  // blocks of places in a stage
   extern __shared__ __align__(128) uint8_t stages[];
@@ -111,24 +111,27 @@ __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C,
         const int64_t to_i = first_m + row + i * 16 + lane / 4 + e / 2 * 8;
         const int64_t to_j = first_n + column + j * 8 + lane % 4 * 2 + e % 2;
         if (to_i >= p.to.m || to_j >= p.to.n) continue;
-        C* const to = p.to.c + (p.to.transposed ? to_j * p.to.ldc + to_i : to_i * p.to.ldc + to_j);
+        C* const to = p.to.c + to_i * p.to.step_i() + to_j * p.to.step_j();
         *to = static_cast<C>(p.finish.last(p.finish.scaled(sum[i][j][e]) + p.finish.of_row(to_i)));
       }
 }
 
 }  // namespace
 
-template <class T, class C, class F>
-void two_four_mma(const TwoFourProduct<T, C, F>& p) {
-  const auto kernel = two_four_kernel<T, C, F>;
+template <class T, class C, bool kTransposed, class F>
+void two_four_mma(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  const auto kernel = two_four_kernel<T, C, kTransposed, F>;
   const int64_t tiles = tiles_of(p.to.m, kTile) * tiles_of(p.to.n, kTile);
   require_range("the tiles of the product", tiles, int64_t{0}, int64_t{INT32_MAX});
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   kernel<<<static_cast<unsigned>(tiles), kThreads, kBytes, stream()>>>(p);
   launched("two_four_mma");
 }
-template void two_four_mma(const TwoFourProduct<__half, __half, Finish<__half>>&);
-template void two_four_mma(const TwoFourProduct<__nv_bfloat16, __nv_bfloat16, Finish<__nv_bfloat16>>&);
-template void two_four_mma(const TwoFourProduct<int8_t, int32_t, WholeFinish>&);
+#define ESPALIER_INSTANCE(T, C, F)                                   \
+  template void two_four_mma(const TwoFourProduct<T, C, false, F>&); \
+  template void two_four_mma(const TwoFourProduct<T, C, true, F>&);
+ESPALIER_INSTANCE(__half, __half, Finish<__half>)
+ESPALIER_INSTANCE(__nv_bfloat16, __nv_bfloat16, Finish<__nv_bfloat16>)
+ESPALIER_INSTANCE(int8_t, int32_t, WholeFinish)
 
 }  // namespace espalier::cuda

@@ -60,8 +60,8 @@ struct Sparse {
 #endif
 };
 
-template <int kConsumers, int kN, int kCluster, bool kTB, class T, class C, class F>
-void run(const TwoFourProduct<T, C, F>& p) {
+template <int kConsumers, int kN, int kCluster, bool kTB, class T, class C, bool kTransposed, class F>
+void run(const TwoFourProduct<T, C, kTransposed, F>& p) {
   using Math = Sparse<T, kConsumers, kN, kTB>;
   constexpr espalier_dtype dtype = dtype_of<T>();
   const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, 64 * kConsumers, 64 / int{sizeof(T)});
@@ -72,20 +72,20 @@ void run(const TwoFourProduct<T, C, F>& p) {
 
 }  // namespace
 
-template <class T, class C, class F>
-bool two_four_wgmma_takes(const TwoFourProduct<T, C, F>& p) {
+template <class T, class C, bool kTransposed, class F>
+bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& p) {
   if (!wgmma_enabled() || traits().capability != 90 || p.k < 256) return false;
   if (reinterpret_cast<uintptr_t>(p.values) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
   if (std::max({p.to.m, p.to.n, p.k}) > INT32_MAX / 2) return false;
   return tiles_of(p.to.m, 128) * tiles_of(p.to.n, 256) >= traits().multiprocessors / 2;
 }
 
-template <class T, class C, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, F>& p, int variant) {
-  if constexpr (sizeof(T) == 2) {
+template <class T, class C, bool kTransposed, class F>
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p, int variant) {
+  if constexpr (sizeof(T) == 2 && !kTransposed) {
     if (p.b_by_rows) return run<2, 256, 2, false>(p);
   }
-  if constexpr (std::is_same_v<T, __nv_bfloat16>) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16> && kTransposed) {
     if (variant == 1) return run<3, 192, 2, true>(p);
     if (variant == 2) return run<4, 128, 2, true>(p);
     if (variant == 3) return run<2, 256, 1, true>(p);
@@ -93,9 +93,11 @@ void two_four_wgmma(const TwoFourProduct<T, C, F>& p, int variant) {
   run<2, 256, 2, true>(p);
 }
 
-#define ESPALIER_INSTANCE(T, C, F)                                    \
-  template bool two_four_wgmma_takes(const TwoFourProduct<T, C, F>&); \
-  template void two_four_wgmma(const TwoFourProduct<T, C, F>&, int);
+#define ESPALIER_INSTANCE(T, C, F)                                           \
+  template bool two_four_wgmma_takes(const TwoFourProduct<T, C, false, F>&); \
+  template bool two_four_wgmma_takes(const TwoFourProduct<T, C, true, F>&);  \
+  template void two_four_wgmma(const TwoFourProduct<T, C, false, F>&, int);  \
+  template void two_four_wgmma(const TwoFourProduct<T, C, true, F>&, int);
 ESPALIER_INSTANCE(__half, __half, Finish<__half>)
 ESPALIER_INSTANCE(__nv_bfloat16, __nv_bfloat16, Finish<__nv_bfloat16>)
 ESPALIER_INSTANCE(int8_t, int32_t, WholeFinish)

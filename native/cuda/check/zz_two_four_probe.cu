@@ -14,7 +14,7 @@ namespace {
 constexpr int64_t kM = 768, kK = 256;
 
 // W·1 for a random choice of two of four in each group, whose elements are `code`(i, k).
-template <class T, class C, class F, class Code>
+template <class T, class C, bool kTransposed, class F, class Code>
 std::string probe(const char* name, int variant, bool by_rows, Code code) {
   const espalier_cuda_two_four shape{kM, kK, kK, 0};
   std::vector<double> dense(kM * kK), identity(kK * kK);
@@ -30,25 +30,26 @@ std::string probe(const char* name, int variant, bool by_rows, Code code) {
   const Array x = given(identity, dtype_of<T>());
   Array y = result(kM * kK, dtype_of<C>());
   y.poison();
-  cuda::TwoFourProduct<T, C, F> product{
+  cuda::TwoFourProduct<T, C, kTransposed, F> product{
       w.values.device<T>(),
       {w.places.device<uint32_t>(), static_cast<int>(kM / cuda::kPlaceRows), static_cast<int>(kK / cuda::kPlaceK)},
       x.device<T>(),
       kK,
       kK,
       by_rows,
-      {y.device<C>(), kM, kK, kK, false, true},
+      {y.device<C>(), kM, kK, kTransposed ? kM : kK, true},
       {}};
   cuda::two_four_wgmma(product, variant);
   ok(espalier_cuda_synchronize(), "synchronize");
   const std::vector<double> got = y.fetch();
   int64_t wrong = 0;
   std::string some;
-  for (size_t at = 0; at < got.size(); ++at) {
-    if (got[at] == dense[at]) continue;
+  for (size_t at = 0; at < dense.size(); ++at) {
+    const double came = got[kTransposed ? at % kK * kM + at / kK : at];
+    if (came == dense[at]) continue;
     char text[96];
     std::snprintf(text, sizeof text, "\n    [%d][%d]: %g, not %g", static_cast<int>(at) / static_cast<int>(kK),
-                  static_cast<int>(at) % static_cast<int>(kK), got[at], dense[at]);
+                  static_cast<int>(at) % static_cast<int>(kK), came, dense[at]);
     if (wrong++ < 12 || (wrong & (wrong - 1)) == 0) some += text;
   }
   if (wrong == 0) return "";
@@ -56,12 +57,12 @@ std::string probe(const char* name, int variant, bool by_rows, Code code) {
          ": " + std::to_string(wrong) + " of " + std::to_string(got.size()) + " wrong" + some;
 }
 
-template <class T, class C, class F>
+template <class T, class C, bool kTransposed, class F>
 std::string probes(const char* name, int variant, bool by_rows) {
-  return probe<T, C, F>((std::string(name) + ", k").c_str(), variant, by_rows,
-                        [](int64_t, int64_t k) { return static_cast<double>(k % 120 + 1); }) +
-         probe<T, C, F>((std::string(name) + ", row").c_str(), variant, by_rows,
-                        [](int64_t i, int64_t) { return static_cast<double>(i % 120 + 1); });
+  return probe<T, C, kTransposed, F>((std::string(name) + ", k").c_str(), variant, by_rows,
+                                     [](int64_t, int64_t k) { return static_cast<double>(k % 120 + 1); }) +
+         probe<T, C, kTransposed, F>((std::string(name) + ", row").c_str(), variant, by_rows,
+                                     [](int64_t i, int64_t) { return static_cast<double>(i % 120 + 1); });
 }
 
 }  // namespace
@@ -70,10 +71,12 @@ ESPALIER_CHECK(zz_two_four_probe) {
   if (cuda::traits().capability != 90 || !isolated("zz_two_four_probe")) return;
   std::string found;
   for (int variant = 0; variant < 4; ++variant)
-    found += probes<__nv_bfloat16, __nv_bfloat16, cuda::Finish<__nv_bfloat16>>("bfloat16", variant, false);
-  found += probes<__nv_bfloat16, __nv_bfloat16, cuda::Finish<__nv_bfloat16>>("bfloat16", 0, true);
-  found += probes<__half, __half, cuda::Finish<__half>>("float16", 0, false);
-  found += probes<int8_t, int32_t, cuda::WholeFinish>("int8", 0, false);
+    found += probes<__nv_bfloat16, __nv_bfloat16, true, cuda::Finish<__nv_bfloat16>>("bfloat16", variant, false);
+  found += probes<__nv_bfloat16, __nv_bfloat16, false, cuda::Finish<__nv_bfloat16>>("bfloat16", 0, true);
+  found += probes<__half, __half, true, cuda::Finish<__half>>("float16", 0, false);
+  found += probes<__half, __half, false, cuda::Finish<__half>>("float16", 0, false);
+  found += probes<int8_t, int32_t, true, cuda::WholeFinish>("int8", 0, false);
+  found += probes<int8_t, int32_t, false, cuda::WholeFinish>("int8 by rows", 0, false);
   if (!found.empty()) {
     std::printf("zz_two_four_probe:%s\n", found.c_str());
     mismatch("operands are not read as they lie; see above");
