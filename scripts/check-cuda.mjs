@@ -1,10 +1,11 @@
 // Everything that is checked on a GPU: the native program, the library through Node, compute-sanitizer, the
 // benches, and PyTorch beside them where python3 has it. Without a GPU it says so and nothing fails.
-// Usage: node scripts/check-cuda.mjs [--json file] [--logs folder] [--only text] [--no-bench]
+// Usage: node scripts/check-cuda.mjs [--json file] [--logs folder] [--only text] [--no-bench] [--js folder] [--join folder]
 //   --json   writes the rows of the benches, rivals joined to them, for bench/RESULTS.md
 //   --logs   keeps what each part printed
 //   --only   checks and benches whose names hold the text
-// It also runs in the folder that scripts/carry-cuda.mjs packs, on a machine without npm or network.
+//   --join   only joins what an earlier run left in such a folder of logs, and prints it
+//   --js     where the library stands compiled to JavaScript, on a machine without npm; see scripts/carry-cuda.mjs
 import { spawnSync } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -14,13 +15,20 @@ import { parseArgs } from 'node:util'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const { values } = parseArgs({
-  options: { json: { type: 'string' }, logs: { type: 'string' }, only: { type: 'string', default: '' }, 'no-bench': { type: 'boolean' } },
+  options: {
+    json: { type: 'string' },
+    logs: { type: 'string' },
+    only: { type: 'string', default: '' },
+    'no-bench': { type: 'boolean' },
+    js: { type: 'string' },
+    join: { type: 'string' },
+  },
 })
-const logs = values.logs === undefined ? mkdtempSync(join(tmpdir(), 'espalier-cuda-')) : resolve(values.logs)
+const kept = values.join ?? values.logs
+const logs = kept === undefined ? mkdtempSync(join(tmpdir(), 'espalier-cuda-')) : resolve(kept)
 mkdirSync(logs, { recursive: true })
 const program = join(root, 'build-cuda/espalier_cuda_check')
 const addon = join(root, 'build-cuda/build/Release/espalier_cuda.node')
-const carried = existsSync(join(root, 'test/cuda/run.js'))
 const only = values.only === '' ? [] : ['--only', values.only]
 const bench = values['no-bench'] ? [] : ['--bench']
 
@@ -28,12 +36,18 @@ let passed = 0
 let failed = 0
 
 /** Runs one part, at most for so long; its counts join the sum. What it printed goes to the logs, and its end to the terminal. */
-function part(name, command, args, { seconds, counts = true, lines = 40 } = {}) {
+function part(name, command, args, { seconds, counts = true, lines = 40, env = {} } = {}) {
   console.log(`\n── ${name}`)
   const log = join(logs, `${name.replace(/\W+/g, '-')}.log`)
   const file = openSync(log, 'w')
   const began = Date.now()
-  const { status, signal, error } = spawnSync(command, args, { cwd: root, stdio: ['ignore', file, file], timeout: seconds * 1000, killSignal: 'SIGKILL' })
+  const { status, signal, error } = spawnSync(command, args, {
+    cwd: root,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', file, file],
+    timeout: seconds * 1000,
+    killSignal: 'SIGKILL',
+  })
   closeSync(file)
   const text = readFileSync(log, 'utf8')
   // Failures are shown wherever they stand.
@@ -73,8 +87,10 @@ function checkOnGpu() {
     })
     if (build.status !== 0) failed++
   }
-  const [script, ...before] = carried ? ['test/cuda/run.js'] : ['test/cuda/run.ts', '--import=tsx']
-  part('the library through Node', process.execPath, [...before, script, ...only, ...bench, '--json', join(logs, 'node.json')], { seconds: 120 })
+  const run = values.js === undefined ? ['--import=tsx', 'test/cuda/run.ts'] : [join(values.js, 'test/cuda/run.js')]
+  // A machine without npm has both addons from one build.
+  const env = values.js === undefined ? {} : { ESPALIER_PREBUILD: join(root, 'build-cuda'), ESPALIER_CUDA_ADDON: addon }
+  part('the library through Node', process.execPath, [...run, ...only, ...bench, '--json', join(logs, 'node.json')], { seconds: 120, env })
   part('the native program', program, [...only, ...bench, '--json', join(logs, 'native.json')], { seconds: 300 })
   if (bench.length > 0) {
     const rivals = spawnSync('python3', ['bench/cuda/rivals.py', ...only], { cwd: root, encoding: 'utf8', timeout: 180_000, maxBuffer: 1 << 26 })
@@ -134,9 +150,9 @@ function print(rows) {
 }
 
 const gpu = existsSync('/dev/nvidiactl') || existsSync('/dev/dxg')
-if (!gpu) console.log('there is no NVIDIA GPU here: nothing was checked')
+if (!gpu && values.join === undefined) console.log('there is no NVIDIA GPU here: nothing was checked')
 else {
-  checkOnGpu()
+  if (values.join === undefined) checkOnGpu()
   const rows = joined([...rowsIn('native.json'), ...rowsIn('node.json')], rowsIn('rivals.json'))
   if (rows.length > 0) {
     console.log('\n── benches')
@@ -144,6 +160,6 @@ else {
   }
   if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify(rows, null, 1)}\n`)
 }
-if (values.logs === undefined) rmSync(logs, { recursive: true })
+if (kept === undefined) rmSync(logs, { recursive: true })
 console.log(`${passed} passed, ${failed} failed`)
 if (failed > 0) process.exitCode = 1
