@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/divider.h"
-#include "kernels/layout.h"
+#include "core/layout.h"
 
 namespace espalier::cuda {
 

@@ -1,11 +1,10 @@
 // Random numbers from a counter: the same numbers as on the CPU (native/kernels/random.inl), a block of Philox a
 // thread and step. float32 is computed by the same polynomials, so that the numbers agree to the bit wherever
 // the CPU fuses multiplications with additions; 16-bit numbers are the float32 ones, rounded.
-#include "kernels/random.h"
-
 #include <vector>
 
 #include "core/array.h"
+#include "cuda/core/transfer.h"
 #include "cuda/map.cuh"
 #include "espalier_cuda.h"
 
@@ -13,6 +12,10 @@ using namespace espalier;
 using namespace espalier::cuda;
 
 namespace {
+
+// Numbers of type T a block yields.
+template <class T>
+constexpr int64_t kPerBlock = 16 / static_cast<int64_t>(sizeof(T));
 
 __device__ __forceinline__ uint4 philox(uint64_t seed, uint64_t counter) {
   uint32_t a = static_cast<uint32_t>(counter), b = static_cast<uint32_t>(counter >> 32), c = 0, d = 0;
@@ -147,7 +150,7 @@ template <class T, class Rule>
 __global__ void __launch_bounds__(kBlock)
     random_kernel(int64_t n, uint64_t seed, uint64_t counter, Rule rule, bool packed, T* y) {
   using W = wide_t<T>;
-  constexpr int N = kPack<T>, kEach = static_cast<int>(kernels::kPerBlock<W>);
+  constexpr int N = kPack<T>, kEach = static_cast<int>(kPerBlock<W>);
   for (int64_t p = blockIdx.x * int64_t{kBlock} + threadIdx.x; p * N < n; p += int64_t{gridDim.x} * kBlock) {
     W numbers[N];
 #pragma unroll
@@ -190,7 +193,7 @@ espalier_status random(const char* function, int64_t seed, int64_t counter, espa
             numbers);
         launched("random");
       }
-      *used = ceil_div(y.length, kernels::kPerBlock<W>);
+      *used = ceil_div(y.length, kPerBlock<W>);
     });
   });
 }
@@ -227,11 +230,8 @@ espalier_status espalier_cuda_random_permutation(int64_t seed, int64_t counter, 
     require_range("length of y", y.length, int64_t{0}, int64_t{INT32_MAX});
     int32_t* const order = elements<int32_t>("y", y, y.length);
     std::vector<int32_t> shuffled(static_cast<size_t>(y.length));
-    kernels::random_permutation(static_cast<uint64_t>(seed), static_cast<uint64_t>(counter), shuffled.data(), y.length);
-    // From pageable memory: the call returns when the array has been read.
-    if (y.length > 0)
-      ESPALIER_CUDA(
-          cudaMemcpyAsync(order, shuffled.data(), shuffled.size() * sizeof(int32_t), cudaMemcpyHostToDevice, stream()));
-    *used = (y.length + 1) / 2;
+    if (espalier_random_permutation(seed, counter, {shuffled.data(), y.length, ESPALIER_INT32}, used) != ESPALIER_OK)
+      fail(ESPALIER_INTERNAL, "%s", espalier_last_error());
+    upload(shuffled.data(), order, y.length * int64_t{sizeof(int32_t)});
   });
 }

@@ -5,7 +5,7 @@
 
 #include "core/array.h"
 #include "espalier_cuda.h"
-#include "kernels/layout.h"
+#include "core/layout.h"
 
 using namespace espalier;
 using namespace espalier::cuda;
