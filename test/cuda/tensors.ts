@@ -1,5 +1,6 @@
 // Tensors on the device: where they are made, how they move, what is refused, when their memory is free again.
 import { arange, cuda, devices, full, Generator, nn, noGrad, ones, ops, rand, scope, type Tensor, tensor, zeros } from '../../lib/index.js'
+import { native } from '../../lib/native/index.js'
 import { hostValues } from '../../lib/tensor/index.js'
 import { check, close, emulated, refused, require } from './harness.js'
 
@@ -56,6 +57,15 @@ check('operands on two devices are refused', () => {
   refused('STATE', () => there.data)
   refused('INVALID_ARGUMENT', () => here.to('gpu' as never))
   refused('DEVICE_MISSING', () => here.to('cuda:99'))
+})
+
+check('kernels check lengths and types there too', () => {
+  const [x, y, whole] = [zeros([4], { device: 'cuda' }), zeros([5], { device: 'cuda' }), zeros([4], { device: 'cuda', dtype: 'int32' })]
+  refused('SHAPE_MISMATCH', () => native.binaryForward(0, x.storage, y.storage, x.storage))
+  refused('DTYPE_MISMATCH', () => native.binaryForward(0, x.storage, whole.storage, x.storage))
+  refused('INVALID_ARGUMENT', () => native.unaryForward(99 as never, 0, 0, x.storage, x.storage))
+  refused('INVALID_ARGUMENT', () => native.pruneSmallest([x.storage], [], 1, 5, [x.storage]))
+  close(x, zeros([4]), 0, 'nothing has changed')
 })
 
 check('gradients cross between devices', () => {

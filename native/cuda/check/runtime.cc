@@ -1,6 +1,8 @@
 // Devices, memory, streams.
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "cuda/check/check.h"
 
@@ -22,6 +24,22 @@ ESPALIER_CHECK(out_of_memory_has_figures) {
   require(std::string(espalier_last_error()).find("free of") != std::string::npos, "the message has figures");
   ok(espalier_cuda_allocate(4096, &address), "allocation goes on");
   ok(espalier_cuda_free(address), "free");
+}
+
+ESPALIER_CHECK(transfers) {
+  const int64_t piece = 4 << 20;  // core/transfer.cc
+  for (const int64_t bytes : {int64_t{0}, int64_t{1}, int64_t{1001}, piece - 1, piece, piece + 1, 11 * piece + 17}) {
+    std::vector<unsigned char> sent(static_cast<size_t>(bytes)), back(sent.size(), 0xee);
+    for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<unsigned char>(i * 31 + (i >> 16));
+    const std::vector<unsigned char> expected = sent;
+    void* address = nullptr;
+    ok(espalier_cuda_allocate(bytes, &address), "allocate");
+    ok(espalier_cuda_upload(sent.data(), address, bytes), "upload");
+    std::fill(sent.begin(), sent.end(), 0);  // the call has read it
+    ok(espalier_cuda_download(address, back.data(), bytes), "download");
+    require(back == expected, "what comes back is what was sent");
+    ok(espalier_cuda_free(address), "free");
+  }
 }
 
 ESPALIER_CHECK(casts) {
