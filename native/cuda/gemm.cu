@@ -50,27 +50,68 @@ void for_types(espalier_in a, espalier_out c, Body body) {
   });
 }
 
-void to_bfloat16(int64_t rows, int64_t columns, const float* x, int64_t ldx, __nv_bfloat16* y, int64_t ldy) {
-  for_each(rows * columns, "to_bfloat16", [=] __device__(int64_t at) {
+// y = x, row by row, in another element type or to rows that are further apart.
+template <class From, class To>
+void copy_rows(int64_t rows, int64_t columns, const From* x, int64_t ldx, To* y, int64_t ldy) {
+  for_each(rows * columns, "copy_rows", [=] __device__(int64_t at) {
     const int64_t i = at / columns, j = at % columns;
-    y[i * ldy + j] = __float2bfloat16(x[i * ldx + j]);
+    y[i * ldy + j] = static_cast<To>(x[i * ldx + j]);
   });
 }
 
-// float32 rounded to bfloat16 on its way in. The matrices of a batch lie one after the other.
-Product<__nv_bfloat16, float> rounded(const Product<float, float>& p, __nv_bfloat16* a, int64_t matrices_a,
-                                      __nv_bfloat16* b, int64_t matrices_b) {
-  const int64_t rows_a = p.transpose_a ? p.k : p.m, columns_a = p.transpose_a ? p.m : p.k;
-  const int64_t rows_b = p.transpose_b ? p.n : p.k, columns_b = p.transpose_b ? p.k : p.n;
-  // Rows padded to 16 bytes, as the kernels like them.
-  const int64_t lda = tiles_of(columns_a, 8) * 8, ldb = tiles_of(columns_b, 8) * 8;
-  to_bfloat16(matrices_a * rows_a, columns_a, p.a, p.lda, a, lda);
-  to_bfloat16(matrices_b * rows_b, columns_b, p.b, p.ldb, b, ldb);
-  Product<__nv_bfloat16, float> q{p.m,    p.n,     p.k,          p.transpose_a, p.transpose_b, a,
-                                  lda,    b,       ldb,          p.c,           p.ldc,         {},
-                                  p.kept, p.added, rows_a * lda, rows_b * ldb,  p.stride_c};
-  q.finish = {p.finish.alpha, p.finish.beta, {p.finish.row.data, true}, {p.finish.column.data, true}, p.finish.relu};
-  return q;
+// A copy of an operand's matrices as 16-bit elements whose rows start at multiples of 16 bytes, as the copy
+// engine wants them.
+template <class To>
+struct Aligned {
+  int64_t rows, columns, ld;
+  Temporary<To> data;
+
+  template <class From>
+  Aligned(const From* x, int64_t matrices, int64_t rows, int64_t columns, int64_t ldx)
+      : rows(rows), columns(columns), ld(tiles_of(columns, 8) * 8), data(matrices * rows * ld) {
+    copy_rows(matrices * rows, columns, x, ldx, data.get(), ld);
+  }
+  int64_t stride() const { return rows * ld; }
+};
+
+template <class T, class C>
+void run_tensor_cores(const Product<T, C>& p) {
+  if (p.kept.count > 1) {
+    Product<T, C> one = p;
+    one.kept = {};
+    if (gemm_wgmma_takes(one)) {
+      for (int64_t i = 0; i < p.kept.count; ++i) {
+        const BatchAxis at = p.kept.at(i);
+        one.a = p.a + at.a * p.stride_a, one.b = p.b + at.b * p.stride_b, one.c = p.c + at.c * p.stride_c;
+        gemm_wgmma_takes(one) ? gemm_wgmma(one) : gemm_mma(one);
+      }
+      return;
+    }
+  }
+  gemm_wgmma_takes(p) ? gemm_wgmma(p) : gemm_mma(p);
+}
+
+// The product of copies: float32 rounded to bfloat16, or rows that the copy engine cannot fetch as they lie. The
+// matrices of a batch lie one after the other.
+template <class Q, class T, class C>
+void run_copied(const Product<T, C>& p, int64_t matrices_a, int64_t matrices_b) {
+  const Aligned<Q> a(p.a, matrices_a, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda);
+  const Aligned<Q> b(p.b, matrices_b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb);
+  Product<Q, C> q{p.m, p.n,   p.k, p.transpose_a, p.transpose_b, a.data,     a.ld,       b.data,    b.ld,
+                  p.c, p.ldc, {},  p.kept,        p.added,       a.stride(), b.stride(), p.stride_c};
+  const auto same_bias = [](const Bias& of) { return Bias{of.data, of.wide || sizeof(T) == 4}; };
+  q.finish = {p.finish.alpha, p.finish.beta, same_bias(p.finish.row), same_bias(p.finish.column), p.finish.relu};
+  run_tensor_cores(q);
+}
+
+// Whether an operand is worth a copy before Hopper's kernel can take it: there is much to compute, and rows do
+// not start at multiples of 16 bytes.
+template <class T, class C>
+bool wants_copy(const Product<T, C>& p) {
+  if (p.kept.count != 1 || p.added.count != 1) return false;
+  Product<T, C> q = p;
+  q.lda = q.ldb = 8, q.a = q.b = nullptr;
+  return gemm_wgmma_takes(q) && !gemm_wgmma_takes(p);
 }
 
 template <class T, class C>
@@ -79,18 +120,10 @@ void run(const Product<T, C>& p, int64_t matrices_a, int64_t matrices_b) {
   if constexpr (sizeof(T) == 8) {
     gemm_simt(p);
   } else if constexpr (sizeof(T) == 4) {
-    if (precision() == Precision::kBfloat16 && p.k > 0) {
-      const int64_t rows_a = p.transpose_a ? p.k : p.m, columns_a = p.transpose_a ? p.m : p.k;
-      const int64_t rows_b = p.transpose_b ? p.n : p.k, columns_b = p.transpose_b ? p.k : p.n;
-      const Temporary<__nv_bfloat16> a(matrices_a * rows_a * tiles_of(columns_a, 8) * 8);
-      const Temporary<__nv_bfloat16> b(matrices_b * rows_b * tiles_of(columns_b, 8) * 8);
-      const auto q = rounded(p, a, matrices_a, b, matrices_b);
-      gemm_wgmma_takes(q) ? gemm_wgmma(q) : gemm_mma(q);
-    } else {
-      precision() == Precision::kTf32 ? gemm_mma(p) : gemm_simt(p);
-    }
+    if (precision() == Precision::kBfloat16 && p.k > 0) run_copied<__nv_bfloat16>(p, matrices_a, matrices_b);
+    else precision() == Precision::kTf32 ? gemm_mma(p) : gemm_simt(p);
   } else {
-    gemm_wgmma_takes(p) ? gemm_wgmma(p) : gemm_mma(p);
+    wants_copy(p) ? run_copied<T>(p, matrices_a, matrices_b) : run_tensor_cores(p);
   }
 }
 

@@ -99,6 +99,18 @@ struct Product {
   int64_t stride_a = 0, stride_b = 0, stride_c = 0;
 };
 
+// Into how many parts of K a product is cut where C alone has too few tiles to fill the device, and where
+// their sums wait for each other. Parts are added in order: the result does not depend on timing.
+struct Splits {
+  int64_t parts, steps;  // steps of the K loop in a part
+};
+inline Splits split_for(int64_t tiles, int64_t steps) {
+  const int64_t room = traits().multiprocessors / std::max<int64_t>(tiles, 1);
+  const int64_t parts = std::clamp<int64_t>(std::min(room, steps / 8), 1, 64);
+  const int64_t each = std::max<int64_t>(tiles_of(steps, parts), 1);
+  return {std::max<int64_t>(tiles_of(steps, each), 1), each};
+}
+
 // On CUDA cores: float and double.
 template <class T>
 void gemm_simt(const Product<T, T>& product);
@@ -114,20 +126,11 @@ bool gemm_wgmma_takes(const Product<T, C>& product);
 template <class T, class C>
 void gemm_wgmma(const Product<T, C>& product);
 
+// A Bᵀ by a cluster of 1 or 2 blocks, that many rows of tiles at a time: for benches.
+void gemm_wgmma_variant(const Product<__nv_bfloat16, __nv_bfloat16>& product, int cluster, int group);
+
 // Whether gemm_wgmma is taken at all: a switch for checks, so that the other kernels can be had on Hopper too.
 bool wgmma_enabled();
 void enable_wgmma(bool on);
-
-// Into how many parts of K a product is cut where C alone has too few tiles to fill the device, and where
-// their sums wait for each other. Parts are added in order: the result does not depend on timing.
-struct Splits {
-  int64_t parts, steps;  // steps of the K loop in a part
-};
-inline Splits split_for(int64_t tiles, int64_t steps) {
-  const int64_t room = traits().multiprocessors / std::max<int64_t>(tiles, 1);
-  const int64_t parts = std::clamp<int64_t>(std::min(room, steps / 8), 1, 64);
-  const int64_t each = std::max<int64_t>(tiles_of(steps, parts), 1);
-  return {std::max<int64_t>(tiles_of(steps, each), 1), each};
-}
 
 }  // namespace espalier::cuda

@@ -27,7 +27,10 @@ struct Ring {
   static constexpr int kStages = std::min(220 * 1024 / kStage, 8);
   // 1024 more: swizzled boxes start at multiples of that.
   static constexpr int kShared = kStages * kStage + 2 * kStages * 8 + 1024;
-  static constexpr int kRegisters = Math::kConsumers == 2 ? 240 : Math::kConsumers == 3 ? 160 : 120;
+  // Of the registers that the block has at its start, a multiple of 8 for each thread of kThreads, the producer
+  // keeps 24. To ask for more than are there is to wait for ever.
+  static constexpr int kAtStart = 65536 / kThreads / 8 * 8;
+  static constexpr int kRegisters = std::min((kAtStart * kThreads - 24 * 128) / (kThreads - 128) / 8 * 8, 240);
   static_assert(kStages >= 3);
 };
 
@@ -148,7 +151,7 @@ __device__ __forceinline__ void tile_at(int64_t at, int64_t tiles_m, int64_t til
 template <class Math, int kCluster, class C, bool kTransposed, class Finish>
 __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
     ring_kernel(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b,
-                Target<C, kTransposed> to, int64_t k, int group, Finish finish, Places places) {
+                Target<C, kTransposed> to, int64_t k, int group, Splits splits, Finish finish, Places places) {
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   using R = Ring<Math>;
   constexpr int kStages = R::kStages, kElement = sizeof(typename Math::Element);
@@ -158,8 +161,9 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
   const uint32_t rank = kCluster > 1 ? cluster_rank() : 0;
 
   const int64_t tiles_m = tiles_of(to.m, int64_t{R::kM} * kCluster), tiles_n = tiles_of(to.n, Math::kN);
-  const int64_t tiles = tiles_m * tiles_n;
-  const int steps = static_cast<int>(tiles_of(k, Math::kK));
+  // Each tile as many times as K has parts, whose sums lie one C after the other.
+  const int64_t tiles = tiles_m * tiles_n, pieces = tiles * splits.parts;
+  const int steps = static_cast<int>(tiles_of(k, Math::kK)), each = static_cast<int>(splits.steps);
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
 
   if (threadIdx.x == 0) {
@@ -181,12 +185,13 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
     if (threadIdx.x == 0) {
       int stage = 0;
       uint32_t phase = 0;
-      for (int64_t at = blockIdx.x / kCluster; at < tiles; at += gridDim.x / kCluster) {
+      for (int64_t at = blockIdx.x / kCluster; at < pieces; at += gridDim.x / kCluster) {
         int64_t tile_i, tile_j;
-        tile_at(at, tiles_m, tiles_n, group, &tile_i, &tile_j);
+        tile_at(at % tiles, tiles_m, tiles_n, group, &tile_i, &tile_j);
+        const int begin = static_cast<int>(at / tiles) * each, end = min(begin + each, steps);
         const int row_a = static_cast<int>((tile_i * kCluster + rank) * R::kM);
         const int column_b = static_cast<int>(tile_j * Math::kN);
-        for (int step = 0; step < steps; ++step) {
+        for (int step = begin; step < end; ++step) {
           const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA, done = full + stage * 8;
           const int k0 = step * Math::kK;
           barrier_wait(empty + stage * 8, phase ^ 1);
@@ -223,24 +228,25 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
     auto release = [&](int left) {
       if (lane < kCluster) barrier_arrive(empty + left * 8, static_cast<uint32_t>(lane));
     };
-    for (int64_t at = blockIdx.x / kCluster; at < tiles; at += gridDim.x / kCluster) {
+    for (int64_t at = blockIdx.x / kCluster; at < pieces; at += gridDim.x / kCluster) {
       int64_t tile_i, tile_j;
-      tile_at(at, tiles_m, tiles_n, group, &tile_i, &tile_j);
+      tile_at(at % tiles, tiles_m, tiles_n, group, &tile_i, &tile_j);
+      const int begin = static_cast<int>(at / tiles) * each, end = min(begin + each, steps);
       const int64_t first_i = (tile_i * kCluster + rank) * R::kM + consumer * 64 + warp * 16;
       typename Math::Sum sum[Math::kN / 2];
-      typename Math::Where where(places, first_i, lane);
+      typename Math::Where where(places, first_i, lane, begin);
       [[maybe_unused]] int last = 0;
-      for (int step = 0; step < steps; ++step) {
+      for (int step = begin; step < end; ++step) {
         where.advance(step);
         const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
         barrier_wait(full + stage * 8, phase);
         wgmma_fence();
-        Math::multiply(sum, a + consumer * 64 * Math::kRowA, b, step > 0, where);
+        Math::multiply(sum, a + consumer * 64 * Math::kRowA, b, step > begin, where);
         wgmma_commit();
         if constexpr (Math::kUnderWay) {
           // One step's products stay under way; the stage of those before is free.
           wgmma_wait<1>();
-          if (step > 0) release(last);
+          if (step > begin) release(last);
           last = stage;
         } else {
           wgmma_wait<0>();
@@ -252,7 +258,9 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
         wgmma_wait<0>();
         release(last);
       }
-      store_sums(sum, to, finish, first_i, tile_j * Math::kN);
+      Target<C, kTransposed> part = to;
+      part.c += at / tiles * to.m * to.n;
+      store_sums(sum, part, finish, first_i, tile_j * Math::kN);
     }
   }
   // A block of a cluster stays until its neighbour no longer reaches into it.
@@ -265,12 +273,14 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
 
 template <class Math, int kCluster, class C, bool kTransposed, class Finish>
 void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTransposed>& to, int64_t k,
-                 const Finish& finish, const Places& places, const char* name) {
+                 const Finish& finish, const Places& places, const char* name, const Splits* cut = nullptr,
+                 int rows_of_tiles = 0) {
   using R = Ring<Math>;
   const auto kernel = ring_kernel<Math, kCluster, C, kTransposed, Finish>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, R::kShared));
   const int64_t tiles = tiles_of(to.m, int64_t{R::kM} * kCluster) * tiles_of(to.n, Math::kN);
-  const int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles);
+  const Splits splits = cut != nullptr ? *cut : Splits{1, tiles_of(k, Math::kK)};
+  const int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles * splits.parts);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
   config.blockDim = dim3(R::kThreads);
@@ -283,8 +293,8 @@ void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTr
   config.attrs = &cluster;
   config.numAttrs = 1;
   // About as many rows of tiles at a time as make what the blocks share a square.
-  constexpr int kGroup = std::max(1, 2048 / (R::kM * kCluster));
-  check(cudaLaunchKernelEx(&config, kernel, a, b, to, k, kGroup, finish, places), name);
+  const int group = rows_of_tiles > 0 ? rows_of_tiles : std::max(1, 2048 / (R::kM * kCluster));
+  check(cudaLaunchKernelEx(&config, kernel, a, b, to, k, group, splits, finish, places), name);
 }
 
 }  // namespace espalier::cuda

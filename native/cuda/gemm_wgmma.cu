@@ -2,6 +2,7 @@
 #include <atomic>
 
 #include "cuda/gemm_ring.cuh"
+#include "cuda/gemm_split.cuh"
 
 namespace espalier::cuda {
 
@@ -43,7 +44,7 @@ namespace {
 std::atomic<bool> g_enabled{true};
 
 struct Nowhere {
-  __device__ Nowhere(const Places&, int64_t, int) {}
+  __device__ Nowhere(const Places&, int64_t, int, int) {}
   __device__ void advance(int) {}
 };
 
@@ -68,25 +69,30 @@ struct Dense {
 #endif
 };
 
-template <class T, class C, int kConsumers, int kN, int kCluster, bool kTA, bool kTB>
-void run(const Product<T, C>& p) {
+constexpr int kTileM = 128, kTileN = 256, kStepK = 64;
+
+template <int kCluster, bool kTA, bool kTB, class T, class C>
+void run(const Product<T, C>& p, const Splits* cut, int group) {
   constexpr espalier_dtype dtype = dtype_of<T>();
-  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, 64, 64)
-                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, 64 * kConsumers, 64);
-  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kN / kCluster, 64)
-                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, 64, 64);
+  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK, 64)
+                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK);
+  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kTileN / kCluster, kStepK)
+                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK, 64);
   const Target<C, false> to{p.c, p.m, p.n, p.ldc,
                             reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
-  launch_ring<Dense<T, kConsumers, kN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma");
+  launch_ring<Dense<T, kTileM / 64, kTileN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut, group);
 }
 
-template <class T, class C, int kConsumers, int kN, int kCluster>
-void by_transposes(const Product<T, C>& p) {
+template <int kCluster, class T, class C>
+void by_transposes(const Product<T, C>& p, const Splits* cut = nullptr, int group = 0) {
   if (p.transpose_a)
-    return p.transpose_b ? run<T, C, kConsumers, kN, kCluster, true, true>(p)
-                         : run<T, C, kConsumers, kN, kCluster, true, false>(p);
-  p.transpose_b ? run<T, C, kConsumers, kN, kCluster, false, true>(p)
-                : run<T, C, kConsumers, kN, kCluster, false, false>(p);
+    return p.transpose_b ? run<kCluster, true, true>(p, cut, group) : run<kCluster, true, false>(p, cut, group);
+  p.transpose_b ? run<kCluster, false, true>(p, cut, group) : run<kCluster, false, false>(p, cut, group);
+}
+
+template <class T, class C>
+int64_t tiles(const Product<T, C>& p) {
+  return tiles_of(p.m, kTileM) * tiles_of(p.n, kTileN);
 }
 
 }  // namespace
@@ -100,12 +106,25 @@ bool gemm_wgmma_takes(const Product<T, C>& p) {
   // The copy engine wants rows that start at multiples of 16 bytes, and sizes that fit 31 bits.
   if (reinterpret_cast<uintptr_t>(p.a) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
   if (p.lda % 8 != 0 || p.ldb % 8 != 0 || std::max({p.m, p.n, p.k}) > INT32_MAX / 2) return false;
-  return p.k >= 256 && tiles_of(p.m, 128) * tiles_of(p.n, 256) >= traits().multiprocessors / 2;
+  // Tiles that are half empty, and products too small to fill the device, are better off with mma.sync.
+  return p.k >= 256 && 2 * p.m * p.n >= tiles(p) * kTileM * kTileN &&
+         tiles(p) * tiles_of(p.k, 512) >= traits().multiprocessors / 4;
 }
 
 template <class T, class C>
 void gemm_wgmma(const Product<T, C>& p) {
-  by_transposes<T, C, 2, 256, 2>(p);
+  if (tiles(p) >= traits().multiprocessors / 2) return by_transposes<2>(p);
+  const Splits splits = split_for(tiles(p), tiles_of(p.k, kStepK));
+  const Temporary<float> parts(splits.parts * p.m * p.n);
+  by_transposes<1>(
+      Product<T, float>{
+          p.m, p.n, p.k, p.transpose_a, p.transpose_b, p.a, p.lda, p.b, p.ldb, parts.get(), p.n, {}, {}, {}},
+      &splits);
+  add_parts(p, splits.parts, parts.get());
+}
+
+void gemm_wgmma_variant(const Product<__nv_bfloat16, __nv_bfloat16>& p, int cluster, int group) {
+  cluster == 2 ? run<2, false, true>(p, nullptr, group) : run<1, false, true>(p, nullptr, group);
 }
 
 #define ESPALIER_INSTANCE(T, C)                         \

@@ -13,11 +13,11 @@ struct Lookahead {
   const uint32_t* words;
   int last;
 
-  __device__ Lookahead(const Places& places, int64_t first_i, int lane)
+  __device__ Lookahead(const Places& places, int64_t first_i, int lane, int begin)
       : words(places.words + min(first_i / kPlaceRows, int64_t{places.blocks_m - 1}) * places.blocks_k * int64_t{32} +
               lane),
         last(places.blocks_k - 1) {
-    look(0);
+    look(begin);
   }
   __device__ void look(int step) {
 #pragma unroll

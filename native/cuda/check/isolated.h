@@ -21,7 +21,7 @@ inline bool isolated(const char* name) {
   const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
   if (length <= 0) return true;
   self[length] = 0;
-  const std::string command = std::string("ESPALIER_CHECK_ALONE=1 timeout 120 '") + self + "' --only " + name + " 2>&1";
+  const std::string command = std::string("ESPALIER_CHECK_ALONE=1 timeout 60 '") + self + "' --only " + name + " 2>&1";
   std::FILE* const child = popen(command.c_str(), "r");
   if (child == nullptr) return true;
   std::string text;

@@ -48,7 +48,8 @@ inline std::vector<double> reference(int64_t m, int64_t n, int64_t k, bool trans
   };
   const espalier_in none{nullptr, 0, ESPALIER_FLOAT64};
   ok(espalier_gemm(1, in(a), in(b), 0, none, none, ESPALIER_FINISH_NONE, {c.data(), m * n, ESPALIER_FLOAT64},
-                   {m, n, k, transpose_a, transpose_b, transpose_a ? m : k, transpose_b ? k : n, n}),
+                   {m, n, k, transpose_a, transpose_b, std::max<int64_t>(transpose_a ? m : k, 1),
+                    std::max<int64_t>(transpose_b ? k : n, 1), std::max<int64_t>(n, 1)}),
      "reference");
   return c;
 }

@@ -22,3 +22,19 @@ ESPALIER_CHECK(zz_gemm_long) {
   product({1024, 4096, 4096}, 0, 1, ESPALIER_BFLOAT16, ESPALIER_BFLOAT16);
   product({4096, 1024, 4160}, 1, 0, ESPALIER_BFLOAT16, ESPALIER_FLOAT32);
 }
+ESPALIER_CHECK(zz_gemm_parts) {  // few tiles, K in parts
+  if (!isolated("zz_gemm_parts")) return;
+  for (const int64_t transposes : {0, 1, 2, 3}) {
+    const int64_t ta = transposes & 1, tb = transposes >> 1;
+    product({512, 512, 16384}, ta, tb, ESPALIER_BFLOAT16, ESPALIER_BFLOAT16, 0.5, 1, true, ESPALIER_FINISH_RELU);
+    product({128, 2048, 4096 + 72}, ta, tb, ESPALIER_FLOAT16, ESPALIER_FLOAT32);
+    product({1000, 184, 8200}, ta, tb, ESPALIER_BFLOAT16, ESPALIER_FLOAT32);
+  }
+}
+ESPALIER_CHECK(zz_gemm_copied) {  // rows that the copy engine cannot fetch, and float32 as bfloat16
+  if (!isolated("zz_gemm_copied")) return;
+  for (const int64_t transposes : {0, 1, 2, 3})
+    product({2051, 2313, 1003, transposes}, transposes & 1, transposes >> 1, ESPALIER_BFLOAT16, ESPALIER_FLOAT32);
+  ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_BFLOAT16), "precision");
+  product({2051, 2313, 1003}, 0, 1, ESPALIER_FLOAT32, ESPALIER_FLOAT32, 1, 0, true, ESPALIER_FINISH_NONE, 1e-2);
+}
