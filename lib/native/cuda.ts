@@ -173,7 +173,7 @@ const bytesOf: Record<keyof typeof Dtype, number> = { float32: 4, float64: 8, in
 // the bytes as of memory of its own, it would run some times a training step.) It frees device memory while
 // it runs; nothing has to yield.
 const share = 1 / 4
-const mostBudget = 2 ** 33
+const mostBudget = 2 ** 34
 
 function makeRoom(cuda: Cuda, bytes: number): void {
   cuda.budgets[cuda.current] ??= Math.min(mostBudget, share * cuda.addon.describe(cuda.current).memory)
