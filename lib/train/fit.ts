@@ -45,6 +45,8 @@ export interface FitContext {
   readonly step: number
   /** Steps taken in all. */
   readonly totalSteps: number
+  /** Samples the last step was taken on; 0 before the first. */
+  readonly samples: number
   /** Ends the training after this call. */
   stop(): void
 }
@@ -133,6 +135,7 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
     get totalSteps() {
       return history.steps
     },
+    samples: 0,
     stop() {
       history.stopped = true
     },
@@ -162,7 +165,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
             break
           }
           record.lr = lr()
-          const value = trainStep(model, optimizer, loss, batch, running, context)
+          const { value, samples } = trainStep(model, optimizer, loss, batch, running, context)
+          context.samples = samples
           if (record.steps++ === 0) history.epochs.push(record)
           history.steps++
           context.step++
@@ -215,7 +219,7 @@ async function measured(model: Module, validation: Source, options: EvaluateOpti
 
 const prefixed = (scores: Scores): Scores => Object.fromEntries(Object.entries(scores).map(([name, value]) => [`validation ${name}`, value]))
 
-/** One forward, backward and update; gives the batch's loss. */
+/** One forward, backward and update; gives the batch's loss and size. */
 function trainStep(
   model: Module,
   optimizer: FitOptions['optimizer'],
@@ -223,7 +227,7 @@ function trainStep(
   batch: Parameters<typeof inputsAndTarget>[1],
   running: RunningScores,
   { epoch, step }: { epoch: number; step: number },
-): number {
+): { value: number; samples: number } {
   const { inputs, target, samples } = inputsAndTarget('fit', batch)
   const output = model.forward(...inputs)
   const result = lossOf(loss, output, target)
@@ -234,5 +238,5 @@ function trainStep(
   result.backward()
   optimizer.step()
   running.add(samples, value, output, target)
-  return value
+  return { value, samples }
 }

@@ -1,0 +1,195 @@
+import { existsSync } from 'node:fs'
+import { noGrad } from '../../../autograd/index.js'
+import { ensure, realNumber, wholeNumber } from '../../../native/index.js'
+import { type Module, maskedGradient, maskOf, type NewMask, setMasks } from '../../../nn/index.js'
+import { defaultGenerator, full, type Generator, type Tensor } from '../../../tensor/index.js'
+import { checkedModule, type Pair } from '../../weightOf.js'
+import { fillers } from './fillers.js'
+import { maskPath, readMasks, writeMasks } from './maskFile.js'
+import { completeParameters, idleParameters, type PruneCellParameters, parameterNamed } from './parameters.js'
+
+export interface PruneCellOptions extends Partial<PruneCellParameters> {
+  /** Samples of an epoch: the period of `update` where stepsize is 0. In `fit` the epochs themselves are. */
+  epochSize?: number
+  /** Where the filler 'Random' draws from; by default the global generator. */
+  generator?: Generator
+}
+
+/** What a cell remembers beside its masks, which are saved with their modules. */
+export interface PruneCellState {
+  readonly currentThreshold: number
+  readonly counter: number
+}
+
+/** In float32, as N2D2 computes. */
+const float32 = Math.fround
+
+/**
+ * N2D2's pruning quantiser, with its parameters, modes, fillers and methods. Weights added to it are
+ * masked each for itself, to the share that the threshold asks for:
+ *
+ * - 'Identity': to 0 (with the filler 'IterNonStruct' exact zeros are masked nevertheless);
+ * - 'Static': to `threshold`;
+ * - 'Gradual': to `start` at first, then by `gamma` more every `stepsize` samples (or every epoch) until it is
+ *   `threshold`. In `fit` the cell is a callback; by hand `update` follows each optimiser step.
+ *
+ * The layer computes with weight · mask, masked weights receive no gradient, biases are never pruned.
+ * Comparisons are made in float32, as there. What N2D2 lets pass is checked here: parameters out of range
+ * (δ = 0 and NaN send it round for ever), and what is set without effect is warned about.
+ *
+ * Source: N2D2 (CEA), src/Quantizer/QAT/Cell/Prune, June 2024.
+ *
+ * @example
+ * ```ts
+ * import { data, fit, nn, ops, optim, prune } from 'espalier'
+ * const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(64, 32), new nn.ReLU(), new nn.Linear(32, 10))
+ * const cell = new prune.PruneCell({ pruneMode: 'Gradual', pruneFiller: 'IterNonStruct', start: 0.1, gamma: 0.1, threshold: 0.3 })
+ * cell.addWeights(model.at(1)!).addWeights(model.at(3)!)
+ * const optimizer = new optim.Adam(model.parameters(), { lr: 0.003 })
+ * await fit(model, { train: data.digits().train, epochs: 3, optimizer, loss: ops.crossEntropy, callbacks: [cell] })
+ * cell.getCurrentThreshold() // 0.3, in float32
+ * cell.getPrunedMasks(0)     // of the first layer
+ * ```
+ */
+export class PruneCell {
+  readonly parameters: Readonly<PruneCellParameters>
+  readonly #weights: Pair[] = []
+  readonly #generator: Generator
+  readonly #epochSize: number | null
+  #threshold: number
+  #counter = 0
+
+  constructor({ epochSize, generator = defaultGenerator, ...parameters }: PruneCellOptions = {}) {
+    this.parameters = completeParameters(parameters)
+    this.#epochSize = epochSize === undefined ? null : wholeNumber('PruneCell: epochSize', epochSize, 1)
+    this.#generator = generator
+    const { pruneMode, threshold, start } = this.parameters
+    this.#threshold = float32({ Identity: 0, Static: threshold, Gradual: start }[pruneMode])
+    for (const idle of idleParameters(parameters, this.parameters)) process.emitWarning(`PruneCell: ${idle}`, { code: 'ESPALIER_NO_OP' })
+  }
+
+  /** Puts a weight under the cell's masks; a mask that it has is where the filler begins. The weights count from 0 in this order. */
+  addWeights(module: Module, name = 'weight'): this {
+    const latent = checkedModule('PruneCell.addWeights', module).latentWeight(name)
+    ensure(
+      this.#weights.every(([other, otherName]) => other.latentWeight(otherName) !== latent),
+      'INVALID_ARGUMENT',
+      () => `PruneCell.addWeights: ${name} of this ${module.constructor.name} is in the cell already`,
+    )
+    setMasks([this.#filled([module, name], this.#threshold)])
+    this.#weights.push([module, name])
+    return this
+  }
+
+  /** Takes note of a bias, which is never pruned. */
+  addBiases(module: Module, name = 'bias'): this {
+    checkedModule('PruneCell.addBiases', module).latentWeight(name)
+    return this
+  }
+
+  /**
+   * To be called after each optimiser step with the number of samples it saw: once the period is full,
+   * the threshold of a 'Gradual' cell grows and the masks are drawn anew. All or nothing.
+   *
+   * @returns whether masks were drawn
+   * @throws EspalierError STATE where stepsize is 0 and no epochSize was given
+   */
+  update(batchSize: number): boolean {
+    wholeNumber('PruneCell.update: batchSize', batchSize)
+    if (this.parameters.pruneMode !== 'Gradual') return false
+    const period = this.parameters.stepsize || this.#epochSize
+    ensure(period !== null, 'STATE', () => 'PruneCell.update: stepsize is 0, for an epoch; say how many samples that is with epochSize')
+    const counter = this.#counter + batchSize
+    const full = counter >= period
+    const drawn = full && this.#grow()
+    this.#counter = full ? counter - period : counter
+    return drawn
+  }
+
+  /** In `fit`. */
+  onStepEnd({ samples }: { readonly samples: number }): void {
+    if (this.parameters.stepsize > 0) this.update(samples)
+  }
+
+  /** In `fit`. */
+  onEpochEnd(): void {
+    if (this.parameters.pruneMode === 'Gradual' && this.parameters.stepsize === 0) this.#grow()
+  }
+
+  /** The share that is pruned now, in float32. */
+  getCurrentThreshold(): number {
+    return this.#threshold
+  }
+
+  /** A copy of the k-th weight's mask. */
+  getPrunedMasks(k = 0): Tensor {
+    return this.#maskOf(this.#weight('getPrunedMasks', k)).copy()
+  }
+
+  /** The k-th weight as the layer uses it: weight · mask. */
+  getQuantizedWeights(k = 0): Tensor {
+    const [module, name] = this.#weight('getQuantizedWeights', k)
+    return noGrad(() => module.effective(name)).copy()
+  }
+
+  /** A parameter by its name here, in N2D2's Python, or in its INI files: `pruneMode`, `prune_mode`, `PruningMode`. */
+  getParameter(name: string): number | string {
+    return this.parameters[parameterNamed(name)]
+  }
+
+  /** Writes the masks to the file that N2D2 keeps beside `fileName`: to `conv1_masks` for `conv1`. */
+  exportFreeParameters(fileName: string): void {
+    writeMasks(maskPath(fileName), this.#weights.map(this.#maskOf))
+  }
+
+  /**
+   * Reads the masks that `exportFreeParameters` or N2D2 wrote. All or nothing.
+   *
+   * @throws EspalierError FORMAT for a file that is missing (unless `ignoreNotExists`) or no mask file of these weights
+   */
+  importFreeParameters(fileName: string, ignoreNotExists = false): void {
+    const path = maskPath(fileName)
+    if (ignoreNotExists && !existsSync(path)) return
+    const masks = readMasks(path, this.#weights.map(this.#maskOf))
+    setMasks(this.#weights.map(([module, name], i) => ({ module, name, mask: masks[i] })))
+  }
+
+  /** What a training that is resumed needs beside the state of the model. */
+  stateDict(): PruneCellState {
+    return { currentThreshold: this.#threshold, counter: this.#counter }
+  }
+
+  loadStateDict({ currentThreshold, counter }: PruneCellState): void {
+    const checked = [realNumber('PruneCell: currentThreshold', currentThreshold, 0, 1), wholeNumber('PruneCell: counter', counter)]
+    this.#threshold = float32(checked[0])
+    this.#counter = checked[1]
+  }
+
+  /** The next threshold, and masks of it; false where the threshold has been reached. */
+  #grow(): boolean {
+    const { gamma, threshold } = this.parameters
+    if (this.#threshold >= float32(threshold)) return false
+    const next = Math.min(float32(this.#threshold + float32(gamma)), float32(threshold))
+    setMasks(this.#weights.map((pair) => this.#filled(pair, next)))
+    this.#threshold = next
+    return true
+  }
+
+  #filled([module, name]: Pair, threshold: number): NewMask {
+    const latent = module.latentWeight(name)
+    const { pruneFiller, delta } = this.parameters
+    const mask = maskOf(module, name) ?? full(latent.shape, 1, { dtype: latent.dtype })
+    return { module, name, mask: fillers[pruneFiller]({ latent, mask, threshold, delta, generator: this.#generator }), gradient: maskedGradient }
+  }
+
+  #weight(operation: string, k: number): Pair {
+    ensure(this.#weights.length > 0, 'STATE', () => `PruneCell.${operation}: no weights were added`)
+    return this.#weights[wholeNumber(`PruneCell.${operation}: k`, k, 0, this.#weights.length - 1)]
+  }
+
+  readonly #maskOf = ([module, name]: Pair): Tensor => {
+    const mask = maskOf(module, name)
+    ensure(mask !== null, 'STATE', () => `PruneCell: the mask of ${name} of a ${module.constructor.name} was removed`)
+    return mask
+  }
+}
