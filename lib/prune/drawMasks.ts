@@ -22,12 +22,14 @@ export interface Ranked {
   readonly mask: Tensor | null
   /** What was observed of it. Absent: nothing. */
   readonly seen?: Seen
+  /** The structure as it lies in this weight. Absent: as in all. */
+  readonly structure?: Structure
 }
 
 /** Masks drawn, and how much was asked for: units that should have fallen by now, those that fell before among them. */
 export interface Drawn {
   readonly masks: Tensor[]
-  readonly asked: number
+  readonly asked: number | null
 }
 
 /**
@@ -40,17 +42,18 @@ export const drawMasks = (weights: readonly Ranked[], parts: Parts): Tensor[] =>
 export function draw(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
   if (weights.length === 0) return { masks: [], asked: 0 }
   if (structure.parts !== undefined) return drawInTurn(weights, { score, structure, amount })
+  const structures = weights.map((ranked) => ranked.structure ?? structure)
   const [{ dtype }] = weights.map(({ weight }) => weight)
   for (const { weight } of weights)
     ensure(weight.dtype === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${weight.dtype} cannot be ranked together`)
 
-  const units = weights.map(({ weight }) => structure.units(weight.shape))
+  const units = weights.map(({ weight }, i) => structures[i].units(weight.shape))
   const total = units.reduce((sum, count) => sum + count, 0)
   const untouched = weights.every(({ mask }) => mask === null)
-  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structure.open(mask)))
+  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structures[i].open(mask)))
   let made: NativeArray[] | undefined
   const ranks = (): NativeArray[] => {
-    made ??= weights.map(({ weight, mask, seen }) => structure.rank(scoresOf(score, weight, seen ?? unseen(mask)), score))
+    made ??= weights.map(({ weight, mask, seen }, i) => structures[i].rank(scoresOf(score, weight, seen ?? unseen(mask)), score))
     return made
   }
   const left = units.map((count) => allocate(dtype, count))
@@ -65,21 +68,19 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   } else {
     asked = 0
     for (const [i, { weight }] of weights.entries())
-      asked += drawGroups(ranks()[i], untouched ? null : open[i], structure.groups(weight.shape), score, amount, left[i])
+      asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(weight.shape), score, amount, left[i])
   }
-  return { masks: weights.map(({ weight, mask }, i) => structure.fall(weight.shape, mask, left[i])), asked }
+  return { masks: weights.map(({ weight, mask }, i) => structures[i].fall(weight.shape, mask, left[i])), asked }
 }
 
-/** Several structures, each acting on what those before it left. */
+/** Several structures, each acting on what those before it left. Their units are of different kinds, so that nothing was asked in any one. */
 function drawInTurn(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
-  return structure.parts!.reduce<Drawn>(
-    ({ masks, asked }, part) => {
-      const sofar = weights.map((ranked, i) => (masks.length === 0 ? ranked : under(ranked, masks[i])))
-      const drawn = draw(sofar, { score, structure: part.structure, amount: part.amount ?? amount })
-      return { masks: drawn.masks, asked: asked + drawn.asked }
-    },
-    { masks: [], asked: 0 },
-  )
+  const last = structure.parts!.reduce<readonly Ranked[]>((sofar, part, p) => {
+    const here = sofar.map((ranked, i) => ({ ...ranked, structure: weights[i].structure?.parts?.[p].structure }))
+    const { masks } = draw(here, { score, structure: part.structure, amount: part.amount ?? part.structure.amount ?? amount })
+    return here.map((ranked, i) => under(ranked, masks[i]))
+  }, weights)
+  return { masks: last.map(({ mask }) => mask!), asked: null }
 }
 
 /** A weight under a later mask. */

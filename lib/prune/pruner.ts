@@ -60,7 +60,14 @@ export interface PrunerOptions extends LayerParts {
 interface Layer {
   readonly name: string
   readonly module: Module
-  readonly parts: { readonly score: Score; readonly structure: Structure; readonly amount: Amount; readonly gradient: Gradient; readonly bias: BiasRule }
+  readonly parts: {
+    readonly score: Score
+    readonly structure: Structure
+    readonly lies: Structure
+    readonly amount: Amount
+    readonly gradient: Gradient
+    readonly bias: BiasRule
+  }
   asked: number | null
 }
 
@@ -182,13 +189,13 @@ export class Pruner {
     }
     const masks: NewMask[] = []
     for (const group of grouped(acting)) {
-      const { score, amount: goal, gradient } = group[0].parts
+      const { score, structure, amount: goal, gradient } = group[0].parts
       const { level, draw: how = 'onward' } = actions.get(goal)!
       const amount = level === undefined ? goal : at(goal, level)
       const candidates = group.map((layer) => candidate(layer, how === 'anew'))
       for (const { members, amount: share } of (amount.allocation ?? apart).pools(candidates, amount)) {
         const chosen = members.map((i) => candidates[i])
-        const drawn = draw(chosen, { score, structure: chosen[0].structure, amount: share })
+        const drawn = draw(chosen, { score, structure, amount: share })
         for (const [i, member] of members.entries()) {
           masks.push({ module: group[member].module, name: 'weight', mask: drawn.masks[i], gradient: gradient as MaskGradient })
           group[member].asked = members.length === 1 ? drawn.asked : null
@@ -211,7 +218,7 @@ function completed(module: Module, { score = l1, structure = element, amount, gr
   ensure(typeof structure?.units === 'function', 'INVALID_ARGUMENT', () => `Pruner: the structure is ${describe(structure)}, expected one such as element`)
   const chosen = amount ?? structure.amount
   if (chosen === undefined) throw new EspalierError('INVALID_ARGUMENT', `Pruner: an amount is missing; the structure ${structure.name} has none of its own`)
-  return { score, structure: structure.on?.(module) ?? structure, amount: amountIn(chosen), gradient, bias }
+  return { score, structure, lies: structure.on?.(module) ?? structure, amount: amountIn(chosen), gradient, bias }
 }
 
 function at(amount: Amount, level: number): Amount {
@@ -231,7 +238,7 @@ function grouped(layers: readonly Layer[]): Layer[][] {
   return groups
 }
 
-function candidate({ name, module, parts: { structure } }: Layer, anew: boolean): Candidate {
+function candidate({ name, module, parts: { lies: structure } }: Layer, anew: boolean): Candidate {
   const latent = module.latentWeight('weight')
   const { weight, mask } = anew ? { weight: latent, mask: null } : weightOf('Pruner', module, 'weight')
   const units = structure.units(latent.shape)
@@ -239,7 +246,7 @@ function candidate({ name, module, parts: { structure } }: Layer, anew: boolean)
   return { name, module, structure, weight, mask, units, remaining, seen: unseen(mask) }
 }
 
-function describeLayer({ name, module, parts: { structure }, asked }: Layer): PrunedLayer {
+function describeLayer({ name, module, parts: { lies: structure }, asked }: Layer): PrunedLayer {
   const mask = maskOf(module, 'weight')
   const { shape, size } = module.latentWeight('weight')
   const units = structure.units(shape)
