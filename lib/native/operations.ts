@@ -313,6 +313,19 @@ export interface NativeOperations {
    * result is 0 at the others, and elsewhere what the mask was, or 1. Of equal ones those of the lower
    * index are kept. Masks and `magnitude` as in prune_smallest; NaN is an error. */
   keepLargest(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, rows: number, columns: number, keep: number, result: NativeArray | null): void
+  /** `scores` [outer, size, inner] are cut into groups: the `size` entries of one outer and one inner index.
+   * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
+   * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
+   * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
+   * `magnitude` as in prune_smallest; NaN is an error. */
+  pruneGroups(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, outer: number, size: number, inner: number, falling: NativeArray | null, result: NativeArray | null): void
+  /** counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
+  countGroups(mask: NativeArray | null, outer: number, size: number, inner: number, counts: NativeArray | null): void
+  /** count = the entries of all `scores` whose mask is not 0 and whose score is at most `threshold`, or with
+   * `strictly` 1 below it. Masks and `magnitude` as in prune_smallest; NaN is an error. */
+  countAtMost(scores: readonly NativeArray[], masks: readonly NativeArray[], magnitude: number, threshold: number, strictly: number): number
+  /** ones = the number of entries that are 1, or −1 where one is neither 0 nor 1. */
+  countOnes(mask: NativeArray | null): number
   /** y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
   applyMask(x: NativeArray | null, mask: NativeArray | null, y: NativeArray | null): void
   /** The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1 to outer·inner, and, where `index`
