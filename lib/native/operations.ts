@@ -296,6 +296,12 @@ export interface NativeOperations {
   logSoftmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
   /** dx = dy − e^y Σ dy, y being what the forward function gave. */
   logSoftmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
+  /** y = x² over the sum of the squares of x and of all entries after it, in the order of rising |x|,
+   * of equal ones the lower index first: layer-adaptive magnitudes (Lee et al. 2021). 0 where x is 0. NaN is
+   * an error. */
+  lampScore(x: NativeArray | null, y: NativeArray | null): void
+  /** y[i] = Σ over j of the Euclidean distance between the rows i and j of x [rows, columns]. */
+  distanceSums(x: NativeArray | null, rows: number, columns: number, y: NativeArray | null): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries

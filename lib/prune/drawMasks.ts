@@ -2,6 +2,7 @@ import { noGrad } from '../autograd/index.js'
 import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
 import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
 import type { Amount, Units } from './amounts/amount.js'
+import { kept } from './amounts/atLeast.js'
 import type { Score } from './scores/score.js'
 import type { Seen } from './statistics/statistic.js'
 import { unseen } from './statistics/unseen.js'
@@ -60,17 +61,42 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
 
   let asked: number
   if (structure.groups === undefined) {
-    const remaining = untouched ? total : open.reduce((sum, array) => sum + onesIn(array), 0)
+    const standing = untouched ? units : open.map((array) => native.countOnes(array))
+    const remaining = standing.reduce((sum, count) => sum + count, 0)
+    const known = (): { ranks: NativeArray[]; open: NativeArray[] } => ({ ranks: ranks(), open })
     // What falls is known to be possible before a random score draws.
-    const falling = fallingOf(amount, unitsFor(ranks, open, score, remaining, total))
-    native.pruneSmallest(ranks(), open, Number(score.magnitude), falling, left)
+    const falling = fallingOf(amount, unitsFor(known, score.magnitude, remaining, total))
     asked = total - remaining + falling
+    const safe = amount.minimum === undefined ? [] : units.map((count, i) => Math.min(standing[i], kept(amount, count)))
+    if (safe.some((count) => count > 0)) pruneOthers(ranks(), open, score, falling, safe, standing, left)
+    else native.pruneSmallest(ranks(), open, Number(score.magnitude), falling, left)
   } else {
     asked = 0
     for (const [i, { weight }] of weights.entries())
       asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(weight.shape), score, amount, left[i])
   }
-  return { masks: weights.map(({ weight, mask }, i) => structures[i].fall(weight.shape, mask, left[i])), asked }
+  return { masks: weights.map(({ weight, mask }, i) => structures[i].fall(weight.shape, mask, left[i], open[i])), asked }
+}
+
+/** `native.pruneSmallest` with the `safe` highest of each array out of play. */
+function pruneOthers(
+  ranks: readonly NativeArray[],
+  open: readonly NativeArray[],
+  { magnitude }: Score,
+  falling: number,
+  safe: readonly number[],
+  standing: readonly number[],
+  left: readonly NativeArray[],
+): void {
+  const spared = ranks.map((array, i) => {
+    const highest = array.slice()
+    native.pruneSmallest([array], open.length === 0 ? [] : [open[i]], Number(magnitude), standing[i] - safe[i], [highest])
+    return highest
+  })
+  const inPlay = spared.map((array, i) => array.map((entry: number, j: number) => (open[i]?.[j] ?? 1) - entry))
+  const most = standing.reduce((sum, count, i) => sum + count - safe[i], 0)
+  native.pruneSmallest(ranks, inPlay, Number(magnitude), Math.min(falling, most), left)
+  for (const [i, array] of left.entries()) native.accumulate(spared[i], array)
 }
 
 /** Several structures, each acting on what those before it left. Their units are of different kinds, so that nothing was asked in any one. */
@@ -99,28 +125,31 @@ function drawGroups(
   amount: Amount,
   left: NativeArray,
 ): number {
+  const groups = outer * inner
+  const remaining = new Int32Array(groups).fill(size)
+  if (open !== null) native.countGroups(open, outer, size, inner, remaining)
+  // Most amounts follow from the number that remains, so that few of them need be asked for.
+  let looked = false
+  const known = new Map<number, number>()
+  const falling = new Int32Array(groups)
   let asked = 0
-  for (let o = 0; o < outer; o++)
-    for (let n = 0; n < inner; n++) {
-      const places = Array.from({ length: size }, (_, i) => (o * size + i) * inner + n)
-      const standing = places.filter((place) => open === null || open[place] !== 0)
-      const value = (place: number): number => (magnitude ? Math.abs(ranks[place]) : ranks[place])
-      ensure(
-        standing.every((place) => !Number.isNaN(value(place))),
-        'INVALID_ARGUMENT',
-        () => 'prune: scores hold a NaN',
-      )
-      const order = standing.toSorted((a, b) => value(a) - value(b) || a - b)
-      const falling = fallingOf(amount, {
-        remaining: standing.length,
-        total: size,
-        atMost: (threshold, { strictly = false } = {}) => order.filter((place) => (strictly ? value(place) < threshold : value(place) <= threshold)).length,
-        lowest: (k) => value(order[k - 1]),
-      })
-      asked += size - standing.length + falling
-      for (const place of places) left[place] = open?.[place] ?? 1
-      for (const place of order.slice(0, falling)) left[place] = 0
+  for (let group = 0; group < groups; group++) {
+    let count = looked ? undefined : known.get(remaining[group])
+    if (count === undefined) {
+      const one = (): { ranks: NativeArray[]; open: NativeArray[] } => {
+        looked = true
+        const begin = Math.floor(group / inner) * size * inner + (group % inner)
+        const entries = (of: NativeArray): NativeArray => Float64Array.from({ length: size }, (_, i) => of[begin + i * inner])
+        return { ranks: [entries(ranks)], open: open === null ? [] : [entries(open)] }
+      }
+      count = Math.min(fallingOf(amount, unitsFor(one, magnitude, remaining[group], size)), Math.max(0, remaining[group] - kept(amount, size)))
+      known.set(remaining[group], count)
     }
+    falling[group] = count
+    asked += size - remaining[group] + count
+  }
+  const same = known.size === 1 && !looked
+  native.pruneGroups(ranks, open, Number(magnitude), outer, size, inner, same ? falling.subarray(0, 1) : falling, left)
   return asked
 }
 
@@ -128,37 +157,21 @@ function fallingOf(amount: Amount, units: Units): number {
   return wholeNumber(`prune: ${describe(amount.name)} of ${units.remaining} units`, amount.of(units), 0, units.remaining)
 }
 
-function unitsFor(ranks: () => NativeArray[], open: NativeArray[], { magnitude }: Score, remaining: number, total: number): Units {
+function unitsFor(of: () => { ranks: NativeArray[]; open: NativeArray[] }, magnitude: boolean, remaining: number, total: number): Units {
   return {
     remaining,
     total,
     atMost(threshold, { strictly = false } = {}) {
-      let count = 0
-      for (const [i, array] of ranks().entries())
-        for (let j = 0; j < array.length; j++) {
-          if (open.length > 0 && open[i][j] === 0) continue
-          const value = magnitude ? Math.abs(array[j]) : array[j]
-          if (strictly ? value < threshold : value <= threshold) count++
-        }
-      return count
+      const { ranks, open } = of()
+      return native.countAtMost(ranks, open, Number(magnitude), threshold, Number(strictly))
     },
     lowest(k) {
       wholeNumber('lowest: k', k, 1, remaining)
-      return native.pruneSmallest(
-        ranks(),
-        open,
-        Number(magnitude),
-        k,
-        ranks().map((array) => array.slice()),
-      )
+      const { ranks, open } = of()
+      const unused = ranks.map((array) => array.slice())
+      return native.pruneSmallest(ranks, open, Number(magnitude), k, unused)
     },
   }
-}
-
-function onesIn(open: NativeArray): number {
-  let ones = 0
-  for (let i = 0; i < open.length; i++) ones += open[i]
-  return ones
 }
 
 function scoresOf(score: Score, weight: Tensor, seen: Seen): Tensor {

@@ -1,43 +1,18 @@
-import { describe, EspalierError, ensure, type NativeArray, wholeNumber } from '../native/index.js'
-import { type MaskGradient, type Module, maskedGradient, maskOf, type NewMask, removeMask, setMasks } from '../nn/index.js'
-import type { Tensor } from '../tensor/index.js'
-import type { Candidate } from './amounts/allocation.js'
+import { noGrad } from '../autograd/index.js'
+import { describe, EspalierError, ensure, realNumber, wholeNumber } from '../native/index.js'
+import { type Module, maskedGradient, maskOf, type NewMask, type Removal, removeMask, setMasks } from '../nn/index.js'
+import { defaultGenerator, formatShape, type Generator, sameShape, Tensor, tensor } from '../tensor/index.js'
 import type { Amount } from './amounts/amount.js'
-import { amountIn } from './amounts/global.js'
-import { apart } from './amounts/perTensor.js'
-import type { BiasRule } from './biasMask.js'
-import { draw } from './drawMasks.js'
-import type { Gradient } from './gradients/gradient.js'
-import { type Matcher, matching, matchingAny } from './match.js'
-import type { PrunedLayer, PruneReport } from './report.js'
+import { latentBias } from './biasMask.js'
+import { drawLayers, type LayerDraw, masksOf, multiply, newMasks } from './drawLayers.js'
+import { chosenLayers, type Layer, type LayerParts, type Override } from './layer.js'
+import type { Matcher } from './match.js'
+import { type PruneReport, reportOn } from './report.js'
 import { oneShot } from './schedules/oneShot.js'
 import type { Action, Moment, Schedule } from './schedules/schedule.js'
-import { l1 } from './scores/l1.js'
 import type { Score } from './scores/score.js'
-import { unseen } from './statistics/unseen.js'
-import { element } from './structures/element.js'
-import type { Structure } from './structures/structure.js'
-import { checkedModule, checkedOptions, weightOf } from './weightOf.js'
-
-/** The parts that may differ from layer to layer. */
-export interface LayerParts {
-  /** Default `l1`. */
-  score?: Score
-  /** Default `element`. */
-  structure?: Structure
-  /** How much: a number below 1 is a share of the total, a whole one a count, of each layer; see `global`, `erk`, … Default: the structure's own. */
-  amount?: number | Amount
-  /** What masked weights learn. Default: nothing. */
-  gradient?: Gradient
-  /** Whether the bias of a filter without weights falls with it. Default 'keep'. */
-  bias?: BiasRule
-}
-
-/** Other parts for some layers. */
-export interface Override extends LayerParts {
-  /** Which layers. The last override that takes a layer decides. */
-  match: Matcher
-}
+import { Observer } from './statistics/observer.js'
+import { checkedModule, checkedOptions } from './weightOf.js'
 
 /** What a pruner uses of an optimiser. */
 export interface MaskedOptimizer {
@@ -46,29 +21,18 @@ export interface MaskedOptimizer {
 }
 
 export interface PrunerOptions extends LayerParts {
-  /** When. Default: once, at the first step. */
+  /** When. Default: once, before training. */
   schedule?: Schedule
-  /** Layers to prune. Default: every one with a `weight` of two or more dimensions. */
+  /** Layers to prune; a name stands for all below it. Default: every one with a `weight` of two or more dimensions. */
   include?: Matcher | readonly Matcher[]
   /** Layers to leave alone. */
   exclude?: Matcher | readonly Matcher[]
   overrides?: readonly Override[]
-  /** Takes the masks into its update: with masked gradients a fallen weight and its running means then stay as they are, decay included. */
+  /**
+   * The optimiser of these weights: it takes the masks into its update. Where fallen weights learn nothing they
+   * and their running means then stay as they are, decay included; those that return start without a past.
+   */
   optimizer?: MaskedOptimizer
-}
-
-interface Layer {
-  readonly name: string
-  readonly module: Module
-  readonly parts: {
-    readonly score: Score
-    readonly structure: Structure
-    readonly lies: Structure
-    readonly amount: Amount
-    readonly gradient: Gradient
-    readonly bias: BiasRule
-  }
-  asked: number | null
 }
 
 /** What `fit` tells its callbacks, as far as a pruner listens. */
@@ -80,38 +44,63 @@ interface Training {
  * Prunes a model by five parts: a score, a structure, an amount, a schedule and a gradient rule.
  *
  * By hand, call `step()` after each step of the optimiser (or once an epoch, as the schedule counts). In
- * `fit` it is a callback. Each act is all or nothing: an error leaves every layer as it was.
+ * `fit` it is a callback. Each act is all or nothing: an error leaves every layer as it was. Current weights
+ * are ranked; of equal scores the lower index, in the earlier layer, falls first.
  *
+ * Masks are buffers of their layers, so that clones and saved states carry them. To go on later, save the
+ * pruner's `stateDict` beside the model's, make the same pruner on the new model, load the pruner's state,
+ * which puts the masks on, and then the model's.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for a model without a layer to prune, a name that no module has, a part
+ *   that is none, or no amount; when it acts, for an amount out of range or NaN among scores; SHAPE_MISMATCH for
+ *   a weight that does not divide as the structure asks, or a score of another shape than its weight
  * @example
  * ```ts
- * import { nn, prune } from 'espalier'
- * const model = new nn.Sequential(new nn.Linear(64, 32), new nn.ReLU(), new nn.Linear(32, 10))
- * const pruner = new prune.Pruner(model, { amount: prune.global(0.9), exclude: '2' })
- * pruner.step()
+ * import { data, fit, nn, ops, optim, prune } from 'espalier'
+ * const model = new nn.Sequential(new nn.Flatten(), new nn.Linear(64, 32), new nn.ReLU(), new nn.Linear(32, 10))
+ * const optimizer = new optim.Adam(model.parameters(), { lr: 0.01 })
+ * const pruner = new prune.Pruner(model, {
+ *   amount: prune.global(0.9),
+ *   schedule: prune.polynomial({ begin: 20, end: 80, frequency: 10 }),
+ *   optimizer,
+ * })
+ * await fit(model, { train: data.digits().train, epochs: 3, optimizer, loss: ops.crossEntropy, callbacks: [pruner] })
  * pruner.report().total.sparsity // 0.9
+ * pruner.remove() // the zeros become ordinary weights
  * ```
  */
 export class Pruner {
   readonly #layers: readonly Layer[]
   readonly #schedule: Schedule
   readonly #optimizer: MaskedOptimizer | undefined
+  readonly #generators: readonly Generator[]
+  readonly #reparametrised: Removal[] = []
   #moment: Moment = { tick: 0, samples: 0, acts: 0 }
   #started = false
+  #observing = false
+  readonly #warned = new Set<string>()
 
   constructor(model: Module, options: PrunerOptions) {
     checkedModule('Pruner', model)
-    const { schedule = oneShot(), include = () => true, exclude = [], overrides = [], optimizer, ...common } = checkedOptions('Pruner', options)
-    const [included, excluded] = [matchingAny('Pruner: include', include, model), matchingAny('Pruner: exclude', exclude, model)]
-    const special = overrides.map(({ match, ...parts }) => ({ matches: matching('Pruner: overrides', match, model), parts }))
+    const { schedule = oneShot(), optimizer, ...choice } = checkedOptions('Pruner', options)
+    ensure(typeof schedule?.at === 'function', 'INVALID_ARGUMENT', () => `Pruner: the schedule is ${describe(schedule)}, expected one such as oneShot()`)
+    ensure(
+      optimizer === undefined || typeof optimizer?.setMask === 'function',
+      'INVALID_ARGUMENT',
+      () => `Pruner: the optimizer is ${describe(optimizer)}, expected one with setMask`,
+    )
     this.#schedule = schedule
     this.#optimizer = optimizer
-    this.#layers = [...model.namedModules()]
-      .filter(([name, module]) => isPrunable(module) && included(name, module) && !excluded(name, module))
-      .map(([name, module]) => {
-        const own = special.findLast(({ matches }) => matches(name, module))?.parts ?? {}
-        return { name, module, parts: completed(module, { ...common, ...own }), asked: null }
-      })
-    ensure(this.#layers.length > 0, 'INVALID_ARGUMENT', () => 'Pruner: the model has no layer to prune')
+    this.#layers = chosenLayers(model, choice)
+    const scheduled = schedule.scores ?? []
+    for (const layer of this.#layers) {
+      const needs = new Set([layer.score, ...scheduled].flatMap((score: Score) => score.needs ?? []))
+      layer.observer = new Observer(model, layer.module, [...needs], () => this.#observing)
+      if (layer.reparametrisation !== null) this.#reparametrised.push(layer.reparametrisation.attach(layer.module, 'weight'))
+    }
+    const scores = [...this.#layers.map(({ score }) => score), ...scheduled]
+    this.#generators = [...new Set(scores.flatMap(({ generator }) => generator ?? []))].filter((generator) => generator !== defaultGenerator)
+    this.#tellOptimizer(this.#layers)
   }
 
   /** Where the training stands. */
@@ -119,12 +108,9 @@ export class Pruner {
     return this.#moment
   }
 
-  /** What the schedule wants before training. `step` and `fit` call it first if nobody has. */
+  /** What the schedule wants before training. `step` and `fit` see to it if nobody has. */
   start(): PruneReport | null {
-    if (this.#started) return null
-    const report = this.#act(this.#moment)
-    this.#started = true
-    return report
+    return this.#begin() ? this.report() : null
   }
 
   /**
@@ -133,141 +119,281 @@ export class Pruner {
    * @param options.samples samples trained on since the last tick; for schedules that count them
    */
   step({ samples = 0 }: { samples?: number } = {}): PruneReport | null {
-    wholeNumber('Pruner.step: samples', samples)
-    const first = this.start()
-    const { tick, samples: before, acts } = this.#moment
-    const then = { tick: tick + 1, samples: before + samples, acts }
-    const report = this.#act(then)
-    return report ?? first
+    return this.#tick(wholeNumber('Pruner.step: samples', samples)) ? this.report() : null
   }
 
   /** @internal As a callback of `fit`. */
   onEpochStart(): void {
-    this.start()
+    this.#begin()
   }
   /** @internal */
-  onStepEnd({ samples }: Training): void {
-    if (this.#schedule.every === 'step') this.step({ samples })
+  onStepEnd({ samples = 0 }: Training): void {
+    if (this.#schedule.every === 'step') this.#tick(samples)
   }
   /** @internal */
   onEpochEnd(_: Training): void {
-    if (this.#schedule.every === 'epoch') this.step()
+    if (this.#schedule.every === 'epoch') this.#tick(0)
   }
 
   /** Asked and achieved, by layer and in total. */
   report(): PruneReport {
-    const layers = this.#layers.map(describeLayer)
-    const sum = (of: (layer: PrunedLayer) => number): number => layers.reduce((total, layer) => total + of(layer), 0)
-    const [weights, zeros] = [sum((layer) => layer.weights), sum((layer) => layer.zeros)]
-    const total = {
-      units: sum((layer) => layer.units),
-      asked: layers.some(({ asked }) => asked === null) ? null : sum((layer) => layer.asked!),
-      fallen: sum((layer) => layer.fallen),
-      weights,
-      zeros,
-      sparsity: weights === 0 ? 0 : zeros / weights,
-      dead: sum((layer) => layer.dead),
-      emitting: sum((layer) => layer.emitting),
-    }
-    const message = `${zeros} of ${weights} weights in ${layers.length} layers pruned`
-    return { layers, total, warnings: [], message }
+    return reportOn(this.#layers)
   }
 
-  /** Takes every mask off: the zeros become ordinary weights. */
-  remove(): void {
-    for (const { module } of this.#layers)
-      for (const name of ['weight', 'bias']) if (isParameter(module, name) && maskOf(module, name) !== null) removeMask(module, name)
+  /**
+   * Lets the scores see what passes through the model in `body`, in training mode or not: for scores that need it
+   * before any training, such as `wanda` (forward passes) and `snip` (backward too). Gradients it leaves are yours to drop.
+   *
+   * @example
+   * ```ts
+   * import { nn, noGrad, prune, rand } from 'espalier'
+   * const layer = new nn.Linear(16, 4).eval()
+   * const pruner = new prune.Pruner(layer, prune.policies.wanda({ sparsity: 0.5 }))
+   * pruner.observe(() => noGrad(() => layer.forward(rand([32, 16]))))
+   * pruner.step()
+   * ```
+   */
+  observe<Result>(body: () => Result): Result {
+    const before = this.#observing
+    const done = (): void => {
+      this.#observing = before
+    }
+    this.#observing = true
+    let result: Result
+    try {
+      result = body()
+    } catch (error) {
+      done()
+      throw error
+    }
+    if (result instanceof Promise) return result.finally(done) as Result
+    done()
+    return result
   }
 
-  #act(moment: Moment): PruneReport | null {
-    const actions = new Map<Amount, Action | null>()
-    for (const { parts } of this.#layers) if (!actions.has(parts.amount)) actions.set(parts.amount, this.#schedule.at(moment, parts.amount.value ?? Number.NaN))
-    const acting = this.#layers.filter(({ parts }) => actions.get(parts.amount) !== null)
-    if (acting.length === 0) {
-      this.#moment = moment
-      return null
-    }
-    const masks: NewMask[] = []
-    for (const group of grouped(acting)) {
-      const { score, structure, amount: goal, gradient } = group[0].parts
-      const { level, draw: how = 'onward' } = actions.get(goal)!
-      const amount = level === undefined ? goal : at(goal, level)
-      const candidates = group.map((layer) => candidate(layer, how === 'anew'))
-      for (const { members, amount: share } of (amount.allocation ?? apart).pools(candidates, amount)) {
-        const chosen = members.map((i) => candidates[i])
-        const drawn = draw(chosen, { score, structure, amount: share })
-        for (const [i, member] of members.entries()) {
-          masks.push({ module: group[member].module, name: 'weight', mask: drawn.masks[i], gradient: gradient as MaskGradient })
-          group[member].asked = members.length === 1 ? drawn.asked : null
+  /**
+   * Measures the diagonal of the Hessian of a loss for scores that need it (`hessian`): z ⊙ (∇L(w + εz) − ∇L(w − εz)) / 2ε
+   * for random signs z, all layers at once, whose mean is the diagonal. Each probe adds to those before. Parameters,
+   * gradients and buffers are afterwards what they were.
+   *
+   * @param loss gives the loss of a batch; it is called twice a probe, and must be the same function both times (no dropout)
+   * @param options.probes default 1; the more, the less the other entries of the Hessian disturb
+   * @param options.epsilon ε, in units of the weights. Default 1e-2 for float32, 1e-4 for float64
+   * @throws EspalierError STATE where no score needs it
+   */
+  probe(loss: () => Tensor, { probes = 1, epsilon, generator = defaultGenerator }: { probes?: number; epsilon?: number; generator?: Generator } = {}): void {
+    wholeNumber('Pruner.probe: probes', probes, 1)
+    if (epsilon !== undefined) realNumber('Pruner.probe: epsilon', epsilon, Number.MIN_VALUE)
+    const layers = this.#layers.filter(({ observer }) => [...(observer?.kept.keys() ?? [])].some(({ onProbe }) => onProbe))
+    ensure(layers.length > 0, 'STATE', () => 'Pruner.probe: no score of this pruner needs the Hessian')
+    const weights = layers.map(({ module }) => module.latentWeight('weight'))
+    const before = weights.map((weight) => ({ values: weight.data.slice(), gradient: weight.grad }))
+    try {
+      for (let probe = 0; probe < probes; probe++) {
+        const signs = weights.map(({ shape, dtype }) => noGrad(() => generator.bernoulli(shape, { dtype, value: 2 }).sub(1)))
+        const gradientsAt = (side: 1 | -1): Tensor[] => {
+          for (const [i, weight] of weights.entries()) {
+            const step = side * (epsilon ?? (weight.dtype === 'float64' ? 1e-4 : 1e-2))
+            for (let j = 0; j < weight.size; j++) weight.data[j] = before[i].values[j] + step * signs[i].data[j]
+            weight.grad = null
+          }
+          loss().backward()
+          return weights.map((weight, i) => {
+            ensure(weight.grad !== null, 'STATE', () => `Pruner.probe: the loss does not depend on the weight of ${describe(layers[i].name)}`)
+            return weight.grad
+          })
+        }
+        const [above, below] = [gradientsAt(1), gradientsAt(-1)]
+        for (const [i, { observer }] of layers.entries()) {
+          const width = 2 * (epsilon ?? (weights[i].dtype === 'float64' ? 1e-4 : 1e-2))
+          observer?.probed(noGrad(() => above[i].sub(below[i]).mul(signs[i]).div(width)))
         }
       }
+    } finally {
+      for (const [i, weight] of weights.entries()) {
+        weight.data.set(before[i].values as never)
+        weight.grad = before[i].gradient
+      }
     }
+  }
+
+  /** Ends it: takes every mask off, the zeros become ordinary weights, and nothing is observed any more. */
+  remove(): void {
+    for (const { module, tied, reparametrisation } of this.#layers)
+      for (const one of [module, ...tied]) {
+        if (reparametrisation !== null && one === module) writeEffective(module)
+        for (const [name] of masksOf(one)) {
+          this.#optimizer?.setMask(one.latentWeight(name), null)
+          removeMask(one, name)
+        }
+      }
+    for (const handle of this.#reparametrised.splice(0)) handle.remove()
+    this.detach()
+  }
+
+  /** Stops observing; masks stay. For a pruner that is no longer needed while its model lives on. */
+  detach(): void {
+    for (const { observer } of this.#layers) observer?.detach()
+  }
+
+  /** Where it stands, as tensors by name: masks, the clock, what was asked and observed, and its generators. Copies. */
+  stateDict(): Record<string, Tensor> {
+    const { tick, samples, acts } = this.#moment
+    const state: Record<string, Tensor> = Object.create(null)
+    state.clock = float64([tick, samples, acts, Number(this.#started)])
+    state.generators = float64(this.#generators.flatMap(({ state: { seed, counter } }) => [seed, counter]))
+    const shares = [...new Set(this.#layers.map(({ share }) => share))]
+    state.shares = float64(this.#layers.flatMap(({ share }) => [share === undefined ? -1 : shares.indexOf(share), share?.asked ?? -1, share?.layers ?? 0]))
+    for (const { name, module, observer } of this.#layers) {
+      for (const [of, mask] of masksOf(module)) state[joined(name, `${of}_mask`)] = mask.copy()
+      for (const [{ name: statistic }, kept] of observer?.kept ?? []) if (observer?.ready.has(statistic)) state[joined(name, statistic)] = kept.copy()
+    }
+    return state
+  }
+
+  /**
+   * Takes over a saved state and puts its masks on; load the model's own state after it. All or nothing.
+   * @throws EspalierError SHAPE_MISMATCH for the state of another model's pruner
+   */
+  loadStateDict(state: Readonly<Record<string, Tensor>>): void {
+    const { clock, generators, shares, masks, statistics } = this.#checkedState(state)
+    for (const { module, tied } of this.#layers)
+      for (const one of [module, ...tied])
+        for (const [of] of masksOf(one)) if (!masks.some(({ module: other, name }) => other === one && name === of)) removeMask(one, of, { keep: 'latent' })
     setMasks(masks)
-    for (const { module } of masks) this.#optimizer?.setMask(module.latentWeight('weight'), maskOf(module, 'weight'))
-    this.#moment = { ...moment, acts: moment.acts + 1 }
-    return this.report()
+    const [tick, samples, acts, started] = clock
+    this.#moment = { tick, samples, acts }
+    this.#started = started !== 0
+    for (const [i, generator] of this.#generators.entries()) generator.state = { seed: generators[2 * i], counter: generators[2 * i + 1] }
+    const made = new Map<number, NonNullable<Layer['share']>>()
+    for (const [i, layer] of this.#layers.entries()) {
+      const [index, asked, layers] = shares.slice(3 * i, 3 * i + 3)
+      if (index >= 0 && !made.has(index)) made.set(index, { asked: asked < 0 ? null : asked, layers })
+      layer.share = made.get(index)
+      layer.observer?.ready.clear()
+    }
+    for (const { observer, statistic, kept, value } of statistics) {
+      kept.data.set(value.data as never)
+      observer.ready.add(statistic)
+    }
+    this.#tellOptimizer(this.#layers)
+  }
+
+  #checkedState(state: Readonly<Record<string, Tensor>>) {
+    const refuse = (what: string): never => {
+      throw new EspalierError('SHAPE_MISMATCH', `Pruner.loadStateDict: ${what}`)
+    }
+    if (typeof state !== 'object' || state === null) refuse(`the state is ${describe(state)}, expected tensors by name`)
+    const known = new Set(['clock', 'generators', 'shares'])
+    const numbers = (name: string, length: number): number[] => {
+      const value = state[name]
+      if (!(value instanceof Tensor) || value.size !== length) return refuse(`${name} is ${shown(value)}, expected ${length} numbers`)
+      return Array.from(value.data)
+    }
+    const fitting = (name: string, like: Tensor): Tensor => {
+      known.add(name)
+      const value = state[name]
+      if (!(value instanceof Tensor) || !sameShape(value.shape, like.shape)) return refuse(`${name} is ${shown(value)}, expected ${formatShape(like.shape)}`)
+      return value
+    }
+    const masks: NewMask[] = []
+    const statistics: { observer: Observer; statistic: string; kept: Tensor; value: Tensor }[] = []
+    for (const { name, module, tied, gradient, observer } of this.#layers) {
+      for (const of of ['weight', 'bias']) {
+        const key = joined(name, `${of}_mask`)
+        if (state[key] === undefined) continue
+        for (const one of [module, ...tied]) masks.push({ module: one, name: of, mask: fitting(key, one.latentWeight(of)), gradient: gradient ?? undefined })
+      }
+      for (const [{ name: statistic }, kept] of observer?.kept ?? []) {
+        const key = joined(name, statistic)
+        if (observer !== undefined && state[key] !== undefined) statistics.push({ observer, statistic, kept, value: fitting(key, kept) })
+      }
+    }
+    const [clock, generators, shares] = [numbers('clock', 4), numbers('generators', 2 * this.#generators.length), numbers('shares', 3 * this.#layers.length)]
+    const unknown = Object.keys(state).filter((name) => !known.has(name))
+    if (unknown.length > 0) refuse(`there is nothing here for ${unknown.join(', ')}`)
+    return { clock, generators, shares, masks, statistics }
+  }
+
+  /** The first tick, unless it was; whether masks were drawn. */
+  #begin(): boolean {
+    if (this.#started) return false
+    const acted = this.#act(this.#moment)
+    this.#started = true
+    return acted
+  }
+
+  #tick(samples: number): boolean {
+    const first = this.#begin()
+    const { tick, samples: before, acts } = this.#moment
+    return this.#act({ tick: tick + 1, samples: before + samples, acts }) || first
+  }
+
+  /** What the schedule wants at a moment, which is then the present; whether masks were drawn. */
+  #act(moment: Moment): boolean {
+    const actions = new Map<Amount, Action | null>()
+    for (const { amount } of this.#layers) if (!actions.has(amount)) actions.set(amount, this.#schedule.at(moment, amount.value ?? Number.NaN))
+    const draws = drawLayers(
+      this.#layers.filter(({ gradient }) => gradient !== null),
+      ({ amount }) => actions.get(amount) ?? null,
+    )
+    this.#put(draws)
+    const acted = draws.length > 0
+    this.#moment = acted ? { ...moment, acts: moment.acts + 1 } : moment
+    if (acted) this.#warn(draws, actions)
+    return acted
+  }
+
+  /** Puts what was drawn into the layers. The only step that can fail, setting the masks, comes first and is all or nothing. */
+  #put(draws: readonly LayerDraw[]): void {
+    setMasks(newMasks(draws.filter(({ soft }) => !soft)))
+    for (const { mask, module, name } of newMasks(draws.filter(({ soft }) => soft))) {
+      if (maskOf(module, name) !== null) removeMask(module, name, { keep: 'latent' })
+      multiply(module.latentWeight(name), mask)
+    }
+    for (const { layer, settled, share } of draws) {
+      layer.share = share
+      layer.observer?.drew()
+      if (settled === null) continue
+      const latent = layer.module.latentWeight('weight')
+      multiply(latent, settled)
+      for (const slot of Object.values(this.#optimizer?.state.get(latent)?.slots ?? {})) if (sameShape(slot.shape, latent.shape)) multiply(slot, settled)
+    }
+    this.#tellOptimizer(draws.map(({ layer }) => layer))
+  }
+
+  /** Hands the masks to the optimiser, where fallen weights learn nothing. */
+  #tellOptimizer(layers: readonly Layer[]): void {
+    if (this.#optimizer === undefined) return
+    for (const { module, gradient, bias } of layers)
+      if (gradient === maskedGradient) {
+        this.#optimizer.setMask(module.latentWeight('weight'), maskOf(module, 'weight'))
+        const own = bias === 'mask' ? latentBias(module) : null
+        if (own !== null) this.#optimizer.setMask(own, maskOf(module, 'bias'))
+      }
+  }
+
+  /** Warns, once, of layers from which the amount's own number takes nothing. */
+  #warn(draws: readonly LayerDraw[], actions: ReadonlyMap<Amount, Action | null>): void {
+    for (const { layer, share } of draws) {
+      const { name, amount, structure } = layer
+      const level = actions.get(amount)?.level ?? amount.value
+      if (share.asked !== 0 || level !== amount.value || !(amount.value! > 0) || this.#warned.has(name)) continue
+      this.#warned.add(name)
+      process.emitWarning(`Pruner: nothing falls from ${describe(name)}: ${amount.name}, ${structure.name}, is no unit of it`, { code: 'ESPALIER_NO_OP' })
+    }
   }
 }
 
-const isParameter = (module: Module, name: string): boolean => [...module.ownParameters()].some(([own]) => own === module.latentName(name))
+const joined = (name: string, field: string): string => (name === '' ? field : `${name}.${field}`)
 
-const isPrunable = (module: Module): boolean => isParameter(module, 'weight') && module.latentWeight('weight').rank >= 2
+const float64 = (values: readonly number[]): Tensor => tensor(Float64Array.from(values), [values.length], { dtype: 'float64' })
 
-function completed(module: Module, { score = l1, structure = element, amount, gradient = maskedGradient, bias = 'keep' }: LayerParts): Layer['parts'] {
-  ensure(typeof score?.of === 'function', 'INVALID_ARGUMENT', () => `Pruner: the score is ${describe(score)}, expected one such as l1`)
-  ensure(typeof structure?.units === 'function', 'INVALID_ARGUMENT', () => `Pruner: the structure is ${describe(structure)}, expected one such as element`)
-  const chosen = amount ?? structure.amount
-  if (chosen === undefined) throw new EspalierError('INVALID_ARGUMENT', `Pruner: an amount is missing; the structure ${structure.name} has none of its own`)
-  return { score, structure, lies: structure.on?.(module) ?? structure, amount: amountIn(chosen), gradient, bias }
-}
+const shown = (value: unknown): string => (value instanceof Tensor ? formatShape(value.shape) : describe(value))
 
-function at(amount: Amount, level: number): Amount {
-  if (amount.at !== undefined) return amount.at(level)
-  throw new EspalierError('INVALID_ARGUMENT', `Pruner: the schedule asks for ${level}, but ${amount.name} has no number to change`)
-}
-
-/** Layers whose weights may be ranked together: those of the same parts. */
-function grouped(layers: readonly Layer[]): Layer[][] {
-  const groups: Layer[][] = []
-  for (const layer of layers) {
-    const { score, structure, amount, gradient } = layer.parts
-    const group = groups.find(([{ parts }]) => parts.score === score && parts.structure === structure && parts.amount === amount && parts.gradient === gradient)
-    if (group === undefined) groups.push([layer])
-    else group.push(layer)
-  }
-  return groups
-}
-
-function candidate({ name, module, parts: { lies: structure } }: Layer, anew: boolean): Candidate {
+/** Writes what a reparametrised layer computes with into its weight. */
+function writeEffective(module: Module): void {
   const latent = module.latentWeight('weight')
-  const { weight, mask } = anew ? { weight: latent, mask: null } : weightOf('Pruner', module, 'weight')
-  const units = structure.units(latent.shape)
-  const remaining = mask === null ? units : nonZero(structure.open(mask))
-  return { name, module, structure, weight, mask, units, remaining, seen: unseen(mask) }
-}
-
-function describeLayer({ name, module, parts: { lies: structure }, asked }: Layer): PrunedLayer {
-  const mask = maskOf(module, 'weight')
-  const { shape, size } = module.latentWeight('weight')
-  const units = structure.units(shape)
-  const open = mask === null ? units : nonZero(structure.open(mask))
-  const zeros = mask === null ? 0 : size - nonZero(mask.data)
-  return {
-    name,
-    structure: structure.name,
-    units,
-    asked,
-    fallen: units - open,
-    weights: size,
-    zeros,
-    sparsity: size === 0 ? 0 : zeros / size,
-    dead: 0,
-    emitting: 0,
-  }
-}
-
-function nonZero(array: NativeArray): number {
-  let count = 0
-  for (let i = 0; i < array.length; i++) count += Number(array[i] !== 0)
-  return count
+  const transform = module.weightTransforms('weight').find(({ kind }) => kind === 'mask')
+  if (transform !== undefined) latent.data.set(noGrad(() => transform.apply(latent, module)).data as never)
 }

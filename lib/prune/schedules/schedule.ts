@@ -24,6 +24,8 @@ export interface Action {
   readonly level?: number
   /** 'onward' (default): what fell stays fallen. 'anew': latent weights are ranked as if nothing had fallen. */
   readonly draw?: 'onward' | 'anew'
+  /** Ranks in the place of the pruner's score. */
+  readonly score?: Score
   /** After the amount has been reached, an exchange. */
   readonly regrow?: Regrowth
   /** What falls is set to 0 in place and goes on learning: no mask stays. */
@@ -37,4 +39,6 @@ export interface Schedule {
   readonly every: 'step' | 'epoch'
   /** What to do at this moment, or null; `goal` is the amount's own number. The first is tick 0, before training. */
   at(moment: Moment, goal: number): Action | null
+  /** Scores that its actions name, so that what they need is observed. */
+  readonly scores?: readonly Score[]
 }

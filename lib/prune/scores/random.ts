@@ -9,6 +9,7 @@ export function random({ generator = defaultGenerator }: { generator?: Generator
     name: 'random',
     magnitude: false,
     entrywise: true,
+    generator,
     of: ({ shape, dtype }) => generator.uniform(shape, { dtype: isFloat(dtype) ? dtype : 'float32' }),
   }
 }

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../tensor/index.js'
+import type { Generator, Tensor } from '../../tensor/index.js'
 import type { Seen, Statistic } from '../statistics/statistic.js'
 
 /** How much each weight matters: of several, those of the lowest score fall first. */
@@ -18,6 +18,8 @@ export interface Score {
   readonly norm?: number
   /** What must have been observed of a weight before it can be scored: a `Pruner` sees to it. Absent: nothing. */
   readonly needs?: readonly Statistic[]
+  /** What it draws from, if it does: its state is saved with the pruner's. */
+  readonly generator?: Generator
   /** The score of an entry depends on that entry alone: fallen ones need not be zeroed first. */
   readonly entrywise?: boolean
 }

@@ -5,9 +5,8 @@ import type { Seen } from './statistic.js'
 /** What is known of a weight that nobody has observed. */
 export const unseen = (mask: Tensor | null): Seen => ({
   module: null,
-  parameter: 'weight',
+  model: null,
   mask,
-  batches: 0,
   of({ name }) {
     throw new EspalierError('STATE', `prune: the score needs ${name}, which a Pruner observes while batches pass`)
   },

@@ -15,14 +15,16 @@ export interface Structure {
   rank(scores: Tensor, score: Score): NativeArray
   /**
    * The mask so far (null: 1 everywhere) with 0 in the units that fell, which `left` has 0 for. It may take over
-   * `left`, and does not write to the mask.
+   * `left`, and does not write to the mask. `open` is what `open` gave for the mask, where it was asked.
    */
-  fall(shape: Shape, mask: Tensor | null, left: NativeArray): Tensor
+  fall(shape: Shape, mask: Tensor | null, left: NativeArray, open?: NativeArray): Tensor
   /**
    * Where units are counted and ranked in many groups of one size rather than all together: [outer, size,
    * inner], the units in that order; one group is the `size` units along the middle.
    */
   groups?(shape: Shape): readonly [outer: number, size: number, inner: number]
+  /** Set where the units are the single entries, in their order. */
+  readonly entries?: true
   /** The amount that belongs to it, where none is given. */
   readonly amount?: Amount
   /** The structure as it lies in this layer's weight, where layers differ: filters of a transposed convolution. */
