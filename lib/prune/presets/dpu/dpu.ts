@@ -5,6 +5,7 @@ import { perTensor } from '../../amounts/perTensor.js'
 import { straightThrough } from '../../gradients/straightThrough.js'
 import { Pruner, type PrunerOptions } from '../../pruner.js'
 import type { PruneReport } from '../../report.js'
+import { redraw as redrawn } from '../../schedules/redraw.js'
 import type { Action, Schedule } from '../../schedules/schedule.js'
 import { l1 } from '../../scores/l1.js'
 import { column } from '../../structures/column.js'
@@ -17,6 +18,7 @@ import { kernelColumn } from '../../structures/kernelColumn.js'
 import { kernelRow } from '../../structures/kernelRow.js'
 import { row } from '../../structures/row.js'
 import type { Structure } from '../../structures/structure.js'
+import { checkedOptions } from '../../weightOf.js'
 import { keepLearning } from './keepLearning.js'
 
 /**
@@ -73,7 +75,8 @@ export class Dpu {
   readonly #awake: Removal
   #rate: number
 
-  constructor(model: Module, { rate, structure = 'filter', redraw = 'epoch', include, exclude }: DpuOptions) {
+  constructor(model: Module, options: DpuOptions) {
+    const { rate, structure = 'filter', redraw = 'epoch', include, exclude } = checkedOptions('Dpu', options)
     this.#rate = checkedRate(rate)
     const chosen = typeof structure === 'string' ? structures[structure] : structure
     ensure(
@@ -81,7 +84,7 @@ export class Dpu {
       'INVALID_ARGUMENT',
       () => `Dpu: the structure is ${describe(structure)}, expected one of ${Object.keys(structures).join(', ')}`,
     )
-    const schedule = typeof redraw === 'string' ? always(redraw) : redraw
+    const schedule = typeof redraw === 'string' ? redrawn({ every: redraw }) : redraw
     this.#pruner = new Pruner(model, {
       include,
       exclude,
@@ -145,8 +148,6 @@ export class Dpu {
     return action && { level: this.#rate, ...action, draw: 'anew' }
   }
 }
-
-const always = (every: 'step' | 'epoch'): Schedule => ({ name: `redrawn every ${every}`, every, at: () => ({}) })
 
 function checkedRate(rate: unknown): number {
   ensure(realNumber('Dpu: rate', rate, 0, 1) < 1, 'INVALID_ARGUMENT', () => 'Dpu: rate is 1, expected a number below 1')

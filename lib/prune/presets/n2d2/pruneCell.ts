@@ -3,7 +3,7 @@ import { noGrad } from '../../../autograd/index.js'
 import { ensure, realNumber, wholeNumber } from '../../../native/index.js'
 import { type Module, maskedGradient, maskOf, type NewMask, setMasks } from '../../../nn/index.js'
 import { defaultGenerator, full, type Generator, type Tensor } from '../../../tensor/index.js'
-import { checkedModule, type Pair } from '../../weightOf.js'
+import { checkedModule, checkedOptions, type Pair } from '../../weightOf.js'
 import { fillers } from './fillers.js'
 import { maskPath, readMasks, writeMasks } from './maskFile.js'
 import { completeParameters, idleParameters, type PruneCellParameters, parameterNamed } from './parameters.js'
@@ -59,7 +59,8 @@ export class PruneCell {
   #threshold: number
   #counter = 0
 
-  constructor({ epochSize, generator = defaultGenerator, ...parameters }: PruneCellOptions = {}) {
+  constructor(options: PruneCellOptions = {}) {
+    const { epochSize, generator = defaultGenerator, ...parameters } = checkedOptions('PruneCell', options)
     this.parameters = completeParameters(parameters)
     this.#epochSize = epochSize === undefined ? null : wholeNumber('PruneCell: epochSize', epochSize, 1)
     this.#generator = generator

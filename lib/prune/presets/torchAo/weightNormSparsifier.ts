@@ -57,7 +57,8 @@ export class WeightNormSparsifier {
   readonly #defaults: SparsityOptions
   readonly #norm: (weight: Tensor) => Tensor
 
-  constructor({ norm = 2, ...defaults }: WeightNormSparsifierOptions = {}) {
+  constructor(options: WeightNormSparsifierOptions = {}) {
+    const { norm = 2, ...defaults } = checkedOptions('WeightNormSparsifier', options)
     const measure = typeof norm === 'function' ? norm : norms[norm]
     ensure(measure !== undefined, 'INVALID_ARGUMENT', () => `WeightNormSparsifier: norm is ${describe(norm)}, expected 1, 2 or a function`)
     completed(defaults)
