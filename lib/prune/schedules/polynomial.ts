@@ -14,13 +14,15 @@ export interface PolynomialOptions {
   power?: number
   /** What a tick is. Default 'step'. */
   every?: 'step' | 'epoch'
+  /** Whether `end` is acted at where it is not a multiple of `frequency` from `begin`, so that the goal is reached. Default true. */
+  atEnd?: boolean
   /** Whether what fell may return. Default 'onward': it may not. */
   draw?: 'onward' | 'anew'
 }
 
 /**
  * Quickly at first, then ever more slowly: the level at tick t is goal + (initial − goal)·(1 − (t − begin) / (end − begin))^power,
- * at t = begin and every `frequency` ticks until `end`. Zhu & Gupta 2017; TensorFlow's PolynomialDecay.
+ * at t = begin, every `frequency` ticks, and at `end`. Zhu & Gupta 2017; TensorFlow's PolynomialDecay.
  *
  * @example
  * ```ts
@@ -30,7 +32,7 @@ export interface PolynomialOptions {
  * schedule.at({ tick: 103, samples: 0, acts: 2 }, 0.8) // null
  * ```
  */
-export function polynomial({ initial = 0, begin = 0, end, frequency = 1, power = 3, every = 'step', draw = 'onward' }: PolynomialOptions): Schedule {
+export function polynomial({ initial = 0, begin = 0, end, frequency = 1, power = 3, every = 'step', atEnd = true, draw = 'onward' }: PolynomialOptions): Schedule {
   realNumber('polynomial: initial', initial, 0)
   wholeNumber('polynomial: begin', begin)
   wholeNumber('polynomial: end', end)
@@ -41,7 +43,7 @@ export function polynomial({ initial = 0, begin = 0, end, frequency = 1, power =
     name: `polynomial(${initial}, ${begin} to ${end})`,
     every: checkedEvery('polynomial', every),
     at({ tick }, goal) {
-      if (tick < begin || tick > end || (tick - begin) % frequency !== 0) return null
+      if (tick < begin || tick > end || ((tick - begin) % frequency !== 0 && !(atEnd && tick === end))) return null
       return { level: goal + (initial - goal) * (1 - (tick - begin) / (end - begin)) ** power, draw }
     },
   }

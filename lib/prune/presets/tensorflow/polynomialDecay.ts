@@ -36,7 +36,7 @@ export class PolynomialDecay implements PruningSchedule {
     realNumber('PolynomialDecay: initialSparsity', initialSparsity, 0, 1)
     realNumber('PolynomialDecay: finalSparsity', finalSparsity, 0, 1)
     const options = { initial: initialSparsity, begin: beginStep, end: endStep, power }
-    const [everyStep, atTimes] = [polynomial(options), polynomial({ ...options, frequency })]
+    const [everyStep, atTimes] = [polynomial(options), polynomial({ ...options, frequency, atEnd: false })]
     this.name = `PolynomialDecay(${initialSparsity}, ${finalSparsity})`
     this.#curve = (step) => everyStep.at({ tick: Math.min(Math.max(step, beginStep), endStep), samples: 0, acts: 0 }, finalSparsity)?.level as number
     this.#acts = (moment) => atTimes.at(moment, finalSparsity)
