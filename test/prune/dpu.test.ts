@@ -87,6 +87,15 @@ for (const [structure, units] of [
     t.is(zeros(mask(layer, 'bias')), ['filter', 'row'].includes(structure) ? 3 : 0)
   })
 
+test('the rate is that of each layer, or of all together', (t) => {
+  const net = new nn.Sequential(new nn.Linear(10, 10), new nn.Linear(10, 10))
+  net.at(1)!.latentWeight('weight').data.fill(9)
+  const fallen = (allocate?: typeof prune.global) =>
+    new prune.Dpu(net, { rate: 0.4, structure: 'connection', allocate }).start()!.layers.map((layer) => layer.fallen)
+  t.deepEqual(fallen(), [40, 40])
+  t.deepEqual(fallen(prune.global), [80, 0])
+})
+
 test('a mix of structures', (t) => {
   const conv = new nn.Conv2d(4, 8, 3)
   new prune.Dpu(conv, { rate: 0.5, structure: prune.mixed([prune.filter, prune.fraction(0.25, { of: 'total', round: 'floor' })], prune.element) }).start()
@@ -241,6 +250,7 @@ test('bad calls are refused and change nothing', (t) => {
     { rate: 0.5, structure: 'filters' as 'filter' },
     { rate: 0.5, structure: {} as prune.Structure },
     { rate: 0.5, include: nn.Conv1d },
+    { rate: 0.5, allocate: 'global' as never },
     { rate: 0.5, redraw: 'day' as 'step' },
     undefined as never,
   ])

@@ -1,6 +1,6 @@
 import { describe, ensure, realNumber } from '../../../native/index.js'
 import type { Module, Removal } from '../../../nn/index.js'
-import { fraction } from '../../amounts/amount.js'
+import { type Amount, fraction } from '../../amounts/amount.js'
 import { perTensor } from '../../amounts/perTensor.js'
 import { straightThrough } from '../../gradients/straightThrough.js'
 import { Pruner, type PrunerOptions } from '../../pruner.js'
@@ -38,10 +38,12 @@ const structures = {
 } as const satisfies Record<string, Structure>
 
 export interface DpuOptions extends Pick<PrunerOptions, 'include' | 'exclude'> {
-  /** Share of each layer's units that is masked, 0 to below 1: ⌊share · units⌋ of them. */
+  /** Share of the units that is masked, 0 to below 1: ⌊share · units⌋ of each layer's. */
   rate: number
   /** What falls together, by the paper's name or as a structure; `mixed(…)` for a mix. Default 'filter'. */
   structure?: keyof typeof structures | Structure
+  /** How the rate is shared out: `perTensor` gives it to each layer (the default, as in the paper), `global` or `erk` to all together. */
+  allocate?: (amount: Amount) => Amount
   /** How often masks are drawn anew from the dense weights: 'step', 'epoch' (the default), or at the moments of a schedule, whose levels lead up to the rate. */
   redraw?: 'step' | 'epoch' | Schedule
 }
@@ -76,7 +78,7 @@ export class Dpu {
   #rate: number
 
   constructor(model: Module, options: DpuOptions) {
-    const { rate, structure = 'filter', redraw = 'epoch', include, exclude } = checkedOptions('Dpu', options)
+    const { rate, structure = 'filter', allocate = perTensor, redraw = 'epoch', include, exclude } = checkedOptions('Dpu', options)
     this.#rate = checkedRate(rate)
     const chosen = typeof structure === 'string' ? structures[structure] : structure
     ensure(
@@ -84,13 +86,14 @@ export class Dpu {
       'INVALID_ARGUMENT',
       () => `Dpu: the structure is ${describe(structure)}, expected one of ${Object.keys(structures).join(', ')}`,
     )
+    ensure(typeof allocate === 'function', 'INVALID_ARGUMENT', () => `Dpu: allocate is ${describe(allocate)}, expected one such as perTensor or global`)
     const schedule = typeof redraw === 'string' ? redrawn({ every: redraw }) : redraw
     this.#pruner = new Pruner(model, {
       include,
       exclude,
       score: l1,
       structure: chosen,
-      amount: perTensor(fraction(rate, { of: 'total', round: 'floor' })),
+      amount: allocate(fraction(rate, { of: 'total', round: 'floor' })),
       schedule: { ...schedule, at: (moment) => this.#redrawn(schedule.at(moment, this.#rate)) },
       gradient: straightThrough,
       bias: 'mask',
@@ -101,7 +104,7 @@ export class Dpu {
     )
   }
 
-  /** Share of each layer's units that is masked from the next drawing on. */
+  /** Share of the units that is masked from the next drawing on. */
   get rate(): number {
     return this.#rate
   }
