@@ -376,11 +376,14 @@ export class Pruner {
   /** Warns, once, of layers from which the amount's own number takes nothing. */
   #warn(draws: readonly LayerDraw[], actions: ReadonlyMap<Amount, Action | null>): void {
     for (const { layer, share } of draws) {
-      const { name, amount, structure } = layer
+      const { name, amount, lies, module } = layer
       const level = actions.get(amount)?.level ?? amount.value
       if (share.asked !== 0 || level !== amount.value || !(amount.value! > 0) || this.#warned.has(name)) continue
       this.#warned.add(name)
-      process.emitWarning(`Pruner: nothing falls from ${describe(name)}: ${amount.name}, ${structure.name}, is no unit of it`, { code: 'ESPALIER_NO_OP' })
+      const units = lies.units(module.latentWeight('weight').shape)
+      process.emitWarning(`Pruner: nothing falls from ${describe(name)}: ${amount.name} takes none of its ${units} units (${lies.name})`, {
+        code: 'ESPALIER_NO_OP',
+      })
     }
   }
 }

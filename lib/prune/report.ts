@@ -93,7 +93,7 @@ function weightBeforeQuantiser({ module }: Pick<Layer, 'module'>): Tensor {
 function warningsOn({ amount, share }: Layer, { name, structure, units, fallen, dead, emitting }: PrunedLayer): string[] {
   const warnings: string[] = []
   if (share?.layers === 1 && share.asked === 0 && (amount.value ?? 0) > 0 && fallen === 0)
-    warnings.push(`${nameOf(name)}: nothing falls; ${amount.name} of ${units} units (${structure}) is none`)
+    warnings.push(`${nameOf(name)}: nothing falls; ${amount.name} takes none of its ${units} units (${structure})`)
   if (emitting > 0) warnings.push(`${nameOf(name)}: ${emitting} of ${dead} filters without weights still emit their bias; bias: 'mask' takes it along`)
   return warnings
 }

@@ -29,6 +29,7 @@ export function mixed(...parts: readonly MixedPart[]): Structure {
   for (const { structure } of made) ensure(typeof structure?.units === 'function', 'INVALID_ARGUMENT', () => 'mixed: a part is no structure')
   const mix = (list: Structure['parts'] & {}): Structure => ({
     ...element,
+    entries: undefined,
     name: `mixed(${list.map(({ structure }) => structure.name).join(', ')})`,
     parts: list,
     // Where every part has its own amount, that of the whole says nothing.
