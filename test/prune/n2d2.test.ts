@@ -248,6 +248,7 @@ test('what N2D2 lets pass is refused, and changes nothing', (t) => {
     { stepsize: 1.5 },
     { stepsize: -1 },
     { gamma: -1 },
+    { gamma: 0 },
     { pruneMode: 'static' as 'Static' },
     { pruneFiller: 'Iter' as 'None' },
     { epochSize: 0 },
@@ -321,5 +322,6 @@ test('a training is resumed in the middle of Gradual', (t) => {
   for (const one of [cell, resumed]) t.true(one.update(3))
   t.is(resumed.getCurrentThreshold(), cell.getCurrentThreshold())
   t.deepEqual(zerosIn(resumed.getPrunedMasks()), zerosIn(cell.getPrunedMasks()))
-  t.throws(() => resumed.loadStateDict({ currentThreshold: 2, counter: 0 }), { code: 'INVALID_ARGUMENT' })
+  t.throws(() => resumed.loadStateDict({ currentThreshold: 0.1 } as never), { code: 'INVALID_ARGUMENT' })
+  t.throws(() => resumed.loadStateDict({ currentThreshold: 2, tick: 0, samples: 0, acts: 1 }), { code: 'INVALID_ARGUMENT' })
 })

@@ -20,7 +20,7 @@ export interface PruneCellParameters {
   start: number
   /** 'Gradual': samples between two steps of the threshold; 0 (the default) for an epoch. */
   stepsize: number
-  /** 'Gradual': what the threshold grows by, ≥ 0. Default 0.05. */
+  /** 'Gradual': what the threshold grows by, above 0. Default 0.05. */
   gamma: number
   /** Accepted and unused, as in N2D2. */
   range: number
@@ -57,7 +57,7 @@ export const pruneCellParameters: {
   delta: ['Delta', 0.001, aboveZero],
   start: ['StartThreshold', 0.1, share],
   stepsize: ['StepSizeThreshold', 0, (name, value) => wholeNumber(name, value, 0, 2 ** 32 - 1)],
-  gamma: ['GammaThreshold', 0.05, (name, value) => realNumber(name, value, 0)],
+  gamma: ['GammaThreshold', 0.05, aboveZero],
   range: ['Range', 255, (name, value) => realNumber(name, value)],
   quantMode: ['QuantMode', 'Default', (_, value) => String(value)],
 }

@@ -3,26 +3,24 @@ import { noGrad } from '../../../autograd/index.js'
 import { ensure, realNumber, wholeNumber } from '../../../native/index.js'
 import { type Module, maskedGradient, maskOf, type NewMask, setMasks } from '../../../nn/index.js'
 import { defaultGenerator, full, type Generator, type Tensor } from '../../../tensor/index.js'
+import { gradual } from '../../schedules/gradual.js'
+import type { Moment, Schedule } from '../../schedules/schedule.js'
 import { checkedModule, checkedOptions, type Pair } from '../../weightOf.js'
 import { fillers } from './fillers.js'
 import { maskPath, readMasks, writeMasks } from './maskFile.js'
 import { completeParameters, idleParameters, type PruneCellParameters, parameterNamed } from './parameters.js'
 
 export interface PruneCellOptions extends Partial<PruneCellParameters> {
-  /** Samples of an epoch: the period of `update` where stepsize is 0. In `fit` the epochs themselves are. */
+  /** Samples of an epoch: the period where stepsize is 0. Not needed in `fit`, which knows when an epoch ends. */
   epochSize?: number
   /** Where the filler 'Random' draws from; by default the global generator. */
   generator?: Generator
 }
 
 /** What a cell remembers beside its masks, which are saved with their modules. */
-export interface PruneCellState {
+export interface PruneCellState extends Moment {
   readonly currentThreshold: number
-  readonly counter: number
 }
-
-/** In float32, as N2D2 computes. */
-const float32 = Math.fround
 
 /**
  * N2D2's pruning quantiser, with its parameters, modes, fillers and methods. Weights added to it are
@@ -55,17 +53,20 @@ export class PruneCell {
   readonly parameters: Readonly<PruneCellParameters>
   readonly #weights: Pair[] = []
   readonly #generator: Generator
-  readonly #epochSize: number | null
+  /** How the threshold grows; null where it does not. */
+  readonly #schedule: Schedule | null
   #threshold: number
-  #counter = 0
+  /** Filling the masks at the start is the first act. */
+  #moment: Moment = { tick: 0, samples: 0, acts: 1 }
 
   constructor(options: PruneCellOptions = {}) {
     const { epochSize, generator = defaultGenerator, ...parameters } = checkedOptions('PruneCell', options)
     this.parameters = completeParameters(parameters)
-    this.#epochSize = epochSize === undefined ? null : wholeNumber('PruneCell: epochSize', epochSize, 1)
+    if (epochSize !== undefined) wholeNumber('PruneCell: epochSize', epochSize, 1)
     this.#generator = generator
-    const { pruneMode, threshold, start } = this.parameters
-    this.#threshold = float32({ Identity: 0, Static: threshold, Gradual: start }[pruneMode])
+    const { pruneMode, threshold, start, gamma, stepsize } = this.parameters
+    this.#schedule = pruneMode === 'Gradual' ? gradual({ start, gamma, period: stepsize || (epochSize ?? 0) }) : null
+    this.#threshold = Math.fround({ Identity: 0, Static: threshold, Gradual: start }[pruneMode])
     for (const idle of idleParameters(parameters, this.parameters)) process.emitWarning(`PruneCell: ${idle}`, { code: 'ESPALIER_NO_OP' })
   }
 
@@ -89,32 +90,27 @@ export class PruneCell {
   }
 
   /**
-   * To be called after each optimiser step with the number of samples it saw: once the period is full,
-   * the threshold of a 'Gradual' cell grows and the masks are drawn anew. All or nothing.
+   * To be called after each optimiser step with the number of samples it saw: once a period is full, the
+   * threshold of a 'Gradual' cell grows and the masks are drawn anew. All or nothing.
    *
    * @returns whether masks were drawn
    * @throws EspalierError STATE where stepsize is 0 and no epochSize was given
    */
   update(batchSize: number): boolean {
     wholeNumber('PruneCell.update: batchSize', batchSize)
-    if (this.parameters.pruneMode !== 'Gradual') return false
-    const period = this.parameters.stepsize || this.#epochSize
-    ensure(period !== null, 'STATE', () => 'PruneCell.update: stepsize is 0, for an epoch; say how many samples that is with epochSize')
-    const counter = this.#counter + batchSize
-    const full = counter >= period
-    const drawn = full && this.#grow()
-    this.#counter = full ? counter - period : counter
-    return drawn
+    ensure(this.#schedule?.every !== 'epoch', 'STATE', () => 'PruneCell.update: stepsize is 0, for an epoch; say how many samples that is with epochSize')
+    const { tick, samples, acts } = this.#moment
+    return this.#advance({ tick: tick + 1, samples: samples + batchSize, acts })
   }
 
   /** In `fit`. */
   onStepEnd({ samples }: { readonly samples: number }): void {
-    if (this.parameters.stepsize > 0) this.update(samples)
+    if (this.#schedule?.every === 'step') this.update(samples)
   }
 
   /** In `fit`. */
   onEpochEnd(): void {
-    if (this.parameters.pruneMode === 'Gradual' && this.parameters.stepsize === 0) this.#grow()
+    if (this.#schedule?.every === 'epoch') this.#advance({ ...this.#moment, tick: this.#moment.tick + 1 })
   }
 
   /** The share that is pruned now, in float32. */
@@ -157,22 +153,27 @@ export class PruneCell {
 
   /** What a training that is resumed needs beside the state of the model. */
   stateDict(): PruneCellState {
-    return { currentThreshold: this.#threshold, counter: this.#counter }
+    return { currentThreshold: this.#threshold, ...this.#moment }
   }
 
-  loadStateDict({ currentThreshold, counter }: PruneCellState): void {
-    const checked = [realNumber('PruneCell: currentThreshold', currentThreshold, 0, 1), wholeNumber('PruneCell: counter', counter)]
-    this.#threshold = float32(checked[0])
-    this.#counter = checked[1]
+  loadStateDict({ currentThreshold, ...moment }: PruneCellState): void {
+    realNumber('PruneCell: currentThreshold', currentThreshold, 0, 1)
+    const [tick, samples, acts] = (['tick', 'samples', 'acts'] as const).map((name) => wholeNumber(`PruneCell: ${name}`, moment[name]))
+    this.#threshold = Math.fround(currentThreshold)
+    this.#moment = { tick, samples, acts }
   }
 
-  /** The next threshold, and masks of it; false where the threshold has been reached. */
-  #grow(): boolean {
-    const { gamma, threshold } = this.parameters
-    if (this.#threshold >= float32(threshold)) return false
-    const next = Math.min(float32(this.#threshold + float32(gamma)), float32(threshold))
-    setMasks(this.#weights.map((pair) => this.#filled(pair, next)))
-    this.#threshold = next
+  /** On to a moment, with masks of the threshold that the schedule has for it. */
+  #advance(moment: Moment): boolean {
+    const action = this.#schedule?.at(moment, this.parameters.threshold) ?? null
+    if (action === null) {
+      this.#moment = moment
+      return false
+    }
+    const threshold = Math.fround(action.level as number)
+    setMasks(this.#weights.map((pair) => this.#filled(pair, threshold)))
+    this.#threshold = threshold
+    this.#moment = { ...moment, acts: moment.acts + 1 }
     return true
   }
 
