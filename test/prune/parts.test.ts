@@ -219,7 +219,7 @@ test('allocations: the total is exactly what was asked of all units', (t) => {
               perGroup: [layers.slice(0, 1), layers.slice(1)],
             }[kind]!
             for (const group of expected) {
-              const [fallen, size] = [group.reduce((sum, layer) => sum + layer.fallen, 0), group.reduce((sum, layer) => sum + layer.units, 0)]
+              const [fallen, size] = (['fallen', 'units'] as const).map((of) => group.map((layer) => layer[of]).reduce((sum, count) => sum + count, 0))
               // byLamp rounds in each layer.
               if (Math.abs(fallen - rounded(share * size)) > (kind === 'byLamp' ? layers.length : 0)) return false
             }
