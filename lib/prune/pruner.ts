@@ -83,7 +83,11 @@ export class Pruner {
   constructor(model: Module, options: PrunerOptions) {
     checkedModule('Pruner', model)
     const { schedule = oneShot(), optimizer, ...choice } = checkedOptions('Pruner', options)
-    ensure(typeof schedule?.at === 'function', 'INVALID_ARGUMENT', () => `Pruner: the schedule is ${describe(schedule)}, expected one such as oneShot()`)
+    ensure(
+      typeof schedule === 'object' && typeof schedule?.at === 'function',
+      'INVALID_ARGUMENT',
+      () => `Pruner: the schedule is ${describe(schedule)}, expected one such as oneShot()`,
+    )
     ensure(
       optimizer === undefined || typeof optimizer?.setMask === 'function',
       'INVALID_ARGUMENT',
@@ -346,8 +350,9 @@ export class Pruner {
 
   /** Puts what was drawn into the layers. The only step that can fail, setting the masks, comes first and is all or nothing. */
   #put(draws: readonly LayerDraw[]): void {
-    setMasks(newMasks(draws.filter(({ soft }) => !soft)))
-    for (const { mask, module, name } of newMasks(draws.filter(({ soft }) => soft))) {
+    const [masks, zeroed] = [newMasks(draws.filter(({ soft }) => !soft)), newMasks(draws.filter(({ soft }) => soft))]
+    setMasks(masks)
+    for (const { mask, module, name } of zeroed) {
       if (maskOf(module, name) !== null) removeMask(module, name, { keep: 'latent' })
       multiply(module.latentWeight(name), mask)
     }
