@@ -1,4 +1,4 @@
-import { describe, EspalierError, ensure } from '../native/index.js'
+import { describe, EspalierError, ensure, native } from '../native/index.js'
 import { mul } from '../ops/index.js'
 import { allocate, formatShape, sameShape, Tensor } from '../tensor/index.js'
 import { field } from './internals.js'
@@ -65,16 +65,21 @@ export interface NewMask {
   readonly mask: Tensor
   /** Default: that of the mask it takes the place of, else `maskedGradient`. */
   readonly gradient?: MaskGradient
+  /** Set where nobody else holds the mask, nor will: it is then taken over instead of copied. */
+  readonly own?: boolean
 }
 
-/** `setMask` for several parameters, all or nothing: if one of the masks cannot be set, none is. */
-export function setMasks(masks: readonly NewMask[]): void {
-  const copies = masks.map(checkedCopy)
-  for (const [i, { module, name, gradient }] of masks.entries()) putMask(module, name, copies[i], gradient)
+/**
+ * `setMask` for several parameters, all or nothing: if one of the masks cannot be set, none is.
+ * @param options.handOver the masks were made for this and nobody else will write to them: no copy is needed
+ */
+export function setMasks(masks: readonly NewMask[], { handOver = false }: { handOver?: boolean } = {}): void {
+  const owned = masks.map((one) => checkedMask(one, handOver))
+  for (const [i, { module, name, gradient }] of masks.entries()) putMask(module, name, owned[i], gradient)
 }
 
-/** A copy of a mask in the parameter's dtype, or the error for one that cannot be set. */
-function checkedCopy({ module, name, mask }: NewMask): Tensor {
+/** A mask in the parameter's dtype, a copy unless it is handed over, or the error for one that cannot be set. */
+function checkedMask({ module, name, mask }: NewMask, handOver: boolean): Tensor {
   const latent = module.latentWeight(name)
   ensure(mask instanceof Tensor, 'INVALID_ARGUMENT', () => `setMask: the mask is ${describe(mask)}, expected a tensor`)
   ensure(
@@ -85,6 +90,8 @@ function checkedCopy({ module, name, mask }: NewMask): Tensor {
   if (transformOf(module, name) === undefined)
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
+  if (handOver && mask.dtype === latent.dtype && !mask.requiresGrad) return mask
+  if (own && mask.dtype === latent.dtype) return mask
   const data = allocate(latent.dtype, mask.size)
   data.set(mask.data as never)
   return new Tensor(data, latent.shape, latent.dtype)
@@ -116,7 +123,7 @@ export function removeMask(module: Module, name: string, { keep = 'masked' }: { 
   if (transform === undefined) throw new EspalierError('STATE', `removeMask: ${name} of ${module.constructor.name} has no mask`)
   const latent = module.latentWeight(name)
   const mask = maskField(module, name) as Tensor
-  if (keep === 'masked') for (let i = 0; i < latent.size; i++) latent.data[i] *= mask.data[i]
+  if (keep === 'masked') native.applyMask(latent.data, mask.data, latent.data)
   module.removeTransform(name, transform)
   module.unregister(`${name}_mask`)
   module.moveLatent(name, name, 0)

@@ -45,5 +45,8 @@ export function pruneWeights(pairs: Iterable<Pair>, options: PruneWeightsOptions
   const list = checkedPairs('pruneWeights', pairs)
   const weights = list.map(([module, name]) => weightOf('pruneWeights', module, name))
   const masks = drawMasks(weights, { score: scoreOf('pruneWeights', score), structure, amount: amountOf(amount, of) })
-  setMasks(list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient })))
+  setMasks(
+    list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient, own: true })),
+    { handOver: true },
+  )
 }
