@@ -65,8 +65,6 @@ export interface NewMask {
   readonly mask: Tensor
   /** Default: that of the mask it takes the place of, else `maskedGradient`. */
   readonly gradient?: MaskGradient
-  /** Set where nobody else holds the mask, nor will: it is then taken over instead of copied. */
-  readonly own?: boolean
 }
 
 /**
@@ -91,7 +89,6 @@ function checkedMask({ module, name, mask }: NewMask, handOver: boolean): Tensor
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
   if (handOver && mask.dtype === latent.dtype && !mask.requiresGrad) return mask
-  if (own && mask.dtype === latent.dtype) return mask
   const data = allocate(latent.dtype, mask.size)
   data.set(mask.data as never)
   return new Tensor(data, latent.shape, latent.dtype)

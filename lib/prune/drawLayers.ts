@@ -79,9 +79,10 @@ function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
 export function newMasks(draws: readonly LayerDraw[]): NewMask[] {
   return draws.flatMap(({ layer: { module, tied, gradient, bias }, mask }) =>
     [module, ...tied].flatMap((one): NewMask[] => {
-      const own = { module: one, name: 'weight', mask, gradient: gradient ?? undefined }
+      const common = { module: one, gradient: gradient ?? undefined }
+      const ofWeight = { ...common, name: 'weight', mask }
       const ofBias = bias === 'mask' ? biasMask('Pruner', one, mask, null) : null
-      return ofBias === null ? [own] : [own, { module: one, name: 'bias', mask: ofBias, gradient: gradient ?? undefined }]
+      return ofBias === null ? [ofWeight] : [ofWeight, { ...common, name: 'bias', mask: ofBias }]
     }),
   )
 }

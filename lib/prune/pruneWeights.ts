@@ -46,7 +46,7 @@ export function pruneWeights(pairs: Iterable<Pair>, options: PruneWeightsOptions
   const weights = list.map(([module, name]) => weightOf('pruneWeights', module, name))
   const masks = drawMasks(weights, { score: scoreOf('pruneWeights', score), structure, amount: amountOf(amount, of) })
   setMasks(
-    list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient, own: true })),
+    list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient })),
     { handOver: true },
   )
 }

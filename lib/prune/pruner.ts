@@ -351,7 +351,7 @@ export class Pruner {
   /** Puts what was drawn into the layers. The only step that can fail, setting the masks, comes first and is all or nothing. */
   #put(draws: readonly LayerDraw[]): void {
     const [masks, zeroed] = [newMasks(draws.filter(({ soft }) => !soft)), newMasks(draws.filter(({ soft }) => soft))]
-    setMasks(masks)
+    setMasks(masks, { handOver: true })
     for (const { mask, module, name } of zeroed) {
       if (maskOf(module, name) !== null) removeMask(module, name, { keep: 'latent' })
       multiply(module.latentWeight(name), mask)
