@@ -28,7 +28,7 @@ function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
   const { amount: goal, structure } = group[0]
   const { level, draw: how = 'onward', score = group[0].score, soft = false } = action
   const amount = level === undefined ? goal : atLevel(goal, level)
-  const candidates = group.map((layer) => candidate(score === layer.score ? layer : { ...layer, score }, how === 'anew'))
+  const candidates = group.map((layer) => candidate(layer, how === 'anew'))
   const drawn = new Map<Layer, LayerDraw>()
   for (const { members, amount: own } of (amount.allocation ?? apart).pools(candidates, amount)) {
     const { masks, asked } = draw(
@@ -58,7 +58,7 @@ function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
   const latent = module.latentWeight('weight')
   const { shape, dtype } = latent
   const seen = observer?.seen(mask) ?? unseen(mask)
-  const [dropped] = drawMasks([{ ...under({ weight: latent, mask, seen }, mask) }], { score, structure: lies, amount: fraction(share) })
+  const [dropped] = drawMasks([under({ weight: latent, seen }, mask)], { score, structure: lies, amount: fraction(share) })
   const [before, standing] = [onesIn(lies.open(mask)), lies.open(dropped)]
   // Of what does not stand now all but the highest stay down.
   const fallen = full(shape, 1, { dtype })

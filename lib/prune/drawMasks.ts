@@ -21,6 +21,8 @@ export interface Ranked {
   readonly weight: Tensor
   /** The mask so far, of the weight's shape and dtype; null: nothing has fallen yet. */
   readonly mask: Tensor | null
+  /** The weight before its mask, where `weight` is their product: enough for scores of single entries by themselves. */
+  readonly latent?: Tensor
   /** What was observed of it. Absent: nothing. */
   readonly seen?: Seen
   /** The structure as it lies in this weight. Absent: as in all. */
@@ -44,17 +46,19 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   if (weights.length === 0) return { masks: [], asked: 0 }
   if (structure.parts !== undefined) return drawInTurn(weights, { score, structure, amount })
   const structures = weights.map((ranked) => ranked.structure ?? structure)
-  const [{ dtype }] = weights.map(({ weight }) => weight)
-  for (const { weight } of weights)
-    ensure(weight.dtype === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${weight.dtype} cannot be ranked together`)
+  // Where single entries are ranked by themselves, those that fell are passed over: no product with the mask is needed.
+  const values = (i: number): Tensor => (score.entrywise && structures[i].entries ? (weights[i].latent ?? weights[i].weight) : weights[i].weight)
+  const shapes = weights.map(({ latent, weight }) => (latent ?? weight).shape)
+  const [dtype, ...dtypes] = weights.map(({ latent, weight }) => (latent ?? weight).dtype)
+  for (const other of dtypes) ensure(other === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${other} cannot be ranked together`)
 
-  const units = weights.map(({ weight }, i) => structures[i].units(weight.shape))
+  const units = shapes.map((shape, i) => structures[i].units(shape))
   const total = units.reduce((sum, count) => sum + count, 0)
   const untouched = weights.every(({ mask }) => mask === null)
   const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structures[i].open(mask)))
   let made: NativeArray[] | undefined
   const ranks = (): NativeArray[] => {
-    made ??= weights.map(({ weight, mask, seen }, i) => structures[i].rank(scoresOf(score, weight, seen ?? unseen(mask)), score))
+    made ??= weights.map(({ mask, seen }, i) => structures[i].rank(scoresOf(score, values(i), seen ?? unseen(mask)), score))
     return made
   }
   const left = units.map((count) => allocate(dtype, count))
@@ -72,10 +76,9 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
     else native.pruneSmallest(ranks(), open, Number(score.magnitude), falling, left)
   } else {
     asked = 0
-    for (const [i, { weight }] of weights.entries())
-      asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(weight.shape), score, amount, left[i])
+    for (const [i, shape] of shapes.entries()) asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(shape), score, amount, left[i])
   }
-  return { masks: weights.map(({ weight, mask }, i) => structures[i].fall(weight.shape, mask, left[i], open[i])), asked }
+  return { masks: weights.map(({ mask }, i) => structures[i].fall(shapes[i], mask, left[i], open[i])), asked }
 }
 
 /** `native.pruneSmallest` with the `safe` highest of each array out of play. */
@@ -102,18 +105,31 @@ function pruneOthers(
 /** Several structures, each acting on what those before it left. Their units are of different kinds, so that nothing was asked in any one. */
 function drawInTurn(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
   const last = structure.parts!.reduce<readonly Ranked[]>((sofar, part, p) => {
-    const here = sofar.map((ranked, i) => ({ ...ranked, structure: weights[i].structure?.parts?.[p].structure }))
+    const here = sofar.map(({ weight, mask, seen }, i) => ({ weight, mask, seen, structure: weights[i].structure?.parts?.[p].structure }))
     const { masks } = draw(here, { score, structure: part.structure, amount: part.amount ?? part.structure.amount ?? amount })
     return here.map((ranked, i) => under(ranked, masks[i]))
   }, weights)
   return { masks: last.map(({ mask }) => mask!), asked: null }
 }
 
-/** A weight under a later mask. */
-export function under({ weight, seen }: Ranked, mask: Tensor): Ranked {
-  const data = allocate(weight.dtype, weight.size)
-  native.applyMask(weight.data, mask.data, data)
-  return { weight: new Tensor(data, weight.shape, weight.dtype), mask, seen }
+/** A weight under a mask; their product is made when it is asked for. */
+export function under({ weight, seen }: Pick<Ranked, 'weight' | 'seen'>, mask: Tensor): Ranked & { readonly latent: Tensor } {
+  let product: Tensor | undefined
+  return {
+    mask,
+    seen,
+    latent: weight,
+    get weight() {
+      product ??= times(weight, mask)
+      return product
+    },
+  }
+}
+
+function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
+  const product = allocate(dtype, size)
+  native.applyMask(data, mask.data, product)
+  return new Tensor(product, shape, dtype)
 }
 
 /** Draws each group for itself; gives the units asked for in all. */

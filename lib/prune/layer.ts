@@ -5,7 +5,7 @@ import type { Candidate } from './amounts/allocation.js'
 import { type Amount, count } from './amounts/amount.js'
 import { amountIn } from './amounts/global.js'
 import { type BiasRule, checkedBiasRule } from './biasMask.js'
-import { under } from './drawMasks.js'
+import { type Ranked, under } from './drawMasks.js'
 import type { Gradient, Reparametrisation } from './gradients/gradient.js'
 import { type Matcher, matching, matchingAny } from './match.js'
 import { l1 } from './scores/l1.js'
@@ -143,16 +143,28 @@ export function byParts(layers: readonly Layer[]): Layer[][] {
 }
 
 /** A layer's weight as the parts see it; `anew` as if nothing had fallen. */
-export function candidate({ name, module, lies, score, observer }: Layer, anew: boolean): Candidate {
+export function candidate({ name, module, lies, observer }: Layer, anew: boolean): Candidate {
   const latent = module.latentWeight('weight')
   const mask = anew ? null : maskOf(module, 'weight')
   const units = lies.units(latent.shape)
-  const remaining = mask === null ? units : onesIn(lies.open(mask))
   const seen = observer?.seen(mask) ?? unseen(mask)
-  const plain = { weight: latent, mask, seen }
-  // Where single entries are ranked by themselves, those that fell are passed over anyway.
-  const { weight } = mask === null || (score.entrywise && lies.entries) ? plain : under(plain, mask)
-  return { name, module, structure: lies, weight, mask, units, remaining, seen }
+  const ranked: Ranked = mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
+  return {
+    name,
+    module,
+    structure: lies,
+    units,
+    mask,
+    seen,
+    latent,
+    // Made when they are asked for: each costs a pass over the weight.
+    get remaining() {
+      return mask === null ? units : onesIn(lies.open(mask))
+    },
+    get weight() {
+      return ranked.weight
+    },
+  }
 }
 
 /** The ones of an array of zeros and ones; of any other, its entries that are not 0. */

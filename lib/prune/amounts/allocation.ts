@@ -1,4 +1,5 @@
 import type { Module } from '../../nn/index.js'
+import type { Tensor } from '../../tensor/index.js'
 import type { Ranked } from '../drawMasks.js'
 import type { Structure } from '../structures/structure.js'
 import type { Amount } from './amount.js'
@@ -8,6 +9,7 @@ export interface Candidate extends Ranked {
   /** Dotted name of the layer. */
   readonly name: string
   readonly module: Module
+  readonly latent: Tensor
   readonly structure: Structure
   readonly units: number
   /** Units that have not fallen. */
