@@ -142,30 +142,40 @@ function drawGroups(
   left: NativeArray,
 ): number {
   const groups = outer * inner
-  const remaining = new Int32Array(groups).fill(size)
-  if (open !== null) native.countGroups(open, outer, size, inner, remaining)
-  // Most amounts follow from the number that remains, so that few of them need be asked for.
   let looked = false
-  const known = new Map<number, number>()
-  const falling = new Int32Array(groups)
-  let asked = 0
-  for (let group = 0; group < groups; group++) {
-    let count = looked ? undefined : known.get(remaining[group])
-    if (count === undefined) {
-      const one = (): { ranks: NativeArray[]; open: NativeArray[] } => {
-        looked = true
-        const begin = Math.floor(group / inner) * size * inner + (group % inner)
-        const entries = (of: NativeArray): NativeArray => Float64Array.from({ length: size }, (_, i) => of[begin + i * inner])
-        return { ranks: [entries(ranks)], open: open === null ? [] : [entries(open)] }
-      }
-      count = Math.min(fallingOf(amount, unitsFor(one, magnitude, remaining[group], size)), Math.max(0, remaining[group] - kept(amount, size)))
-      known.set(remaining[group], count)
+  const countFor = (group: number, remaining: number): number => {
+    const entries = (of: NativeArray): NativeArray => {
+      const begin = Math.floor(group / inner) * size * inner + (group % inner)
+      return Float64Array.from({ length: size }, (_, i) => of[begin + i * inner])
     }
-    falling[group] = count
-    asked += size - remaining[group] + count
+    const one = (): { ranks: NativeArray[]; open: NativeArray[] } => {
+      looked = true
+      return { ranks: [entries(ranks)], open: open === null ? [] : [entries(open)] }
+    }
+    return Math.min(fallingOf(amount, unitsFor(one, magnitude, remaining, size)), Math.max(0, remaining - kept(amount, size)))
   }
-  const same = known.size === 1 && !looked
-  native.pruneGroups(ranks, open, Number(magnitude), outer, size, inner, same ? falling.subarray(0, 1) : falling, left)
+  const prune = (falling: Int32Array): void => native.pruneGroups(ranks, open, Number(magnitude), outer, size, inner, falling, left)
+
+  if (open === null && groups > 0) {
+    const all = countFor(0, size)
+    if (!looked) {
+      prune(Int32Array.of(all))
+      return groups * all
+    }
+  }
+  const standing = new Int32Array(groups).fill(size)
+  if (open !== null) native.countGroups(open, outer, size, inner, standing)
+  // Most amounts follow from the number that stands: they are asked once for each such number.
+  const known = new Int32Array(size + 1).fill(-1)
+  const falling = new Int32Array(groups)
+  let asked = groups * size
+  for (let group = 0; group < groups; group++) {
+    const remaining = standing[group]
+    if (looked || known[remaining] < 0) known[remaining] = countFor(group, remaining)
+    falling[group] = known[remaining]
+    asked += known[remaining] - remaining
+  }
+  prune(falling)
   return asked
 }
 

@@ -1,5 +1,6 @@
 import { describe, ensure, realNumber } from '../../../native/index.js'
 import type { Module, Removal } from '../../../nn/index.js'
+import { Tensor, tensor } from '../../../tensor/index.js'
 import { type Amount, fraction } from '../../amounts/amount.js'
 import { perTensor } from '../../amounts/perTensor.js'
 import { straightThrough } from '../../gradients/straightThrough.js'
@@ -125,6 +126,19 @@ export class Dpu {
   /** Asked and achieved, by layer and in total. */
   report(): PruneReport {
     return this.#pruner.report()
+  }
+
+  /** Where it stands, as tensors by name; the masks of γ and β are part of the model's state. */
+  stateDict(): Record<string, Tensor> {
+    return { ...this.#pruner.stateDict(), rate: tensor(this.#rate, [], { dtype: 'float64' }) }
+  }
+
+  /** Takes over a saved state and puts its masks on; load the model's own state after it. All or nothing. */
+  loadStateDict({ rate, ...state }: Readonly<Record<string, Tensor>>): void {
+    ensure(rate instanceof Tensor && rate.size === 1, 'SHAPE_MISMATCH', () => `Dpu.loadStateDict: rate is ${describe(rate)}, expected a number`)
+    const checked = checkedRate(rate.item())
+    this.#pruner.loadStateDict(state)
+    this.#rate = checked
   }
 
   /** Ends it: what is masked now becomes 0, in weights, biases, and the γ and β of batch norms. */
