@@ -218,6 +218,27 @@ test('evaluation is as before, and nothing is left at the end', (t) => {
   }
 })
 
+test('a training is resumed with the model', (t) => {
+  const net = network(true)
+  const dpu = new prune.Dpu(net, { rate: 0.5, include: nn.Conv2d, redraw: 'step' })
+  dpu.rate = 0.34
+  dpu.step()
+  lossOf(net)
+  const saved = [net.stateDict(), dpu.stateDict()] as const
+
+  const other = network(true)
+  const resumed = new prune.Dpu(other, { rate: 0.1, include: nn.Conv2d, redraw: 'step' })
+  resumed.loadStateDict(saved[1])
+  other.loadStateDict(saved[0])
+  t.is(resumed.rate, 0.34)
+  t.deepEqual(resumed.report().layers, dpu.report().layers)
+  t.is(lossOf(other), lossOf(net))
+  for (const one of [dpu, resumed]) one.step()
+  t.deepEqual(other.stateDict(), net.stateDict())
+  t.throws(() => resumed.loadStateDict({ ...saved[1], rate: tensor([1, 2]) }), { code: 'SHAPE_MISMATCH' })
+  t.throws(() => resumed.loadStateDict({ ...saved[1], rate: tensor(1.5) }), { code: 'INVALID_ARGUMENT' })
+})
+
 test('end to end in a training, and in steps', async (t) => {
   manualSeed(1)
   const { train, test: held } = data.digits()
