@@ -48,8 +48,9 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   const structures = weights.map((ranked) => ranked.structure ?? structure)
   // Where single entries are ranked by themselves, those that fell are passed over: no product with the mask is needed.
   const values = (i: number): Tensor => (score.entrywise && structures[i].entries ? (weights[i].latent ?? weights[i].weight) : weights[i].weight)
-  const shapes = weights.map(({ latent, weight }) => (latent ?? weight).shape)
-  const [dtype, ...dtypes] = weights.map(({ latent, weight }) => (latent ?? weight).dtype)
+  // (Not taken apart in parameters: that would make the product.)
+  const shapes = weights.map((one) => (one.latent ?? one.weight).shape)
+  const [dtype, ...dtypes] = weights.map((one) => (one.latent ?? one.weight).dtype)
   for (const other of dtypes) ensure(other === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${other} cannot be ranked together`)
 
   const units = shapes.map((shape, i) => structures[i].units(shape))
