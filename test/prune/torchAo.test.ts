@@ -100,6 +100,7 @@ test('bad calls are refused and change nothing', (t) => {
   t.throws(() => new prune.WeightNormSparsifier().prepare(new nn.ReLU()), { code: 'INVALID_ARGUMENT' })
   for (const entry of [{ tensorFqn: '1.weight' }, { tensorFqn: '0.kernel' }, {}, { tensorFqn: '0.weight', sparsityLevel: 2 }])
     t.throws(() => new prune.WeightNormSparsifier().prepare(model, [{ tensorFqn: '0.weight' }, entry as { tensorFqn: string }]), { name: 'EspalierError' })
+  t.throws(() => new prune.WeightNormSparsifier().prepare(model, [{ tensorFqn: '0.weight' }, { tensorFqn: '0.weight' }]), { code: 'INVALID_ARGUMENT' })
   t.false(prune.isPruned(model))
 
   const sparsifier = new prune.WeightNormSparsifier({ sparseBlockShape: [1, 3] })

@@ -49,26 +49,19 @@ export function keepLearning(model: Module, layers: readonly Module[]): Removal 
 
   const afterLayer: ForwardHook = (layer, _, computed) => {
     const fallen = fallenFilters(layer)
-    const output =
-      fallen !== null && isLearning(layer)
-        ? add(
-            computed,
-            along(channelsOf(layer, computed), computed, (i) => fallen[i] * whisper),
-          )
-        : computed
+    const output = fallen !== null && layer.training && gradEnabled() ? whispered(computed, channelsOf(layer, computed), fallen) : computed
     makers.set(output, { computed, fallen })
     return output
   }
 
   const beforeNorm: ForwardPreHook = (module, [input]) => {
+    const norm = module as BatchNorm
     const maker = makers.get(input)
     if (maker === undefined) return undefined
-    maskNorm(module as BatchNorm, maker.fallen)
-    if (module.training)
-      statistics.set(
-        module,
-        statisticsOf(module as BatchNorm).map((kept) => kept.copy()),
-      )
+    maskNorm(norm, maker.fallen)
+    if (maker.fallen === null) return undefined
+    const before = statisticsOf(norm).map((running) => running.copy())
+    statistics.set(norm, before)
     return undefined
   }
 
@@ -82,10 +75,7 @@ export function keepLearning(model: Module, layers: readonly Module[]): Removal 
     const [scale, variance] = [norm.latentWeight('weight').data, norm.running_var?.data]
     const passing = along(1, output, (i) => (fallen[i] * scale[i]) / Math.sqrt((variance?.[i] ?? 1) + norm.options.eps))
     // Fallen channels compute 0: the product adds nothing but its gradient.
-    return add(
-      add(output, mul(computed, passing)),
-      along(1, output, (i) => fallen[i] * whisper),
-    )
+    return whispered(add(output, mul(computed, passing)), 1, fallen)
   }
 
   const norms = [...model.modules()].filter((module): module is BatchNorm => module instanceof BatchNorm1d || module instanceof BatchNorm2d)
@@ -105,7 +95,6 @@ export function keepLearning(model: Module, layers: readonly Module[]): Removal 
 
 const affine = ['weight', 'bias'] as const
 const isAffine = (norm: BatchNorm): boolean => norm.options.affine
-const isLearning = (module: Module): boolean => module.training && gradEnabled()
 const statisticsOf = ({ running_mean, running_var }: BatchNorm): Tensor[] => (running_mean === null || running_var === null ? [] : [running_mean, running_var])
 
 /** For each filter 1 where its mask is all 0; null where none is. */
@@ -130,6 +119,13 @@ function maskNorm(norm: BatchNorm, fallen: NativeArray | null): void {
 
 /** The dimension of a layer's output that counts its filters: the last of a linear layer's, else that behind the batch. */
 const channelsOf = (layer: Module, { rank }: Tensor): number => (layer.latentWeight('weight').rank === 2 ? rank - 1 : 1)
+
+/** An output whose fallen channels, which are 0, whisper. */
+const whispered = (output: Tensor, dim: number, fallen: NativeArray): Tensor =>
+  add(
+    output,
+    along(dim, output, (i) => fallen[i] * whisper),
+  )
 
 /** One value a channel, in a shape that goes with `like`. */
 function along(dim: number, like: Tensor, value: (channel: number) => number): Tensor {

@@ -7,7 +7,7 @@ import { type Amount, fraction } from '../../amounts/amount.js'
 import { drawMasks } from '../../drawMasks.js'
 import { given } from '../../scores/given.js'
 import { slice } from '../../structures/slice.js'
-import { checkedModule, checkedOptions } from '../../weightOf.js'
+import { checkedModule, checkedOptions, checkedPairs } from '../../weightOf.js'
 
 /** What may differ from weight to weight. */
 export interface SparsityOptions {
@@ -82,7 +82,10 @@ export class WeightNormSparsifier {
       const dot = tensorFqn.lastIndexOf('.')
       return { module: model.getModule(tensorFqn.slice(0, Math.max(0, dot))), name: tensorFqn.slice(dot + 1), ...completed({ ...this.#defaults, ...own }) }
     })
-    ensure(groups.length > 0, 'INVALID_ARGUMENT', () => 'WeightNormSparsifier.prepare: there is no weight to prune')
+    checkedPairs(
+      'WeightNormSparsifier.prepare',
+      [...this.groups, ...groups].map(({ module, name }) => [module, name]),
+    )
     setMasks(groups.map(({ module, name }) => ({ module, name, mask: ones(module.latentWeight(name).shape, { dtype: module.latentWeight(name).dtype }) })))
     this.groups.push(...groups)
   }
