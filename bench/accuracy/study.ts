@@ -10,7 +10,7 @@ import { networks } from '../train-step/networks.js'
 const seeds = [1, 2, 3]
 /** The one of the goal first: what is interrupted has it. */
 const levels = [0.95, 0.9, 0.98]
-/** Passes over the 60,000 images: of the dense network, and of one that is pruned and trained on from there. The others take as many in all. */
+/** Passes over the 60,000 images: of a dense network, and of one that is pruned and trained on from there. The others take as many in all. */
 const epochs = { dense: 5, after: 4 }
 const batchSize = 128
 
@@ -74,7 +74,7 @@ async function dense(seed: number): Promise<nn.Module> {
   return (await denseModels.get(seed)!).clone()
 }
 
-const steps = { after: epochs.after * stepsPerEpoch, all: (epochs.dense + epochs.after) * stepsPerEpoch }
+const steps = (epochs.dense + epochs.after) * stepsPerEpoch
 
 /** From the trained dense network on. */
 const afterwards = async (seed: number, pruner: (model: nn.Module) => Callback): Promise<nn.Module> => {
@@ -99,8 +99,8 @@ const methods: Record<string, { levels: readonly (number | null)[]; train: Metho
   cubic: {
     levels,
     train: (seed, level) =>
-      afterwards(seed, (model) => {
-        const schedule = prune.polynomial({ end: Math.round(0.6 * steps.after), frequency: 20 })
+      throughout(seed, (model) => {
+        const schedule = prune.polynomial({ begin: Math.round(0.1 * steps), end: Math.round(0.5 * steps), frequency: 20 })
         return new prune.Pruner(model, { amount: prune.global(level), schedule })
       }),
   },
@@ -109,7 +109,7 @@ const methods: Record<string, { levels: readonly (number | null)[]; train: Metho
     levels,
     train: (seed, level) =>
       throughout(seed, (model) => {
-        const redraw = prune.feedback({ end: Math.round(0.5 * steps.all), freeze: Math.round(0.75 * steps.all), frequency: 20 })
+        const redraw = prune.feedback({ end: Math.round(0.5 * steps), freeze: Math.round(0.75 * steps), frequency: 20 })
         return new prune.Dpu(model, { rate: level, structure: 'connection', allocate: prune.global, redraw })
       }),
   },
@@ -118,7 +118,7 @@ const methods: Record<string, { levels: readonly (number | null)[]; train: Metho
     levels,
     train: (seed, level) =>
       throughout(seed, (model, optimizer) => {
-        const policy = prune.policies.rigl({ sparsity: level, end: Math.round(0.75 * steps.all), generator: new Generator(seed) })
+        const policy = prune.policies.rigl({ sparsity: level, end: Math.round(0.75 * steps), generator: new Generator(seed) })
         return new prune.Pruner(model, { ...policy, optimizer })
       }),
   },
@@ -133,7 +133,7 @@ const sparsityOf = (model: nn.Module): number => {
 }
 
 /** All runs, those of one level for all seeds together. */
-const runs = [null, 0.5, ...levels].flatMap((level) =>
+const runs = [null, ...levels, 0.5].flatMap((level) =>
   seeds.flatMap((seed) =>
     Object.entries(methods).flatMap(([name, method]) => (method.levels.includes(level) ? [{ name, level, seed, train: method.train }] : [])),
   ),
