@@ -182,6 +182,33 @@ test('a fallen channel behind batch norm: off, its statistics kept, its gradient
   t.true([...evaluated[1], ...evaluated[2]].every((value) => value === 0))
 })
 
+for (const [name, make, input] of [
+  ['linear layers', () => [new nn.Linear(5, 8), new nn.BatchNorm1d(8)], [6, 5]],
+  ['convolutions of sequences', () => [new nn.Conv1d(2, 8, 3), new nn.BatchNorm1d(8)], [6, 2, 9]],
+  ['transposed convolutions', () => [new nn.ConvTranspose2d(2, 8, 3), new nn.BatchNorm2d(8)], [6, 2, 4, 4]],
+] as const)
+  test(`${name}: with and without batch norm fallen filters are off, and learn`, (t) => {
+    manualSeed(4)
+    for (const count of [1, 2]) {
+      const net = new nn.Sequential(...make().slice(0, count))
+      const layer = net.at(0)!
+      new prune.Dpu(net, { rate: 0.5, include: layer }).start()
+      t.is(zeros(mask(layer, 'bias')), 4)
+      const x = randn([...input])
+      const output = net.forward(x).relu()
+      output.backward(ops.add(output.mul(0), 1))
+      for (const evaluated of [net.eval().forward(x), net.train().forward(x)])
+        for (const [c, stands] of mask(layer, 'bias').entries()) {
+          const channel = ops.slice(evaluated, { dim: 1, start: c, end: c + 1 }).data
+          t.is(
+            channel.some((value: number) => Math.abs(value) > 1e-20),
+            stands === 1,
+          )
+        }
+      t.true(gradient(layer, 'bias').every((value) => value !== 0))
+    }
+  })
+
 test('what fell returns when its weights have grown, and batch norm with it', (t) => {
   const net = network(true)
   const [conv, norm] = [convs(net)[0], norms(net)[0]]
