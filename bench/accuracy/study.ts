@@ -36,6 +36,8 @@ export interface AccuracyRow {
   /** Points that the mean is above the dense network's. */
   readonly points: number
   readonly seeds: number
+  /** How long, in words. */
+  readonly training: string
 }
 
 const normalize = data.normalize(0.1307, 0.3081)
@@ -191,6 +193,7 @@ export default async function study(say: (line: string) => void): Promise<Accura
           deviation: Math.sqrt(mean(accuracies.map((value) => (value - average) ** 2))),
           points: 100 * (average - reference),
           seeds: trained.length,
+          training: `${epochs.dense} epochs and ${epochs.after} more`,
         },
       ]
     }),
