@@ -1,5 +1,5 @@
-import type { NativeArray } from '../../native/index.js'
-import { allocate, dtypeOf, Tensor } from '../../tensor/index.js'
+import { type NativeArray, native } from '../../native/index.js'
+import { allocate, dtypeOf, hostValues, Tensor } from '../../tensor/index.js'
 import type { Structure } from './structure.js'
 
 /**
@@ -8,24 +8,22 @@ import type { Structure } from './structure.js'
  */
 export const element: Structure = {
   name: 'element',
+  entries: true,
   units: (shape) => shape.reduce((size, dimension) => size * dimension, 1),
-  open(mask) {
-    // The usual mask, of zeros and ones, says it itself.
-    if (isBinary(mask.data)) return mask.data
-    const open = allocate(mask.dtype, mask.size)
-    for (let i = 0; i < mask.size; i++) open[i] = Number(mask.data[i] === 1)
-    return open
-  },
-  rank: (scores) => scores.data,
-  fall(shape, mask, left) {
-    if (mask !== null && !isBinary(mask.data)) for (let i = 0; i < left.length; i++) if (mask.data[i] !== 1) left[i] = mask.data[i]
+  open,
+  rank: (scores) => hostValues(scores.storage),
+  fall(shape, mask, left, standing = mask === null ? undefined : open(mask)) {
+    const before = mask === null ? standing : hostValues(mask.storage)
+    if (before !== undefined && standing !== before) for (let i = 0; i < left.length; i++) if (before[i] !== 1) left[i] = before[i]
     return new Tensor(left, shape, dtypeOf(left)!)
   },
 }
 
-// Without a branch on the entries: in a mask half of those would be guessed wrongly.
-function isBinary(mask: NativeArray): boolean {
-  let others = 0
-  for (let i = 0; i < mask.length; i++) others |= Number(mask[i] * (mask[i] - 1) !== 0)
-  return others === 0
+function open(mask: Tensor): NativeArray {
+  // The usual mask, of zeros and ones, says it itself.
+  const values = hostValues(mask.storage)
+  if (native.countOnes(values) >= 0) return values
+  const ones = allocate(mask.dtype, mask.size)
+  for (let i = 0; i < mask.size; i++) ones[i] = Number(values[i] === 1)
+  return ones
 }

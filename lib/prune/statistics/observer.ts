@@ -1,0 +1,127 @@
+import { defineOp, noGrad } from '../../autograd/index.js'
+import { EspalierError } from '../../native/index.js'
+import { type Module, maskOf, type Removal, stages, type WeightTransform } from '../../nn/index.js'
+import { elementwiseShapes } from '../../ops/cases.js'
+import { converted, fill, Tensor, zeros } from '../../tensor/index.js'
+import type { Seen, Statistic } from './statistic.js'
+
+/** The tensor itself, which tells `observe` of the gradient that passes back through it. */
+export const observeGradient = defineOp({
+  name: 'observe_gradient',
+  forward: (x: Tensor, _: (gradient: Tensor) => void) => new Tensor(x.storage, x.shape, x.dtype),
+  backward(grad, { args: [, observe] }) {
+    noGrad(() => observe(grad))
+    return [grad]
+  },
+  selects: true,
+  cases: (sample) => elementwiseShapes.map((shape): [Tensor, (gradient: Tensor) => void] => [sample(shape), () => {}]),
+})
+
+/** What stands on a weight's way behind its mask to see its gradients. A clone of the layer is not observed. */
+class Tap implements WeightTransform {
+  readonly kind = 'observer'
+  readonly stage = (stages.mask + stages.quantiser) / 2
+
+  constructor(readonly observe: ((gradient: Tensor) => void) | null) {}
+
+  apply(weight: Tensor): Tensor {
+    return this.observe === null ? weight : observeGradient(weight, this.observe)
+  }
+
+  clone(): Tap {
+    return new Tap(null)
+  }
+}
+
+/** What is observed of one weight. */
+export class Observer {
+  readonly kept: ReadonlyMap<Statistic, Tensor>
+  /** Statistics that something has been seen for, by their names. */
+  readonly ready = new Set<string>()
+  readonly #removals: Removal[] = []
+
+  /** @param active whether a forward pass counts; a layer in evaluation mode does not, unless this says so */
+  constructor(
+    readonly model: Module,
+    readonly module: Module,
+    statistics: readonly Statistic[],
+    active: () => boolean,
+  ) {
+    const latent = module.latentWeight('weight')
+    this.kept = new Map(
+      statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype, device: latent.device }).keep()]),
+    )
+    const entries = [...this.kept]
+    for (const [one, kept] of entries)
+      if (one.onStart !== undefined) {
+        one.onStart(kept, latent)
+        this.ready.add(one.name)
+      }
+    const counts = (): boolean => module.training || active()
+    if (statistics.some(({ onInput }) => onInput))
+      this.#removals.push(
+        module.registerForwardHook((seen, inputs) => {
+          if (seen === module && counts())
+            for (const [one, kept] of entries) if (one.onInput !== undefined) this.#saw(one, () => one.onInput!(kept, inputs[0], module))
+          return undefined
+        }),
+      )
+    if (statistics.some(({ onGradient }) => onGradient)) {
+      const tap = new Tap((gradient) => {
+        if (counts())
+          for (const [one, kept] of entries)
+            if (one.onGradient !== undefined) this.#saw(one, () => one.onGradient!(kept, gradient, module.latentWeight('weight').detach()))
+      })
+      this.#removals.push(module.addTransform('weight', tap))
+    }
+  }
+
+  /** As a score sees it. */
+  seen(mask: Tensor | null = maskOf(this.module, 'weight')): Seen {
+    this.#follow()
+    return {
+      module: this.module,
+      model: this.model,
+      mask,
+      of: (one) => {
+        const kept = this.kept.get(one)
+        if (kept !== undefined && this.ready.has(one.name)) return kept
+        throw new EspalierError(
+          'STATE',
+          kept === undefined
+            ? `prune: the score reads ${one.name} without naming it among what it needs`
+            : `prune: nothing was seen of ${one.name} yet; ${one.onProbe ? 'call Pruner.probe' : 'train, or run batches in Pruner.observe,'} before pruning`,
+        )
+      },
+    }
+  }
+
+  probed(diagonal: Tensor): void {
+    for (const [one, kept] of this.kept) if (one.onProbe !== undefined) this.#saw(one, () => one.onProbe!(kept, diagonal))
+  }
+
+  /** Masks were drawn: what counts from one draw to the next starts again. */
+  drew(): void {
+    for (const [one, kept] of this.kept)
+      if (one.resets) {
+        fill(kept.storage, 0)
+        this.ready.delete(one.name)
+      }
+  }
+
+  /** What is kept goes where the layer has gone. */
+  #follow(): void {
+    const { device } = this.module.latentWeight('weight')
+    for (const kept of this.kept.values()) if (kept.device !== device) Object.assign(kept, { storage: converted(kept.storage, kept.dtype, device) })
+  }
+
+  detach(): void {
+    for (const removal of this.#removals.splice(0)) removal.remove()
+  }
+
+  #saw(one: Statistic, update: () => void): void {
+    this.#follow()
+    noGrad(update)
+    this.ready.add(one.name)
+  }
+}
