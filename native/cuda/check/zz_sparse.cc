@@ -43,10 +43,12 @@ ESPALIER_CHECK(zz_tiles_clusters) {
   }
 }
 
-// More work than multiprocessors, and a pipeline that goes round many times.
+// More work than multiprocessors, and pipelines that go round many times.
 ESPALIER_CHECK(zz_tiles_large) {
   check_tiles(ESPALIER_BFLOAT16, {2048, 1024, 1536, 0}, 64, 64, tile_mask(512, 0.2));
   check_tiles(ESPALIER_BFLOAT16, {1024, 2048, 1536, 1}, 64, 64, tile_mask(512, 0.3), false, true);
+  check_tiles(ESPALIER_BFLOAT16, {4096, 512, 1600, 0}, 64, 64, tile_mask(512, 0.3));
+  check_tiles(ESPALIER_BFLOAT16, {8192, 1024, 72, 1}, 64, 64, tile_mask(2048, 0.6));
 }
 
 ESPALIER_CHECK(zz_masked_smallest) {
@@ -62,4 +64,6 @@ ESPALIER_CHECK(zz_masked_shapes) {
     }
   check_masked(ESPALIER_BFLOAT16, {1536, 1280, 1160, 0}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
   check_masked(ESPALIER_BFLOAT16, {1280, 1536, 1160, 1}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {1536, 1536, 3000, 0}, tile_mask(1536 * 1536, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {2048, 2304, 136, 1}, tile_mask(2048 * 2304, 0.5), ESPALIER_UINT8);
 }
