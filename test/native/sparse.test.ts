@@ -162,7 +162,7 @@ test('the same bits from 1, 2, 3 and 8 threads', (t) => {
 })
 
 test('what is refused', (t) => {
-  const refused = (code: string, call: () => unknown) => t.is(t.throws(call, { instanceOf: EspalierError })?.code, code)
+  const refused = (code: string, call: () => unknown) => t.is(t.throws(call, { instanceOf: EspalierError })?.code as string, code)
   const number = native.sparseCreate(2, 3, noise(6), null, SparseKernel.automatic)
   refused('INVALID_ARGUMENT', () => native.spmm(number + 1000, 0, 1, 0, noise(3), null, Finish.none, noise(2)))
   refused('SHAPE_MISMATCH', () => native.spmm(number, 0, 1, 0, noise(2), null, Finish.none, noise(2)))
