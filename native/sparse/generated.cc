@@ -230,20 +230,7 @@ class Generated final : public Product {
                          : sums + (p * rows + piece.block.first_row - begin) * kPanel,
                    stride, start, &floor);
       }
-    if (!whole) unpack_rows_of(samples, begin, rows, sums, first, count, y);
-  }
-
-  // Panels of some rows of Y to where they belong.
-  void unpack_rows_of(const Samples& samples, int64_t begin, int64_t rows, const float* from, int64_t first,
-                      int64_t count, float* y) const {
-    if (rows == rows_) return unpack_panels(samples, rows, from, first, count, y);
-    for (int64_t p = 0; p < count; ++p) {
-      const int64_t sample = (first + p) * kPanel, there = std::min(kPanel, samples.count - sample);
-      for (int64_t r = 0; r < rows; ++r)
-        for (int64_t s = 0; s < there; ++s)
-          (samples.by_row ? y[(sample + s) * rows_ + begin + r] : y[(begin + r) * samples.count + sample + s]) =
-              from[(p * rows + r) * kPanel + s];
-    }
+    if (!whole) unpack_panels(samples, {begin, rows, rows_}, sums, first, count, y);
   }
 
   int64_t rows_, columns_, groups_ = 0;

@@ -29,14 +29,16 @@ void pack_side_by_side(const Samples& samples, int64_t components, const float* 
   for (int64_t p = 0; p < count; ++p) pack_panel(samples, components, x, first + p, to + p * kPanel, count * kPanel);
 }
 
-void unpack_panels(const Samples& samples, int64_t components, const float* from, int64_t first, int64_t count,
+void unpack_panels(const Samples& samples, const Part& part, const float* from, int64_t first, int64_t count,
                    float* y) {
-  for (int64_t panel = first; panel < first + count; ++panel, from += components * kPanel) {
+  for (int64_t panel = first; panel < first + count; ++panel, from += part.count * kPanel) {
     const int64_t to = panel * kPanel, there = std::min(kPanel, samples.count - to);
-    if (samples.by_row) ESPALIER_ON_ISA(unpack_rows(components, from, there, y + to * components));
+    if (samples.by_row)
+      ESPALIER_ON_ISA(unpack_rows(part.count, from, there, y + to * part.all + part.first, part.all));
     else
-      for (int64_t c = 0; c < components; ++c)
-        std::memcpy(y + c * samples.count + to, from + c * kPanel, static_cast<size_t>(there) * sizeof(float));
+      for (int64_t c = 0; c < part.count; ++c)
+        std::memcpy(y + (part.first + c) * samples.count + to, from + c * kPanel,
+                    static_cast<size_t>(there) * sizeof(float));
   }
 }
 

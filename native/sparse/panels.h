@@ -17,8 +17,12 @@ void pack_panels(const Samples& samples, int64_t components, const float* x, int
 // The same side by side, [component][16·count]: a component's samples stand together.
 void pack_side_by_side(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
                        float* to);
-// The reverse: writes only samples that exist.
-void unpack_panels(const Samples& samples, int64_t components, const float* from, int64_t first, int64_t count,
-                   float* y);
+// Components of a vector: [first, first + count) of `all`.
+struct Part {
+  int64_t first, count, all;
+};
+// The reverse of pack_panels for a part of y's components, which `from` holds alone: [panel][part.count][16].
+// Writes only samples that exist.
+void unpack_panels(const Samples& samples, const Part& part, const float* from, int64_t first, int64_t count, float* y);
 
 }  // namespace espalier::sparse

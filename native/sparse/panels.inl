@@ -28,7 +28,8 @@ inline void pack_columns(int64_t components, int64_t stride, const float* x, int
     for (int64_t s = 0; s < 16; s += kLanes<float>) store<float>(to + c * pitch + s, load<float>(x + c * stride + s));
 }
 
-inline void unpack_rows(int64_t components, const float* from, int64_t there, float* y) {
+// The reverse, into rows of y that stand `pitch` apart.
+inline void unpack_rows(int64_t components, const float* from, int64_t there, float* y, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   int64_t c = 0;
   for (; c + kStep <= components; c += kStep)
@@ -37,8 +38,8 @@ inline void unpack_rows(int64_t components, const float* from, int64_t there, fl
       for (int i = 0; i < kStep; ++i) rows[i] = load<float>(from + (c + i) * 16 + s);
       transpose<float>(rows);
       for (int64_t i = 0; i < std::min<int64_t>(kStep, there - s); ++i)
-        store<float>(y + (s + i) * components + c, rows[i]);
+        store<float>(y + (s + i) * pitch + c, rows[i]);
     }
   for (; c < components; ++c)
-    for (int64_t s = 0; s < there; ++s) y[s * components + c] = from[c * 16 + s];
+    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * 16 + s];
 }

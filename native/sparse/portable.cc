@@ -33,7 +33,7 @@ class Portable final : public Product {
       float* const sums = scratch<float>(Scratch::kColumns, count * pattern_.rows * kPanel);
       pack_panels(samples, pattern_.columns, x, first, count, packed);
       ESPALIER_ON_ISA(multiply_rows(pattern_, values_.data(), bias, floor, count, packed, sums));
-      unpack_panels(samples, pattern_.rows, sums, first, count, y);
+      unpack_panels(samples, {0, pattern_.rows, pattern_.rows}, sums, first, count, y);
     });
   }
 
