@@ -7,8 +7,8 @@
 
 namespace espalier::sparse {
 
-// General registers by their numbers; the first six arguments of a System V call are rdi, rsi, rdx, rcx, r8, r9.
-enum Gpr : int { kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8, kR9 = 9, kR10 = 10 };
+// General registers by their numbers; the first arguments of a System V call are rdi, rsi, rdx, rcx, r8.
+enum Gpr : int { kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8 };
 
 class Assembler {
  public:
@@ -18,13 +18,25 @@ class Assembler {
     while (code_.size() % to != 0) byte(0xCC);
   }
 
-  void move(Gpr to, Gpr from) { rex_modrm(0x89, from, to); }
-  void add(Gpr to, Gpr from) { rex_modrm(0x01, from, to); }
   void add(Gpr to, int32_t value) {
     byte(to >= 8 ? 0x49 : 0x48);
     byte(0x81);
     byte(0xC0 | (to & 7));
     word(value);
+  }
+  // Jumps forward where the register is 0; `land` says where to.
+  size_t jump_if_zero(Gpr reg) {
+    byte(0x48 | (reg >= 8 ? 5 : 0));
+    byte(0x85);
+    byte(0xC0 | (reg & 7) << 3 | (reg & 7));
+    byte(0x0F);
+    byte(0x84);
+    word(0);
+    return code_.size();
+  }
+  void land(size_t jump) {
+    const uint32_t distance = static_cast<uint32_t>(code_.size() - jump);
+    for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
   }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
@@ -53,11 +65,6 @@ class Assembler {
   void byte(int value) { code_.push_back(static_cast<uint8_t>(value)); }
   void word(int32_t value) {
     for (int shift = 0; shift < 32; shift += 8) byte((static_cast<uint32_t>(value) >> shift) & 0xFF);
-  }
-  void rex_modrm(int opcode, Gpr reg, Gpr rm) {
-    byte(0x48 | (reg >= 8 ? 4 : 0) | (rm >= 8 ? 1 : 0));
-    byte(opcode);
-    byte(0xC0 | (reg & 7) << 3 | (rm & 7));
   }
   // Bit `which` of a register's number, upside down, as the prefixes have it.
   static int inverted(int number, int which) { return (~number >> which) & 1; }

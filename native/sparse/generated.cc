@@ -1,7 +1,6 @@
 #include "sparse/generated.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
@@ -17,18 +16,19 @@
 namespace espalier::sparse {
 namespace {
 
-// What a function is given: the panel from its first column on, its part of the value stream, where to write
-// (a row every `stride` bytes), what the sums start from, and the least they may end at (−∞, or 0 for ReLU).
-using Function = void (*)(const float* x, const float* values, float* y, int64_t stride, const float* start,
-                          const float* floor);
+// What a function is given: the panel from its first column on, its part of the value stream, where to
+// write (a line a row), what the sums start from, and the least they may end at, if there is one (0 for ReLU).
+using Function = void (*)(const float* x, const float* values, float* sums, const float* start, const float* floor);
 
 // Columns of a block: their part of a panel (64 bytes each) stays in the first-level cache.
 constexpr int64_t kBlockColumns = 384;
 // One block up to here: cutting in two costs a pass over the sums.
-constexpr int64_t kMostColumns = 640;
+constexpr int64_t kMostColumns = 400;
+// Bytes of code that are worth fetching again for every panel.
+constexpr int64_t kCodeNearby = 512 << 10;
 // Panels a piece of code is used for before the next: it is fetched once for all of them, while their part of
 // X (24 KiB each) stays in the second-level cache.
-constexpr int64_t kPanelsAtOnce = 24;
+constexpr int64_t kPanelsAtOnce = 12;
 constexpr size_t kAlignment = 64;
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
@@ -39,11 +39,11 @@ struct Shape512 {
   static void multiply(Assembler& to, int row, int turn, int32_t offset) {
     to.multiply_add512(row, kOperands + turn, kRsi, offset);
   }
-  static void start(Assembler& to, int row) { to.broadcast512(row, kR8, 4 * row); }
-  static void resume(Assembler& to, int row, Gpr at) { to.load512(row, at, 0); }
-  static void load_floor(Assembler& to) { to.broadcast512(kOperands, kR9, 0); }
+  static void start(Assembler& to, int row) { to.broadcast512(row, kRcx, 4 * row); }
+  static void resume(Assembler& to, int row) { to.load512(row, kRdx, 64 * row); }
+  static void load_floor(Assembler& to) { to.broadcast512(kOperands, kR8, 0); }
   static void raise(Assembler& to, int row) { to.maximum512(row, kOperands); }
-  static void store(Assembler& to, int row) { to.store512(kRdx, 0, row); }
+  static void store(Assembler& to, int row) { to.store512(kRdx, 64 * row, row); }
   // Bytes to either side that a one-byte displacement reaches.
   static constexpr int32_t kReachX = 128 * 64, kReachValues = 128 * 4;
 };
@@ -63,21 +63,21 @@ struct Shape256 {
     to.multiply_add256(2 * row + 1, kOperands + 1, value);
   }
   static void start(Assembler& to, int row) {
-    to.broadcast256(2 * row, kR8, 4 * row);
-    to.broadcast256(2 * row + 1, kR8, 4 * row);
+    to.broadcast256(2 * row, kRcx, 4 * row);
+    to.broadcast256(2 * row + 1, kRcx, 4 * row);
   }
-  static void resume(Assembler& to, int row, Gpr at) {
-    to.load256(2 * row, at, 0);
-    to.load256(2 * row + 1, at, 32);
+  static void resume(Assembler& to, int row) {
+    to.load256(2 * row, kRdx, 64 * row);
+    to.load256(2 * row + 1, kRdx, 64 * row + 32);
   }
-  static void load_floor(Assembler& to) { to.broadcast256(kValue, kR9, 0); }
+  static void load_floor(Assembler& to) { to.broadcast256(kValue, kR8, 0); }
   static void raise(Assembler& to, int row) {
     to.maximum256(2 * row, kValue);
     to.maximum256(2 * row + 1, kValue);
   }
   static void store(Assembler& to, int row) {
-    to.store256(kRdx, 0, 2 * row);
-    to.store256(kRdx, 32, 2 * row + 1);
+    to.store256(kRdx, 64 * row, 2 * row);
+    to.store256(kRdx, 64 * row + 32, 2 * row + 1);
   }
   static constexpr int32_t kReachX = 96, kReachValues = 128;
 };
@@ -107,14 +107,7 @@ template <class Shape>
 void emit(const Block& block, const Pattern& pattern, std::vector<int64_t>& next, Assembler& code,
           std::vector<int64_t>& order) {
   const int rows = static_cast<int>(block.last_row - block.first_row);
-  if (!block.starts) code.move(kR10, kRdx);
-  for (int r = 0; r < rows; ++r) {
-    if (block.starts) Shape::start(code, r);
-    else {
-      if (r > 0) code.add(kR10, kRcx);
-      Shape::resume(code, r, kR10);
-    }
-  }
+  for (int r = 0; r < rows; ++r) block.starts ? Shape::start(code, r) : Shape::resume(code, r);
   Walk x{kRdi, Shape::kReachX}, values{kRsi, Shape::kReachValues};
   int turn = 0;
   const size_t before = order.size();
@@ -134,13 +127,12 @@ void emit(const Block& block, const Pattern& pattern, std::vector<int64_t>& next
     }
   }
   if (block.ends) {
+    const size_t no_floor = code.jump_if_zero(kR8);
     Shape::load_floor(code);
     for (int r = 0; r < rows; ++r) Shape::raise(code, r);
+    code.land(no_floor);
   }
-  for (int r = 0; r < rows; ++r) {
-    if (r > 0) code.add(kRdx, kRcx);
-    Shape::store(code, r);
-  }
+  for (int r = 0; r < rows; ++r) Shape::store(code, r);
   code.end();
 }
 
@@ -185,15 +177,15 @@ class Generated final : public Product {
     if (tasks > 1) {
       parallel_for(tasks, [&](int64_t task) {
         const int64_t first = panels * task / tasks, count = panels * (task + 1) / tasks - first;
-        float* const packed = scratch<float>(Scratch::kPackB, count * columns_ * kPanel);
-        pack_panels(samples, columns_, x, first, count, packed);
+        float* const packed = scratch<float>(Scratch::kPackB, count * stacked(columns_).panel);
+        pack_panels(samples, columns_, x, first, count, stacked(columns_), packed);
         run(samples, first, count, 0, groups_, packed, bias, relu, y);
       });
       return;
     }
     // Few samples: the groups of rows are shared out instead.
-    float* const packed = scratch<float>(Scratch::kPackB, panels * columns_ * kPanel);
-    pack_panels(samples, columns_, x, 0, panels, packed);
+    float* const packed = scratch<float>(Scratch::kPackB, panels * stacked(columns_).panel);
+    pack_panels(samples, columns_, x, 0, panels, stacked(columns_), packed);
     const int64_t parts = std::min<int64_t>(groups_, kParts);
     parallel_for(parts, [&](int64_t part) {
       run(samples, 0, panels, groups_ * part / parts, groups_ * (part + 1) / parts, packed, bias, relu, y);
@@ -213,24 +205,31 @@ class Generated final : public Product {
   void run(const Samples& samples, int64_t first, int64_t count, int64_t first_group, int64_t last_group,
            const float* packed, const float* bias, bool relu, float* y) const {
     constexpr float kZeros[Shape512::kRows] = {};
-    const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    const float floor = 0.0f;
     const int64_t begin = rows_ * first_group / groups_, rows = rows_ * last_group / groups_ - begin;
-    // Whole panels of columns are written where they belong; others go through panels of their own.
-    const bool whole = !samples.by_row && (first + count) * kPanel <= samples.count;
-    float* const sums = whole ? nullptr : scratch<float>(Scratch::kColumns, count * rows * kPanel);
-    const int64_t stride = (whole ? samples.count : kPanel) * static_cast<int64_t>(sizeof(float));
-    for (size_t b = 0; b < pieces_.size(); b += static_cast<size_t>(groups_))
-      for (int64_t g = first_group; g < last_group; ++g) {
-        const Piece& piece = pieces_[b + static_cast<size_t>(g)];
-        const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-        const float* const start = bias == nullptr ? kZeros : bias + piece.block.first_row;
+    // The sums go to panels of their own first: rows of Y may lie 4 KiB apart, and writing a line of each of a
+    // group's in turn is slow.
+    const Layout of_x = stacked(columns_), of_y = stacked(rows);
+    float* const sums = scratch<float>(Scratch::kColumns, count * of_y.panel);
+    const auto call = [&](const Piece& piece, int64_t p) {
+      const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+      function(packed + p * of_x.panel + piece.block.first_column * kPanel, stream_.data() + piece.values,
+               sums + p * of_y.panel + (piece.block.first_row - begin) * kPanel,
+               bias == nullptr ? kZeros : bias + piece.block.first_row, relu ? &floor : nullptr);
+    };
+    for (size_t b = 0; b < pieces_.size(); b += static_cast<size_t>(groups_)) {
+      const Piece* const pieces = pieces_.data() + b;
+      const size_t end = b + static_cast<size_t>(groups_) < pieces_.size() ? pieces[groups_].code : code_.size();
+      // Either the code of a block or the panels are fetched once for all of the others' turns; the panels stay in
+      // the nearer cache where the code of the block stays in the second-level one.
+      if (static_cast<int64_t>(end - pieces[0].code) <= kCodeNearby)
         for (int64_t p = 0; p < count; ++p)
-          function(packed + (p * columns_ + piece.block.first_column) * kPanel, stream_.data() + piece.values,
-                   whole ? y + piece.block.first_row * samples.count + (first + p) * kPanel
-                         : sums + (p * rows + piece.block.first_row - begin) * kPanel,
-                   stride, start, &floor);
-      }
-    if (!whole) unpack_panels(samples, {begin, rows, rows_}, sums, first, count, y);
+          for (int64_t g = first_group; g < last_group; ++g) call(pieces[g], p);
+      else
+        for (int64_t g = first_group; g < last_group; ++g)
+          for (int64_t p = 0; p < count; ++p) call(pieces[g], p);
+    }
+    unpack_panels(samples, {begin, rows, rows_}, sums, of_y, first, count, y);
   }
 
   int64_t rows_, columns_, groups_ = 0;

@@ -17,29 +17,32 @@ inline void pack_rows(int64_t components, const float* x, int64_t there, float* 
     for (int64_t s = 0; s < 16; ++s) to[c * pitch + s] = s < there ? x[s * components + c] : 0.0f;
 }
 
-// x has `stride` samples a component.
-inline void pack_columns(int64_t components, int64_t stride, const float* x, int64_t there, float* to, int64_t pitch) {
-  if (there < 16) {
-    for (int64_t c = 0; c < components; ++c)
-      for (int64_t s = 0; s < 16; ++s) to[c * pitch + s] = s < there ? x[c * stride + s] : 0.0f;
-    return;
+// x has `stride` samples a component, of which `there` are taken. Component by component, so that x is read in
+// long runs.
+inline void pack_columns(int64_t components, int64_t stride, const float* x, int64_t panels, int64_t there,
+                         const Layout& layout, float* to) {
+  const int64_t whole = there / 16;
+  for (int64_t c = 0; c < components; ++c) {
+    const float* const from = x + c * stride;
+    float* at = to + c * layout.component;
+    for (int64_t p = 0; p < whole; ++p, at += layout.panel)
+      for (int64_t s = 0; s < 16; s += kLanes<float>) store<float>(at + s, load<float>(from + p * 16 + s));
+    if (whole < panels)
+      for (int64_t s = 0; s < 16; ++s) at[s] = whole * 16 + s < there ? from[whole * 16 + s] : 0.0f;
   }
-  for (int64_t c = 0; c < components; ++c)
-    for (int64_t s = 0; s < 16; s += kLanes<float>) store<float>(to + c * pitch + s, load<float>(x + c * stride + s));
 }
 
 // The reverse, into rows of y that stand `pitch` apart.
-inline void unpack_rows(int64_t components, const float* from, int64_t there, float* y, int64_t pitch) {
+inline void unpack_rows(int64_t components, const float* from, int64_t apart, int64_t there, float* y, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   int64_t c = 0;
   for (; c + kStep <= components; c += kStep)
     for (int64_t s = 0; s < there; s += kStep) {
       Vec<float> rows[kStep];
-      for (int i = 0; i < kStep; ++i) rows[i] = load<float>(from + (c + i) * 16 + s);
+      for (int i = 0; i < kStep; ++i) rows[i] = load<float>(from + (c + i) * apart + s);
       transpose<float>(rows);
-      for (int64_t i = 0; i < std::min<int64_t>(kStep, there - s); ++i)
-        store<float>(y + (s + i) * pitch + c, rows[i]);
+      for (int64_t i = 0; i < std::min<int64_t>(kStep, there - s); ++i) store<float>(y + (s + i) * pitch + c, rows[i]);
     }
   for (; c < components; ++c)
-    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * 16 + s];
+    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * apart + s];
 }

@@ -29,11 +29,13 @@ class Portable final : public Product {
     const float floor = relu ? 0.0f : -std::numeric_limits<float>::infinity();
     parallel_ranges(panels_of(samples.count), kPanelsAtOnce, [&](int64_t first, int64_t last) {
       const int64_t count = last - first;
-      float* const packed = scratch<float>(Scratch::kPackB, count * pattern_.columns * kPanel);
-      float* const sums = scratch<float>(Scratch::kColumns, count * pattern_.rows * kPanel);
-      pack_panels(samples, pattern_.columns, x, first, count, packed);
-      ESPALIER_ON_ISA(multiply_rows(pattern_, values_.data(), bias, floor, count, packed, sums));
-      unpack_panels(samples, {0, pattern_.rows, pattern_.rows}, sums, first, count, y);
+      const Layout of_x = stacked(pattern_.columns), of_y = stacked(pattern_.rows);
+      float* const packed = scratch<float>(Scratch::kPackB, count * of_x.panel);
+      float* const sums = scratch<float>(Scratch::kColumns, count * of_y.panel);
+      pack_panels(samples, pattern_.columns, x, first, count, of_x, packed);
+      ESPALIER_ON_ISA(
+          multiply_rows(pattern_, values_.data(), bias, floor, count, packed, of_x.panel, sums, of_y.panel));
+      unpack_panels(samples, {0, pattern_.rows, pattern_.rows}, sums, of_y, first, count, y);
     });
   }
 

@@ -37,8 +37,8 @@ void sampled_product(const Pattern& pattern, const Samples& samples, const float
   for (int64_t first = 0; first < panels;) {
     int64_t count = most;
     while (count > panels - first) count /= 2;
-    pack_side_by_side(samples, pattern.columns, x, first, count, packed_x);
-    pack_side_by_side(samples, pattern.rows, dy, first, count, packed_dy);
+    pack_panels(samples, pattern.columns, x, first, count, side_by_side(count), packed_x);
+    pack_panels(samples, pattern.rows, dy, first, count, side_by_side(count), packed_dy);
     parallel_ranges(pattern.rows, kRowsATask, [&](int64_t begin, int64_t end) {
       int64_t* const next = scratch<int64_t>(Scratch::kIndex, end - begin);
       ESPALIER_ON_ISA(sampled_rows(pattern, begin, end, count, packed_dy, packed_x, next, values));
