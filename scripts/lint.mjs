@@ -10,7 +10,7 @@ steps.run('text', node, ['scripts/check-text.mjs'])
 
 const native = output('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'native'])
   .split('\n')
-  .filter((path) => /\.(cc|c|h|inl)$/.test(path))
+  .filter((path) => /\.(cc|c|cu|cuh|h|inl)$/.test(path))
 if (available('clang-format')) steps.run('C++ style', 'clang-format', ['--dry-run', '--Werror', ...native])
 else steps.skip('C++ style', 'clang-format is not installed')
 

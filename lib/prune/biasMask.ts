@@ -1,6 +1,6 @@
 import { describe, ensure } from '../native/index.js'
 import { ConvTranspose2d, type Module, maskOf, type NewMask } from '../nn/index.js'
-import { allocate, axisOf, Tensor } from '../tensor/index.js'
+import { allocate, axisOf, hostValues, Tensor } from '../tensor/index.js'
 import { slice } from './structures/slice.js'
 
 /** What becomes of a filter's bias when the filter falls: it falls too, or stays (as in PyTorch), and ReLU(bias) goes on being emitted. */
@@ -27,8 +27,9 @@ export function biasMasks(operation: string, rule: BiasRule, module: Module, nam
     'SHAPE_MISMATCH',
     () => `${operation}: ${mask.shape[filters]} filters do not share out ${latent.size} biases`,
   )
-  const [alive, before] = [slice(filters).open(mask), maskOf(module, 'bias')]
+  const [alive, before] = [slice(filters).open(mask), maskOf(module, 'bias')?.storage]
+  const kept = before && hostValues(before)
   const data = allocate(latent.dtype, latent.size)
-  for (let i = 0; i < data.length; i++) data[i] = alive[i] === 0 ? 0 : (before?.data[i] ?? 1)
+  for (let i = 0; i < data.length; i++) data[i] = alive[i] === 0 ? 0 : (kept?.[i] ?? 1)
   return [{ module, name: 'bias', mask: new Tensor(data, latent.shape, latent.dtype) }]
 }

@@ -49,3 +49,14 @@ espalier_cuda_options(espalier_cuda_check)
 set_property(TARGET espalier_cuda_check PROPERTY LINKER_LANGUAGE CXX)
 target_link_options(espalier_cuda_check PRIVATE -static-libstdc++ -static-libgcc)
 target_link_libraries(espalier_cuda_check PRIVATE CUDA::cudart_static Threads::Threads ${CMAKE_DL_LIBS} rt)
+
+# The addon: a file of its own beside the CPU's, loaded where a device is asked for.
+if(CMAKE_JS_INC)
+  add_library(espalier_cuda_addon MODULE $<TARGET_OBJECTS:espalier_cuda_objects>
+    ${CMAKE_CURRENT_SOURCE_DIR}/napi/module.cc ${CMAKE_CURRENT_SOURCE_DIR}/napi/cuda/addon.cc)
+  espalier_cuda_options(espalier_cuda_addon)
+  espalier_as_addon(espalier_cuda_addon espalier_cuda)
+  set_property(TARGET espalier_cuda_addon PROPERTY LINKER_LANGUAGE CXX)
+  target_compile_definitions(espalier_cuda_addon PRIVATE ${device_addon_definitions})
+  target_link_libraries(espalier_cuda_addon PRIVATE espalier_static CUDA::cudart_static ${CMAKE_DL_LIBS} rt)
+endif()

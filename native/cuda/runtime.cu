@@ -7,6 +7,7 @@
 #include "cuda/core/launch.cuh"
 #include "cuda/core/memory.h"
 #include "cuda/core/streams.h"
+#include "cuda/core/transfer.h"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -121,18 +122,14 @@ espalier_status espalier_cuda_empty_cache(void) {
 espalier_status espalier_cuda_upload(const void* host, void* device, int64_t bytes) {
   return guarded(__func__, [&] {
     require_range("bytes", bytes, int64_t{0}, int64_t{1} << 46);
-    if (bytes == 0) return;
-    ESPALIER_CUDA(cudaMemcpyAsync(device, host, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, stream()));
-    synchronize();
+    upload(host, device, bytes);
   });
 }
 
 espalier_status espalier_cuda_download(const void* device, void* host, int64_t bytes) {
   return guarded(__func__, [&] {
     require_range("bytes", bytes, int64_t{0}, int64_t{1} << 46);
-    if (bytes == 0) return;
-    ESPALIER_CUDA(cudaMemcpyAsync(host, device, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, stream()));
-    synchronize();
+    download(device, host, bytes);
   });
 }
 

@@ -18,6 +18,8 @@
 #include "espalier/cuda/runtime.h"
 
 #include "espalier/cuda/operations.h"
+#include "espalier/cuda/mixed.h"
 #include "espalier/cuda/sparse.h"
+#include "espalier/cuda/nhwc.h"
 
 #endif

@@ -1,4 +1,5 @@
 #include "cuda/check/check.h"
+#include "cuda/check/program.h"
 
 #include <algorithm>
 #include <chrono>
@@ -13,19 +14,6 @@
 namespace espalier::check {
 namespace {
 
-struct Entry {
-  const char* name;
-  void (*run)();
-  bool bench;
-};
-std::vector<Entry>& entries() {
-  static std::vector<Entry> all;
-  return all;
-}
-std::vector<Row>& rows() {
-  static std::vector<Row> all;
-  return all;
-}
 std::mt19937_64 g_random;
 
 int64_t size_of(espalier_dtype dtype) {
@@ -75,6 +63,12 @@ void convert_host(espalier_dtype dtype, const From& from, To& to) {
 }
 
 }  // namespace
+
+std::vector<Entry>& entries() {
+  static std::vector<Entry> all;
+  return all;
+}
+void reseed() { g_random.seed(20240607); }
 
 void mismatch(const char* format, ...) {
   char text[512];
@@ -183,7 +177,7 @@ void close(const std::vector<double>& out, const std::vector<double>& ref, doubl
 }
 
 void report(const Row& row) {
-  rows().push_back(row);
+  report_line(row);
   std::printf("  %-28s %-44s %9.4f ms  %s %9.4f ms  x%.2f%s%s\n", row.task.c_str(), row.name.c_str(), row.ours,
               row.rival.c_str(), row.theirs, row.ours > 0 ? row.theirs / row.ours : 0,
               row.limit > 0
@@ -229,75 +223,3 @@ double copy_bandwidth() {
 Registration::Registration(const char* name, void (*run)(), bool bench) { entries().push_back({name, run, bench}); }
 
 }  // namespace espalier::check
-
-using namespace espalier::check;
-
-// Usage: espalier_cuda_check [--bench] [--only text] [--json file]
-//   without --bench only the checks run; --only keeps those whose names hold the text
-int main(int count, char** words) {
-  bool benches = false;
-  std::string only, json;
-  for (int i = 1; i < count; ++i) {
-    const std::string word = words[i];
-    if (word == "--bench") benches = true;
-    else if (word == "--only" && i + 1 < count) only = words[++i];
-    else if (word == "--json" && i + 1 < count) json = words[++i];
-    else {
-      std::fprintf(stderr, "usage: espalier_cuda_check [--bench] [--only text] [--json file]\n");
-      return 2;
-    }
-  }
-  int64_t devices = 0;
-  espalier_cuda_device_count(&devices);
-  if (devices == 0) {
-    std::printf("there is no CUDA device here: nothing was checked\n0 passed, 0 failed\n");
-    return 0;
-  }
-  espalier_cuda_properties properties;
-  if (espalier_cuda_describe(0, &properties) == ESPALIER_OK)
-    std::printf("%s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", properties.name,
-                static_cast<int>(properties.capability / 10), static_cast<int>(properties.capability % 10),
-                static_cast<int>(properties.multiprocessors), static_cast<double>(properties.memory) * 1e-9);
-  auto all = entries();
-  std::stable_sort(all.begin(), all.end(), [](const Entry& a, const Entry& b) { return a.bench < b.bench; });
-  int passed = 0, failed = 0;
-  for (const Entry& entry : all) {
-    if ((entry.bench && !benches) || std::string(entry.name).find(only) == std::string::npos) continue;
-    g_random.seed(20240607);
-    const auto began = std::chrono::steady_clock::now();
-    std::string fault;
-    try {
-      entry.run();
-    } catch (const Mismatch& found) {
-      fault = found.message;
-    } catch (const std::exception& found) {
-      fault = found.what();
-    }
-    // A fault of the device that nobody waited for is this check's too.
-    if (espalier_cuda_synchronize() != ESPALIER_OK && fault.empty()) fault = espalier_last_error();
-    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    fault.empty() ? ++passed : ++failed;
-    std::printf("%s %s%s %.2f s%s%s\n", fault.empty() ? "ok  " : "FAIL", entry.bench ? "bench " : "", entry.name,
-                seconds, fault.empty() ? "" : ": ", fault.c_str());
-    std::fflush(stdout);
-  }
-  if (!json.empty()) {
-    if (std::FILE* const file = std::fopen(json.c_str(), "w")) {
-      std::fprintf(file, "[");
-      for (size_t i = 0; i < rows().size(); ++i) {
-        const Row& row = rows()[i];
-        std::fprintf(
-            file,
-            "%s\n{\"task\":\"%s\",\"case\":\"%s\",\"threads\":1,\"isa\":\"sm_%d\",\"oursMs\":%.6f,\"rival\":\"%s\","
-            "\"rivalMs\":%.6f,\"ratio\":%.4f,\"limitFraction\":%.4f,\"verified\":%s}",
-            i == 0 ? "" : ",", row.task.c_str(), row.name.c_str(), static_cast<int>(properties.capability), row.ours,
-            row.rival.c_str(), row.theirs, row.ours > 0 ? row.theirs / row.ours : 0,
-            row.ours > 0 ? row.limit / row.ours : 0, row.verified ? "true" : "false");
-      }
-      std::fprintf(file, "\n]\n");
-      std::fclose(file);
-    }
-  }
-  std::printf("%d passed, %d failed\n", passed, failed);
-  return failed == 0 ? 0 : 1;
-}

@@ -16,7 +16,7 @@ namespace {
 // power of two below.
 int64_t rounded(int64_t bytes) {
   int64_t step = 512;
-  while (step * 8 < bytes && bytes > (int64_t{1} << 20)) step *= 2;
+  while (step * 16 <= bytes && bytes > (int64_t{1} << 20)) step *= 2;
   return (bytes + step - 1) / step * step;
 }
 
@@ -123,6 +123,19 @@ void memory_usage(int64_t* used, int64_t* cached) {
   const std::lock_guard<std::mutex> hold(all.lock);
   *used = all.usage[device].used;
   *cached = all.usage[device].cached;
+}
+
+void inherit(int device, int64_t stream) {
+  Cache& all = cache();
+  const std::lock_guard<std::mutex> hold(all.lock);
+  for (auto& [address, block] : all.live)
+    if (block.device == device && block.stream == stream) block.stream = 0;
+  for (auto it = all.spare.lower_bound({device, {stream, 0}});
+       it != all.spare.end() && it->first.first == device && it->first.second.first == stream;) {
+    auto& heirs = all.spare[{device, {0, it->first.second.second}}];
+    heirs.insert(heirs.end(), it->second.begin(), it->second.end());
+    it = all.spare.erase(it);
+  }
 }
 
 void empty_cache() {

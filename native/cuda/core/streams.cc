@@ -3,6 +3,8 @@
 #include <map>
 #include <mutex>
 
+#include "cuda/core/memory.h"
+
 namespace espalier::cuda {
 namespace {
 
@@ -70,6 +72,7 @@ void destroy_stream(int64_t number) {
     g_streams.erase({device, number});
   }
   if (t_current[device] == number) t_current[device] = 0;
+  inherit(device, number);
   ESPALIER_CUDA(cudaStreamDestroy(gone));
 }
 

@@ -31,8 +31,8 @@ ESPALIER_API espalier_status espalier_cuda_memory(int64_t* used, int64_t* cached
 /* Returns what is kept for reuse to the driver. */
 ESPALIER_API espalier_status espalier_cuda_empty_cache(void);
 
-/* Copies to the device, from it, within it, on the current stream. The first two return when the host's
- * array may be used again; the last when it is queued. */
+/* Copies to the device, from it, within it, on the current stream. The first returns when the host's array
+ * may be used again, the second when the values are there, the last when it is queued. */
 ESPALIER_API espalier_status espalier_cuda_upload(const void* host, void* device, int64_t bytes);
 ESPALIER_API espalier_status espalier_cuda_download(const void* device, void* host, int64_t bytes);
 ESPALIER_API espalier_status espalier_cuda_copy(const void* from, void* to, int64_t bytes);

@@ -1,0 +1,24 @@
+// Hopper's kernel for dense products, through the C interface; last, as what may go wrong here may take the
+// device with it.
+#include "cuda/check/gemm.h"
+#include "cuda/check/isolated.h"
+
+using namespace espalier::check;
+
+ESPALIER_CHECK(zz_gemm_wgmma) {
+  if (!isolated("zz_gemm_wgmma")) return;
+  for (const espalier_dtype ab : {ESPALIER_BFLOAT16, ESPALIER_FLOAT16})
+    for (const espalier_dtype c : {ESPALIER_FLOAT32, ab})
+      for (const int64_t transposes : {2, 3, 0, 1}) {
+        const int64_t ta = transposes & 1, tb = transposes >> 1;
+        product({2048, 2048, 256}, ta, tb, ab, c);
+        product({2000, 2104, 264}, ta, tb, ab, c);
+        product({2056, 2312, 328, 8}, ta, tb, ab, c, 0.5, 0.25, true, ESPALIER_FINISH_RELU);
+        if (tb == 1 && ta == 0) product({2051, 2313, 1000}, ta, tb, ab, c, 1, 0, true);
+      }
+}
+ESPALIER_CHECK(zz_gemm_long) {
+  if (!isolated("zz_gemm_long")) return;
+  product({1024, 4096, 4096}, 0, 1, ESPALIER_BFLOAT16, ESPALIER_BFLOAT16);
+  product({4096, 1024, 4160}, 1, 0, ESPALIER_BFLOAT16, ESPALIER_FLOAT32);
+}
