@@ -21,7 +21,7 @@ export default function* sddmm(): Iterable<Match> {
       const a = transposed(dy, samples, rows)
       const whole = productChecker(a, x, rows, samples, columns)
       const matrix = native.sparseCreate(rows, columns, weight, null, SparseKernel.automatic)
-      const positions = new Int32Array(native.sparseCount(matrix))
+      const positions = new Int32Array(native.sparseSize(matrix))
       native.sparsePositions(matrix, positions)
       yield {
         case: `${rows}x${columns}x${samples} s=${sparsity.toFixed(2)}`,

@@ -330,7 +330,7 @@ export interface NativeOperations {
   sparseCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, kernel: SparseKernel): number
   sparseFree(matrix: number): void
   /** How many entries are kept. */
-  sparseCount(matrix: number): number
+  sparseSize(matrix: number): number
   /** Where they stand: index[i] (int32) = row·columns + column of kept entry i. */
   sparsePositions(matrix: number, index: Storage | null): void
   /** The values, read and written; writing them costs a pass over them and no code. */
@@ -432,7 +432,6 @@ export const onDevice = [
   'softmaxBackward',
   'logSoftmaxForward',
   'logSoftmaxBackward',
-  'sparseCount',
   'sliceNorm',
   'pruneSmallest',
   'keepLargest',

@@ -42,7 +42,7 @@ espalier_status espalier_sparse_free(int64_t matrix) {
   return guarded(__func__, [&] { sparse::forget(matrix); });
 }
 
-espalier_status espalier_sparse_count(int64_t matrix, int64_t* count) {
+espalier_status espalier_sparse_size(int64_t matrix, int64_t* count) {
   return guarded(__func__, [&] { *count = static_cast<int64_t>(sparse::find(matrix)->values().size()); });
 }
 

@@ -96,7 +96,7 @@ for (const kernel of kernels)
     test(`${kernel}, ${name}: products and sampled products are those of float64`, (t) => {
       for (const [rows, columns, samples] of shapes) {
         const matrix = sparse(rows, columns, keeps, SparseKernel[kernel])
-        t.is(native.sparseCount(matrix.number), matrix.kept.length)
+        t.is(native.sparseSize(matrix.number), matrix.kept.length)
         const positions = new Int32Array(matrix.kept.length)
         native.sparsePositions(matrix.number, positions)
         t.deepEqual([...positions], matrix.kept)

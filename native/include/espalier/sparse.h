@@ -29,7 +29,7 @@ ESPALIER_API espalier_status espalier_sparse_create(int64_t rows, int64_t column
 ESPALIER_API espalier_status espalier_sparse_free(int64_t matrix);
 
 /* How many entries are kept. */
-ESPALIER_API espalier_status espalier_sparse_count(int64_t matrix, int64_t* count);
+ESPALIER_API espalier_status espalier_sparse_size(int64_t matrix, int64_t* count);
 /* Where they stand: index[i] (int32) = row·columns + column of kept entry i. */
 ESPALIER_API espalier_status espalier_sparse_positions(int64_t matrix, espalier_out index);
 /* The values, read and written; writing them costs a pass over them and no code. */

@@ -67,15 +67,6 @@ ESPALIER_API espalier_status espalier_cuda_softmax_forward(espalier_in x, espali
 ESPALIER_API espalier_status espalier_cuda_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_log_softmax_forward(espalier_in x, espalier_out y, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_log_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
-ESPALIER_API espalier_status espalier_cuda_sparse_create(int64_t rows, int64_t columns, espalier_in weight, espalier_in mask, espalier_sparse_kernel kernel, int64_t* matrix);
-ESPALIER_API espalier_status espalier_cuda_sparse_free(int64_t matrix);
-ESPALIER_API espalier_status espalier_cuda_sparse_count(int64_t matrix, int64_t* count);
-ESPALIER_API espalier_status espalier_cuda_sparse_positions(int64_t matrix, espalier_out index);
-ESPALIER_API espalier_status espalier_cuda_sparse_values(int64_t matrix, espalier_out values);
-ESPALIER_API espalier_status espalier_cuda_sparse_set_values(int64_t matrix, espalier_in values);
-ESPALIER_API espalier_status espalier_cuda_sparse_code_size(int64_t matrix, int64_t* bytes);
-ESPALIER_API espalier_status espalier_cuda_spmm(int64_t matrix, int64_t transpose, int64_t samples, int64_t by_row, espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y);
-ESPALIER_API espalier_status espalier_cuda_sddmm(int64_t matrix, int64_t samples, int64_t by_row, espalier_in dy, espalier_in x, espalier_out values);
 ESPALIER_API espalier_status espalier_cuda_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, int64_t k, espalier_out_list results, double* threshold);
 ESPALIER_API espalier_status espalier_cuda_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t rows, int64_t columns, int64_t keep, espalier_out result);
