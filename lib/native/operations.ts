@@ -89,6 +89,13 @@ export const RoundingGradient = {
 } as const
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
+export const SparseKernel = {
+  automatic: 0,
+  portable: 1,
+  generated: 2,
+} as const
+export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
+
 export const CudaPrecision = {
   float32: 0,
   tf32: 1,
@@ -323,6 +330,26 @@ export interface NativeOperations {
   lampScore(x: Storage | null, y: Storage | null): void
   /** y[i] = Σ over j of the Euclidean distance between the rows i and j of x [rows, columns]. */
   distanceSums(x: Storage | null, rows: number, columns: number, y: Storage | null): void
+  /** A matrix with the entries of `weight` [rows, columns] where `mask` (of its length, float32 or uint8) is not 0,
+   * or, where the mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept.
+   * Code is generated at the first product, and for products by the transpose at the first of those. */
+  sparseCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, kernel: SparseKernel): number
+  sparseFree(matrix: number): void
+  /** How many entries are kept. */
+  sparseSize(matrix: number): number
+  /** Where they stand: index[i] (int32) = row·columns + column of kept entry i. */
+  sparsePositions(matrix: number, index: Storage | null): void
+  /** The values, read and written; writing them costs a pass over them and no code. */
+  sparseValues(matrix: number, values: Storage | null): void
+  sparseSetValues(matrix: number, values: Storage | null): void
+  /** Bytes of machine code that the matrix holds so far; 0 where its products are portable. */
+  sparseCodeSize(matrix: number): number
+  /** Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
+   * column's. `bias` is optional: an element a component of Y's vectors. */
+  spmm(matrix: number, transpose: number, samples: number, byRow: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null): void
+  /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
+   * is never made. dy holds Y's vectors, x X's. */
+  sddmm(matrix: number, samples: number, byRow: number, dy: Storage | null, x: Storage | null, values: Storage | null): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/gemm.h"
+#include "cuda/gemm_mma.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -91,6 +92,42 @@ void run_tensor_cores(const Product<T, C>& p) {
   gemm_wgmma_takes(p) ? gemm_wgmma(p) : gemm_mma(p);
 }
 
+// y = x, or its transpose, rounded to tf32; x has `rows` rows. By squares that pass through shared memory.
+__global__ void tf32_kernel(int64_t rows, int64_t columns, const float* x, int64_t ldx, float* y, int64_t ldy,
+                            bool transposed) {
+  __shared__ float tile[32][33];
+  const int64_t tiles_j = tiles_of(columns, 32), i0 = blockIdx.x / tiles_j * 32, j0 = blockIdx.x % tiles_j * 32;
+  const int64_t across = threadIdx.x;
+  for (int i = static_cast<int>(threadIdx.y); i < 32; i += 8)
+    if (i0 + i < rows && j0 + across < columns)
+      tile[i][across] = __uint_as_float(to_tf32(x[(i0 + i) * ldx + j0 + across]));
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.y); i < 32; i += 8) {
+    if (transposed && j0 + i < columns && i0 + across < rows) y[(j0 + i) * ldy + i0 + across] = tile[across][i];
+    if (!transposed && i0 + i < rows && j0 + across < columns) y[(i0 + i) * ldy + j0 + across] = tile[i][across];
+  }
+}
+void to_tf32_rows(int64_t rows, int64_t columns, const float* x, int64_t ldx, float* y, int64_t ldy, bool transposed) {
+  const int64_t tiles = tiles_of(rows, 32) * tiles_of(columns, 32);
+  require_range("the matrix", tiles, int64_t{0}, int64_t{INT32_MAX});
+  tf32_kernel<<<static_cast<unsigned>(tiles), dim3(32, 8), 0, stream()>>>(rows, columns, x, ldx, y, ldy, transposed);
+  launched("tf32");
+}
+
+// By Hopper's kernel of copies with K along the rows; false where that is not worth it.
+bool run_tf32(const Product<float, float>& p) {
+  const int64_t ld = tiles_of(p.k, 4) * 4;
+  Product<float, float> q = p;
+  q.transpose_a = false, q.transpose_b = true, q.a = q.b = nullptr, q.lda = q.ldb = ld;
+  if (!gemm_wgmma_takes(q)) return false;
+  const Temporary<float> a(p.m * ld), b(p.n * ld);
+  to_tf32_rows(p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.a, p.lda, a, ld, p.transpose_a);
+  to_tf32_rows(p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.b, p.ldb, b, ld, !p.transpose_b);
+  q.a = a, q.b = b;
+  gemm_wgmma(q);
+  return true;
+}
+
 // The product of copies: float32 rounded to bfloat16, or rows that the copy engine cannot fetch as they lie. The
 // matrices of a batch lie one after the other.
 template <class Q, class T, class C>
@@ -121,7 +158,8 @@ void run(const Product<T, C>& p, int64_t matrices_a, int64_t matrices_b) {
     gemm_simt(p);
   } else if constexpr (sizeof(T) == 4) {
     if (precision() == Precision::kBfloat16 && p.k > 0) run_copied<__nv_bfloat16>(p, matrices_a, matrices_b);
-    else precision() == Precision::kTf32 ? gemm_mma(p) : gemm_simt(p);
+    else if (precision() == Precision::kFloat32) gemm_simt(p);
+    else if (!run_tf32(p)) gemm_mma(p);
   } else {
     wants_copy(p) ? run_copied<T>(p, matrices_a, matrices_b) : run_tensor_cores(p);
   }

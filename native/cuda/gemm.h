@@ -120,7 +120,8 @@ void gemm_simt(const Product<T, T>& product);
 template <class T, class C>
 void gemm_mma(const Product<T, C>& product);
 
-// On Hopper's, by wgmma: half and bfloat16. One product at a time.
+// On Hopper's, by wgmma: half and bfloat16; float, whose lower 13 bits must be zeros already, with K along the
+// rows of both operands. One product at a time.
 template <class T, class C>
 bool gemm_wgmma_takes(const Product<T, C>& product);
 template <class T, class C>

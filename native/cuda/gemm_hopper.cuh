@@ -149,6 +149,12 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
                " {" ESPALIER_NAMES_##count "}, %" #i0 ", %" #i1 ", p, 1, 1, %" #i3 ", %" #i4 ";\n}" \
                : ESPALIER_SUMS_##count(ESPALIER_FLOAT) \
                : "l"(left), "l"(right), "r"(add), "n"(int{kTransposeA}), "n"(int{kTransposeB}))
+#define ESPALIER_TF32(columns, count, i0, i1, i2) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #i2 ", 0;\n" \
+               "wgmma.mma_async.sync.aligned.m64n" #columns "k8.f32.tf32.tf32" \
+               " {" ESPALIER_NAMES_##count "}, %" #i0 ", %" #i1 ", p, 1, 1;\n}" \
+               : ESPALIER_SUMS_##count(ESPALIER_FLOAT) \
+               : "l"(left), "l"(right), "r"(add))
 #define ESPALIER_SPARSE(type, columns, count, i0, i1, i2, i3, i4, i5) \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #i2 ", 0;\n" \
                "wgmma.mma_async.sp.sync.aligned.m64n" #columns "k32.f32." type "." type \
@@ -162,13 +168,17 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
                : ESPALIER_SUMS_##count(ESPALIER_INTEGER) \
                : "l"(left), "l"(right), "r"(add), "r"(places))
 
-// d = A·B + (add ? d : 0): 64 rows of A, twice kCount columns of B, 16 steps of K.
+// d = A·B + (add ? d : 0): 64 rows of A, twice kCount columns of B, 32 bytes of K. float is taken as tf32: its
+// lower 13 bits do not count.
 template <class T, bool kTransposeA, bool kTransposeB, int kCount>
 __device__ __forceinline__ void wgmma(float (&d)[kCount], uint64_t left, uint64_t right, int add) {
   if constexpr (std::is_same_v<T, __half>) {
     if constexpr (kCount == 128) ESPALIER_DENSE("f16", 256, 128, 128, 129, 130, 131, 132);
     else if constexpr (kCount == 96) ESPALIER_DENSE("f16", 192, 96, 96, 97, 98, 99, 100);
     else ESPALIER_DENSE("f16", 128, 64, 64, 65, 66, 67, 68);
+  } else if constexpr (std::is_same_v<T, float>) {
+    static_assert(!kTransposeA && !kTransposeB && kCount == 128);
+    ESPALIER_TF32(256, 128, 128, 129, 130);
   } else {
     if constexpr (kCount == 128) ESPALIER_DENSE("bf16", 256, 128, 128, 129, 130, 131, 132);
     else if constexpr (kCount == 96) ESPALIER_DENSE("bf16", 192, 96, 96, 97, 98, 99, 100);
@@ -209,6 +219,7 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[kCount], uint64_t left
 #undef ESPALIER_FLOAT
 #undef ESPALIER_INTEGER
 #undef ESPALIER_DENSE
+#undef ESPALIER_TF32
 #undef ESPALIER_SPARSE
 #undef ESPALIER_SPARSE_INTEGER
 

@@ -1,4 +1,4 @@
-// Dense products of half and bfloat16 on Hopper.
+// Dense products of half, bfloat16 and float as tf32 on Hopper.
 #include <atomic>
 
 #include "cuda/gemm_ring.cuh"
@@ -19,7 +19,7 @@ CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int
     if (result != cudaDriverEntryPointSuccess) fail(ESPALIER_INTERNAL, "the driver has no cuTensorMapEncodeTiled");
     return reinterpret_cast<Encode>(found);
   }();
-  const int size = dtype == ESPALIER_INT8 ? 1 : 2;
+  const int size = dtype == ESPALIER_INT8 ? 1 : dtype == ESPALIER_FLOAT32 ? 4 : 2;
   const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
   const cuuint64_t strides[1] = {static_cast<cuuint64_t>(ld * size)};
   const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows)};
@@ -28,6 +28,7 @@ CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int
   const CUresult error = encode(&map,
                                 dtype == ESPALIER_INT8      ? CU_TENSOR_MAP_DATA_TYPE_UINT8
                                 : dtype == ESPALIER_FLOAT16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                : dtype == ESPALIER_FLOAT32 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
                                                             : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
                                 2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
                                 box_columns * size == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
@@ -53,31 +54,35 @@ struct Dense {
   using Element = T;
   using Sum = float;
   using Where = Nowhere;
-  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kK = 64, kRowA = 128;
+  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 128;
+  static constexpr int kK = 128 / int{sizeof(T)};
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
+  static_assert(sizeof(T) == 2 || (!kTA && kTB));
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   static __device__ __forceinline__ void multiply(float (&sum)[kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
 #pragma unroll
-    for (int k = 0; k < kK; k += 16) {
-      // Along rows of 128 bytes 16 steps of K are 32 bytes; down the columns they are 16 rows.
-      const uint64_t left = kTA ? operand(a + k * 128, 128, 8192, 1024) : operand(a + k * 2, 128, 16, 1024);
-      const uint64_t right = kTB ? operand(b + k * 2, 128, 16, 1024) : operand(b + k * 128, 128, 8192, 1024);
-      wgmma<T, kTA, !kTB>(sum, left, right, add || k > 0);
+    for (int step = 0; step < 4; ++step) {
+      // An instruction takes 32 bytes of rows of 128, or 16 of these rows where K runs down the columns.
+      const uint64_t left = kTA ? operand(a + step * 2048, 128, 8192, 1024) : operand(a + step * 32, 128, 16, 1024);
+      const uint64_t right = kTB ? operand(b + step * 32, 128, 16, 1024) : operand(b + step * 2048, 128, 8192, 1024);
+      wgmma<T, kTA, !kTB>(sum, left, right, add || step > 0);
     }
   }
 #endif
 };
 
-constexpr int kTileM = 128, kTileN = 256, kStepK = 64;
+constexpr int kTileM = 128, kTileN = 256;
+template <class T>
+constexpr int kStepK = 128 / int{sizeof(T)};
 
 template <int kCluster, bool kTA, bool kTB, class T, class C>
 void run(const Product<T, C>& p, const Splits* cut, int group) {
   constexpr espalier_dtype dtype = dtype_of<T>();
-  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK, 64)
-                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK);
-  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kTileN / kCluster, kStepK)
-                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK, 64);
+  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK<T>, 64)
+                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK<T>);
+  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kTileN / kCluster, kStepK<T>)
+                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK<T>, 64);
   const Target<C, false> to{p.c, p.m, p.n, p.ldc,
                             reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
   launch_ring<Dense<T, kTileM / 64, kTileN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut, group);
@@ -85,9 +90,10 @@ void run(const Product<T, C>& p, const Splits* cut, int group) {
 
 template <int kCluster, class T, class C>
 void by_transposes(const Product<T, C>& p, const Splits* cut = nullptr, int group = 0) {
-  if (p.transpose_a)
-    return p.transpose_b ? run<kCluster, true, true>(p, cut, group) : run<kCluster, true, false>(p, cut, group);
-  p.transpose_b ? run<kCluster, false, true>(p, cut, group) : run<kCluster, false, false>(p, cut, group);
+  if constexpr (sizeof(T) == 4) run<kCluster, false, true>(p, cut, group);
+  else if (p.transpose_a)
+    p.transpose_b ? run<kCluster, true, true>(p, cut, group) : run<kCluster, true, false>(p, cut, group);
+  else p.transpose_b ? run<kCluster, false, true>(p, cut, group) : run<kCluster, false, false>(p, cut, group);
 }
 
 template <class T, class C>
@@ -105,7 +111,9 @@ bool gemm_wgmma_takes(const Product<T, C>& p) {
   if (!wgmma_enabled() || traits().capability != 90 || p.kept.count != 1 || p.added.count != 1) return false;
   // The copy engine wants rows that start at multiples of 16 bytes, and sizes that fit 31 bits.
   if (reinterpret_cast<uintptr_t>(p.a) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
-  if (p.lda % 8 != 0 || p.ldb % 8 != 0 || std::max({p.m, p.n, p.k}) > INT32_MAX / 2) return false;
+  constexpr int kRow = 16 / int{sizeof(T)};
+  if (sizeof(T) == 4 && (p.transpose_a || !p.transpose_b)) return false;
+  if (p.lda % kRow != 0 || p.ldb % kRow != 0 || std::max({p.m, p.n, p.k}) > INT32_MAX / 2) return false;
   // Tiles that are half empty, and products too small to fill the device, are better off with mma.sync.
   return p.k >= 256 && 2 * p.m * p.n >= tiles(p) * kTileM * kTileN &&
          tiles(p) * tiles_of(p.k, 512) >= traits().multiprocessors / 4;
@@ -114,7 +122,7 @@ bool gemm_wgmma_takes(const Product<T, C>& p) {
 template <class T, class C>
 void gemm_wgmma(const Product<T, C>& p) {
   if (tiles(p) >= traits().multiprocessors / 2) return by_transposes<2>(p);
-  const Splits splits = split_for(tiles(p), tiles_of(p.k, kStepK));
+  const Splits splits = split_for(tiles(p), tiles_of(p.k, kStepK<T>));
   const Temporary<float> parts(splits.parts * p.m * p.n);
   by_transposes<1>(
       Product<T, float>{
@@ -134,5 +142,6 @@ ESPALIER_INSTANCE(__half, __half)
 ESPALIER_INSTANCE(__half, float)
 ESPALIER_INSTANCE(__nv_bfloat16, __nv_bfloat16)
 ESPALIER_INSTANCE(__nv_bfloat16, float)
+ESPALIER_INSTANCE(float, float)
 
 }  // namespace espalier::cuda

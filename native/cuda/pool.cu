@@ -18,18 +18,22 @@ struct Span {
 
 // ---- Windows ---------------------------------------------------------------------------------------
 
+// Numbers that positions are divided by. (Of nothing no quotient is asked for.)
+Divider divider(int64_t size) { return Divider(std::max<int64_t>(size, 1)); }
+
 // One dimension of a pooling.
 struct Axis {
   int64_t size, out, kernel, stride, padding, dilation;
+  Divider by_size{}, by_out{}, by_stride{}, by_dilation{};
 
   __device__ int64_t start(int64_t window) const { return window * stride - padding; }
   // The taps of the window that fall inside the image.
   __device__ Span taps(int64_t window) const {
     const int64_t from = start(window);
-    const int64_t first = from >= 0 ? 0 : (-from + dilation - 1) / dilation;
-    const int64_t last = from >= size ? 0 : (size - from + dilation - 1) / dilation;
-    const int64_t begin = min(first, kernel);
-    return {begin, max(begin, min(last, kernel))};
+    const int64_t begin = from >= 0 ? 0 : min(kernel, by_dilation.quotient(dilation - 1 - from));
+    if (from + (kernel - 1) * dilation < size) return {begin, kernel};
+    const int64_t end = from >= size ? 0 : by_dilation.quotient(size - from + dilation - 1);
+    return {begin, max(begin, min(end, kernel))};
   }
   // How many values the window divides by along this dimension.
   __device__ int64_t counted(int64_t window, bool count_padding) const {
@@ -39,24 +43,27 @@ struct Axis {
   // The windows over a position, dilation 1.
   __device__ Span windows_over(int64_t position) const {
     const int64_t reach = position + padding - kernel;  // windows that start at or before it have ended
-    return {reach < 0 ? 0 : reach / stride + 1, min(out, (position + padding) / stride + 1)};
+    return {reach < 0 ? 0 : by_stride.quotient(reach) + 1, min(out, by_stride.quotient(position + padding) + 1)};
   }
 };
 struct Window2d {
   Axis rows, columns;
-  Divider out_rows, out_columns, in_rows, in_columns;
 };
 
-// Windows that share out the image.
-struct Shares {
+// A dimension whose windows share out the image.
+struct Share {
   int64_t size, out;
-  __device__ Span over(int64_t window) const { return {window * size / out, ((window + 1) * size + out - 1) / out}; }
+  Divider by_size{}, by_out{};
+
+  __device__ Span over(int64_t window) const {
+    return {by_out.quotient(window * size), by_out.quotient((window + 1) * size + out - 1)};
+  }
   __device__ int64_t length(int64_t window) const {
     const Span span = over(window);
     return span.end - span.begin;
   }
   __device__ Span windows_over(int64_t position) const {
-    return {position * out / size, ((position + 1) * out + size - 1) / size};
+    return {by_size.quotient(position * out), by_size.quotient((position + 1) * out + size - 1)};
   }
 };
 
@@ -67,8 +74,15 @@ struct Element {
     plane = rows.split(columns.split(i, column), row);
   }
 };
-// (Of nothing no element is asked for.)
-Divider divider(int64_t size) { return Divider(std::max<int64_t>(size, 1)); }
+// A window in all planes, or a position under the windows.
+template <class Shape>
+__device__ Element window_at(int64_t i, const Shape& shape) {
+  return {i, shape.rows.by_out, shape.columns.by_out};
+}
+template <class Shape>
+__device__ Element position_at(int64_t i, const Shape& shape) {
+  return {i, shape.rows.by_size, shape.columns.by_size};
+}
 
 // ---- Largest value ---------------------------------------------------------------------------------
 
@@ -76,17 +90,17 @@ Divider divider(int64_t size) { return Divider(std::max<int64_t>(size, 1)); }
 template <class T>
 struct Largest {
   T value;
-  int64_t place = -1;
+  int32_t place = -1;
   __device__ explicit Largest(T lowest) : value(lowest) {}
   // Values come in reading order.
-  __device__ void take(T other, int64_t at) {
+  __device__ void take(T other, int32_t at) {
     if (other > value || other != other || place < 0) {
       value = other;
       place = at;
     }
   }
   // Another one's, of places in between.
-  __device__ void join(T other, int64_t at) {
+  __device__ void join(T other, int32_t at) {
     if (at < 0) return;
     const bool nan = value != value, other_nan = other != other;
     const bool better = place < 0          ? true
@@ -104,19 +118,25 @@ template <class T>
 void max_pool2d(int64_t n, const Window2d& shape, const T* x, T* y, int32_t* indices) {
   using W = wide_t<T>;
   for_each(n, "max_pool2d", [=] __device__(int64_t i) {
-    const Element at(i, shape.out_rows, shape.out_columns);
+    const Element at = window_at(i, shape);
     const Span rows = shape.rows.taps(at.row), columns = shape.columns.taps(at.column);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     Largest<W> largest(-INFINITY);
-    for (int64_t r = rows.begin; r < rows.end; ++r) {
-      const int64_t line = (shape.rows.start(at.row) + r * shape.rows.dilation) * shape.columns.size;
-      for (int64_t c = columns.begin; c < columns.end; ++c) {
-        const int64_t here = line + shape.columns.start(at.column) + c * shape.columns.dilation;
-        largest.take(widen(image[here]), here);
-      }
+    // Places in a plane fit 32 bits, and so do the taps of a window. (Steps past the last tap may wrap.)
+    const auto width = static_cast<uint32_t>(shape.columns.size);
+    const uint32_t row_step = static_cast<uint32_t>(shape.rows.dilation) * width;
+    const auto column_step = static_cast<uint32_t>(shape.columns.dilation);
+    const auto row_taps = static_cast<int>(rows.end - rows.begin);
+    const auto column_taps = static_cast<int>(columns.end - columns.begin);
+    auto line = static_cast<uint32_t>(shape.rows.start(at.row) + rows.begin * shape.rows.dilation) * width +
+                static_cast<uint32_t>(shape.columns.start(at.column) + columns.begin * shape.columns.dilation);
+    for (int r = 0; r < row_taps; ++r, line += row_step) {
+      uint32_t here = line;
+      for (int c = 0; c < column_taps; ++c, here += column_step)
+        largest.take(widen(image[here]), static_cast<int32_t>(here));
     }
     y[i] = narrow<T>(largest.value);
-    if (indices != nullptr) indices[i] = static_cast<int32_t>(largest.place);
+    if (indices != nullptr) indices[i] = largest.place;
   });
 }
 
@@ -198,7 +218,7 @@ template <class T>
 void avg_pool2d(int64_t n, const Window2d& shape, bool count_padding, const T* x, T* y) {
   using W = wide_t<T>;
   for_each(n, "avg_pool2d", [=] __device__(int64_t i) {
-    const Element at(i, shape.out_rows, shape.out_columns);
+    const Element at = window_at(i, shape);
     const Span rows = shape.rows.taps(at.row), columns = shape.columns.taps(at.column);
     const T* const first = x + at.plane * (shape.rows.size * shape.columns.size) +
                            shape.rows.start(at.row) * shape.columns.size + shape.columns.start(at.column);
@@ -215,7 +235,7 @@ template <class T>
 void avg_pool2d_backward(int64_t n, const Window2d& shape, bool count_padding, const T* dy, T* dx) {
   using W = wide_t<T>;
   for_each(n, "avg_pool2d_backward", [=] __device__(int64_t i) {
-    const Element at(i, shape.in_rows, shape.in_columns);
+    const Element at = position_at(i, shape);
     const Span rows = shape.rows.windows_over(at.row), columns = shape.columns.windows_over(at.column);
     const T* const plane = dy + at.plane * (shape.rows.out * shape.columns.out);
     W sum = 0;
@@ -242,9 +262,8 @@ __device__ __forceinline__ void over_window(Span rows, Span columns, int64_t wid
 }
 
 struct AdaptiveShape {
-  Shares rows, columns;
+  Share rows, columns;
   int64_t n;  // windows in all planes
-  Divider out_rows, out_columns, in_rows, in_columns;
 };
 
 template <int kLanes, class T>
@@ -252,7 +271,7 @@ __global__ void __launch_bounds__(kBlock) adaptive_avg_kernel(AdaptiveShape shap
   using W = wide_t<T>;
   for (int64_t i = (blockIdx.x * int64_t{kBlock} + threadIdx.x) / kLanes; i < shape.n;
        i += int64_t{gridDim.x} * (kBlock / kLanes)) {
-    const Element at(i, shape.out_rows, shape.out_columns);
+    const Element at = window_at(i, shape);
     const Span rows = shape.rows.over(at.row), columns = shape.columns.over(at.column);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     W sum = 0;
@@ -268,20 +287,20 @@ __global__ void __launch_bounds__(kBlock) adaptive_max_kernel(AdaptiveShape shap
   using W = wide_t<T>;
   for (int64_t i = (blockIdx.x * int64_t{kBlock} + threadIdx.x) / kLanes; i < shape.n;
        i += int64_t{gridDim.x} * (kBlock / kLanes)) {
-    const Element at(i, shape.out_rows, shape.out_columns);
+    const Element at = window_at(i, shape);
     const T* const image = x + at.plane * (shape.rows.size * shape.columns.size);
     Largest<W> largest(-INFINITY);
     over_window<kLanes>(shape.rows.over(at.row), shape.columns.over(at.column), shape.columns.size,
-                        [&](int64_t place) { largest.take(widen(image[place]), place); });
+                        [&](int64_t place) { largest.take(widen(image[place]), static_cast<int32_t>(place)); });
     if constexpr (kLanes == 32)
       for (int offset = 16; offset > 0; offset /= 2) {
         const W other = __shfl_xor_sync(0xffffffffu, largest.value, offset);
-        const int64_t place = __shfl_xor_sync(0xffffffffu, largest.place, offset);
+        const int32_t place = __shfl_xor_sync(0xffffffffu, largest.place, offset);
         largest.join(other, place);
       }
     if (kLanes == 1 || threadIdx.x % kLanes == 0) {
       y[i] = narrow<T>(largest.value);
-      if (indices != nullptr) indices[i] = static_cast<int32_t>(largest.place);
+      if (indices != nullptr) indices[i] = largest.place;
     }
   }
 }
@@ -300,7 +319,7 @@ template <class T>
 void adaptive_avg_pool2d_backward(int64_t n, const AdaptiveShape& shape, const T* dy, T* dx) {
   using W = wide_t<T>;
   for_each(n, "adaptive_avg_pool2d_backward", [=] __device__(int64_t i) {
-    const Element at(i, shape.in_rows, shape.in_columns);
+    const Element at = position_at(i, shape);
     const Span rows = shape.rows.windows_over(at.row), columns = shape.columns.windows_over(at.column);
     const T* const plane = dy + at.plane * (shape.rows.out * shape.columns.out);
     W sum = 0;
@@ -321,7 +340,7 @@ struct Sizes {
   int64_t in, out;
 };
 
-Axis checked_axis(const char* name, const Axis& axis) {
+Axis checked_axis(const char* name, Axis axis) {
   require_range("kernel", axis.kernel, 1, int64_t{1} << 20);
   require_range("stride", axis.stride, 1, kLimit);
   require_range("padding", axis.padding, 0, axis.kernel / 2);
@@ -336,6 +355,10 @@ Axis checked_axis(const char* name, const Axis& axis) {
     fail(ESPALIER_SHAPE_MISMATCH, "%s: the last of %lld windows starts at %lld, behind the %lld values", name,
          static_cast<long long>(axis.out), static_cast<long long>((axis.out - 1) * axis.stride - axis.padding),
          static_cast<long long>(axis.size));
+  axis.by_size = divider(axis.size);
+  axis.by_out = divider(axis.out);
+  axis.by_stride = divider(axis.stride);
+  axis.by_dilation = divider(axis.dilation);
   return axis;
 }
 
@@ -343,11 +366,7 @@ Window2d checked_windows(const espalier_pool2d& shape) {
   const Window2d result{checked_axis("height", {shape.height, shape.out_height, shape.kernel_height,
                                                 shape.stride_height, shape.padding_height, shape.dilation_height}),
                         checked_axis("width", {shape.width, shape.out_width, shape.kernel_width, shape.stride_width,
-                                               shape.padding_width, shape.dilation_width}),
-                        divider(shape.out_height),
-                        divider(shape.out_width),
-                        divider(shape.height),
-                        divider(shape.width)};
+                                               shape.padding_width, shape.dilation_width})};
   require_range("height * width", shape.height * shape.width, 0, kLimit);
   return result;
 }
@@ -372,9 +391,9 @@ AdaptiveShape checked_shares(const espalier_adaptive_pool2d& shape) {
   require_range("height * width", shape.height * shape.width, 0, kLimit);
   const Sizes sizes = sizes_of(shape);
   if (sizes.out > 0 && sizes.in == 0) fail(ESPALIER_SHAPE_MISMATCH, "the planes are empty, the windows are not");
-  return {
-      {shape.height, shape.out_height}, {shape.width, shape.out_width}, sizes.out,           divider(shape.out_height),
-      divider(shape.out_width),         divider(shape.height),          divider(shape.width)};
+  return {{shape.height, shape.out_height, divider(shape.height), divider(shape.out_height)},
+          {shape.width, shape.out_width, divider(shape.width), divider(shape.out_width)},
+          sizes.out};
 }
 
 }  // namespace

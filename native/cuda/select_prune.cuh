@@ -108,7 +108,7 @@ struct Portion {
 
 // ---- The bracket -----------------------------------------------------------------------------------
 
-constexpr int64_t kSample = 1 << 17;
+constexpr int64_t kSample = 1 << 18;
 
 // Keys of entries spread evenly over the sequence; kAll, which no number has, for those out of play.
 template <class T, class M>
@@ -221,6 +221,7 @@ __global__ void __launch_bounds__(kBlock)
           continue;
         }
         const unsigned votes = __ballot_sync(0xffffffffu, within);
+        if (votes == 0) continue;  // for the whole warp, and more often than not
         if (within) {
           const unsigned at = fill + __popc(votes & lower_lanes);
           keys[at] = key - low;

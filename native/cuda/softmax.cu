@@ -235,10 +235,14 @@ __global__ void __launch_bounds__(kBlock)
     const int64_t offset = inner.split(min(strip, strips - 1), j) * length * stride + j;
     const T* const from = x + offset;
     Online<W> state = of.identity();
-#pragma unroll 4
-    for (int64_t i = lane; i < length; i += step) {
-      const W value[1] = {widen(from[i * stride])};
-      of.add(state, value);
+    // Eight at a time: fewer corrections, and a shorter sum.
+    constexpr int kRows = 8;
+    for (int64_t i = lane; i < length; i += kRows * step) {
+      W values[kRows];
+#pragma unroll
+      for (int k = 0; k < kRows; ++k)
+        values[k] = i + k * step < length ? widen(from[(i + k * step) * stride]) : of.lowest();
+      of.add(state, values);
     }
     if (step > 1) state = combine_rows(of, state, width);
     state = of.finish(state);

@@ -31,8 +31,10 @@ struct OnlineSum {
     for (int k = 0; k < N; ++k) top = x[k] > top ? x[k] : top;
     const W by = shift(top);
     if (top > state.top) state.sum *= exp(state.top - by);
+    W sum = 0;
 #pragma unroll
-    for (int k = 0; k < N; ++k) state.sum += exp(x[k] - by);
+    for (int k = 0; k < N; ++k) sum += exp(x[k] - by);
+    state.sum += sum;
     state.top = top;
   }
   // Nothing but −∞ has no softmax.

@@ -59,28 +59,41 @@ struct Panels {
   }
 };
 
-// Up to 32 elements of a list, one a lane: those of a panel from `at` on. `count` of them are there; fewer than
-// 32: the panel's, or the list's, end.
+// Up to 32·kReads elements of a list, kReads a lane: those of a panel from `at` on. `count` of them are there; where
+// they are fewer, the panel's, or the list's, end comes next. Element l belongs to team l % 4.
+template <int kReads>
 struct Chunk {
-  int32_t index;
-  bool inside;
+  static constexpr int kMost = 32 * kReads;
+  // The places of a team's elements in shared memory lie next to each other, teams so far apart that there are no
+  // bank conflicts.
+  static constexpr int kTeamPitch = kMost / kTeams + 4, kPlaces = kTeams * kTeamPitch;
+  int32_t index[kReads];
+  bool inside[kReads];
   int count;
 
-  // The lane's element, whether or not it belongs here.
+  // The lane's elements, whether or not they belong here.
   __device__ void read(const int32_t* list, int32_t at, int32_t end) {
-    const int32_t i = at + static_cast<int32_t>(threadIdx.x & 31);
-    inside = i < end;
-    index = inside ? list[i] : 0;
+#pragma unroll
+    for (int r = 0; r < kReads; ++r) {
+      const int32_t i = at + static_cast<int32_t>(threadIdx.x & 31) + 32 * r;
+      inside[r] = i < end;
+      index[r] = inside[r] ? list[i] : 0;
+    }
   }
   __device__ void cut(int64_t panel_end) {
-    inside = inside && index < panel_end;
-    count = __popc(__ballot_sync(0xffffffffu, inside));
+    count = 0;
+#pragma unroll
+    for (int r = 0; r < kReads; ++r) {
+      inside[r] = inside[r] && index[r] < panel_end;
+      count += __popc(__ballot_sync(0xffffffffu, inside[r]));
+    }
+  }
+  // Where the lane's element r goes.
+  __device__ static int place(int r) {
+    const int lane = threadIdx.x & 31;
+    return lane % kTeams * kTeamPitch + lane / kTeams + 8 * r;
   }
 };
-
-// Element l of a chunk belongs to team l % 4; the team's lie next to each other, teams 12 apart (no bank conflicts).
-constexpr int kTeamPitch = 12;
-__device__ __forceinline__ int team_place(int lane) { return lane % kTeams * kTeamPitch + lane / kTeams; }
 
 // How many rows of X fit into a panel of which there are two, beside `other` bytes.
 template <class T>

@@ -22,13 +22,13 @@ struct RowsTask {
   int64_t blocks;  // that share a slice
 };
 
-template <class T, int kRows>
-constexpr int kRowsShared = kPanelWarps*(kTeams* kTeamPitch* static_cast<int>(sizeof(Entry<T>)) +
-                                         kRows * 2 * static_cast<int>(sizeof(int32_t)));
+template <class T, int kRows, int kReads>
+constexpr int kRowsShared = kPanelWarps*(Chunk<kReads>::kPlaces* static_cast<int>(sizeof(Entry<T>)) +
+                                         kRows * static_cast<int>(sizeof(int2)));
 
 // A warp computes kRows rows of a slice. Rows are dealt by their length: the longest to the blocks in turn, then to
 // their warps.
-template <class T, int kRows>
+template <class T, int kRows, int kReads>
 __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T> task) {
   using W = wide_t<T>;
   constexpr int kOwn = kLaneElements<T>;
@@ -36,9 +36,10 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   const Panels<T>& panels = task.panels;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / kTeamLanes;
   const int64_t slice = blockIdx.x / task.blocks, block = blockIdx.x % task.blocks;
-  Entry<T>* const entries = reinterpret_cast<Entry<T>*>(shared + 2 * panels.bytes()) + warp * kTeams * kTeamPitch;
+  using Elements = Chunk<kReads>;
+  Entry<T>* const entries = reinterpret_cast<Entry<T>*>(shared + 2 * panels.bytes()) + warp * Elements::kPlaces;
   int2* const spans =
-      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * kTeams * kTeamPitch * sizeof(Entry<T>)) +
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Elements::kPlaces * sizeof(Entry<T>)) +
       warp * kRows;
   const auto row_of = [&](int r) -> int64_t {
     const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
@@ -57,9 +58,14 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   static_assert(kRows > 1);  // a row's span is written by one lane and read by all when its turn comes again
   W sum[kRows][kOwn] = {};
   int2 span = spans[0];
-  Chunk chunk;
-  chunk.read(task.lists.index, span.x, span.y);
-  W value = chunk.inside ? widen(task.values[span.x + lane]) : W(0);
+  Elements chunk;
+  W value[kReads];
+  const auto read = [&] {
+    chunk.read(task.lists.index, span.x, span.y);
+#pragma unroll
+    for (int i = 0; i < kReads; ++i) value[i] = chunk.inside[i] ? widen(task.values[span.x + lane + 32 * i]) : W(0);
+  };
+  read();
 
   int buffer = 0;
   for (int64_t first = 0; first < panels.depth; first += panels.rows, buffer ^= 1) {
@@ -74,23 +80,25 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
       for (;;) {
         chunk.cut(first + panels.rows);
         __syncwarp();  // the last chunk's entries were read
-        entries[team_place(lane)] = {
-            static_cast<uint32_t>(chunk.inside ? chunk.index - first : panels.rows) * kSliceBytes,
-            chunk.inside ? value : W(0)};
+#pragma unroll
+        for (int i = 0; i < kReads; ++i)
+          entries[Elements::place(i)] = {
+              static_cast<uint32_t>(chunk.inside[i] ? chunk.index[i] - first : panels.rows) * kSliceBytes,
+              chunk.inside[i] ? value[i] : W(0)};
         __syncwarp();
         // The next chunk's elements arrive while this one's are multiplied.
         const int count = chunk.count;
         span.x += count;
-        if (count < 32) {
+        if (count < Elements::kMost) {
           if (lane == 0) spans[r].x = span.x;
           span = spans[(r + 1) % kRows];
         }
-        chunk.read(task.lists.index, span.x, span.y);
-        value = chunk.inside ? widen(task.values[span.x + lane]) : W(0);
+        read();
 
 #pragma unroll 2
         for (int i = 0; i * kTeams < count; i += 2) {
-          const Pack<Entry<T>, 2> pair = *reinterpret_cast<const Pack<Entry<T>, 2>*>(entries + team * kTeamPitch + i);
+          const Pack<Entry<T>, 2> pair =
+              *reinterpret_cast<const Pack<Entry<T>, 2>*>(entries + team * Elements::kTeamPitch + i);
 #pragma unroll
           for (int p = 0; p < 2; ++p) {
             const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p].offset);
@@ -98,7 +106,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
             for (int e = 0; e < kOwn; ++e) sum[r][e] += pair.at[p].value * widen(x.at[e]);
           }
         }
-        if (count < 32) break;
+        if (count < Elements::kMost) break;
       }
     }
   }
@@ -129,13 +137,15 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   }
 }
 
-template <class T, int kRows>
+template <class T, int kRows, int kReads>
 void launch(RowsTask<T> task, int64_t slices) {
   const int64_t groups = ceil_div(task.lists.count, kPanelWarps * kRows);
   task.blocks = groups;
   if (groups * slices >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
-  const int bytes = 2 * task.panels.bytes() + kRowsShared<T, kRows>;
-  const auto kernel = rows_kernel<T, kRows>;
+  constexpr int kOther = kRowsShared<T, kRows, kReads>;
+  task.panels = panels_of(task.panels.x, task.panels.depth, task.panels.n, kOther);
+  const int bytes = 2 * task.panels.bytes() + kOther;
+  const auto kernel = rows_kernel<T, kRows, kReads>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<static_cast<unsigned>(groups * slices), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
   launched("sparse times dense");
@@ -150,14 +160,15 @@ void sparse_times_dense(const Lists& lists, const T* values, const T* x, int64_t
   // A lane's sums: at most 64 registers.
   constexpr int kMost = 64 / (kLaneElements<T> * static_cast<int>(sizeof(wide_t<T>)) / 4);
   const int64_t slices = ceil_div(n, kSliceColumns<T>);
-  const RowsTask<T> task{lists, values, panels_of(x, depth, n, kRowsShared<T, kMost>), bias, y, 0};
+  const RowsTask<T> task{lists, values, panels_of(x, depth, n, 0), bias, y, 0};
   // Many rows to a block share the panels' way here; fewer where blocks would be fewer than multiprocessors.
   const auto waves = [&](int rows) {
     const int64_t blocks = slices * ceil_div(lists.count, kPanelWarps * rows);
     return ceil_div(blocks, traits().multiprocessors) * rows;
   };
-  if (waves(kMost / 4) * 5 < waves(kMost) * 4) launch<T, kMost / 4>(task, slices);
-  else launch<T, kMost>(task, slices);
+  if (waves(kMost / 4) * 5 < waves(kMost) * 4) launch<T, kMost / 4, 2>(task, slices);
+  else if (sparse::variant == 1) launch<T, kMost, 1>(task, slices);
+  else launch<T, kMost, 2>(task, slices);
 }
 
 template void sparse_times_dense(const Lists&, const float*, const float*, int64_t, int64_t, const float*, float*);

@@ -19,7 +19,7 @@ struct SampledTask {
 };
 
 template <int kRows>
-constexpr int kSampledShared = kPanelWarps*(kTeams* kTeamPitch + kRows * 2) * static_cast<int>(sizeof(int32_t));
+constexpr int kSampledShared = kPanelWarps*(Chunk<1>::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
 
 template <class T, int kRows>
 __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const SampledTask<T> task) {
@@ -33,9 +33,9 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
   const int64_t slices = (panels.n + kSliceColumns<T> - 1) / kSliceColumns<T>;
   const int64_t first_slice = slices * group / task.groups, last_slice = slices * (group + 1) / task.groups;
   W* const parts = task.parts + group * task.elements;
-  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * kTeams * kTeamPitch;
+  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Chunk<1>::kPlaces;
   int2* const spans =
-      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * kTeams * kTeamPitch * sizeof(uint32_t)) +
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Chunk<1>::kPlaces * sizeof(uint32_t)) +
       warp * kRows;
   const auto row_of = [&](int r) -> int64_t {
     const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
         own[r].at[e] = row >= 0 && column + e < panels.n ? task.y[row * panels.n + column + e] : T(0.f);
     }
     int2 span = spans[0];
-    Chunk chunk;
+    Chunk<1> chunk;
     chunk.read(task.lists.index, span.x, span.y);
 
     int buffer = 0;
@@ -78,8 +78,8 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
         for (;;) {
           chunk.cut(first + panels.rows);
           __syncwarp();
-          offsets[team_place(lane)] =
-              static_cast<uint32_t>(chunk.inside ? chunk.index - first : panels.rows) * kSliceBytes;
+          offsets[chunk.place(0)] =
+              static_cast<uint32_t>(chunk.inside[0] ? chunk.index[0] - first : panels.rows) * kSliceBytes;
           __syncwarp();
           const int count = chunk.count;
           const int mine = kTeams * (lane % kTeamLanes) + team;  // the element whose sum ends up here
@@ -97,7 +97,8 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
 #pragma unroll
           for (int i = 0; i < kTeamLanes; i += 2) {
             if (i * kTeams >= count) break;
-            const Pack<uint32_t, 2> pair = *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * kTeamPitch + i);
+            const Pack<uint32_t, 2> pair =
+                *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Chunk<1>::kTeamPitch + i);
 #pragma unroll
             for (int p = 0; p < 2; ++p) {
               const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p]);

@@ -150,3 +150,48 @@ ESPALIER_BENCH(batch_norm) {
   bench_batch_norm_of("256x512x7x7 float32", {4, 512, 49}, 64, ESPALIER_FLOAT32, 1e-5);
   bench_batch_norm_of("65536x512 float32", {1024, 512, 1}, 64, ESPALIER_FLOAT32, 1e-5);
 }
+
+namespace {
+void bench_layer_norm_of(const char* name, espalier_rows piece, int64_t times, espalier_dtype dtype, double near) {
+  const espalier_rows shape{piece.rows * times, piece.size};
+  const int64_t bytes = dtype == ESPALIER_FLOAT32 ? 4 : 2;
+  Array small_x = random(piece.rows * piece.size, -1, 1, dtype),
+        small_dy = random(piece.rows * piece.size, -1, 1, dtype);
+  Array small_y = result(piece.rows * piece.size, dtype), small_dx = result(piece.rows * piece.size, dtype);
+  Array small_mean = result(piece.rows), small_scale = result(piece.rows);
+  const Large x(small_x, times), dy(small_dy, times), y(small_y, times), dx(small_dx, times);
+  const Large mean(small_mean, times), scale(small_scale, times);
+  Array weight = random(shape.size, 0.5, 2), bias = random(shape.size);
+  Array dweight = result(shape.size), dbias = result(shape.size);
+  const auto forward = [&](const auto& from, const auto& of_mean, const auto& of_scale, const auto& to,
+                           const espalier_rows& of) {
+    ok(espalier_cuda_layer_norm_forward(from.in(), weight.in(), bias.in(), 1e-5, of_mean.out(), of_scale.out(),
+                                        to.out(), of),
+       "forward");
+  };
+  const auto backward = [&](const auto& gradient, const auto& from, const auto& of_mean, const auto& of_scale,
+                            const auto& to, const espalier_rows& of) {
+    ok(espalier_cuda_layer_norm_backward(gradient.in(), from.in(), weight.in(), of_mean.in(), of_scale.in(), to.out(),
+                                         dweight.out(), dbias.out(), of),
+       "backward");
+  };
+  forward(small_x, small_mean, small_scale, small_y, piece);
+  backward(small_dy, small_x, small_mean, small_scale, small_dx, piece);
+  forward(x, mean, scale, y, shape);
+  backward(dy, x, mean, scale, dx, shape);
+  close(y.tail(), small_y.fetch(), near, "y");
+  close(dx.tail(), small_dx.fetch(), near, "dx");
+  // A row is read once forward; backward once for dx and once for the sums of columns.
+  const double pass = static_cast<double>(shape.rows * shape.size * bytes) / copy_bandwidth() * 1e3;
+  report({"layer_norm", std::string(name) + " forward", "", time_ms([&] { forward(x, mean, scale, y, shape); }), 0,
+          2 * pass, true});
+  report({"layer_norm", std::string(name) + " backward", "", time_ms([&] { backward(dy, x, mean, scale, dx, shape); }),
+          0, 5 * pass, true});
+}
+}  // namespace
+
+ESPALIER_BENCH(layer_norm) {
+  bench_layer_norm_of("32768x1024 float32", {512, 1024}, 64, ESPALIER_FLOAT32, 0);
+  bench_layer_norm_of("32768x4096 float32", {256, 4096}, 128, ESPALIER_FLOAT32, 0);
+  bench_layer_norm_of("32768x4096 bfloat16", {256, 4096}, 128, ESPALIER_BFLOAT16, 0);
+}

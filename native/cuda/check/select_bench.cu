@@ -1,5 +1,10 @@
 // The k smallest of 1 G weights: the whole call, and its passes.
+#include <algorithm>
+#include <cmath>
+#include <string>
+
 #include "cuda/check/check.h"
+#include "cuda/check/large.h"
 #include "cuda/select_prune.cuh"
 
 using namespace espalier;
@@ -98,4 +103,53 @@ ESPALIER_BENCH(prune_smallest_passes) {
     report({"global_top_k", "first pass, " + blocks, "", first, 0, pass, true});
     report({"global_top_k", "second pass, " + blocks, "", second, 0, 2 * pass, true});
   }
+}
+
+// Scores of slices, and thresholds of single tensors.
+ESPALIER_BENCH(scores) {
+  const int64_t piece = 1 << 20, times = 256, n = piece * times;
+  const Array small = random(piece);
+  const Large x(small, times);
+  const double pass = 4e3 * static_cast<double>(n) / copy_bandwidth();
+  const auto norm = [&](const char* name, int64_t outer, int64_t middle, int64_t inner, bool middle_stays) {
+    const int64_t of_piece = middle_stays ? middle : outer / times * inner,
+                  whole = middle_stays ? middle : outer * inner;
+    Array y = result(whole), of_small = result(of_piece);
+    const auto run = [&](const espalier_in& from, int64_t rows, const espalier_out& to) {
+      const int64_t shape[] = {rows, middle, inner}, reduced[] = {middle_stays, !middle_stays, middle_stays};
+      ok(espalier_cuda_slice_norm({shape, 3}, {reduced, 3}, 1, from, to), "norm");
+    };
+    run(small.in(), outer / times, of_small.out());
+    run(x.in(), outer, y.out());
+    std::vector<double> expected = of_small.fetch(), got = y.fetch();
+    if (middle_stays)
+      for (double& v : expected) v *= static_cast<double>(times);
+    else got.erase(got.begin(), got.end() - of_piece);
+    close(got, expected, 1e-5, "norms");
+    report({"slice_norm", name, "", time_ms([&] { run(x.in(), outer, y.out()); }), 0, pass, true});
+  };
+  norm("filters of 4096, 256 M", 1 << 16, 4096, 1, false);
+  norm("filters of 256, 256 M", 1 << 20, 256, 1, false);
+  norm("columns of 4096, 256 M", 256, 256, 4096, false);
+  norm("input channels of 4x4 kernels, 256 M", 1 << 14, 1024, 16, true);
+  Array value = result(1);
+  const auto kth = [&] { ok(espalier_cuda_abs_kth(x.in(), 1, 1, n, n / 100 * 99, value.out(), {}), "kth"); };
+  kth();
+  std::vector<double> sorted = small.host();
+  for (double& v : sorted) v = std::fabs(v);
+  const auto at = static_cast<int64_t>((n / 100 * 99 - 1) / times);
+  std::nth_element(sorted.begin(), sorted.begin() + at, sorted.end());
+  require(value.fetch()[0] == sorted[static_cast<size_t>(at)], "the value of that rank");
+  // A pass a digit of the key.
+  report({"abs_kth", "256 M, the 99th percentile", "", time_ms(kth), 0, 3 * pass, true});
+  const int64_t columns = 4096;
+  Array small_mask = result(piece);
+  const Large mask(small_mask, times);
+  const auto keep = [&](const auto& from, const auto& to) {
+    ok(espalier_cuda_keep_largest(from.in(), {}, 1, from.size() / columns, columns, 256, to.out()), "keep");
+  };
+  keep(small, small_mask);
+  keep(x, mask);
+  close(mask.tail(), small_mask.fetch(), 0, "masks");
+  report({"keep_largest", "65536 rows of 4096, 256 of each", "", time_ms([&] { keep(x, mask); }), 0, 3 * pass, true});
 }

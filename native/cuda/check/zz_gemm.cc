@@ -38,3 +38,14 @@ ESPALIER_CHECK(zz_gemm_copied) {  // rows that the copy engine cannot fetch, and
   ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_BFLOAT16), "precision");
   product({2051, 2313, 1003}, 0, 1, ESPALIER_FLOAT32, ESPALIER_FLOAT32, 1, 0, true, ESPALIER_FINISH_NONE, 1e-2);
 }
+ESPALIER_CHECK(zz_gemm_tf32) {
+  if (!isolated("zz_gemm_tf32")) return;
+  ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_TF32), "precision");
+  for (const int64_t transposes : {2, 3, 0, 1}) {
+    const int64_t ta = transposes & 1, tb = transposes >> 1;
+    product({2048, 2304, 288}, ta, tb, ESPALIER_FLOAT32, ESPALIER_FLOAT32, 1, 0, false, ESPALIER_FINISH_NONE, 1e-3);
+    product({2051, 2313, 1003, 1}, ta, tb, ESPALIER_FLOAT32, ESPALIER_FLOAT32, 0.5, 1, true, ESPALIER_FINISH_RELU,
+            1e-3);
+    product({512, 512, 8200}, ta, tb, ESPALIER_FLOAT32, ESPALIER_FLOAT32, 1, 0, false, ESPALIER_FINISH_NONE, 1e-3);
+  }
+}

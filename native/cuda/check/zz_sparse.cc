@@ -31,10 +31,24 @@ ESPALIER_CHECK(zz_tiles_masks) {
   }
 }
 
-// More work than multiprocessors, and a pipeline that goes round many times.
+// Two blocks of a cluster share W; the last has no columns of its own, or some.
+ESPALIER_CHECK(zz_tiles_clusters) {
+  for (const int64_t batch : {0, 1}) {
+    check_tiles(ESPALIER_BFLOAT16, {64, 64, 1024, batch}, 64, 64, {1});
+    for (const int64_t n : {520, 1024, 1032, 1544})
+      for (const double density : {0.0, 0.1, 0.5, 1.0})
+        check_tiles(ESPALIER_BFLOAT16, {320, 448, n, batch}, 64, 64, tile_mask(35, density), false, true);
+    check_tiles(ESPALIER_BFLOAT16, {384, 512, 776, batch}, 128, 128, tile_mask(12, 0.4), false, true);
+    check_tiles(ESPALIER_FLOAT16, {384, 512, 264, batch}, 128, 64, tile_mask(24, 0.2));
+  }
+}
+
+// More work than multiprocessors, and pipelines that go round many times.
 ESPALIER_CHECK(zz_tiles_large) {
   check_tiles(ESPALIER_BFLOAT16, {2048, 1024, 1536, 0}, 64, 64, tile_mask(512, 0.2));
   check_tiles(ESPALIER_BFLOAT16, {1024, 2048, 1536, 1}, 64, 64, tile_mask(512, 0.3), false, true);
+  check_tiles(ESPALIER_BFLOAT16, {4096, 512, 1600, 0}, 64, 64, tile_mask(512, 0.3));
+  check_tiles(ESPALIER_BFLOAT16, {8192, 1024, 72, 1}, 64, 64, tile_mask(2048, 0.6));
 }
 
 ESPALIER_CHECK(zz_masked_smallest) {
@@ -50,4 +64,6 @@ ESPALIER_CHECK(zz_masked_shapes) {
     }
   check_masked(ESPALIER_BFLOAT16, {1536, 1280, 1160, 0}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
   check_masked(ESPALIER_BFLOAT16, {1280, 1536, 1160, 1}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {1536, 1536, 3000, 0}, tile_mask(1536 * 1536, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {2048, 2304, 136, 1}, tile_mask(2048 * 2304, 0.5), ESPALIER_UINT8);
 }

@@ -273,6 +273,25 @@ __device__ __forceinline__ void load_tile_multicast(void* to, const CUtensorMap*
       : "memory");
 }
 
+// Of a cluster: which block of it this is; all threads of all its blocks meet; an arrival at the barrier in the same
+// place of another block.
+__device__ __forceinline__ uint32_t cluster_rank() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+__device__ __forceinline__ void cluster_meet() {
+  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
+}
+__device__ __forceinline__ void barrier_arrive_at(uint64_t* barrier, uint32_t block) {
+  asm volatile(
+      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, "
+      "%1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 "
+      "_, [there];\n}" ::"r"(shared_address(barrier)),
+      "r"(block)
+      : "memory");
+}
+
 // Before the first product, and after the accumulators were touched otherwise.
 __device__ __forceinline__ void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 __device__ __forceinline__ void wgmma_commit() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
