@@ -170,6 +170,10 @@ const ts = [
   ...cudaFunctions.flatMap(member),
   '}',
   '',
+  'export const onDeviceAlone = [',
+  ...cudaFunctions.map(({ js }) => `  '${js}',`),
+  '] as const satisfies readonly (keyof CudaOperations)[]',
+  '',
 ].join('\n')
 
 const declarations = listed.flatMap((file) =>

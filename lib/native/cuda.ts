@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, type ErrorCode, EspalierError } from './error.js'
 import { native } from './kernels.js'
-import { type CudaOperations, Dtype, type NativeOperations, onDevice } from './operations.js'
+import { type CudaOperations, Dtype, type NativeOperations, onDevice, onDeviceAlone } from './operations.js'
 import { type Device, DeviceArray, type NativeArray, type Owner } from './storage.js'
 
 // The CUDA addon is a file of its own, looked for when a device is first asked for. Until one is there
@@ -23,6 +23,9 @@ export interface CudaAddon extends NativeOperations, CudaOperations {
   describe(device: number): { name: string; memory: number; memoryFree: number; capability: number; multiprocessors: number; bandwidth: number }
   memory(): { used: number; cached: number }
 }
+
+/** The kernels that only a GPU has; empty until there is one. */
+export const nativeOnGpu = {} as CudaOperations
 
 /** What this thread knows of its devices. */
 export class Cuda implements Owner {
@@ -80,6 +83,7 @@ function load(): Cuda | string {
   if (count === 0) return 'there is no NVIDIA GPU here, or no driver for this build'
   const cuda = new Cuda(addon, count)
   for (const name of onDevice) native[name] = dispatching(cuda, name, native[name] as Kernel, addon[name] as Kernel) as never
+  for (const name of onDeviceAlone) nativeOnGpu[name] = dispatching(cuda, name, addon[name] as Kernel, addon[name] as Kernel) as never
   return cuda
 }
 

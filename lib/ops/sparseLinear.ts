@@ -1,6 +1,7 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { describe, EspalierError, ensure, native } from '../native/index.js'
+import { patternOn } from '../kernels/pattern.js'
+import { describe, EspalierError, ensure, native, nativeOnGpu } from '../native/index.js'
 import { empty, formatShape, type Shape, sameDtype, type Tensor, zeros } from '../tensor/index.js'
 import { linear } from './linear.js'
 
@@ -64,13 +65,19 @@ const shapes: readonly (readonly [Shape, readonly [number, number]])[] = [
 /**
  * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which
  * says where they stand. x is [..., in], bias [out] or null; the result is [..., out]. The gradient of `values` is
- * that of the kept entries alone; the dense one is never made. On the CPU, in float32; float64 goes through a dense
- * matrix, for gradient checks.
+ * that of the kept entries alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense
+ * matrix, for gradient checks), on a GPU in every float type.
  */
 export const sparseLinear = defineOp({
   name: 'sparse_linear',
   forward(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
-    checked(x, values, matrix, bias)
+    const samples = checked(x, values, matrix, bias)
+    if (x.device !== 'cpu') {
+      const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
+      const pattern = patternOn(matrix, x.device)
+      nativeOnGpu.sparseForward(values.storage, pattern.storage, x.storage, bias?.storage ?? null, y.storage, ...pattern.shape(samples))
+      return y
+    }
     if (x.dtype === 'float64') return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
     const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
     matrix.setValues(values.data as Float32Array)
@@ -80,6 +87,14 @@ export const sparseLinear = defineOp({
   backward(grad, { args: [x, values, matrix, bias], needs }) {
     const samples = checked(x, values, matrix, bias)
     const gradients: (Tensor | null)[] = [null, null]
+    if (x.device !== 'cpu') {
+      const pattern = patternOn(matrix, x.device)
+      const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
+      if (dx) nativeOnGpu.sparseDataGrad(values.storage, pattern.storage, grad.storage, dx.storage, ...pattern.shape(samples))
+      if (dw) nativeOnGpu.sparseWeightGrad(x.storage, grad.storage, pattern.storage, dw.storage, ...pattern.shape(samples))
+      if (db) native.columnSum(samples, matrix.rows, grad.storage, db.storage)
+      return bias ? [dx, dw, db] : [dx, dw]
+    }
     if (x.dtype === 'float64') {
       const dense = linear.spec.backward?.(grad, { args: [x, scattered(values, matrix), bias], output: grad, saved: undefined, needs }) ?? []
       return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix) : null, ...dense.slice(2)]
@@ -117,7 +132,6 @@ function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor 
   asTensor('sparse_linear', 'x', x)
   asTensor('sparse_linear', 'values', values)
   ensure(matrix instanceof SparseMatrix, 'INVALID_ARGUMENT', () => `sparse_linear: matrix is ${describe(matrix)}, expected a SparseMatrix`)
-  ensure(x.device === 'cpu', 'INVALID_ARGUMENT', () => `sparse_linear: x is on ${x.device}, expected cpu`)
   const { rows, columns, count } = matrix
   if (x.rank === 0 || x.shape[x.rank - 1] !== columns)
     throw new EspalierError('SHAPE_MISMATCH', `sparse_linear: x has shape ${formatShape(x.shape)}, the matrix [${rows}, ${columns}] expects [..., ${columns}]`)

@@ -100,6 +100,31 @@ check('quantised layers train, evaluate in integers and certify', () => {
   require(String(quant.certify(there)) === String(quant.certify(here)), 'the same certificate')
 })
 
+check('sparse layers hold and train their kept weights alone', () => {
+  for (const keep of ['unstructured', 'fan-in'] as const) {
+    const [here, there] = twins(() => {
+      const dense = new nn.Linear(60, 40)
+      if (keep === 'fan-in') nn.setMask(dense, 'weight', nn.fanInMask(dense.weight, 6))
+      else prune.l1Unstructured(dense, 'weight', 0.9)
+      return nn.SparseLinear.from(dense)
+    })
+    there.to('cuda')
+    require(there.weight.device === 'cuda' && there.positions.device === 'cpu', 'weights move, their places stay')
+    const x = rand([17, 60]).sub(0.5)
+    for (const layer of [here, there]) {
+      const optimizer = new optim.SGD(layer.parameters(), { lr: 0.1, momentum: 0.9 })
+      for (let step = 0; step < 3; step++) {
+        optimizer.zeroGrad()
+        layer.forward(x.to(layer.weight.device)).square().sum().backward()
+        optimizer.step()
+      }
+    }
+    close(there.weight, here.weight, 1e-5, `${keep}, weight`)
+    close(there.toLinear().weight, here.toLinear().weight, 1e-5, `${keep}, dense again`)
+    close(there.clone().to('cpu').forward(x), here.forward(x), 1e-5, `${keep}, back`)
+  }
+})
+
 check('a straight-through mask passes its gradient', () => {
   const layer = new nn.Linear(6, 4).to('cuda')
   nn.setMask(layer, 'weight', nn.fanInMask(layer.weight, 2), { gradient: prune.straightThrough })

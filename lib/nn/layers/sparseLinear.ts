@@ -1,15 +1,16 @@
 import { SparseMatrix } from '../../kernels/index.js'
 import { describe, ensure, wholeNumber } from '../../native/index.js'
 import { sparseLinear } from '../../ops/index.js'
-import { type Tensor, tensor } from '../../tensor/index.js'
+import { assign, hostValues, type Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
 import { Linear } from './linear.js'
+import { beside } from './weights.js'
 
 /**
  * A linear layer that holds only its kept weights: `weight` [kept] is what is learned and what optimisers update,
- * and every product, the gradient's among them, costs what is kept. float32, on the CPU.
+ * and every product, the gradient's among them, costs what is kept. float32; on a GPU 16 bits too.
  *
  * `positions` (int32, [kept], ascending) says where the weights stand in the dense [outFeatures, inFeatures]:
  * it is saved with the state, and may be replaced between steps together with the weights.
@@ -49,7 +50,7 @@ export class SparseLinear extends Module {
       () => `SparseLinear: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
     )
     this.weight = new Parameter(tensor(values.slice()))
-    this.registerBuffer('positions', tensor(positions.slice()))
+    this.registerBuffer('positions', tensor(positions.slice()), { onHost: true })
     this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
     preparedFor(this)
   }
@@ -57,8 +58,9 @@ export class SparseLinear extends Module {
   /** The kept weights of a masked layer, or those that are not 0 of one without a mask. */
   static from(layer: Linear): SparseLinear {
     ensure(layer instanceof Linear, 'INVALID_ARGUMENT', () => `SparseLinear.from: the layer is ${describe(layer)}, expected a Linear`)
-    const dense = layer.effective('weight').data as Float32Array
-    const kept = maskOf(layer, 'weight')?.data ?? dense
+    const dense = hostValues(layer.effective('weight').storage) as Float32Array
+    const mask = maskOf(layer, 'weight')
+    const kept = mask === null ? dense : hostValues(mask.storage)
     const positions = Int32Array.from(kept.keys()).filter((i) => kept[i] !== 0)
     const bias = layer.effectiveOrNull('bias')
     return new SparseLinear(
@@ -66,7 +68,7 @@ export class SparseLinear extends Module {
       layer.outFeatures,
       positions,
       Float32Array.from(positions, (i) => dense[i]),
-      bias === null ? null : (bias.data as Float32Array),
+      bias === null ? null : (hostValues(bias.storage) as Float32Array),
     )
   }
 
@@ -80,13 +82,14 @@ export class SparseLinear extends Module {
   toLinear(): Linear {
     const layer = new Linear(this.inFeatures, this.outFeatures, { bias: this.bias !== null })
     layer.weight.data.fill(0)
-    for (const [i, position] of this.positions.data.entries()) layer.weight.data[position] = this.weight.data[i]
-    if (this.bias !== null) layer.bias?.data.set(this.bias.data as never)
+    const values = hostValues(this.weight.storage)
+    for (const [i, position] of this.positions.data.entries()) layer.weight.data[position] = values[i]
+    if (this.bias !== null && layer.bias !== null) assign(layer.bias.storage, this.bias.storage)
     return layer
   }
 
   forward(x: Tensor): Tensor {
-    return sparseLinear(x, this.effective('weight'), preparedFor(this), this.effectiveOrNull('bias'))
+    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')))
   }
 
   override extraRepr(): string {

@@ -172,6 +172,76 @@ espalier_status espalier_cuda_stream(int64_t* stream) {
 espalier_status espalier_cuda_wait_stream(int64_t) { return ESPALIER_OK; }
 espalier_status espalier_cuda_set_precision(espalier_cuda_precision) { return ESPALIER_OK; }
 
+// Products of single elements, of which the pattern is here their places.
+namespace {
+
+// body(element, row, column) for each element that counts.
+template <class Body>
+void each_element(espalier_in pattern, espalier_cuda_sparse shape, Body body) {
+  const auto* const places = static_cast<const int32_t*>(pattern.data);
+  for (int64_t i = 0; i < pattern.length; ++i) body(i, places[i] / shape.k, places[i] % shape.k);
+}
+
+// Where sample j of component i stands in an array of `size` components.
+int64_t at(espalier_cuda_sparse shape, int64_t size, int64_t i, int64_t j) {
+  return shape.batch_major == 1 ? j * size + i : i * shape.n + j;
+}
+
+}  // namespace
+
+espalier_status espalier_cuda_sparse_pattern_size(int64_t count, espalier_cuda_sparse, int64_t* length) {
+  *length = count;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_sparse_pattern(espalier_in mask, int64_t count, espalier_out pattern,
+                                             espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    if (mask.length != shape.m * shape.k || pattern.length != count) fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    int64_t found = 0;
+    for (int64_t i = 0; i < mask.length; ++i)
+      if (load(mask, i) != 0) static_cast<int32_t*>(pattern.data)[found++] = static_cast<int32_t>(i);
+  });
+}
+espalier_status espalier_cuda_sparse_forward(espalier_in values, espalier_in pattern, espalier_in x, espalier_in bias,
+                                             espalier_out y, espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    const espalier_in sofar = {y.data, y.length, y.dtype};
+    for (int64_t i = 0; i < shape.m; ++i)
+      for (int64_t j = 0; j < shape.n; ++j)
+        store(y, at(shape, shape.m, i, j), bias.data == nullptr ? 0 : load(bias, i));
+    each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
+      for (int64_t j = 0; j < shape.n; ++j) {
+        const int64_t to = at(shape, shape.m, row, j);
+        store(y, to, load(sofar, to) + load(values, e) * load(x, at(shape, shape.k, column, j)));
+      }
+    });
+  });
+}
+espalier_status espalier_cuda_sparse_data_grad(espalier_in values, espalier_in pattern, espalier_in dy, espalier_out dx,
+                                               espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    const espalier_in sofar = {dx.data, dx.length, dx.dtype};
+    for (int64_t i = 0; i < dx.length; ++i) store(dx, i, 0);
+    each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
+      for (int64_t j = 0; j < shape.n; ++j) {
+        const int64_t to = at(shape, shape.k, column, j);
+        store(dx, to, load(sofar, to) + load(values, e) * load(dy, at(shape, shape.m, row, j)));
+      }
+    });
+  });
+}
+espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, espalier_in dy, espalier_in pattern,
+                                                 espalier_out dvalues, espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
+      double total = 0;
+      for (int64_t j = 0; j < shape.n; ++j)
+        total += load(x, at(shape, shape.k, column, j)) * load(dy, at(shape, shape.m, row, j));
+      store(dvalues, e, total);
+    });
+  });
+}
+
 // Stands for what the CPU does not have.
 extern "C" espalier_status espalier_emulation_lacks(void) {
   return guarded("espalier_cuda", [] { fail(ESPALIER_INTERNAL, "the emulated device does not have this function"); });
