@@ -12,10 +12,10 @@ const made = new WeakMap<SparseMatrix, Map<Device, Pattern>>()
 
 /** A matrix's pattern on a device: made once. */
 export function patternOn(matrix: SparseMatrix, device: Device): Pattern {
-  let patterns = made.get(matrix)
-  if (patterns === undefined) made.set(matrix, (patterns = new Map()))
-  let pattern = patterns.get(device)
-  if (pattern === undefined) patterns.set(device, (pattern = makePattern(matrix, device)))
+  const patterns = made.get(matrix) ?? new Map<Device, Pattern>()
+  made.set(matrix, patterns)
+  const pattern = patterns.get(device) ?? makePattern(matrix, device)
+  patterns.set(device, pattern)
   return pattern
 }
 
