@@ -40,12 +40,12 @@ export class Observer {
   readonly ready = new Set<string>()
   readonly #removals: Removal[] = []
 
-  /** @param active whether a forward pass counts; a layer in evaluation mode does not, unless this says so */
+  /** @param counts whether a pass that goes through now is to be seen */
   constructor(
     readonly model: Module,
     readonly module: Module,
     statistics: readonly Statistic[],
-    active: () => boolean,
+    counts: () => boolean,
   ) {
     const latent = module.latentWeight('weight')
     this.kept = new Map(statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype })]))
@@ -55,7 +55,6 @@ export class Observer {
         one.onStart(kept, latent)
         this.ready.add(one.name)
       }
-    const counts = (): boolean => module.training || active()
     if (statistics.some(({ onInput }) => onInput))
       this.#removals.push(
         module.registerForwardHook((seen, inputs) => {
@@ -93,6 +92,12 @@ export class Observer {
     }
   }
 
+  /** Whether anything here comes from probes. */
+  get probes(): boolean {
+    return [...this.kept.keys()].some(({ onProbe }) => onProbe)
+  }
+
+  /** The diagonal of the Hessian, as one probe showed it. */
   probed(diagonal: Tensor): void {
     for (const [one, kept] of this.kept) if (one.onProbe !== undefined) this.#saw(one, () => one.onProbe!(kept, diagonal))
   }
@@ -104,6 +109,18 @@ export class Observer {
         kept.data.fill(0 as never)
         this.ready.delete(one.name)
       }
+  }
+
+  /** Takes over saved values, by the statistics' names; of the others nothing has been seen. */
+  restore(values: ReadonlyMap<string, Tensor>): void {
+    for (const [{ name }, kept] of this.kept) {
+      const value = values.get(name)
+      if (value === undefined) this.ready.delete(name)
+      else {
+        kept.data.set(value.data as never)
+        this.ready.add(name)
+      }
+    }
   }
 
   detach(): void {
