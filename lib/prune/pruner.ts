@@ -19,7 +19,8 @@ import { checkedModule, checkedOptions } from './weightOf.js'
 /** What a pruner uses of an optimiser. */
 export interface MaskedOptimizer {
   setMask(parameter: Tensor, mask: Tensor | null, options?: { freeze?: boolean }): void
-  readonly state: ReadonlyMap<Tensor, { readonly slots: Readonly<Record<string, Tensor>> }>
+  /** @internal Running means by parameter: what returns loses its own. */
+  readonly state?: ReadonlyMap<Tensor, { readonly slots: Readonly<Record<string, Tensor>> }>
 }
 
 export interface PrunerOptions extends LayerParts {
@@ -38,7 +39,7 @@ export interface PrunerOptions extends LayerParts {
 }
 
 /** What `fit` tells its callbacks, as far as a pruner listens. */
-interface Training {
+export interface Training {
   readonly samples?: number
 }
 
@@ -101,15 +102,15 @@ export class Pruner {
     this.#optimizer = optimizer
     this.#layers = chosenLayers(model, choice)
     const scheduled = schedule.scores ?? []
-    for (const layer of this.#layers) {
-      const needs = new Set([layer.score, ...scheduled].flatMap((score: Score) => score.needs ?? []))
-      const { module } = layer
-      layer.observer = new Observer(model, module, [...needs], () => !this.#probing && (this.#observing || module.training))
-      if (layer.reparametrisation !== null) this.#reparametrised.push(layer.reparametrisation.attach(layer.module, 'weight'))
-    }
     const scores = [...this.#layers.map(({ score }) => score), ...scheduled]
     this.#generators = [...new Set(scores.flatMap(({ generator }) => generator ?? []))].filter((generator) => generator !== defaultGenerator)
-    this.#tellOptimizer(this.#layers)
+    try {
+      for (const layer of this.#layers) this.#attach(layer, scheduled)
+      this.#tellOptimizer(this.#layers)
+    } catch (error) {
+      this.#release()
+      throw error
+    }
   }
 
   /** Where the training stands. */
@@ -131,15 +132,15 @@ export class Pruner {
     return this.#tick(wholeNumber('Pruner.step: samples', samples)) ? this.report() : null
   }
 
-  /** @internal As a callback of `fit`. */
+  /** As a callback of `fit`: it starts, if nobody has. */
   onEpochStart(): void {
     this.#begin()
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where steps are counted. */
   onStepEnd({ samples = 0 }: Training): void {
     if (this.#schedule.every === 'step') this.#tick(samples)
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where epochs are counted. */
   onEpochEnd(_: Training): void {
     if (this.#schedule.every === 'epoch') this.#tick(0)
   }
@@ -211,8 +212,7 @@ export class Pruner {
           removeMask(one, name)
         }
       }
-    for (const handle of this.#reparametrised.splice(0)) handle.remove()
-    this.detach()
+    this.#release()
   }
 
   /** Stops observing; masks stay. For a pruner that is no longer needed while its model lives on. */
@@ -243,6 +243,25 @@ export class Pruner {
       layer.observer?.restore(statistics[i])
     }
     this.#tellOptimizer(this.#layers)
+  }
+
+  /** Puts onto a layer what the pruner needs there: what observes it, and what stands in the place of a mask. */
+  #attach(layer: Layer, scheduled: readonly Score[]): void {
+    const { name, module, tied, score, reparametrisation } = layer
+    const needs = new Set([score, ...scheduled].flatMap((one) => one.needs ?? []))
+    layer.observer = new Observer(this.#model, module, [...needs], () => !this.#probing && (this.#observing || module.training))
+    if (reparametrisation === null) return
+    ensure(
+      tied.length === 0,
+      'INVALID_ARGUMENT',
+      () => `Pruner: the weight of ${describe(name)} is that of another layer too, which ${reparametrisation.name} cannot stand on`,
+    )
+    this.#reparametrised.push(reparametrisation.attach(module, 'weight'))
+  }
+
+  #release(): void {
+    for (const handle of this.#reparametrised.splice(0)) handle.remove()
+    this.detach()
   }
 
   /** The first tick, unless it was; whether masks were drawn. */
@@ -288,7 +307,7 @@ export class Pruner {
       if (settled === null) continue
       const latent = layer.module.latentWeight('weight')
       multiply(latent, settled)
-      for (const slot of Object.values(this.#optimizer?.state.get(latent)?.slots ?? {})) if (sameShape(slot.shape, latent.shape)) multiply(slot, settled)
+      for (const slot of Object.values(this.#optimizer?.state?.get(latent)?.slots ?? {})) if (sameShape(slot.shape, latent.shape)) multiply(slot, settled)
     }
     this.#tellOptimizer(draws.map(({ layer }) => layer))
   }
