@@ -32,7 +32,16 @@ export interface PolynomialOptions {
  * schedule.at({ tick: 103, samples: 0, acts: 2 }, 0.8) // null
  * ```
  */
-export function polynomial({ initial = 0, begin = 0, end, frequency = 1, power = 3, every = 'step', atEnd = true, draw = 'onward' }: PolynomialOptions): Schedule {
+export function polynomial({
+  initial = 0,
+  begin = 0,
+  end,
+  frequency = 1,
+  power = 3,
+  every = 'step',
+  atEnd = true,
+  draw = 'onward',
+}: PolynomialOptions): Schedule {
   realNumber('polynomial: initial', initial, 0)
   wholeNumber('polynomial: begin', begin)
   wholeNumber('polynomial: end', end)
