@@ -1,27 +1,53 @@
-// Writes RESULTS.md from the last line of `npm run -s bench -- --json`:
+// Writes RESULTS.md, or a section of it, from the last line of `npm run -s bench -- --json`:
 //
 //   npm run -s bench -- --json | tail -1 | node --import=tsx bench/report.ts > bench/RESULTS.md
+//   npm run -s bench -- accuracy --json | tail -1 | node --import=tsx bench/report.ts accuracy >> bench/RESULTS.md
 import { readFileSync } from 'node:fs'
 import { cpus, type } from 'node:os'
+import type { AccuracyRow } from './accuracy/study.js'
 import type { Row } from './support/measure.js'
 
-const rows = JSON.parse(readFileSync(0, 'utf8')) as Row[]
+const tasks = process.argv.slice(2).join(' ')
+const rows = JSON.parse(readFileSync(0, 'utf8')) as (Row | AccuracyRow)[]
+const timed = rows.filter((row): row is Row => 'oursMs' in row)
+const studied = rows.filter((row): row is AccuracyRow => row.task === 'accuracy' && 'accuracy' in row)
 const time = (ms: number): string => (ms < 0.1 ? `${(ms * 1000).toPrecision(3)} µs` : `${ms.toPrecision(3)} ms`)
 const cell = (value: number | null, show: (value: number) => string): string => (value === null ? '' : show(value))
+const percent = (share: number): string => `${(100 * share).toFixed(2)}%`
 
-console.log(`# Results
+const machine = [
+  `${cpus()[0].model.trim()}, ${type()}, Node ${process.versions.node}`,
+  timed.length > 0 ? `${timed[0].isa}, ${timed[0].threads} thread(s)` : '',
+]
+console.log(`${tasks === '' ? '# Results' : `\n## ${tasks[0].toUpperCase()}${tasks.slice(1)}`}
 
-${cpus()[0].model.trim()}, ${type()}, Node ${process.versions.node}; ${rows[0].isa}, ${rows[0].threads} thread(s); ${new Date().toISOString().slice(0, 10)}.
+${[...machine, new Date().toISOString().slice(0, 10)].filter((part) => part !== '').join('; ')}.
 
-    npm run -s bench -- --json | tail -1 | node --import=tsx bench/report.ts > bench/RESULTS.md
+    npm run -s bench -- ${tasks === '' ? '' : `${tasks} `}--json | tail -1 | node --import=tsx bench/report.ts ${tasks === '' ? '>' : `${tasks} >>`} bench/RESULTS.md`)
 
+if (timed.length > 0) {
+  console.log(`
 Medians of one run, ours and the rival by turns, results checked first. The ratio is the rival's time by
 ours: above 1 ours is the faster. The limit is what a probe reached in the same run: multiply-adds, or
 bytes read.
 
 | task | case | ours | rival | its time | ratio | of the limit | checked |
 |---|---|---|---|---|---|---|---|`)
-for (const { task, case: name, oursMs, rival, rivalMs, ratio, limitFraction, verified } of rows)
-  console.log(
-    `| ${task} | ${name} | ${time(oursMs)} | ${rival} | ${cell(rivalMs, time)} | ${cell(ratio, (value) => `×${value.toFixed(2)}`)} | ${cell(limitFraction, (value) => `${(100 * value).toFixed(0)}%`)} | ${verified ? 'yes' : 'NO'} |`,
-  )
+  for (const { task, case: name, oursMs, rival, rivalMs, ratio, limitFraction, verified } of timed)
+    console.log(
+      `| ${task} | ${name} | ${time(oursMs)} | ${rival} | ${cell(rivalMs, time)} | ${cell(ratio, (value) => `×${value.toFixed(2)}`)} | ${cell(limitFraction, (value) => `${(100 * value).toFixed(0)}%`)} | ${verified ? 'yes' : 'NO'} |`,
+    )
+}
+
+if (studied.length > 0) {
+  console.log(`
+LeNet on MNIST, ${studied[0].training}; means over seeds, and their standard deviation. Points are what the
+accuracy is above that of the dense network.
+
+| pruning | zeros | test accuracy | ± | points | seeds |
+|---|---|---|---|---|---|`)
+  for (const { case: name, sparsity, accuracy, deviation, points, seeds } of studied)
+    console.log(
+      `| ${name} | ${percent(sparsity)} | ${percent(accuracy)} | ${(100 * deviation).toFixed(2)} | ${points.toFixed(2).replace('-', '−')} | ${seeds} |`,
+    )
+}

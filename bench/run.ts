@@ -1,6 +1,7 @@
 // npm run bench [-- task…] [--json] [--seconds N]: ours against its rivals, one thread unless
 // ESPALIER_THREADS says otherwise. Every result is checked before it is timed. With --json the last
-// line is an array of rows; see support/measure.ts. How to add a task: README.md.
+// line is an array of rows; see support/measure.ts. How to add a task: README.md. A study, such as accuracy,
+// times nothing and takes long: it runs only when it is named.
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
@@ -12,12 +13,14 @@ for (const name of ['OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'
 
 const { faultOf, measure } = await import('./support/measure.js')
 type Row = import('./support/measure.js').Row
+type Study = import('./support/task.js').Study
 type Task = import('./support/task.js').Task
 const { Missing } = await import('./support/task.js')
 const { native } = await import('../lib/native/index.js')
 
 const here = fileURLToPath(new URL('.', import.meta.url))
-const known = readdirSync(here).filter((name) => name !== 'support' && existsSync(`${here}${name}/task.ts`))
+const isStudy = (name: string): boolean => existsSync(`${here}${name}/study.ts`)
+const known = readdirSync(here).filter((name) => name !== 'support' && (existsSync(`${here}${name}/task.ts`) || isStudy(name)))
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
   options: { json: { type: 'boolean', default: false }, seconds: { type: 'string', default: '1' } },
@@ -29,8 +32,8 @@ if (unknown !== undefined || !(seconds > 0)) {
   process.exit(2)
 }
 
-const rows: Row[] = []
-const names = positionals.length > 0 ? positionals : known
+const rows: (Row | object)[] = []
+const names = positionals.length > 0 ? positionals : known.filter((name) => !isStudy(name))
 if (names.length > 1) {
   // A process each: what one task leaves behind in the compiler and on the heap is not the next one's.
   for (const name of names) {
@@ -40,7 +43,7 @@ if (names.length > 1) {
     })
     if (one.status !== 0) process.exitCode = 1
     const last = one.stdout.trim().split('\n').at(-1) ?? ''
-    if (last.startsWith('[')) rows.push(...(JSON.parse(last) as Row[]))
+    if (last.startsWith('[')) rows.push(...(JSON.parse(last) as object[]))
   }
 } else await run(names[0])
 if (options.json) console.log(JSON.stringify(rows))
@@ -49,6 +52,11 @@ async function run(name: string): Promise<void> {
   const say = options.json ? console.error : console.log
   const machine = { threads: native.threads(), isa: native.isa() }
   say(`${machine.isa}, ${machine.threads} thread(s); ratio: rival's time by ours, above 1 ours is the faster`)
+  if (isStudy(name)) {
+    const { default: study } = (await import(pathToFileURL(`${here}${name}/study.ts`).href)) as { default: Study }
+    rows.push(...(await study(say)))
+    return
+  }
   const { default: task } = (await import(pathToFileURL(`${here}${name}/task.ts`).href)) as { default: Task }
   for await (const match of task()) {
     const ours = await match.ours()

@@ -29,6 +29,9 @@ export interface Match {
 /** A task is a folder with a `task.ts` that exports by default its matches, made one by one. */
 export type Task = () => Iterable<Match> | AsyncIterable<Match>
 
+/** A folder with a `study.ts` measures something else than time: it tells its course by `say` and gives rows of its own. */
+export type Study = (say: (line: string) => void) => Promise<readonly object[]>
+
 /** A rival that is not here, and the command that brings it. */
 export class Missing extends Error {
   constructor(

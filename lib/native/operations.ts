@@ -324,6 +324,12 @@ export interface NativeOperations {
   logSoftmaxForward(x: Storage | null, y: Storage | null, ...shape: Strip): void
   /** dx = dy − e^y Σ dy, y being what the forward function gave. */
   logSoftmaxBackward(dy: Storage | null, y: Storage | null, dx: Storage | null, ...shape: Strip): void
+  /** y = x² over the sum of the squares of x and of all entries after it, in the order of rising |x|,
+   * of equal ones the lower index first: layer-adaptive magnitudes (Lee et al. 2021). 0 where x is 0. NaN is
+   * an error. */
+  lampScore(x: Storage | null, y: Storage | null): void
+  /** y[i] = Σ over j of the Euclidean distance between the rows i and j of x [rows, columns]. */
+  distanceSums(x: Storage | null, rows: number, columns: number, y: Storage | null): void
   /** A matrix with the entries of `weight` [rows, columns] where `mask` (of its length, float32 or uint8) is not 0,
    * or, where the mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept.
    * Code is generated at the first product, and for products by the transpose at the first of those. */
@@ -361,6 +367,19 @@ export interface NativeOperations {
    * result is 0 at the others, and elsewhere what the mask was, or 1. Of equal ones those of the lower
    * index are kept. Masks and `magnitude` as in prune_smallest; NaN is an error. */
   keepLargest(scores: Storage | null, mask: Storage | null, magnitude: number, rows: number, columns: number, keep: number, result: Storage | null): void
+  /** `scores` [outer, size, inner] are cut into groups: the `size` entries of one outer and one inner index.
+   * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
+   * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
+   * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
+   * `magnitude` as in prune_smallest; NaN is an error. */
+  pruneGroups(scores: Storage | null, mask: Storage | null, magnitude: number, outer: number, size: number, inner: number, falling: Storage | null, result: Storage | null): void
+  /** counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
+  countGroups(mask: Storage | null, outer: number, size: number, inner: number, counts: Storage | null): void
+  /** count = the entries of all `scores` whose mask is not 0 and whose score is at most `threshold`, or with
+   * `strictly` 1 below it. Masks and `magnitude` as in prune_smallest; NaN is an error. */
+  countAtMost(scores: readonly Storage[], masks: readonly Storage[], magnitude: number, threshold: number, strictly: number): number
+  /** ones = the number of entries that are 1, or −1 where one is neither 0 nor 1. */
+  countOnes(mask: Storage | null): number
   /** y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
   applyMask(x: Storage | null, mask: Storage | null, y: Storage | null): void
   /** The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1 to outer·inner, and, where `index`
@@ -432,9 +451,15 @@ export const onDevice = [
   'softmaxBackward',
   'logSoftmaxForward',
   'logSoftmaxBackward',
+  'lampScore',
+  'distanceSums',
   'sliceNorm',
   'pruneSmallest',
   'keepLargest',
+  'pruneGroups',
+  'countGroups',
+  'countAtMost',
+  'countOnes',
   'applyMask',
   'absKth',
 ] as const satisfies readonly (keyof NativeOperations)[]

@@ -67,14 +67,17 @@ export interface NewMask {
   readonly gradient?: MaskGradient
 }
 
-/** `setMask` for several parameters, all or nothing: if one of the masks cannot be set, none is. */
-export function setMasks(masks: readonly NewMask[]): void {
-  const copies = masks.map(checkedCopy)
-  for (const [i, { module, name, gradient }] of masks.entries()) putMask(module, name, copies[i], gradient)
+/**
+ * `setMask` for several parameters, all or nothing: if one of the masks cannot be set, none is.
+ * @param options.handOver the masks were made for this and nobody else will write to them: no copy is needed
+ */
+export function setMasks(masks: readonly NewMask[], { handOver = false }: { handOver?: boolean } = {}): void {
+  const owned = masks.map((one) => checkedMask(one, handOver))
+  for (const [i, { module, name, gradient }] of masks.entries()) putMask(module, name, owned[i], gradient)
 }
 
-/** A copy of a mask in the parameter's dtype, or the error for one that cannot be set. */
-function checkedCopy({ module, name, mask }: NewMask): Tensor {
+/** A mask in the parameter's dtype, a copy unless it is handed over, or the error for one that cannot be set. */
+function checkedMask({ module, name, mask }: NewMask, handOver: boolean): Tensor {
   const latent = module.latentWeight(name)
   ensure(mask instanceof Tensor, 'INVALID_ARGUMENT', () => `setMask: the mask is ${describe(mask)}, expected a tensor`)
   ensure(
@@ -85,6 +88,7 @@ function checkedCopy({ module, name, mask }: NewMask): Tensor {
   if (transformOf(module, name) === undefined)
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
+  if (handOver && mask.dtype === latent.dtype && mask.device === latent.device && !mask.requiresGrad) return mask
   return new Tensor(converted(mask.storage, latent.dtype, latent.device), latent.shape, latent.dtype)
 }
 

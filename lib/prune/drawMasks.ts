@@ -1,8 +1,11 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
+import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
 import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
-import type { Amount } from './amounts/amount.js'
+import type { Amount, Units } from './amounts/amount.js'
+import { kept } from './amounts/atLeast.js'
 import type { Score } from './scores/score.js'
+import type { Seen } from './statistics/statistic.js'
+import { unseen } from './statistics/unseen.js'
 import type { Structure } from './structures/structure.js'
 
 /** The parts that say which weights fall. */
@@ -18,45 +21,189 @@ export interface Ranked {
   readonly weight: Tensor
   /** The mask so far, of the weight's shape and dtype; null: nothing has fallen yet. */
   readonly mask: Tensor | null
+  /** The weight before its mask, where `weight` is their product: enough for scores of single entries by themselves. */
+  readonly latent?: Tensor
+  /** What was observed of it. Absent: nothing. */
+  readonly seen?: Seen
+  /** The structure as it lies in this weight. Absent: as in all. */
+  readonly structure?: Structure
+}
+
+/** Masks drawn, and how much was asked for: units that should have fallen by now, those that fell before among them. */
+export interface Drawn {
+  readonly masks: Tensor[]
+  readonly asked: number | null
 }
 
 /**
  * The masks of several weights after the amount of their lowest-scored units fell, all taken together;
  * of equal scores the lower index, in the earlier weight, falls first. Nothing given is written to.
  */
-export function drawMasks(weights: readonly Ranked[], { score, structure, amount }: Parts): Tensor[] {
-  if (weights.length === 0) return []
-  const [{ dtype }] = weights.map(({ weight }) => weight)
-  for (const { weight } of weights)
-    ensure(weight.dtype === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${weight.dtype} cannot be ranked together`)
+export const drawMasks = (weights: readonly Ranked[], parts: Parts): Tensor[] => draw(weights, parts).masks
 
-  const units = weights.map(({ weight }) => structure.units(weight.shape))
+/** `drawMasks`, with what was asked for. */
+export function draw(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
+  if (weights.length === 0) return { masks: [], asked: 0 }
+  if (structure.parts !== undefined) return drawInTurn(weights, { score, structure, amount })
+  const structures = weights.map((ranked) => ranked.structure ?? structure)
+  // Where single entries are ranked by themselves, those that fell are passed over: no product with the mask is needed.
+  const values = (i: number): Tensor => (score.entrywise && structures[i].entries ? (weights[i].latent ?? weights[i].weight) : weights[i].weight)
+  // (Not taken apart in parameters: that would make the product.)
+  const shapes = weights.map((one) => (one.latent ?? one.weight).shape)
+  const [dtype, ...dtypes] = weights.map((one) => (one.latent ?? one.weight).dtype)
+  for (const other of dtypes) ensure(other === dtype, 'DTYPE_MISMATCH', () => `prune: weights of ${dtype} and ${other} cannot be ranked together`)
+
+  const units = shapes.map((shape, i) => structures[i].units(shape))
   const total = units.reduce((sum, count) => sum + count, 0)
   const untouched = weights.every(({ mask }) => mask === null)
-  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structure.open(mask)))
-  const remaining = untouched ? total : open.reduce((sum, array) => sum + onesIn(array), 0)
-
-  // What falls is known to be possible before a random score draws.
-  const falling = wholeNumber(`prune: ${describe(amount.name)} of ${remaining} units`, amount.of({ remaining, total }), 0, remaining)
-  const scores = weights.map(({ weight }) => structure.rank(checkedScores(score, weight), score))
+  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structures[i].open(mask)))
+  let made: NativeArray[] | undefined
+  const ranks = (): NativeArray[] => {
+    made ??= weights.map(({ mask, seen }, i) => structures[i].rank(scoresOf(score, values(i), seen ?? unseen(mask)), score))
+    return made
+  }
   const left = units.map((count) => allocate(dtype, count))
-  native.pruneSmallest(scores, open, Number(score.magnitude), falling, left)
-  return weights.map(({ weight, mask }, i) => structure.fall(weight.shape, mask, left[i]))
+
+  let asked: number
+  if (structure.groups === undefined) {
+    const standing = untouched ? units : open.map((array) => native.countOnes(array))
+    const remaining = standing.reduce((sum, count) => sum + count, 0)
+    const known = (): { ranks: NativeArray[]; open: NativeArray[] } => ({ ranks: ranks(), open })
+    // What falls is known to be possible before a random score draws.
+    const falling = fallingOf(amount, unitsFor(known, score.magnitude, remaining, total))
+    asked = total - remaining + falling
+    const safe = amount.minimum === undefined ? [] : units.map((count, i) => Math.min(standing[i], kept(amount, count)))
+    if (safe.some((count) => count > 0)) pruneOthers(ranks(), open, score, falling, safe, standing, left)
+    else native.pruneSmallest(ranks(), open, Number(score.magnitude), falling, left)
+  } else {
+    asked = 0
+    for (const [i, shape] of shapes.entries()) asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(shape), score, amount, left[i])
+  }
+  return { masks: weights.map(({ mask }, i) => structures[i].fall(shapes[i], mask, left[i], open[i])), asked }
 }
 
-function onesIn(open: NativeArray): number {
-  let ones = 0
-  for (let i = 0; i < open.length; i++) ones += open[i]
-  return ones
+/** `native.pruneSmallest` with the `safe` highest of each array out of play. */
+function pruneOthers(
+  ranks: readonly NativeArray[],
+  open: readonly NativeArray[],
+  { magnitude }: Score,
+  falling: number,
+  safe: readonly number[],
+  standing: readonly number[],
+  left: readonly NativeArray[],
+): void {
+  const spared = ranks.map((array, i) => {
+    const highest = array.slice()
+    native.pruneSmallest([array], open.length === 0 ? [] : [open[i]], Number(magnitude), standing[i] - safe[i], [highest])
+    return highest
+  })
+  const inPlay = spared.map((array, i) => array.map((entry: number, j: number) => (open[i]?.[j] ?? 1) - entry))
+  const most = standing.reduce((sum, count, i) => sum + count - safe[i], 0)
+  native.pruneSmallest(ranks, inPlay, Number(magnitude), Math.min(falling, most), left)
+  for (const [i, array] of left.entries()) native.accumulate(spared[i], array)
 }
 
-function checkedScores(score: Score, weight: Tensor): Tensor {
-  const scores = noGrad(() => score.of(weight))
-  ensure(
-    scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype,
-    'SHAPE_MISMATCH',
-    () =>
-      `prune: the score ${describe(score.name)} gave ${scores instanceof Tensor ? `${scores.dtype} ${formatShape(scores.shape)}` : describe(scores)} for a weight ${weight.dtype} ${formatShape(weight.shape)}`,
-  )
-  return scores
+/** Several structures, each acting on what those before it left. Their units are of different kinds, so that nothing was asked in any one. */
+function drawInTurn(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
+  const last = structure.parts!.reduce<readonly Ranked[]>((sofar, part, p) => {
+    const here = sofar.map(({ weight, mask, seen }, i) => ({ weight, mask, seen, structure: weights[i].structure?.parts?.[p].structure }))
+    const { masks } = draw(here, { score, structure: part.structure, amount: part.amount ?? part.structure.amount ?? amount })
+    return here.map((ranked, i) => under(ranked, masks[i]))
+  }, weights)
+  return { masks: last.map(({ mask }) => mask!), asked: null }
+}
+
+/** A weight under a mask; their product is made when it is asked for. */
+export function under({ weight, seen }: Pick<Ranked, 'weight' | 'seen'>, mask: Tensor): Ranked & { readonly latent: Tensor } {
+  let product: Tensor | undefined
+  return {
+    mask,
+    seen,
+    latent: weight,
+    get weight() {
+      product ??= times(weight, mask)
+      return product
+    },
+  }
+}
+
+function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
+  const product = allocate(dtype, size)
+  native.applyMask(data, mask.data, product)
+  return new Tensor(product, shape, dtype)
+}
+
+/** Draws each group for itself; gives the units asked for in all. */
+function drawGroups(
+  ranks: NativeArray,
+  open: NativeArray | null,
+  [outer, size, inner]: readonly [number, number, number],
+  { magnitude }: Score,
+  amount: Amount,
+  left: NativeArray,
+): number {
+  const groups = outer * inner
+  let looked = false
+  const countFor = (group: number, remaining: number): number => {
+    const entries = (of: NativeArray): NativeArray => {
+      const begin = Math.floor(group / inner) * size * inner + (group % inner)
+      return Float64Array.from({ length: size }, (_, i) => of[begin + i * inner])
+    }
+    const one = (): { ranks: NativeArray[]; open: NativeArray[] } => {
+      looked = true
+      return { ranks: [entries(ranks)], open: open === null ? [] : [entries(open)] }
+    }
+    return Math.min(fallingOf(amount, unitsFor(one, magnitude, remaining, size)), Math.max(0, remaining - kept(amount, size)))
+  }
+  const prune = (falling: Int32Array): void => native.pruneGroups(ranks, open, Number(magnitude), outer, size, inner, falling, left)
+
+  if (open === null && groups > 0) {
+    const all = countFor(0, size)
+    if (!looked) {
+      prune(Int32Array.of(all))
+      return groups * all
+    }
+  }
+  const standing = new Int32Array(groups).fill(size)
+  if (open !== null) native.countGroups(open, outer, size, inner, standing)
+  // Most amounts follow from the number that stands: they are asked once for each such number.
+  const known = new Int32Array(size + 1).fill(-1)
+  const falling = new Int32Array(groups)
+  let asked = groups * size
+  for (let group = 0; group < groups; group++) {
+    const remaining = standing[group]
+    if (looked || known[remaining] < 0) known[remaining] = countFor(group, remaining)
+    falling[group] = known[remaining]
+    asked += known[remaining] - remaining
+  }
+  prune(falling)
+  return asked
+}
+
+function fallingOf(amount: Amount, units: Units): number {
+  return wholeNumber(`prune: ${describe(amount.name)} of ${units.remaining} units`, amount.of(units), 0, units.remaining)
+}
+
+function unitsFor(of: () => { ranks: NativeArray[]; open: NativeArray[] }, magnitude: boolean, remaining: number, total: number): Units {
+  return {
+    remaining,
+    total,
+    atMost(threshold, { strictly = false } = {}) {
+      const { ranks, open } = of()
+      return native.countAtMost(ranks, open, Number(magnitude), threshold, Number(strictly))
+    },
+    lowest(k) {
+      wholeNumber('lowest: k', k, 1, remaining)
+      const { ranks, open } = of()
+      const unused = ranks.map((array) => array.slice())
+      return native.pruneSmallest(ranks, open, Number(magnitude), k, unused)
+    },
+  }
+}
+
+function scoresOf(score: Score, weight: Tensor, seen: Seen): Tensor {
+  const scores = noGrad(() => score.of(weight, seen))
+  if (scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype) return scores
+  const came = scores instanceof Tensor ? `${scores.dtype} ${formatShape(scores.shape)}` : describe(scores)
+  throw new EspalierError('SHAPE_MISMATCH', `prune: the score ${describe(score.name)} gave ${came} for a weight ${weight.dtype} ${formatShape(weight.shape)}`)
 }

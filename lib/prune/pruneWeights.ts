@@ -3,14 +3,14 @@ import { type MaskGradient, setMasks } from '../nn/index.js'
 import { type Amount, amountOf, type Basis } from './amounts/amount.js'
 import { drawMasks } from './drawMasks.js'
 import { l1 } from './scores/l1.js'
-import type { Score } from './scores/score.js'
+import { type ScoreLike, scoreOf } from './scores/scoreOf.js'
 import { element } from './structures/element.js'
 import type { Structure } from './structures/structure.js'
 import { checkedOptions, checkedPairs, type Pair, weightOf } from './weightOf.js'
 
 export interface PruneWeightsOptions {
-  /** Default `l1`. */
-  score?: Score
+  /** A score, or a function of the weight. Default `l1`. */
+  score?: ScoreLike
   /** Default `element`. */
   structure?: Structure
   /** How many units of all the weights together: a whole number is a count, one below 1 a fraction. */
@@ -37,7 +37,6 @@ export interface PruneWeightsOptions {
  */
 export function pruneWeights(pairs: Iterable<Pair>, options: PruneWeightsOptions): void {
   const { score = l1, structure = element, amount, of, gradient } = checkedOptions('pruneWeights', options)
-  ensure(typeof score?.of === 'function', 'INVALID_ARGUMENT', () => `pruneWeights: the score is ${describe(score)}, expected one such as l1`)
   ensure(
     typeof structure?.units === 'function',
     'INVALID_ARGUMENT',
@@ -45,6 +44,9 @@ export function pruneWeights(pairs: Iterable<Pair>, options: PruneWeightsOptions
   )
   const list = checkedPairs('pruneWeights', pairs)
   const weights = list.map(([module, name]) => weightOf('pruneWeights', module, name))
-  const masks = drawMasks(weights, { score, structure, amount: amountOf(amount, of) })
-  setMasks(list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient })))
+  const masks = drawMasks(weights, { score: scoreOf('pruneWeights', score), structure, amount: amountOf(amount, of) })
+  setMasks(
+    list.map(([module, name], i) => ({ module, name, mask: masks[i], gradient })),
+    { handOver: true },
+  )
 }

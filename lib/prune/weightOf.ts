@@ -1,7 +1,7 @@
-import { describe, ensure, native } from '../native/index.js'
+import { describe, ensure } from '../native/index.js'
 import { Module, maskOf } from '../nn/index.js'
-import { empty, formatShape, isFloat, sameShape, Tensor, tensor } from '../tensor/index.js'
-import type { Ranked } from './drawMasks.js'
+import { formatShape, isFloat, sameShape, Tensor, tensor } from '../tensor/index.js'
+import { type Ranked, under } from './drawMasks.js'
 
 /** A parameter, by its module and its name there. */
 export type Pair = readonly [module: Module, name: string]
@@ -47,10 +47,7 @@ export function weightOf(operation: string, module: Module, name: string, import
   const mask = present && tensor(present, { device: 'cpu' })
   ensure(isFloat(latent.dtype), 'DTYPE_MISMATCH', () => `${operation}: ${name} is ${latent.dtype}, expected float32 or float64`)
   if (importanceScores !== undefined) return { weight: checkedScores(operation, importanceScores, latent), mask }
-  if (mask === null) return { weight: latent, mask }
-  const masked = empty(latent.shape, latent.dtype)
-  native.applyMask(latent.storage, mask.storage, masked.storage)
-  return { weight: masked, mask }
+  return mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
 }
 
 function checkedScores(operation: string, scores: unknown, { shape, dtype }: Tensor): Tensor {

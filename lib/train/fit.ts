@@ -45,6 +45,8 @@ export interface FitContext {
   readonly step: number
   /** Steps taken in all. */
   readonly totalSteps: number
+  /** Samples the last step was taken on; 0 before the first. */
+  readonly samples: number
   /** Ends the training after this call. */
   stop(): void
 }
@@ -143,6 +145,7 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
     get totalSteps() {
       return history.steps
     },
+    samples: 0,
     stop() {
       history.stopped = true
     },
@@ -172,7 +175,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
             break
           }
           record.lr = lr()
-          const value = trainStep(model, optimizer, loss, batch, running, context, dtype)
+            const { value, samples } = trainStep(model, optimizer, loss, batch, running, context, dtype)
+            context.samples = samples
           if (record.steps++ === 0) history.epochs.push(record)
           history.steps++
           context.step++
@@ -225,7 +229,7 @@ async function measured(model: Module, validation: Source, options: EvaluateOpti
 
 const prefixed = (scores: Scores): Scores => Object.fromEntries(Object.entries(scores).map(([name, value]) => [`validation ${name}`, value]))
 
-/** One forward, backward and update; gives the batch's loss. */
+/** One forward, backward and update; gives the batch's loss and size. */
 function trainStep(
   model: Module,
   optimizer: FitOptions['optimizer'],
@@ -234,7 +238,7 @@ function trainStep(
   running: RunningScores,
   { epoch, step }: { epoch: number; step: number },
   dtype?: InputDType,
-): number {
+): { value: number; samples: number } {
   const { inputs, target, samples } = inputsAndTarget('fit', batch, deviceOfModel(model), dtype)
   const output = model.forward(...inputs)
   const result = lossOf(loss, output, target)
@@ -246,5 +250,5 @@ function trainStep(
     throw new EspalierError('STATE', `fit: the loss is ${value} in epoch ${epoch}, step ${step}; the model is as it was before this step`)
   optimizer.step()
   running.add(samples, value, output, target)
-  return value
+  return { value, samples }
 }

@@ -1,12 +1,15 @@
 #include "espalier/select.h"
 
+#include <climits>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "core/array.h"
-#include "kernels/slice_norm.h"
+#include "kernels/groups.h"
 #include "kernels/select.h"
+#include "kernels/slice_norm.h"
 
 using namespace espalier;
 
@@ -18,6 +21,13 @@ void for_mask(const char* name, espalier_dtype dtype, Body body) {
   if (dtype == dtype_of<T>()) return body(T{});
   if (dtype == ESPALIER_UINT8) return body(uint8_t{});
   fail(ESPALIER_DTYPE_MISMATCH, "%s is %s, expected %s or uint8", name, dtype_name(dtype), dtype_name(dtype_of<T>()));
+}
+
+// The same where there are no scores beside it.
+template <class Body>
+void for_each_mask(const char* name, espalier_dtype dtype, Body body) {
+  if (dtype == ESPALIER_UINT8) return body(uint8_t{});
+  for_float(name, dtype, body);
 }
 
 }  // namespace
@@ -79,6 +89,69 @@ espalier_status espalier_keep_largest(espalier_in scores, espalier_in mask, int6
                                           elements<M>("result", result, n), n};
         if (n > 0) kernels::keep_largest(array, magnitude == 1, rows, columns, keep);
       });
+    });
+  });
+}
+
+espalier_status espalier_prune_groups(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t outer,
+                                      int64_t size, int64_t inner, espalier_in falling, espalier_out result) {
+  return guarded(__func__, [&] {
+    require_range("magnitude", magnitude, 0, 1);
+    const int64_t n = checked_product("outer, size and inner", {outer, size, inner});
+    const int64_t groups = checked_product("outer and inner", {outer, inner});
+    const bool each = falling.length != 1;
+    const int32_t* const falls = elements<int32_t>("falling", falling, each ? groups : 1);
+    for (int64_t i = 0; i < falling.length; ++i) require_range("falling", int64_t{falls[i]}, 0, INT32_MAX);
+    for_float("scores", scores.dtype, [&]<class T>(T) {
+      for_mask<T>("result", result.dtype, [&]<class M>(M) {
+        const kernels::Scored<T, M> array{elements<T>("scores", scores, n), optional_elements<M>("mask", mask, n),
+                                          elements<M>("result", result, n), n};
+        if (n > 0) kernels::prune_groups(array, magnitude == 1, {outer, size, inner, falls, each});
+      });
+    });
+  });
+}
+
+espalier_status espalier_count_groups(espalier_in mask, int64_t outer, int64_t size, int64_t inner,
+                                      espalier_out counts) {
+  return guarded(__func__, [&] {
+    const int64_t n = checked_product("outer, size and inner", {outer, size, inner});
+    require_range("size", size, 0, INT32_MAX);
+    const int64_t groups = checked_product("outer and inner", {outer, inner});
+    for_each_mask("mask", mask.dtype, [&]<class M>(M) {
+      kernels::count_groups(elements<M>("mask", mask, n), outer, size, inner,
+                            elements<int32_t>("counts", counts, groups));
+    });
+  });
+}
+
+espalier_status espalier_count_at_most(espalier_in_list scores, espalier_in_list masks, int64_t magnitude,
+                                       double threshold, int64_t strictly, int64_t* count) {
+  return guarded(__func__, [&] {
+    require_range("magnitude", magnitude, 0, 1);
+    require_range("strictly", strictly, 0, 1);
+    if (std::isnan(threshold)) fail(ESPALIER_INVALID_ARGUMENT, "threshold is NaN");
+    if (masks.count != 0 && masks.count != scores.count)
+      fail(ESPALIER_SHAPE_MISMATCH, "there are %lld scores and %lld masks", static_cast<long long>(scores.count),
+           static_cast<long long>(masks.count));
+    *count = 0;
+    for (int64_t i = 0; i < scores.count; ++i) {
+      const espalier_in score = scores.items[i];
+      for_float("scores", score.dtype, [&]<class T>(T) {
+        for_mask<T>("masks", masks.count == 0 ? score.dtype : masks.items[i].dtype, [&]<class M>(M) {
+          const M* const mask = masks.count == 0 ? nullptr : elements<M>("a mask", masks.items[i], score.length);
+          const kernels::Scored<T, M> array{elements<T>("a score", score, score.length), mask, nullptr, score.length};
+          *count += kernels::count_at_most(array, magnitude == 1, threshold, strictly == 1);
+        });
+      });
+    }
+  });
+}
+
+espalier_status espalier_count_ones(espalier_in mask, int64_t* ones) {
+  return guarded(__func__, [&] {
+    for_each_mask("mask", mask.dtype, [&]<class M>(M) {
+      *ones = kernels::count_ones(elements<M>("mask", mask, mask.length), mask.length);
     });
   });
 }

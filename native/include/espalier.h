@@ -28,6 +28,7 @@
 #include "espalier/reduce.h"
 #include "espalier/shape.h"
 #include "espalier/softmax.h"
+#include "espalier/score.h"
 #include "espalier/sparse.h"
 #include "espalier/select.h"
 

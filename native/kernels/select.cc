@@ -320,6 +320,72 @@ template void abs_kth(const float*, int64_t, int64_t, int64_t, int64_t, float*, 
 template void abs_kth(const double*, int64_t, int64_t, int64_t, int64_t, double*, int32_t*);
 
 template <class T, class M>
+void prune_row(const Scored<T, M>& row, bool magnitude, int64_t k, T* values, T* spare) {
+  SelectCounts counts;
+  ESPALIER_ON_ISA(survey<T, M>(row.score, row.mask, magnitude, row.n, -kInfinity<T>, kInfinity<T>, values, &counts));
+  T threshold = -kInfinity<T>;
+  int64_t middle = 0;  // before it ties fall, from it on they survive
+  if (k >= counts.alive) {
+    threshold = kInfinity<T>;
+    middle = row.n;
+  } else if (k > 0) {
+    threshold = select_rank(values, spare, counts.alive, k - 1);
+    ESPALIER_ON_ISA(survey<T, M>(row.score, row.mask, magnitude, row.n, threshold, threshold, nullptr, &counts));
+    int64_t ties = k - counts.below;
+    if (ties == counts.inside) middle = row.n;
+    else
+      for (; ties > 0; ++middle) {
+        const T score = row.score[middle];
+        const bool live = row.mask == nullptr || row.mask[middle] != 0;
+        if (live && (magnitude ? std::abs(score) : score) == threshold) --ties;
+      }
+  }
+  ESPALIER_ON_ISA(fell<T, M>(row, magnitude, 0, middle, threshold, true));
+  ESPALIER_ON_ISA(fell<T, M>(row, magnitude, middle, row.n, threshold, false));
+}
+
+template <class T, class M>
+int64_t count_at_most(const Scored<T, M>& array, bool magnitude, double threshold, bool strictly) {
+  // The entries' own type cannot hold every threshold: one that lies on the same side of all of them does.
+  T bound = static_cast<T>(threshold);
+  if (!strictly && bound > threshold) bound = std::nextafter(bound, -kInfinity<T>);
+  if (strictly && bound < threshold) bound = std::nextafter(bound, kInfinity<T>);
+  const int64_t blocks = (array.n + kSelectGrain - 1) / kSelectGrain;
+  std::vector<SelectCounts> counts(static_cast<size_t>(blocks));
+  parallel_for(blocks, [&](int64_t b) {
+    const int64_t begin = b * kSelectGrain, n = std::min(array.n - begin, kSelectGrain);
+    const M* const mask = array.mask == nullptr ? nullptr : array.mask + begin;
+    ESPALIER_ON_ISA(survey<T, M>(array.score + begin, mask, magnitude, n, bound, bound, nullptr, &counts[b]));
+  });
+  int64_t total = 0;
+  for (const SelectCounts& block : counts) {
+    if (block.bad) fail(ESPALIER_INVALID_ARGUMENT, "scores hold a NaN");
+    total += block.below + (strictly ? 0 : block.inside);
+  }
+  return total;
+}
+
+template <class M>
+int64_t count_ones(const M* mask, int64_t n) {
+  const int64_t blocks = (n + kSelectGrain - 1) / kSelectGrain;
+  std::vector<int64_t> ones(static_cast<size_t>(blocks));
+  std::vector<char> other(static_cast<size_t>(blocks));
+  parallel_for(blocks, [&](int64_t b) {
+    const int64_t begin = b * kSelectGrain, count = std::min(n - begin, kSelectGrain);
+    ESPALIER_ON_ISA(survey_mask<M>(mask + begin, count, &ones[b], &other[b]));
+  });
+  int64_t total = 0;
+  for (int64_t b = 0; b < blocks; ++b) {
+    if (other[b]) return -1;
+    total += ones[b];
+  }
+  return total;
+}
+template int64_t count_ones(const float*, int64_t);
+template int64_t count_ones(const double*, int64_t);
+template int64_t count_ones(const uint8_t*, int64_t);
+
+template <class T, class M>
 void apply_mask(const T* x, const M* mask, T* y, int64_t n) {
   ESPALIER_ON_ISA(apply_mask<T, M>(x, mask, y, n));
 }
@@ -327,6 +393,8 @@ void apply_mask(const T* x, const M* mask, T* y, int64_t n) {
 #define ESPALIER_SELECT_INSTANCES(T, M)                                             \
   template double prune_smallest(const std::vector<Scored<T, M>>&, bool, int64_t);  \
   template void keep_largest(const Scored<T, M>&, bool, int64_t, int64_t, int64_t); \
+  template void prune_row(const Scored<T, M>&, bool, int64_t, T*, T*);              \
+  template int64_t count_at_most(const Scored<T, M>&, bool, double, bool);          \
   template void apply_mask(const T*, const M*, T*, int64_t);
 ESPALIER_SELECT_INSTANCES(float, float)
 ESPALIER_SELECT_INSTANCES(float, uint8_t)

@@ -24,6 +24,20 @@ double prune_smallest(const std::vector<Scored<T, M>>& arrays, bool magnitude, i
 template <class T, class M>
 void keep_largest(const Scored<T, M>& array, bool magnitude, int64_t rows, int64_t columns, int64_t keep);
 
+// `prune_smallest` of one short array, on the caller's thread; more than is left is all that is left.
+// `values` and `spare` are as in select_rank. There must be no NaN.
+template <class T, class M>
+void prune_row(const Scored<T, M>& row, bool magnitude, int64_t k, T* values, T* spare);
+
+// How many entries whose mask is not 0 have a score of at most (with `strictly`, below) the threshold.
+// Throws Failure for NaN.
+template <class T, class M>
+int64_t count_at_most(const Scored<T, M>& array, bool magnitude, double threshold, bool strictly);
+
+// The number of ones, or −1 where an entry is neither 0 nor 1.
+template <class M>
+int64_t count_ones(const M* mask, int64_t n);
+
 template <class T, class M>
 void apply_mask(const T* x, const M* mask, T* y, int64_t n);
 

@@ -1,51 +1,4 @@
-// Small vectors of mask elements, one for each lane of a Vec<T>.
-template <class T, class M>
-struct MaskLanes {
-  typedef M type __attribute__((vector_size(kLanes<T> * sizeof(M))));
-  typedef M unaligned __attribute__((vector_size(kLanes<T> * sizeof(M)), aligned(alignof(M)), may_alias));
-  typedef std::conditional_t<sizeof(M) == 1, int8_t, std::conditional_t<sizeof(M) == 4, int32_t, int64_t>> Signed;
-  typedef Signed integers __attribute__((vector_size(kLanes<T> * sizeof(M))));
-};
-
-// `lanes` entries of a mask from p on, zeros behind them; ones where there is no mask.
-template <class T, class M>
-ESPALIER_INLINE typename MaskLanes<T, M>::type load_mask(const M* p, int64_t lanes) {
-  typename MaskLanes<T, M>::type v{};
-  if (lanes == kLanes<T>) return *reinterpret_cast<const typename MaskLanes<T, M>::unaligned*>(p);
-  for (int64_t i = 0; i < lanes; ++i) v[i] = p[i];
-  return v;
-}
-template <class T, class M>
-ESPALIER_INLINE void store_mask(M* p, typename MaskLanes<T, M>::type v, int64_t lanes) {
-  if (lanes == kLanes<T>) *reinterpret_cast<typename MaskLanes<T, M>::unaligned*>(p) = v;
-  else
-    for (int64_t i = 0; i < lanes; ++i) p[i] = v[i];
-}
-
-// Calls body(i, lanes) for each vector of [begin, end): lanes is a constant for all but the last.
-template <class T, class Body>
-ESPALIER_INLINE void by_vector(int64_t begin, int64_t end, const Body& body) {
-  int64_t i = begin;
-  for (; i + kLanes<T> <= end; i += kLanes<T>) body(i, std::integral_constant<int64_t, kLanes<T>>{});
-  if (i < end) body(i, end - i);
-}
-
-// What entries are ranked by. (Adding 0 makes −0 and 0 equal in every bit.)
-template <class T>
-ESPALIER_INLINE Vec<T> ranked(const T* x, bool magnitude, int64_t lanes) {
-  const Vec<T> v = lanes == kLanes<T> ? load<T>(x) : load_first<T>(x, lanes);
-  return magnitude ? abs<T>(v) : v + Vec<T>{};
-}
-
-// Which of the first `lanes` entries of a mask from p on are not 0.
-template <class T, class M>
-ESPALIER_INLINE Mask<T> alive(const M* p, int64_t lanes) {
-  if (p != nullptr)
-    return __builtin_convertvector(load_mask<T, M>(p, lanes) != typename MaskLanes<T, M>::type{}, Mask<T>);
-  Mask<T> all = Mask<T>{} == Mask<T>{};
-  for (int64_t i = lanes; i < kLanes<T>; ++i) all[i] = 0;
-  return all;
-}
+#include "kernels/mask_lanes.inl"
 
 // Counts the entries of a block below `low` and within [low, high], and stores the latter.
 template <class T, class M>
@@ -106,4 +59,21 @@ void apply_mask(const T* x, const M* mask, T* y, int64_t n) {
       else store<T>(y + i, load<T>(x + i) * factor);
     });
   });
+}
+
+// Adds the ones of a mask to `ones`; sets `other` where an entry is neither 0 nor 1.
+template <class M>
+void survey_mask(const M* mask, int64_t n, int64_t* ones, char* other) {
+  // Short runs, so that the compiler may count in lanes as narrow as the entries.
+  constexpr int64_t kRun = 128;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = begin + kRun < n ? begin + kRun : n;
+    int32_t count = 0, strange = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      count += mask[i] == M{1};
+      strange |= (mask[i] != M{0}) & (mask[i] != M{1});
+    }
+    *ones += count;
+    if (strange != 0) *other = 1;
+  }
 }

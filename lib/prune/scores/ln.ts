@@ -7,5 +7,5 @@ import type { Score } from './score.js'
  */
 export function ln(n: number): Score {
   ensure(typeof n === 'number' && !Number.isNaN(n), 'INVALID_ARGUMENT', () => `ln: n is ${describe(n)}, expected a number, ∞ or −∞`)
-  return { name: `l${n}`, of: (weight) => weight, magnitude: true, norm: n }
+  return { name: `l${n}`, of: (weight) => weight, magnitude: true, norm: n, entrywise: true }
 }

@@ -8,6 +8,8 @@ export function random({ generator = defaultGenerator }: { generator?: Generator
   return {
     name: 'random',
     magnitude: false,
+    entrywise: true,
+    generator,
     of: ({ shape, dtype }) => generator.uniform(shape, { dtype: isFloat(dtype) ? dtype : 'float32' }),
   }
 }

@@ -27,6 +27,27 @@ ESPALIER_API espalier_status espalier_prune_smallest(espalier_in_list scores, es
 ESPALIER_API espalier_status espalier_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude,
                                                    int64_t rows, int64_t columns, int64_t keep, espalier_out result);
 
+/* `scores` [outer, size, inner] are cut into groups: the `size` entries of one outer and one inner index.
+ * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
+ * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
+ * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
+ * `magnitude` as in prune_smallest; NaN is an error. */
+ESPALIER_API espalier_status espalier_prune_groups(espalier_in scores, espalier_in mask, int64_t magnitude,
+                                                   int64_t outer, int64_t size, int64_t inner, espalier_in falling,
+                                                   espalier_out result);
+
+/* counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
+ESPALIER_API espalier_status espalier_count_groups(espalier_in mask, int64_t outer, int64_t size, int64_t inner,
+                                                   espalier_out counts);
+
+/* count = the entries of all `scores` whose mask is not 0 and whose score is at most `threshold`, or with
+ * `strictly` 1 below it. Masks and `magnitude` as in prune_smallest; NaN is an error. */
+ESPALIER_API espalier_status espalier_count_at_most(espalier_in_list scores, espalier_in_list masks, int64_t magnitude,
+                                                    double threshold, int64_t strictly, int64_t* count);
+
+/* ones = the number of entries that are 1, or −1 where one is neither 0 nor 1. */
+ESPALIER_API espalier_status espalier_count_ones(espalier_in mask, int64_t* ones);
+
 /* y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
 ESPALIER_API espalier_status espalier_apply_mask(espalier_in x, espalier_in mask, espalier_out y);
 

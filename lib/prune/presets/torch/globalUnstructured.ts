@@ -57,5 +57,8 @@ export function globalUnstructured(parameters: Iterable<Pair>, options: GlobalOp
   )
   const weights = pairs.map(([module, name]) => weightOf('globalUnstructured', module, name, importanceScores.get(module)?.[name]))
   const masks = made.masksAfter(weights)
-  setMasks(pairs.map(([module, name], i) => ({ module, name, mask: masks[i] })))
+  setMasks(
+    pairs.map(([module, name], i) => ({ module, name, mask: masks[i] })),
+    { handOver: made.makesMasks },
+  )
 }

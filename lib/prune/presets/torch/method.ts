@@ -38,6 +38,9 @@ export abstract class BasePruningMethod {
   /** The dimension whose slices a structured method takes. */
   readonly dim?: number
 
+  /** @internal Its masks are made anew for each call, not kept by it or its user. */
+  readonly makesMasks: boolean = false
+
   /** The mask of `t` under this method: `defaultMask` with more entries at 0. It writes to neither. */
   abstract computeMask(t: Tensor, defaultMask: Tensor): Tensor
 
@@ -61,7 +64,7 @@ export abstract class BasePruningMethod {
   apply(module: Module, name: string, { importanceScores, bias = 'keep' }: ApplyOptions = {}): this {
     const operation = this.constructor.name
     const [mask] = this.masksAfter([weightOf(operation, module, name, importanceScores)])
-    setMasks([{ module, name, mask }, ...biasMasks(operation, bias, module, name, this.dim, mask)])
+    setMasks([{ module, name, mask }, ...biasMasks(operation, bias, module, name, this.dim, mask)], { handOver: this.makesMasks })
     return this
   }
 
@@ -73,6 +76,9 @@ export abstract class BasePruningMethod {
 
 /** A method that is a composition of parts. */
 export abstract class ComposedMethod extends BasePruningMethod {
+  /** @internal */
+  override readonly makesMasks = true
+
   constructor(readonly parts: Parts) {
     super()
   }

@@ -67,9 +67,15 @@ ESPALIER_API espalier_status espalier_cuda_softmax_forward(espalier_in x, espali
 ESPALIER_API espalier_status espalier_cuda_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_log_softmax_forward(espalier_in x, espalier_out y, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_log_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
+ESPALIER_API espalier_status espalier_cuda_lamp_score(espalier_in x, espalier_out y);
+ESPALIER_API espalier_status espalier_cuda_distance_sums(espalier_in x, int64_t rows, int64_t columns, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, int64_t k, espalier_out_list results, double* threshold);
 ESPALIER_API espalier_status espalier_cuda_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t rows, int64_t columns, int64_t keep, espalier_out result);
+ESPALIER_API espalier_status espalier_cuda_prune_groups(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t outer, int64_t size, int64_t inner, espalier_in falling, espalier_out result);
+ESPALIER_API espalier_status espalier_cuda_count_groups(espalier_in mask, int64_t outer, int64_t size, int64_t inner, espalier_out counts);
+ESPALIER_API espalier_status espalier_cuda_count_at_most(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, double threshold, int64_t strictly, int64_t* count);
+ESPALIER_API espalier_status espalier_cuda_count_ones(espalier_in mask, int64_t* ones);
 ESPALIER_API espalier_status espalier_cuda_apply_mask(espalier_in x, espalier_in mask, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_abs_kth(espalier_in x, int64_t outer, int64_t channels, int64_t inner, int64_t k, espalier_out value, espalier_out index);
 /* clang-format on */

@@ -1,0 +1,13 @@
+import { wholeNumber } from '../../native/index.js'
+import type { Amount } from './amount.js'
+
+/** As many as leave `n`: with the structure `perNeuron` a cap on the fan-in. */
+export function keep(n: number): Amount {
+  wholeNumber('keep: n', n)
+  return {
+    name: `keep(${n})`,
+    value: n,
+    at: (value) => keep(Math.round(value)),
+    of: ({ remaining }) => Math.max(0, remaining - n),
+  }
+}

@@ -1,0 +1,101 @@
+import { EspalierError, ensure, native } from '../native/index.js'
+import { type Module, maskOf, type NewMask } from '../nn/index.js'
+import { allocate, full, Tensor } from '../tensor/index.js'
+import { type Amount, count, fraction } from './amounts/amount.js'
+import { apart } from './amounts/perTensor.js'
+import { biasMask } from './biasMask.js'
+import { draw, drawMasks, under } from './drawMasks.js'
+import { byParts, candidate, type Layer, onesIn } from './layer.js'
+import type { Action, Regrowth } from './schedules/schedule.js'
+import { unseen } from './statistics/unseen.js'
+
+/** What is to become of one layer; nothing is changed yet. */
+export interface LayerDraw {
+  readonly layer: Layer
+  readonly mask: Tensor
+  /** 0 at entries that have just returned, 1 elsewhere; null where none could. */
+  readonly settled: Tensor | null
+  readonly soft: boolean
+  readonly share: NonNullable<Layer['share']>
+}
+
+/** Draws the masks of layers, each by its action. */
+export function drawLayers(layers: readonly Layer[], actionOf: (layer: Layer) => Action | null): LayerDraw[] {
+  return byParts(layers.filter((layer) => actionOf(layer) !== null)).flatMap((group) => drawGroup(group, actionOf(group[0]) as Action))
+}
+
+function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
+  const { amount: goal, structure } = group[0]
+  const { level, draw: how = 'onward', score = group[0].score, soft = false } = action
+  const amount = level === undefined ? goal : atLevel(goal, level)
+  const candidates = group.map((layer) => candidate(layer, how === 'anew'))
+  const drawn = new Map<Layer, LayerDraw>()
+  for (const { members, amount: own } of (amount.allocation ?? apart).pools(candidates, amount)) {
+    const { masks, asked } = draw(
+      members.map((i) => candidates[i]),
+      { score, structure, amount: own },
+    )
+    const share = { asked, layers: members.length }
+    for (const [i, member] of members.entries()) {
+      const layer = group[member]
+      drawn.set(layer, { layer, mask: masks[i], settled: null, soft, share })
+    }
+  }
+  const all = group.map((layer) => drawn.get(layer) as LayerDraw)
+  return action.regrow === undefined ? all : all.map((one) => exchanged(one, action.regrow as Regrowth))
+}
+
+function atLevel(amount: Amount, level: number): Amount {
+  if (amount.at !== undefined) return amount.at(level)
+  throw new EspalierError('INVALID_ARGUMENT', `Pruner: the schedule asks for ${level}, but ${amount.name} has no number to change`)
+}
+
+/** Some units fall, and as many of the others return. */
+function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
+  const { layer, mask } = drawn
+  const { module, lies, score, observer } = layer
+  ensure(lies.groups === undefined && lies.parts === undefined, 'INVALID_ARGUMENT', () => `Pruner: ${lies.name} has no units that could return`)
+  const latent = module.latentWeight('weight')
+  const { shape, dtype } = latent
+  const seen = observer?.seen(mask) ?? unseen(mask)
+  const [dropped] = drawMasks([under({ weight: latent, seen }, mask)], { score, structure: lies, amount: fraction(share) })
+  const [before, standing] = [onesIn(lies.open(mask)), lies.open(dropped)]
+  // Of what does not stand now all but the highest stay down.
+  const fallen = full(shape, 1, { dtype })
+  const away = lies.fall(shape, fallen, standing.map((entry: number) => 1 - entry) as typeof standing)
+  const returning = before - onesIn(standing)
+  const candidates = onesIn(lies.open(away))
+  const [grown] = drawMasks([{ weight: latent, mask: away, seen }], { score: by, structure: lies, amount: count(candidates - Math.min(returning, candidates)) })
+  const [result, settled] = [dropped.copy(), full(shape, 1, { dtype })]
+  for (let i = 0; i < result.size; i++)
+    if (grown.data[i] !== 0) {
+      result.data[i] = 1
+      settled.data[i] = Number(mask.data[i] !== 0)
+    }
+  return { ...drawn, mask: result, settled }
+}
+
+/** The masks to set: those of the layers, of layers tied to them, and of biases that fall with their filters. */
+export function newMasks(draws: readonly LayerDraw[]): NewMask[] {
+  return draws.flatMap(({ layer: { module, tied, gradient, bias }, mask }) =>
+    [module, ...tied].flatMap((one): NewMask[] => {
+      const common = { module: one, gradient: gradient ?? undefined }
+      const ofWeight = { ...common, name: 'weight', mask }
+      const ofBias = bias === 'mask' ? biasMask('Pruner', one, mask, null) : null
+      return ofBias === null ? [ofWeight] : [ofWeight, { ...common, name: 'bias', mask: ofBias }]
+    }),
+  )
+}
+
+/** Multiplies a parameter by a mask, in place. */
+export function multiply(parameter: Tensor, mask: Tensor): void {
+  native.applyMask(parameter.data, mask.data, parameter.data)
+}
+
+export const masksOf = (module: Module): [name: string, mask: Tensor][] =>
+  ['weight', 'bias'].flatMap((name): [string, Tensor][] => {
+    const mask = maskOf(module, name)
+    return mask === null ? [] : [[name, mask]]
+  })
+
+export const onesLike = ({ dtype, size, shape }: Tensor): Tensor => new Tensor(allocate(dtype, size).fill(1), shape, dtype)

@@ -1,0 +1,51 @@
+import { ensure, realNumber } from '../../native/index.js'
+import { Module, Parameter, stages } from '../../nn/index.js'
+import { abs, mul, relu, sigmoid, sign, sub } from '../../ops/index.js'
+import { type DType, full, type Tensor } from '../../tensor/index.js'
+import type { Reparametrisation } from './gradient.js'
+
+/** sign(w)·relu(|w| − σ(s)) with a learned s: what stands in a layer's field `weight_soft`. */
+export class SoftThreshold extends Module {
+  /** s, of one element: trained and saved with the layer. */
+  threshold: Parameter
+
+  constructor(initial: number, dtype: DType) {
+    super()
+    this.threshold = new Parameter(full([1], initial, { dtype }))
+  }
+
+  forward(weight: Tensor): Tensor {
+    return mul(sign(weight), relu(sub(abs(weight), sigmoid(this.threshold))))
+  }
+}
+
+/**
+ * Soft thresholds instead of masks: each layer learns how much of its weights is cut off, and all smaller ones are
+ * 0. No amount is asked for: how sparse a layer becomes depends on the weight decay on s, which draws it
+ * upwards to 0. Kusupati et al. 2020 (STR). Make the optimiser after the pruner, so that it finds the thresholds.
+ *
+ * @param options.initial s before training; the threshold is σ(s). Default −6: 0.0025
+ */
+export function softThreshold({ initial = -6 }: { initial?: number } = {}): Reparametrisation {
+  realNumber('softThreshold: initial', initial)
+  return {
+    name: 'softThreshold',
+    attach(module, parameter) {
+      const field = `${parameter}_soft`
+      ensure(!(field in module), 'STATE', () => `softThreshold: ${module.constructor.name} has a field ${field} already`)
+      Object.assign(module, { [field]: new SoftThreshold(initial, module.latentWeight(parameter).dtype) })
+      // By the field's name, so that a clone of the layer computes with its own.
+      const handle = module.addTransform(parameter, {
+        kind: 'mask',
+        stage: stages.mask,
+        apply: (weight, layer) => (layer as unknown as Record<string, SoftThreshold>)[field].forward(weight),
+      })
+      return {
+        remove() {
+          handle.remove()
+          module.unregister(field)
+        },
+      }
+    },
+  }
+}

@@ -1,0 +1,1 @@
+export { Dpu, type DpuOptions } from './dpu.js'

@@ -1,0 +1,3 @@
+export { ConstantSparsity } from './constantSparsity.js'
+export { PolynomialDecay } from './polynomialDecay.js'
+export type { PruningSchedule } from './pruningSchedule.js'
