@@ -4,7 +4,6 @@
 #include "cuda/gemm_ring.cuh"
 
 namespace espalier::cuda {
-namespace {
 
 // The places of a warp's rows, a stage's ahead of their use.
 template <int kWords>
@@ -59,6 +58,8 @@ struct Sparse {
   }
 #endif
 };
+
+namespace {
 
 template <int kConsumers, int kN, int kCluster, bool kTB, class T, class C, bool kTransposed, class F>
 void run(const TwoFourProduct<T, C, kTransposed, F>& p) {
