@@ -9,6 +9,10 @@ inline bool& warpgroups_allowed() {
   return allowed;
 }
 
+inline bool& near_allowed() {
+  static bool allowed = true;
+  return allowed;
+}
 inline int& gather_variant() {
   static int variant = 0;
   return variant;
