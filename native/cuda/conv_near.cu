@@ -12,9 +12,10 @@
 namespace espalier::cuda::conv {
 namespace {
 
-constexpr int kRows = 256, kColumns = 64, kRing = 4, kAhead = 2;
+constexpr int kRows = 256, kColumns = 64, kRing = 4;
+[[maybe_unused]] constexpr int kAhead = 2;
 constexpr int kTileBytes = kColumns * kRowBytes;
-constexpr int kEach = kThreads / 8;  // rows that are copied at once
+[[maybe_unused]] constexpr int kEach = kThreads / 8;  // rows that are copied at once
 
 // The taps as offsets in rows of x.
 struct Reach {
