@@ -50,7 +50,9 @@ export class DeviceArray {
 
   /** A copy on the same device. */
   clone(): DeviceArray {
-    return this.owner.clone(this)
+    const made = this.owner.clone(this)
+    made.kept = this.kept
+    return made
   }
 }
 

@@ -33,9 +33,9 @@ export function biasMask(operation: string, module: Module, mask: Tensor, before
     'SHAPE_MISMATCH',
     () => `${operation}: ${left.length} filters do not share out ${latent.size} biases`,
   )
-  const were = before && hostValues(before.storage)
+  const kept = before === null ? null : hostValues(before.storage)
   const data = allocate(latent.dtype, latent.size)
-  for (let i = 0; i < data.length; i++) data[i] = left[i] === 0 ? 0 : (were?.[i] ?? 1)
+  for (let i = 0; i < data.length; i++) data[i] = left[i] === 0 ? 0 : (kept?.[i] ?? 1)
   return new Tensor(data, latent.shape, latent.dtype)
 }
 

@@ -1,23 +1,26 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, EspalierError, ensure, realNumber, wholeNumber } from '../native/index.js'
-import { type Module, maskedGradient, maskOf, type NewMask, type Removal, removeMask, setMasks } from '../nn/index.js'
-import { assign, defaultGenerator, formatShape, type Generator, hostValues, sameShape, Tensor, tensor } from '../tensor/index.js'
+import { describe, ensure, wholeNumber } from '../native/index.js'
+import { type Module, maskedGradient, maskOf, type Removal, removeMask, setMasks } from '../nn/index.js'
+import { assign, defaultGenerator, type Generator, sameShape, type Tensor } from '../tensor/index.js'
 import type { Amount } from './amounts/amount.js'
 import { latentBias } from './biasMask.js'
 import { drawLayers, type LayerDraw, masksOf, multiply, newMasks } from './drawLayers.js'
 import { chosenLayers, type Layer, type LayerParts, type Override } from './layer.js'
 import type { Matcher } from './match.js'
+import { checkedState, type PrunerState, savedState } from './prunerState.js'
 import { type PruneReport, reportOn } from './report.js'
 import { oneShot } from './schedules/oneShot.js'
 import type { Action, Moment, Schedule } from './schedules/schedule.js'
 import type { Score } from './scores/score.js'
+import { hessianDiagonals, type ProbeOptions } from './statistics/hessianDiagonals.js'
 import { Observer } from './statistics/observer.js'
 import { checkedModule, checkedOptions } from './weightOf.js'
 
 /** What a pruner uses of an optimiser. */
 export interface MaskedOptimizer {
   setMask(parameter: Tensor, mask: Tensor | null, options?: { freeze?: boolean }): void
-  readonly state: ReadonlyMap<Tensor, { readonly slots: Readonly<Record<string, Tensor>> }>
+  /** @internal Running means by parameter: what returns loses its own. */
+  readonly state?: ReadonlyMap<Tensor, { readonly slots: Readonly<Record<string, Tensor>> }>
 }
 
 export interface PrunerOptions extends LayerParts {
@@ -36,7 +39,7 @@ export interface PrunerOptions extends LayerParts {
 }
 
 /** What `fit` tells its callbacks, as far as a pruner listens. */
-interface Training {
+export interface Training {
   readonly samples?: number
 }
 
@@ -70,6 +73,7 @@ interface Training {
  * ```
  */
 export class Pruner {
+  readonly #model: Module
   readonly #layers: readonly Layer[]
   readonly #schedule: Schedule
   readonly #optimizer: MaskedOptimizer | undefined
@@ -78,10 +82,11 @@ export class Pruner {
   #moment: Moment = { tick: 0, samples: 0, acts: 0 }
   #started = false
   #observing = false
+  #probing = false
   readonly #warned = new Set<string>()
 
   constructor(model: Module, options: PrunerOptions) {
-    checkedModule('Pruner', model)
+    this.#model = checkedModule('Pruner', model)
     const { schedule = oneShot(), optimizer, ...choice } = checkedOptions('Pruner', options)
     ensure(
       typeof schedule === 'object' && typeof schedule?.at === 'function',
@@ -97,14 +102,15 @@ export class Pruner {
     this.#optimizer = optimizer
     this.#layers = chosenLayers(model, choice)
     const scheduled = schedule.scores ?? []
-    for (const layer of this.#layers) {
-      const needs = new Set([layer.score, ...scheduled].flatMap((score: Score) => score.needs ?? []))
-      layer.observer = new Observer(model, layer.module, [...needs], () => this.#observing)
-      if (layer.reparametrisation !== null) this.#reparametrised.push(layer.reparametrisation.attach(layer.module, 'weight'))
-    }
     const scores = [...this.#layers.map(({ score }) => score), ...scheduled]
     this.#generators = [...new Set(scores.flatMap(({ generator }) => generator ?? []))].filter((generator) => generator !== defaultGenerator)
-    this.#tellOptimizer(this.#layers)
+    try {
+      for (const layer of this.#layers) this.#attach(layer, scheduled)
+      this.#tellOptimizer(this.#layers)
+    } catch (error) {
+      this.#release()
+      throw error
+    }
   }
 
   /** Where the training stands. */
@@ -126,15 +132,15 @@ export class Pruner {
     return this.#tick(wholeNumber('Pruner.step: samples', samples)) ? this.report() : null
   }
 
-  /** @internal As a callback of `fit`. */
+  /** As a callback of `fit`: it starts, if nobody has. */
   onEpochStart(): void {
     this.#begin()
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where steps are counted. */
   onStepEnd({ samples = 0 }: Training): void {
     if (this.#schedule.every === 'step') this.#tick(samples)
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where epochs are counted. */
   onEpochEnd(_: Training): void {
     if (this.#schedule.every === 'epoch') this.#tick(0)
   }
@@ -176,63 +182,37 @@ export class Pruner {
   }
 
   /**
-   * Measures the diagonal of the Hessian of a loss for scores that need it (`hessian`): z ⊙ (∇L(w + εz) − ∇L(w − εz)) / 2ε
-   * for random signs z, all layers at once, whose mean is the diagonal. Each probe adds to those before. Parameters,
-   * gradients and buffers are afterwards what they were.
+   * Measures the diagonal of the Hessian of a loss for scores that need it, such as `hessian`; what each probe gives
+   * is added to those before. Weights and gradients are afterwards what they were, and no other score sees the passes.
    *
-   * @param loss gives the loss of a batch; it is called twice a probe, and must be the same function both times (no dropout)
-   * @param options.probes default 1; the more, the less the other entries of the Hessian disturb
-   * @param options.epsilon ε, in units of the weights. Default 1e-2 for float32, 1e-4 for float64
-   * @throws EspalierError STATE where no score needs it
+   * @param loss gives the loss of a batch, always of the same: in evaluation mode, or without dropout
+   * @throws EspalierError STATE where no score needs it, or the loss does not depend on a weight
    */
-  probe(loss: () => Tensor, { probes = 1, epsilon, generator = defaultGenerator }: { probes?: number; epsilon?: number; generator?: Generator } = {}): void {
-    wholeNumber('Pruner.probe: probes', probes, 1)
-    if (epsilon !== undefined) realNumber('Pruner.probe: epsilon', epsilon, Number.MIN_VALUE)
-    const layers = this.#layers.filter(({ observer }) => [...(observer?.kept.keys() ?? [])].some(({ onProbe }) => onProbe))
+  probe(loss: () => Tensor, options: ProbeOptions = {}): void {
+    const layers = this.#layers.filter(({ observer }) => observer?.probes)
     ensure(layers.length > 0, 'STATE', () => 'Pruner.probe: no score of this pruner needs the Hessian')
-    const weights = layers.map(({ module }) => module.latentWeight('weight'))
-    const before = weights.map((weight) => ({ values: weight.copy(), gradient: weight.grad }))
+    const others = this.#model.parameters().map((parameter) => ({ parameter, gradient: parameter.grad }))
+    this.#probing = true
     try {
-      for (let probe = 0; probe < probes; probe++) {
-        const signs = weights.map(({ shape, dtype, device }) => noGrad(() => tensor(generator.bernoulli(shape, { dtype, value: 2 }).sub(1), { device })))
-        const gradientsAt = (side: 1 | -1): Tensor[] => {
-          for (const [i, weight] of weights.entries()) {
-            const step = side * (epsilon ?? (weight.dtype === 'float64' ? 1e-4 : 1e-2))
-            assign(weight.storage, noGrad(() => before[i].values.add(signs[i].mul(step))).storage)
-            weight.grad = null
-          }
-          loss().backward()
-          return weights.map((weight, i) => {
-            ensure(weight.grad !== null, 'STATE', () => `Pruner.probe: the loss does not depend on the weight of ${describe(layers[i].name)}`)
-            return weight.grad
-          })
-        }
-        const [above, below] = [gradientsAt(1), gradientsAt(-1)]
-        for (const [i, { observer }] of layers.entries()) {
-          const width = 2 * (epsilon ?? (weights[i].dtype === 'float64' ? 1e-4 : 1e-2))
-          observer?.probed(noGrad(() => above[i].sub(below[i]).mul(signs[i]).div(width)))
-        }
-      }
+      const weights = layers.map(({ module }) => module.latentWeight('weight'))
+      for (const diagonals of hessianDiagonals(weights, loss, options)) for (const [i, { observer }] of layers.entries()) observer?.probed(diagonals[i])
     } finally {
-      for (const [i, weight] of weights.entries()) {
-        assign(weight.storage, before[i].values.storage)
-        weight.grad = before[i].gradient
-      }
+      this.#probing = false
+      for (const { parameter, gradient } of others) parameter.grad = gradient
     }
   }
 
   /** Ends it: takes every mask off, the zeros become ordinary weights, and nothing is observed any more. */
   remove(): void {
-    for (const { module, tied, reparametrisation } of this.#layers)
+    for (const { module, tied, gradient, reparametrisation } of this.#layers)
       for (const one of [module, ...tied]) {
         if (reparametrisation !== null && one === module) writeEffective(module)
         for (const [name] of masksOf(one)) {
-          this.#optimizer?.setMask(one.latentWeight(name), null)
+          if (gradient === maskedGradient) this.#optimizer?.setMask(one.latentWeight(name), null)
           removeMask(one, name)
         }
       }
-    for (const handle of this.#reparametrised.splice(0)) handle.remove()
-    this.detach()
+    this.#release()
   }
 
   /** Stops observing; masks stay. For a pruner that is no longer needed while its model lives on. */
@@ -241,82 +221,47 @@ export class Pruner {
   }
 
   /** Where it stands, as tensors by name: masks, the clock, what was asked and observed, and its generators. Copies. */
-  stateDict(): Record<string, Tensor> {
-    const { tick, samples, acts } = this.#moment
-    const state: Record<string, Tensor> = Object.create(null)
-    state.clock = float64([tick, samples, acts, Number(this.#started)])
-    state.generators = float64(this.#generators.flatMap(({ state: { seed, counter } }) => [seed, counter]))
-    const shares = [...new Set(this.#layers.map(({ share }) => share))]
-    state.shares = float64(this.#layers.flatMap(({ share }) => [share === undefined ? -1 : shares.indexOf(share), share?.asked ?? -1, share?.layers ?? 0]))
-    for (const { name, module, observer } of this.#layers) {
-      for (const [of, mask] of masksOf(module)) state[joined(name, `${of}_mask`)] = mask.copy()
-      for (const [{ name: statistic }, kept] of observer?.kept ?? []) if (observer?.ready.has(statistic)) state[joined(name, statistic)] = kept.copy()
-    }
-    return state
+  stateDict(): PrunerState {
+    return savedState(this.#layers, { moment: this.#moment, started: this.#started, generators: this.#generators.map(({ state }) => state) })
   }
 
   /**
    * Takes over a saved state and puts its masks on; load the model's own state after it. All or nothing.
    * @throws EspalierError SHAPE_MISMATCH for the state of another model's pruner
    */
-  loadStateDict(state: Readonly<Record<string, Tensor>>): void {
-    const { clock, generators, shares, masks, statistics } = this.#checkedState(state)
+  loadStateDict(state: PrunerState): void {
+    const { moment, started, generators, masks, shares, statistics } = checkedState(this.#layers, this.#generators.length, state)
+    const stays = new Set(masks.map(({ module, name }) => module.latentWeight(name)))
     for (const { module, tied } of this.#layers)
-      for (const one of [module, ...tied])
-        for (const [of] of masksOf(one)) if (!masks.some(({ module: other, name }) => other === one && name === of)) removeMask(one, of, { keep: 'latent' })
+      for (const one of [module, ...tied]) for (const [name] of masksOf(one)) if (!stays.has(one.latentWeight(name))) removeMask(one, name, { keep: 'latent' })
     setMasks(masks)
-    const [tick, samples, acts, started] = clock
-    this.#moment = { tick, samples, acts }
-    this.#started = started !== 0
-    for (const [i, generator] of this.#generators.entries()) generator.state = { seed: generators[2 * i], counter: generators[2 * i + 1] }
-    const made = new Map<number, NonNullable<Layer['share']>>()
+    this.#moment = moment
+    this.#started = started
+    for (const [i, generator] of this.#generators.entries()) generator.state = generators[i]
     for (const [i, layer] of this.#layers.entries()) {
-      const [index, asked, layers] = shares.slice(3 * i, 3 * i + 3)
-      if (index >= 0 && !made.has(index)) made.set(index, { asked: asked < 0 ? null : asked, layers })
-      layer.share = made.get(index)
-      layer.observer?.ready.clear()
-    }
-    for (const { observer, statistic, kept, value } of statistics) {
-      assign(kept.storage, value.storage)
-      observer.ready.add(statistic)
+      layer.share = shares[i]
+      layer.observer?.restore(statistics[i])
     }
     this.#tellOptimizer(this.#layers)
   }
 
-  #checkedState(state: Readonly<Record<string, Tensor>>) {
-    const refuse = (what: string): never => {
-      throw new EspalierError('SHAPE_MISMATCH', `Pruner.loadStateDict: ${what}`)
-    }
-    if (typeof state !== 'object' || state === null) refuse(`the state is ${describe(state)}, expected tensors by name`)
-    const known = new Set(['clock', 'generators', 'shares'])
-    const numbers = (name: string, length: number): number[] => {
-      const value = state[name]
-      if (!(value instanceof Tensor) || value.size !== length) return refuse(`${name} is ${shown(value)}, expected ${length} numbers`)
-      return Array.from(hostValues(value.storage))
-    }
-    const fitting = (name: string, like: Tensor): Tensor => {
-      known.add(name)
-      const value = state[name]
-      if (!(value instanceof Tensor) || !sameShape(value.shape, like.shape)) return refuse(`${name} is ${shown(value)}, expected ${formatShape(like.shape)}`)
-      return value
-    }
-    const masks: NewMask[] = []
-    const statistics: { observer: Observer; statistic: string; kept: Tensor; value: Tensor }[] = []
-    for (const { name, module, tied, gradient, observer } of this.#layers) {
-      for (const of of ['weight', 'bias']) {
-        const key = joined(name, `${of}_mask`)
-        if (state[key] === undefined) continue
-        for (const one of [module, ...tied]) masks.push({ module: one, name: of, mask: fitting(key, one.latentWeight(of)), gradient: gradient ?? undefined })
-      }
-      for (const [{ name: statistic }, kept] of observer?.kept ?? []) {
-        const key = joined(name, statistic)
-        if (observer !== undefined && state[key] !== undefined) statistics.push({ observer, statistic, kept, value: fitting(key, kept) })
-      }
-    }
-    const [clock, generators, shares] = [numbers('clock', 4), numbers('generators', 2 * this.#generators.length), numbers('shares', 3 * this.#layers.length)]
-    const unknown = Object.keys(state).filter((name) => !known.has(name))
-    if (unknown.length > 0) refuse(`there is nothing here for ${unknown.join(', ')}`)
-    return { clock, generators, shares, masks, statistics }
+  /** Puts onto a layer what the pruner needs there: what observes it, and what stands in the place of a mask. */
+  #attach(layer: Layer, scheduled: readonly Score[]): void {
+    const { name, module, tied, score, reparametrisation } = layer
+    const needs = new Set([score, ...scheduled].flatMap((one) => one.needs ?? []))
+    layer.observer = new Observer(this.#model, module, [...needs], () => !this.#probing && (this.#observing || module.training))
+    if (reparametrisation === null) return
+    ensure(
+      tied.length === 0,
+      'INVALID_ARGUMENT',
+      () => `Pruner: the weight of ${describe(name)} is that of another layer too, which ${reparametrisation.name} cannot stand on`,
+    )
+    this.#reparametrised.push(reparametrisation.attach(module, 'weight'))
+  }
+
+  #release(): void {
+    for (const handle of this.#reparametrised.splice(0)) handle.remove()
+    this.detach()
   }
 
   /** The first tick, unless it was; whether masks were drawn. */
@@ -362,7 +307,7 @@ export class Pruner {
       if (settled === null) continue
       const latent = layer.module.latentWeight('weight')
       multiply(latent, settled)
-      for (const slot of Object.values(this.#optimizer?.state.get(latent)?.slots ?? {})) if (sameShape(slot.shape, latent.shape)) multiply(slot, settled)
+      for (const slot of Object.values(this.#optimizer?.state?.get(latent)?.slots ?? {})) if (sameShape(slot.shape, latent.shape)) multiply(slot, settled)
     }
     this.#tellOptimizer(draws.map(({ layer }) => layer))
   }
@@ -392,12 +337,6 @@ export class Pruner {
     }
   }
 }
-
-const joined = (name: string, field: string): string => (name === '' ? field : `${name}.${field}`)
-
-const float64 = (values: readonly number[]): Tensor => tensor(Float64Array.from(values), [values.length], { dtype: 'float64' })
-
-const shown = (value: unknown): string => (value instanceof Tensor ? formatShape(value.shape) : describe(value))
 
 /** Writes what a reparametrised layer computes with into its weight. */
 function writeEffective(module: Module): void {

@@ -1,5 +1,7 @@
 #include "cuda/conv_gather.cuh"
 
+#include "cuda/conv_near.cuh"
+#include "cuda/conv_store.cuh"
 #include "cuda/conv_warpgroups.cuh"
 
 namespace espalier::cuda::conv {
@@ -86,40 +88,11 @@ struct Loader {
   }
 };
 
-// The mean and the squares of each column of a staged tile, by all threads.
-template <int kColumns>
-__device__ void tile_moments(const float* stage, int pitch, int rows, float* scratch, Moments* to, int columns) {
-  constexpr int kParts = kThreads / kColumns;
-  const int column = threadIdx.x % kColumns, part = threadIdx.x / kColumns;
-  float sum = 0, squares = 0;
-  for (int i = part; i < rows; i += kParts) sum += stage[i * pitch + column];
-  scratch[threadIdx.x] = sum;
-  __syncthreads();
-  sum = 0;
-#pragma unroll
-  for (int i = 0; i < kParts; ++i) sum += scratch[i * kColumns + column];
-  const float mean = sum / static_cast<float>(rows);
-  __syncthreads();
-  for (int i = part; i < rows; i += kParts) {
-    const float off = stage[i * pitch + column] - mean;
-    squares = fmaf(off, off, squares);
-  }
-  scratch[threadIdx.x] = squares;
-  __syncthreads();
-  if (part != 0 || column >= columns) return;
-  squares = 0;
-#pragma unroll
-  for (int i = 0; i < kParts; ++i) squares += scratch[i * kColumns + column];
-  to[column] = {mean, squares};
-}
-
 template <class T, class Out, class Engine>
 __global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
     const __grid_constant__ GatherProduct<T, Out> product) {
   extern __shared__ __align__(1024) unsigned char tiles[];
   constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns, kStages = Engine::kStages, kAhead = Engine::kAhead;
-  __shared__ int64_t y_from[kRows];
-  __shared__ float scratch[kThreads];
   constexpr int kStageBytes = (kRows + kColumns) * kRowBytes;
 
   const int a = blockIdx.z / product.columns.phases, b = blockIdx.z % product.columns.phases;
@@ -133,17 +106,14 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
   if (int64_t{tile} * kRows >= count) return;
   const int32_t first = tile * kRows;
 
-  // Where each row of the tile goes in y; −1 past the last.
-  if (threadIdx.x < kRows) {
-    const int32_t position = first + static_cast<int32_t>(threadIdx.x);
+  // Where the thread's row of the tile goes in y; −1 past the last.
+  int64_t y_from = -1;
+  const int32_t position = first + static_cast<int32_t>(threadIdx.x);
+  if (threadIdx.x < kRows && position < count) {
     const int32_t line = position / lattice_columns, image = line / lattice_rows;
     const int64_t h = int64_t{line - image * lattice_rows} * product.rows.phases + a;
     const int64_t w = int64_t{position - line * lattice_columns} * product.columns.phases + b;
-    const int64_t plane = int64_t{product.rows.out} * product.columns.out, at = h * product.columns.out + w;
-    const int64_t channels = int64_t{product.groups} * product.width;
-    y_from[threadIdx.x] = position >= count       ? -1
-                          : product.channels_last ? (image * plane + at) * channels
-                                                  : image * channels * plane + at;
+    y_from = place_in_y(product, image, h * product.columns.out + w);
   }
 
   Loader<T, Out, kRows, kColumns> loader(product, a, b, first, count, lattice_rows, lattice_columns, group,
@@ -178,69 +148,15 @@ __global__ __launch_bounds__(kThreads, Engine::kBlocks) void gather_kernel(
   ptx::copy_wait<0>();
   __syncthreads();
 
-  // Through shared memory, as y stores them, so that neighbouring threads write neighbouring elements.
-  float* const stage = reinterpret_cast<float*>(tiles);
-  const int pitch = product.channels_last ? kColumns + 4 : kColumns + 1;
-  const int columns = min(kColumns, product.width - first_column);
-  const int first_channel = group * product.width + first_column;
-  engine.each([&](int row, int column, auto... values) {
-    int at = row * pitch + column;
-    ((stage[at++] = values), ...);
-  });
-  __syncthreads();
-  const int64_t channel_pitch = product.channels_last ? 1 : int64_t{product.rows.out} * product.columns.out;
-  const auto finish = [&](float value, int column, int64_t at) {
-    if (product.bias != nullptr) value += static_cast<float>(product.bias[first_channel + column]);
-    if (product.add != nullptr) value += static_cast<float>(product.add[at]);
-    return static_cast<Out>(product.relu ? (value < 0 ? 0.0f : value) : value);
-  };
-  constexpr int kWide = 16 / static_cast<int>(sizeof(Out));
-  if (product.channels_last && product.groups * product.width % kWide == 0 && first_channel % kWide == 0 &&
-      columns % kWide == 0) {
-    for (int i = threadIdx.x; i < kRows * (kColumns / kWide); i += kThreads) {
-      const int row = i / (kColumns / kWide), column = i % (kColumns / kWide) * kWide;
-      if (y_from[row] < 0 || column >= columns) continue;
-      const int64_t at = y_from[row] + first_channel + column;
-      Pack<Out, kWide> add, y;
-      if (product.add != nullptr) add = *reinterpret_cast<const Pack<Out, kWide>*>(product.add + at);
-#pragma unroll
-      for (int e = 0; e < kWide; ++e) {
-        float value = stage[row * pitch + column + e];
-        if (product.bias != nullptr) value += static_cast<float>(product.bias[first_channel + column + e]);
-        if (product.add != nullptr) value += static_cast<float>(add.at[e]);
-        if (product.relu) value = value < 0 ? 0.0f : value;
-        y.at[e] = static_cast<Out>(value);
-        if (product.moments != nullptr) stage[row * pitch + column + e] = static_cast<float>(y.at[e]);
-      }
-      *reinterpret_cast<Pack<Out, kWide>*>(product.y + at) = y;
-    }
-  } else {
-    for (int i = threadIdx.x; i < kRows * kColumns; i += kThreads) {
-      const int row = product.channels_last ? i / kColumns : i % kRows;
-      const int column = product.channels_last ? i % kColumns : i / kRows;
-      if (y_from[row] < 0 || column >= columns) continue;
-      const int64_t at = y_from[row] + (first_channel + column) * channel_pitch;
-      const Out y = finish(stage[row * pitch + column], column, at);
-      product.y[at] = y;
-      if (product.moments != nullptr) stage[row * pitch + column] = static_cast<float>(y);
-    }
-  }
-  if (product.moments == nullptr) return;
-  __syncthreads();
-  // A line of moments for every kGatherRows rows.
-  for (int row = 0; row < kRows && first + row < count; row += kGatherRows) {
-    Moments* const to = product.moments + (int64_t{first + row} / kGatherRows) * product.groups * product.width;
-    tile_moments<kColumns>(stage + row * pitch, pitch, min(kGatherRows, count - first - row), scratch,
-                           to + first_channel, columns);
-    __syncthreads();
-  }
+  store_tile<kRows, kColumns>(product, engine, tiles, y_from, first, count, group * product.width + first_column,
+                              min(kColumns, product.width - first_column));
 }
 
 template <class Engine, class T, class Out>
 void launch(const GatherProduct<T, Out>& product) {
   constexpr int kRows = Engine::kRows, kColumns = Engine::kColumns;
   constexpr int kBytes = Engine::kStages * (kRows + kColumns) * kRowBytes;
-  static_assert(kRows % kGatherRows == 0 && kRows * (kColumns + 4) * 4 <= kBytes);
+  static_assert(kRows % kGatherRows == 0 && kStoreBytes<kRows, kColumns> <= kBytes);
   const auto kernel = gather_kernel<T, Out, Engine>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int64_t most = int64_t{product.images} * product.rows.lattice(0) * product.columns.lattice(0);
@@ -258,7 +174,7 @@ bool launch_variant(const GatherProduct<T, Out>& product) {
   if (product.width <= 64) switch (gather_variant()) {
       case 1: return launch<Warpgroups<T, 128, 64, 3, 3>>(product), true;
       case 2: return launch<Warpgroups<T, 256, 64, 4, 1, true>>(product), true;
-      case 3: return launch<Warpgroups<T, 256, 64, 2, 2>>(product), true;
+      case 3: return launch<Warpgroups<T, 128, 64, 4>>(product), true;
       case 4: return launch<Warpgroups<T, 256, 64, 5, 1>>(product), true;
       default: return false;
     }
@@ -275,11 +191,13 @@ bool launch_variant(const GatherProduct<T, Out>& product) {
 template <class T, class Out>
 void choose(const GatherProduct<T, Out>& product) {
   constexpr int kRows = kGatherRows;
+  if constexpr (sizeof(T) == 2)
+    if (near_product(product)) return;
   if constexpr (!std::is_same_v<T, float>)
     if (warpgroups_serve()) {
       if constexpr (std::is_same_v<Out, __nv_bfloat16>)
         if (launch_variant(product)) return;
-      if (product.width <= 64) return launch<Warpgroups<T, kRows, 64, 4>>(product);
+      if (product.width <= 64) return launch<Warpgroups<T, 256, 64, 2>>(product);
       return launch<Warpgroups<T, kRows, 128, 3>>(product);
     }
   if (product.width <= 64) launch<PlainEngine<T, kRows, 64>>(product);

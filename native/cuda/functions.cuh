@@ -3,6 +3,7 @@
 // so that it is x where x is NaN.
 #pragma once
 
+#include "cuda/approximate.cuh"
 #include "cuda/core/launch.cuh"
 #include "espalier/elementwise.h"
 
@@ -53,9 +54,14 @@ struct Tanh {
 };
 template <class W>
 struct Gelu {
-  __device__ W operator()(W x) const { return x * normcdf(x); }
+  __device__ W operator()(W x) const {
+    W decay;
+    return x * normal_cdf(x, decay);
+  }
   __device__ W gradient(W x, W, W g) const {
-    return g * (normcdf(x) + x * exp(W(-0.5) * x * x) * W(0.39894228040143267794));
+    W decay;
+    const W below = normal_cdf(x, decay);
+    return g * (below + x * decay * W(0.39894228040143267794));
   }
 };
 template <class W>

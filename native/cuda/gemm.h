@@ -99,6 +99,37 @@ struct Product {
   int64_t stride_a = 0, stride_b = 0, stride_c = 0;
 };
 
+// Where the next tiles of A and B begin: along K, then from one added product to the next. A division or two
+// for each step would be felt.
+template <class T, class C>
+struct Along {
+  const Product<T, C>& p;
+  BatchAxis at;  // of the kept product
+  int64_t k_tiles, k_tile, which;
+  const T* a;
+  const T* b;
+
+  __device__ Along(const Product<T, C>& p, const BatchAxis& at, int64_t k_tiles, int64_t step)
+      : p(p),
+        at(at),
+        k_tiles(k_tiles),
+        k_tile(k_tiles > 0 ? step % k_tiles : 0),
+        which(k_tiles > 0 ? step / k_tiles : 0) {
+    look();
+  }
+  __device__ void advance() {
+    if (++k_tile < k_tiles) return;
+    k_tile = 0;
+    ++which;
+    look();
+  }
+  __device__ void look() {
+    const BatchAxis more = p.added.at(which);
+    a = p.a + (at.a + more.a) * p.stride_a;
+    b = p.b + (at.b + more.b) * p.stride_b;
+  }
+};
+
 // Into how many parts of K a product is cut where C alone has too few tiles to fill the device, and where
 // their sums wait for each other. Parts are added in order: the result does not depend on timing.
 struct Splits {

@@ -161,6 +161,12 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
                " {" ESPALIER_NAMES_##count "}, %" #i0 ", %" #i1 ", %" #i4 ", %" #i5 ", p, 1, 1, 0, %" #i3 ";\n}" \
                : ESPALIER_SUMS_##count(ESPALIER_FLOAT) \
                : "l"(left), "l"(right), "r"(add), "n"(int{kTransposeB}), "r"(places), "n"(kSelector))
+#define ESPALIER_SPARSE_DIRECT(type, columns, count, i0, i1, i2, i3, i4, i5, i6, i7, i8) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #i5 ", 0;\n" \
+               "wgmma.mma_async.sp.sync.aligned.m64n" #columns "k32.f32." type "." type \
+               " {" ESPALIER_NAMES_##count "}, {%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4 ", %" #i7 ", %" #i8 ", p, 1, 1, %" #i6 ";\n}" \
+               : ESPALIER_SUMS_##count(ESPALIER_FLOAT) \
+               : "r"(left.x), "r"(left.y), "r"(left.z), "r"(left.w), "l"(right), "r"(add), "n"(int{kTransposeB}), "r"(places), "n"(kSelector))
 #define ESPALIER_SPARSE_INTEGER(columns, count, i0, i1, i2, i3) \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #i2 ", 0;\n" \
                "wgmma.mma_async.sp.sync.aligned.m64n" #columns "k64.s32.s8.s8" \
@@ -201,6 +207,13 @@ __device__ __forceinline__ void wgmma_sparse(float (&d)[kCount], uint64_t left, 
     else ESPALIER_SPARSE("bf16", 128, 64, 64, 65, 66, 67, 68, 69);
   }
 }
+template <class T, bool kTransposeB, int kSelector, int kCount>
+__device__ __forceinline__ void wgmma_sparse_direct(float (&d)[kCount], uint4 left, uint64_t right, uint32_t places,
+                                             int add) {
+    if constexpr (kCount == 128) ESPALIER_SPARSE_DIRECT("bf16", 256, 128, 128, 129, 130, 131, 132, 133, 134, 135, 136);
+    else if constexpr (kCount == 96) ESPALIER_SPARSE_DIRECT("bf16", 192, 96, 96, 97, 98, 99, 100, 101, 102, 103, 104);
+    else ESPALIER_SPARSE_DIRECT("bf16", 128, 64, 64, 65, 66, 67, 68, 69, 70, 71, 72);
+}
 template <int kCount>
 __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[kCount], uint64_t left, uint64_t right, uint32_t places,
                                              int add) {
@@ -221,6 +234,7 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[kCount], uint64_t left
 #undef ESPALIER_DENSE
 #undef ESPALIER_TF32
 #undef ESPALIER_SPARSE
+#undef ESPALIER_SPARSE_DIRECT
 #undef ESPALIER_SPARSE_INTEGER
 
 #endif  // sm_90a

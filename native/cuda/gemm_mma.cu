@@ -42,17 +42,17 @@ __global__ void __launch_bounds__(kThreads)
   const int row = warp / 4 * (kM / 2), column = warp % 4 * (kN / 4);
 
   float sum[kRows][kColumns][4] = {};
+  Along<T, C> along(p, at, k_tiles, begin);
   auto bring = [&](int64_t step) {
     if (step < end) {
-      const BatchAxis more = p.added.at(step / k_tiles);
-      const int64_t k0 = step % k_tiles * kK;
+      const int64_t k0 = along.k_tile * kK;
       T* const stage = stages + (step - begin) % kStages * Tile::kStage;
-      const T* const a = p.a + (at.a + more.a) * p.stride_a;
-      const T* const b = p.b + (at.b + more.b) * p.stride_b;
+      const T *const a = along.a, *const b = along.b;
       if constexpr (kTransposeA) Tile::A::bring(stage, a, p.lda, p.k, p.m, k0, first_m, aligned_a);
       else Tile::A::bring(stage, a, p.lda, p.m, p.k, first_m, k0, aligned_a);
       if constexpr (kTransposeB) Tile::B::bring(stage + Tile::A::kElements, b, p.ldb, p.n, p.k, first_n, k0, aligned_b);
       else Tile::B::bring(stage + Tile::A::kElements, b, p.ldb, p.k, p.n, k0, first_n, aligned_b);
+      along.advance();
     }
     copy_commit();  // an empty group too: waits count groups
   };

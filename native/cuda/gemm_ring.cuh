@@ -199,8 +199,8 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
           if constexpr (Math::kTransposeA) {
             for (int box = 0; box < Math::kConsumers; ++box)
               copy_box(a + box * 8192, &map_a, row_a + box * 64, k0, done);
-          } else {
-            copy_box(a, &map_a, k0 / (Math::kK * kElement / Math::kRowA), row_a, done);
+          } else if constexpr (Math::kRowA > 0) {
+            copy_box(a, &map_a, k0 / (Math::kK * kElement / std::max(Math::kRowA, 1)), row_a, done);
           }
           if constexpr (Math::kTransposeB) {
             constexpr int kRows = Math::kN / kCluster;

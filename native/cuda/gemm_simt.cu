@@ -16,7 +16,6 @@ struct Operand {
   static constexpr int kTakes = kExtent * kK / (kThreads * 4);
   static_assert(kTakes >= 1);
 
-  const T* data;
   int64_t ld, extent, k, first;
   bool k_first, aligned;
 
@@ -79,8 +78,8 @@ __global__ void __launch_bounds__(kThreads, 2)
   const int64_t first_m = tile / tiles_n * kM, first_n = tile % tiles_n * kN;
   const int64_t product = blockIdx.x / tiles, part = blockIdx.y;
   const BatchAxis at = p.kept.at(product);
-  const Operand<T, kM, kK> a{p.a, p.lda, p.m, p.k, first_m, !p.transpose_a, aligned_a};
-  const Operand<T, kN, kK> b{p.b, p.ldb, p.n, p.k, first_n, p.transpose_b, aligned_b};
+  const Operand<T, kM, kK> a{p.lda, p.m, p.k, first_m, !p.transpose_a, aligned_a};
+  const Operand<T, kN, kK> b{p.ldb, p.n, p.k, first_n, p.transpose_b, aligned_b};
 
   const int64_t k_tiles = tiles_of(p.k, kK), steps = p.added.count * k_tiles;
   const int64_t begin = part * splits.steps, end = min(begin + splits.steps, steps);
@@ -88,21 +87,21 @@ __global__ void __launch_bounds__(kThreads, 2)
 
   T sum[kRows][kColumns] = {};
   Pack<T, 4> held_a[Operand<T, kM, kK>::kTakes], held_b[Operand<T, kN, kK>::kTakes];
-  auto fetch = [&](int64_t step) {
-    const BatchAxis more = p.added.at(step / k_tiles);
-    const int64_t k0 = step % k_tiles * kK;
-    a.fetch(p.a + (at.a + more.a) * p.stride_a, k0, held_a);
-    b.fetch(p.b + (at.b + more.b) * p.stride_b, k0, held_b);
+  Along<T, T> along(p, at, k_tiles, begin);
+  auto fetch = [&] {
+    a.fetch(along.a, along.k_tile * kK, held_a);
+    b.fetch(along.b, along.k_tile * kK, held_b);
+    along.advance();
   };
   if (begin < end) {
-    fetch(begin);
+    fetch();
     a.put(held_a, tile_a[0]);
     b.put(held_b, tile_b[0]);
   }
   __syncthreads();
   for (int64_t step = begin; step < end; ++step) {
     const int now = static_cast<int>(step - begin) & 1;
-    if (step + 1 < end) fetch(step + 1);
+    if (step + 1 < end) fetch();
 #pragma unroll
     for (int kk = 0; kk < kK; ++kk) {
       T left[kRows], right[kColumns];

@@ -40,10 +40,6 @@ CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int
   return map;
 }
 
-namespace {
-
-std::atomic<bool> g_enabled{true};
-
 struct Nowhere {
   __device__ Nowhere(const Places&, int64_t, int, int) {}
   __device__ void advance(int) {}
@@ -71,6 +67,10 @@ struct Dense {
   }
 #endif
 };
+
+namespace {
+
+std::atomic<bool> g_enabled{true};
 
 constexpr int kTileM = 128, kTileN = 256;
 template <class T>

@@ -14,8 +14,8 @@ struct Total {
   using State = W;
   __device__ __forceinline__ W identity() const { return 0; }
   template <class Item>
-  __device__ __forceinline__ W state(Item x, int64_t) const {
-    return widen(x);
+  __device__ __forceinline__ void append(W& sum, Item x, int64_t) const {
+    sum += widen(x);
   }
   __device__ __forceinline__ W combine(W a, W b) const { return a + b; }
 };
@@ -154,7 +154,7 @@ __global__ void __launch_bounds__(kBlock)
     const W all = smooth.spread == 0 ? W(0) : *smooth.all;
     const W top = kept[r], scale = (hit + spread * all) / kept[of.rows + r];
     map_row<Lanes>(scores, out, of.classes, lane, [&](int64_t c, W v) {
-      W d = exp(v - top) * scale;
+      W d = exp_of_negative(v - top) * scale;
       if (smooth.spread != 0) d -= spread * weight_of(of.weight, c);
       return c == t ? d - hit : d;
     });
@@ -207,8 +207,9 @@ __global__ void __launch_bounds__(kBlock)
     const W g = gradient(r), top = kept[r], sum = kept[of.rows + r];
     if (dx != nullptr) {
       const W scale = total / sum;
-      map_row<Lanes>(scores, dx + r * of.classes, of.classes, lane,
-                     [&](int64_t c, W v) { return (exp(v - top) * scale - of.share(c, widen(target[c]))) * g; });
+      map_row<Lanes>(scores, dx + r * of.classes, of.classes, lane, [&](int64_t c, W v) {
+        return (exp_of_negative(v - top) * scale - of.share(c, widen(target[c]))) * g;
+      });
     }
     if (dtarget != nullptr) {
       const W log_all = top + log(sum);

@@ -257,15 +257,37 @@ __device__ Sums merge_group(Sums sums) {
   return group[0];
 }
 
-// take<K>(i, step) for the elements of a row that the thread has, K of them `step` apart.
-template <int kThreads, class Take>
+// take(i, K) for the packs of N elements of a row that the thread has: K of them, kThreads packs apart, the first
+// at element i.
+template <int kThreads, int N, class Take>
 __device__ __forceinline__ void along_row(int64_t size, Take take) {
-  int64_t i = threadIdx.x % kThreads;
-  for (; i + 3 * kThreads < size; i += 4 * kThreads) take(i, std::integral_constant<int, 4>{});
-  for (; i < size; i += kThreads) take(i, std::integral_constant<int, 1>{});
+  constexpr int kMany = N == 8 ? 2 : 4;
+  constexpr int64_t kStep = kThreads * N;
+  int64_t i = threadIdx.x % kThreads * N;
+  for (; i + (kMany - 1) * kStep < size; i += kMany * kStep) take(i, std::integral_constant<int, kMany>{});
+  for (; i < size; i += kStep) take(i, std::integral_constant<int, 1>{});
 }
 
-template <int kThreads, class T>
+template <int N, class W>
+__device__ __forceinline__ Pack<W, N> pack_or(const W* values, int64_t i, W otherwise) {
+  if (values != nullptr) return load<N>(values + i);
+  Pack<W, N> result;
+#pragma unroll
+  for (W& value : result.at) value = otherwise;
+  return result;
+}
+
+// Where the elements of K packs of a row begin.
+template <int kThreads, int N, int K>
+struct Places {
+  int64_t at[K];
+  __device__ explicit Places(int64_t first) {
+#pragma unroll
+    for (int k = 0; k < K; ++k) at[k] = first + k * kThreads * N;
+  }
+};
+
+template <int kThreads, int N, class T>
 __global__ void __launch_bounds__(kBlock)
     layer_norm_kernel(espalier_rows shape, const T* x, const wide_t<T>* weight, const wide_t<T>* bias, double eps,
                       wide_t<T>* mean, wide_t<T>* scale, T* y) {
@@ -275,18 +297,22 @@ __global__ void __launch_bounds__(kBlock)
        row += int64_t{gridDim.x} * kGroups) {
     const T* const from = x + row * shape.size;
     Moments<W> own{};
-    along_row<kThreads>(shape.size, [&](int64_t i, auto many) {
-      W values[many];
-#pragma unroll
-      for (int k = 0; k < many; ++k) values[k] = widen(from[i + k * kThreads]);
+    along_row<kThreads, N>(shape.size, [&](int64_t i, auto many) {
+      W values[N * many];
+      load_all<N, many>(from, Places<kThreads, N, many>(i).at, values);
       own.take(values);
     });
     const Moments<W> all = merge_group<kThreads>(own);
     const W center = static_cast<W>(all.mean);
     const W factor = static_cast<W>(1 / sqrt((all.count > 0 ? all.squares / all.count : 0) + eps));
-    for (int64_t i = threadIdx.x % kThreads; i < shape.size; i += kThreads)
-      y[row * shape.size + i] =
-          narrow<T>(fma((widen(from[i]) - center) * factor, at_or(weight, i, W{1}), at_or(bias, i, W{0})));
+    for (int64_t i = threadIdx.x % kThreads * N; i < shape.size; i += kThreads * N) {
+      Pack<T, N> values = load<N>(from + i);
+      const Pack<W, N> weights = pack_or<N>(weight, i, W{1}), biases = pack_or<N>(bias, i, W{0});
+#pragma unroll
+      for (int j = 0; j < N; ++j)
+        values.at[j] = narrow<T>(fma((widen(values.at[j]) - center) * factor, weights.at[j], biases.at[j]));
+      store<N>(y + row * shape.size + i, values);
+    }
     if (threadIdx.x % kThreads == 0) {
       mean[row] = center;
       scale[row] = factor;
@@ -294,7 +320,7 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-template <int kThreads, class T>
+template <int kThreads, int N, class T>
 __global__ void __launch_bounds__(kBlock)
     layer_norm_backward_kernel(espalier_rows shape, const T* dy, const T* x, const wide_t<T>* weight,
                                const wide_t<T>* mean, const wide_t<T>* scale, T* dx) {
@@ -306,14 +332,20 @@ __global__ void __launch_bounds__(kBlock)
     const T* const from = x + row * shape.size;
     const W center = mean[row], factor = scale[row];
     GradientSums own{};
-    along_row<kThreads>(shape.size, [&](int64_t i, auto many) {
-      W plain = 0, scaled = 0;
+    along_row<kThreads, N>(shape.size, [&](int64_t i, auto many) {
+      const Places<kThreads, N, many> places(i);
+      W gradients[N * many], values[N * many], plain = 0, scaled = 0;
+      load_all<N, many>(gradient, places.at, gradients);
+      load_all<N, many>(from, places.at, values);
 #pragma unroll
       for (int k = 0; k < many; ++k) {
-        const int64_t at = i + k * kThreads;
-        const W d = widen(gradient[at]) * at_or(weight, at, W{1});
-        plain += d;
-        scaled = fma(d, widen(from[at]) - center, scaled);
+        const Pack<W, N> weights = pack_or<N>(weight, places.at[k], W{1});
+#pragma unroll
+        for (int j = 0; j < N; ++j) {
+          const W d = gradients[k * N + j] * weights.at[j];
+          plain += d;
+          scaled = fma(d, values[k * N + j] - center, scaled);
+        }
       }
       own.merge({static_cast<double>(plain), static_cast<double>(scaled)});
     });
@@ -321,19 +353,31 @@ __global__ void __launch_bounds__(kBlock)
     const double count = static_cast<double>(shape.size);
     const W a = static_cast<W>(all.plain / count);
     const W b = static_cast<W>(all.scaled / count * static_cast<double>(factor) * static_cast<double>(factor));
-    for (int64_t i = threadIdx.x % kThreads; i < shape.size; i += kThreads) {
-      const W d = widen(gradient[i]) * at_or(weight, i, W{1});
-      dx[row * shape.size + i] = narrow<T>(factor * (d - a - (widen(from[i]) - center) * b));
+    for (int64_t i = threadIdx.x % kThreads * N; i < shape.size; i += kThreads * N) {
+      Pack<T, N> gradients = load<N>(gradient + i);
+      const Pack<T, N> values = load<N>(from + i);
+      const Pack<W, N> weights = pack_or<N>(weight, i, W{1});
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const W d = widen(gradients.at[j]) * weights.at[j];
+        gradients.at[j] = narrow<T>(factor * (d - a - (widen(values.at[j]) - center) * b));
+      }
+      store<N>(dx + row * shape.size + i, gradients);
     }
   }
 }
 
-// Launches launch(std::integral_constant<int, threads a row>{}, grid).
-template <class Launch>
-void by_row_length(espalier_rows shape, const char* name, Launch launch) {
+// Launches launch(threads a row, elements a pack, grid), the first two as constants.
+template <class T, class Launch>
+void by_row_length(espalier_rows shape, bool packed, const char* name, Launch launch) {
   if (shape.rows == 0) return;
-  if (shape.size <= kWarpRow) launch(std::integral_constant<int, 32>{}, grid_for(shape.rows * 32));
-  else launch(std::integral_constant<int, kBlock>{}, grid_for(shape.rows * kBlock));
+  const auto with_packs = [&](auto threads) {
+    const unsigned grid = grid_for(shape.rows * threads);
+    if (packed && shape.size % kPackOf<T> == 0) launch(threads, std::integral_constant<int, kPackOf<T>>{}, grid);
+    else launch(threads, std::integral_constant<int, 1>{}, grid);
+  };
+  if (shape.size <= kWarpRow) with_packs(std::integral_constant<int, 32>{});
+  else with_packs(std::integral_constant<int, kBlock>{});
   launched(name);
 }
 
@@ -363,9 +407,11 @@ void layer_norm_backward(espalier_rows shape, const T* dy, const T* x, const wid
   using W = wide_t<T>;
   if (shape.size == 0) return;
   if (dx != nullptr)
-    by_row_length(shape, "layer_norm_backward", [&](auto threads, unsigned grid) {
-      layer_norm_backward_kernel<threads><<<grid, kBlock, 0, stream()>>>(shape, dy, x, weight, mean, scale, dx);
-    });
+    by_row_length<T>(shape, packable<kPackOf<T>>(dy, x, weight, dx), "layer_norm_backward",
+                     [&](auto threads, auto pack, unsigned grid) {
+                       layer_norm_backward_kernel<threads, pack>
+                           <<<grid, kBlock, 0, stream()>>>(shape, dy, x, weight, mean, scale, dx);
+                     });
   if (dweight == nullptr && dbias == nullptr) return;
   const auto finish = [=] __device__(int64_t column, const GradientSums& sums) {
     if (dweight != nullptr) dweight[column] = static_cast<W>(sums.scaled);
@@ -497,10 +543,11 @@ espalier_status espalier_cuda_layer_norm_forward(espalier_in x, espalier_in weig
       W* const to_mean = elements<W>("mean", mean, shape.rows);
       W* const to_scale = elements<W>("scale", scale, shape.rows);
       T* const to = elements<T>("y", y, size);
-      by_row_length(shape, "layer_norm", [&](auto threads, unsigned grid) {
-        layer_norm_kernel<threads>
-            <<<grid, kBlock, 0, stream()>>>(shape, from, factor, shift, eps, to_mean, to_scale, to);
-      });
+      by_row_length<T>(shape, packable<kPackOf<T>>(from, factor, shift, to), "layer_norm",
+                       [&](auto threads, auto pack, unsigned grid) {
+                         layer_norm_kernel<threads, pack>
+                             <<<grid, kBlock, 0, stream()>>>(shape, from, factor, shift, eps, to_mean, to_scale, to);
+                       });
     });
   });
 }

@@ -19,8 +19,8 @@ struct Sum {
   using State = W;
   __device__ __forceinline__ W identity() const { return 0; }
   template <class Item>
-  __device__ __forceinline__ W state(Item x, int64_t) const {
-    return widen(x);
+  __device__ __forceinline__ void append(W& sum, Item x, int64_t) const {
+    sum += widen(x);
   }
   __device__ __forceinline__ W combine(W a, W b) const { return a + b; }
 };
@@ -106,12 +106,15 @@ struct Extreme {
   };
   W sign;
 
+  // Without a place: of a line of nothing but −∞ it stays, for the first one.
   __device__ __forceinline__ State identity() const { return {-static_cast<W>(INFINITY), INT32_MAX}; }
   template <class Item>
-  __device__ __forceinline__ State state(Item x, int64_t i) const {
-    return {widen(x) * sign, static_cast<int32_t>(i)};
+  __device__ __forceinline__ void append(State& most, Item x, int64_t i) const {
+    const W value = widen(x) * sign;
+    // Larger, or a NaN beside a number.
+    if (!(value <= most.value) && most.value == most.value) most = {value, static_cast<int32_t>(i)};
   }
-  __device__ __forceinline__ State state(State x, int64_t) const { return x; }
+  __device__ __forceinline__ void append(State& most, State x, int64_t) const { most = combine(most, x); }
   // NaN is the most extreme; of equals the first.
   __device__ __forceinline__ State combine(State a, State b) const {
     const bool nan_a = a.value != a.value, nan_b = b.value != b.value;
@@ -131,7 +134,7 @@ struct Most {
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       if (values != nullptr) values[k + i] = narrow<T>(states[i].value * sign);
-      if (indices != nullptr) indices[k + i] = states[i].index;
+      if (indices != nullptr) indices[k + i] = states[i].index == INT32_MAX ? 0 : states[i].index;
     }
   }
 };

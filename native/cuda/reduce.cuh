@@ -1,9 +1,9 @@
 // Reductions along the middle of an array [outer, n, inner], for any way of combining.
 //
-// A reduction R says what is combined: `State`, `identity()`, `state(x, i)` of the element at place i of its
-// line, `combine(a, b)`, which must not mind the order. A finish F takes the result of line k (counted
-// over [outer, inner]): `write<N>(k, states)` of N neighbours. Lines are cut into pieces by their length alone,
-// and everything is combined in a fixed order: the bits depend on nothing but shape and values.
+// A reduction R says what is combined: `State`, `identity()`, `append(state, x, i)` of the element at place i of its
+// line to a state of elements before it, `combine(a, b)`, which must not mind the order. A finish F takes the result of
+// line k (counted over [outer, inner]): `write<N>(k, states)` of N neighbours. Lines are cut into pieces by their
+// length alone, and everything is combined in a fixed order: the bits depend on nothing but shape and values.
 #pragma once
 
 #include <cstring>
@@ -61,15 +61,15 @@ __device__ __forceinline__ typename R::State reduce_run(const R& r, const Item* 
   const int64_t past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(x) / sizeof(Item) % N);
   const int64_t head = min(past == 0 ? int64_t{0} : N - past, n);
   const int64_t packs = (n - head) / N, tail = head + packs * N;
-  for (int64_t i = lane; i < head; i += Lanes) part[0] = r.combine(part[0], r.state(x[i], first + i));
+  for (int64_t i = lane; i < head; i += Lanes) r.append(part[0], x[i], first + i);
 #pragma unroll 4
   for (int64_t p = lane; p < packs; p += Lanes) {
     const int64_t at = head + p * N;
     const Pack<Item, N> read = load_pack<Item, N>(x + at);
 #pragma unroll
-    for (int k = 0; k < N; ++k) part[k] = r.combine(part[k], r.state(read.at[k], first + at + k));
+    for (int k = 0; k < N; ++k) r.append(part[k], read.at[k], first + at + k);
   }
-  for (int64_t i = tail + lane; i < n; i += Lanes) part[0] = r.combine(part[0], r.state(x[i], first + i));
+  for (int64_t i = tail + lane; i < n; i += Lanes) r.append(part[0], x[i], first + i);
 #pragma unroll
   for (int width = N / 2; width > 0; width /= 2)
 #pragma unroll
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kBlock)
           if (i >= end) break;
           const Pack<Item, N> read = load_pack<Item, N>(from + i * inner);
 #pragma unroll
-          for (int k = 0; k < N; ++k) part[k] = r.combine(part[k], r.state(read.at[k], i));
+          for (int k = 0; k < N; ++k) r.append(part[k], read.at[k], i);
         }
 #pragma unroll
         for (int k = 0; k < N; ++k) total[k] = r.combine(total[k], part[k]);

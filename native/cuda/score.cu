@@ -1,8 +1,10 @@
 // Scores of weights that no elementwise formula gives.
+#include "espalier/score.h"
+
 #include "cuda/core/launch.cuh"
-#include "cuda/pruning.h"
 #include "cuda/select_keys.cuh"
 #include "cuda/sort.h"
+#include "espalier/cuda/operations.h"
 
 using namespace espalier;
 using namespace espalier::cuda;

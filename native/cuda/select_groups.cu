@@ -3,9 +3,10 @@
 #include <cmath>
 
 #include "cuda/packs.cuh"
-#include "cuda/pruning.h"
 #include "cuda/select_radix.cuh"
 #include "cuda/select_scored.cuh"
+#include "espalier/cuda/operations.h"
+#include "espalier/select.h"
 
 using namespace espalier;
 using namespace espalier::cuda;

@@ -15,7 +15,7 @@ enum class Kind { kPlain, kLog };
 template <class W>
 struct Largest {
   using State = W;
-  __device__ __forceinline__ W combine(W a, W b) const { return a > b ? a : b; }
+  __device__ __forceinline__ W combine(W a, W b) const { return fmax(a, b); }
 };
 template <class W>
 struct Total {
@@ -30,7 +30,7 @@ struct Outcome {
   W top, sum;  // the sum as its inverse or its logarithm
   __device__ Outcome(Kind kind, W top, W sum) : kind(kind), top(top), sum(kind == Kind::kPlain ? 1 / sum : log(sum)) {}
   __device__ __forceinline__ W operator()(W x) const {
-    return kind == Kind::kPlain ? exp(x - top) * sum : x - top - sum;
+    return kind == Kind::kPlain ? exp_of_negative(x - top) * sum : x - top - sum;
   }
 };
 // The same backwards: what is summed over the strip, and dx from the sum.
@@ -40,7 +40,7 @@ __device__ __forceinline__ W term(Kind kind, W dy, W y) {
 }
 template <class W>
 __device__ __forceinline__ W slope(Kind kind, W dy, W y, W total) {
-  return kind == Kind::kPlain ? y * (dy - total) : dy - exp(y) * total;
+  return kind == Kind::kPlain ? y * (dy - total) : dy - exp_of_negative(y) * total;
 }
 
 // ---- Strips in registers ----------------------------------------------------------------------------
@@ -88,13 +88,13 @@ __global__ void __launch_bounds__(kBlock)
     read_strip<Lanes, Items, N>(x + strip * length, mine, lane, -static_cast<W>(INFINITY), values);
     W top = -static_cast<W>(INFINITY);
 #pragma unroll
-    for (int k = 0; k < Items * N; ++k) top = values[k] > top ? values[k] : top;
+    for (int k = 0; k < Items * N; ++k) top = fmax(top, values[k]);
     top = combine_lanes<Lanes>(Largest<W>{}, top);
     W sum = 0;
 #pragma unroll
     for (int k = 0; k < Items * N; ++k) {
       values[k] -= top;
-      const W e = exp(values[k]);
+      const W e = exp_of_negative(values[k]);
       sum += e;
       if (kind == Kind::kPlain) values[k] = e;
     }
@@ -146,15 +146,15 @@ __global__ void __launch_bounds__(1024)
       const Pack<T, N> read = load_pack<T, N>(from + int64_t{p} * N);
       held[p] = read;
 #pragma unroll
-      for (int k = 0; k < N; ++k) top = widen(read.at[k]) > top ? widen(read.at[k]) : top;
+      for (int k = 0; k < N; ++k) top = fmax(top, widen(read.at[k]));
     }
-    top = block_reduce(top, -static_cast<W>(INFINITY), [](W a, W b) { return a > b ? a : b; });
+    top = block_reduce(top, -static_cast<W>(INFINITY), [](W a, W b) { return fmax(a, b); });
     W sum = 0;
 #pragma unroll 4
     for (int p = threadIdx.x; p < packs; p += threads) {
       const Pack<T, N> read = held[p];
 #pragma unroll
-      for (int k = 0; k < N; ++k) sum += exp(widen(read.at[k]) - top);
+      for (int k = 0; k < N; ++k) sum += exp_of_negative(widen(read.at[k]) - top);
     }
     sum = block_reduce(sum, W(0), [](W a, W b) { return a + b; });
     const Outcome<W> outcome(kind, top, sum);

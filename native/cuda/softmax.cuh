@@ -2,6 +2,7 @@
 // Gimelshein 2018).
 #pragma once
 
+#include "cuda/approximate.cuh"
 #include "cuda/reduce.cuh"
 
 namespace espalier::cuda {
@@ -20,20 +21,20 @@ struct OnlineSum {
 
   __device__ __forceinline__ State identity() const { return {lowest(), 0}; }
   __device__ __forceinline__ State combine(State a, State b) const {
-    const W top = a.top > b.top ? a.top : b.top, by = shift(top);
-    return {top, a.sum * exp(a.top - by) + b.sum * exp(b.top - by)};
+    const W top = fmax(a.top, b.top), by = shift(top);
+    return {top, a.sum * exp_of_negative(a.top - by) + b.sum * exp_of_negative(b.top - by)};
   }
   // NaN is no largest value, and makes the sum NaN.
   template <int N>
   __device__ __forceinline__ void add(State& state, const W (&x)[N]) const {
     W top = state.top;
 #pragma unroll
-    for (int k = 0; k < N; ++k) top = x[k] > top ? x[k] : top;
+    for (int k = 0; k < N; ++k) top = fmax(top, x[k]);
     const W by = shift(top);
-    if (top > state.top) state.sum *= exp(state.top - by);
+    if (top > state.top) state.sum *= exp_of_negative(state.top - by);
     W sum = 0;
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum += exp(x[k] - by);
+    for (int k = 0; k < N; ++k) sum += exp_of_negative(x[k] - by);
     state.sum += sum;
     state.top = top;
   }

@@ -18,12 +18,13 @@ struct SampledTask {
   int64_t elements, blocks, groups;
 };
 
-template <int kRows>
-constexpr int kSampledShared = kPanelWarps*(Chunk<1>::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
+template <int kRows, int kReads>
+constexpr int kSampledShared = kPanelWarps*(Chunk<kReads>::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
 
-template <class T, int kRows>
+template <class T, int kRows, int kReads>
 __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const SampledTask<T> task) {
   using W = wide_t<T>;
+  using Elements = Chunk<kReads>;
   constexpr int kOwn = kLaneElements<T>;
   static_assert(kRows > 1);
   extern __shared__ __align__(128) unsigned char shared[];
@@ -33,9 +34,9 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
   const int64_t slices = (panels.n + kSliceColumns<T> - 1) / kSliceColumns<T>;
   const int64_t first_slice = slices * group / task.groups, last_slice = slices * (group + 1) / task.groups;
   W* const parts = task.parts + group * task.elements;
-  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Chunk<1>::kPlaces;
+  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Elements::kPlaces;
   int2* const spans =
-      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Chunk<1>::kPlaces * sizeof(uint32_t)) +
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Elements::kPlaces * sizeof(uint32_t)) +
       warp * kRows;
   const auto row_of = [&](int r) -> int64_t {
     const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
         own[r].at[e] = row >= 0 && column + e < panels.n ? task.y[row * panels.n + column + e] : T(0.f);
     }
     int2 span = spans[0];
-    Chunk<1> chunk;
+    Elements chunk;
     chunk.read(task.lists.index, span.x, span.y);
 
     int buffer = 0;
@@ -78,45 +79,52 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
         for (;;) {
           chunk.cut(first + panels.rows);
           __syncwarp();
-          offsets[chunk.place(0)] =
-              static_cast<uint32_t>(chunk.inside[0] ? chunk.index[0] - first : panels.rows) * kSliceBytes;
+#pragma unroll
+          for (int i = 0; i < kReads; ++i)
+            offsets[Elements::place(i)] =
+                static_cast<uint32_t>(chunk.inside[i] ? chunk.index[i] - first : panels.rows) * kSliceBytes;
           __syncwarp();
           const int count = chunk.count;
-          const int mine = kTeams * (lane % kTeamLanes) + team;  // the element whose sum ends up here
-          W* const to = parts + span.x + mine;
-          W before = 0;
-          if (slice > first_slice && mine < count) before = *to;
+          W* const to = parts + span.x + kTeams * (lane % kTeamLanes) + team;  // of the element whose sum ends up here
+          const int left = count - (kTeams * (lane % kTeamLanes) + team);
+          W before[kReads];
+#pragma unroll
+          for (int i = 0; i < kReads; ++i) before[i] = slice > first_slice && 32 * i < left ? to[32 * i] : W(0);
           span.x += count;
-          if (count < 32) {
+          if (count < Elements::kMost) {
             if (lane == 0) spans[r].x = span.x;
             span = spans[(r + 1) % kRows];
           }
           chunk.read(task.lists.index, span.x, span.y);
 
-          W sum[kTeamLanes] = {};
 #pragma unroll
-          for (int i = 0; i < kTeamLanes; i += 2) {
-            if (i * kTeams >= count) break;
-            const Pack<uint32_t, 2> pair =
-                *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Chunk<1>::kTeamPitch + i);
+          for (int part = 0; part < kReads; ++part) {
+            if (32 * part >= count) break;
+            W sum[kTeamLanes] = {};
 #pragma unroll
-            for (int p = 0; p < 2; ++p) {
-              const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p]);
+            for (int i = 0; i < kTeamLanes; i += 2) {
+              if (32 * part + i * kTeams >= count) break;
+              const Pack<uint32_t, 2> pair =
+                  *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Elements::kTeamPitch + 8 * part + i);
 #pragma unroll
-              for (int e = 0; e < kOwn; ++e) sum[i + p] += widen(own[r].at[e]) * widen(x.at[e]);
+              for (int p = 0; p < 2; ++p) {
+                const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p]);
+#pragma unroll
+                for (int e = 0; e < kOwn; ++e) sum[i + p] += widen(own[r].at[e]) * widen(x.at[e]);
+              }
             }
-          }
 #pragma unroll
-          for (int half = kTeamLanes / 2; half > 0; half /= 2) {
-            const bool upper = lane & half;
+            for (int half = kTeamLanes / 2; half > 0; half /= 2) {
+              const bool upper = lane & half;
 #pragma unroll
-            for (int i = 0; i < half; ++i) {
-              const W away = upper ? sum[i] : sum[i + half], here = upper ? sum[i + half] : sum[i];
-              sum[i] = here + __shfl_xor_sync(0xffffffffu, away, half);
+              for (int i = 0; i < half; ++i) {
+                const W away = upper ? sum[i] : sum[i + half], here = upper ? sum[i + half] : sum[i];
+                sum[i] = here + __shfl_xor_sync(0xffffffffu, away, half);
+              }
             }
+            if (32 * part < left) to[32 * part] = before[part] + sum[0];
           }
-          if (mine < count) *to = before + sum[0];
-          if (count < 32) break;
+          if (count < Elements::kMost) break;
         }
       }
     }
@@ -151,15 +159,21 @@ void sampled_products(const Lists& lists, int64_t elements, const T* y, const T*
   constexpr bool kDirect = std::is_same_v<T, wide_t<T>>;
   const bool direct = kDirect && groups == 1;
   Temporary<wide_t<T>> parts(direct ? 0 : groups * elements);
-  SampledTask<T> task{lists, y, panels_of(x, depth, n, kSampledShared<kRows>), parts.get(), elements, blocks, groups};
+  SampledTask<T> task{lists, y, {}, parts.get(), elements, blocks, groups};
   if constexpr (kDirect) {
     if (direct) task.parts = dvalues;
   }
-  const int bytes = 2 * task.panels.bytes() + kSampledShared<kRows>;
-  const auto kernel = sampled_kernel<T, kRows>;
-  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-  kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
-  launched("sampled products");
+  const auto go = [&]<int kReads>() {
+    constexpr int kOther = kSampledShared<kRows, kReads>;
+    task.panels = panels_of(x, depth, n, kOther);
+    const int bytes = 2 * task.panels.bytes() + kOther;
+    const auto kernel = sampled_kernel<T, kRows, kReads>;
+    ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+    kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
+    launched("sampled products");
+  };
+  if (sparse::variant == 1) go.template operator()<1>();
+  else go.template operator()<2>();
   if (!direct) add_parts<T>(parts.get(), elements, groups, dvalues);
 }
 

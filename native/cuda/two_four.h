@@ -17,6 +17,7 @@ namespace espalier::cuda {
 struct Places {
   const uint32_t* words = nullptr;  // [block of rows][block of K][lane]
   int blocks_m = 0, blocks_k = 0;
+  const uint4* packed = nullptr;
 };
 constexpr int kPlaceRows = 16, kPlaceK = 64;
 

@@ -4,7 +4,6 @@
 #include "cuda/gemm_ring.cuh"
 
 namespace espalier::cuda {
-namespace {
 
 // The places of a warp's rows, a stage's ahead of their use.
 template <int kWords>
@@ -60,6 +59,63 @@ struct Sparse {
 #endif
 };
 
+struct DirectLookahead {
+  uint32_t now, next;
+  uint4 left[2], coming[2];
+  const uint32_t* words;
+  const uint4* packed;
+  int last;
+
+  __device__ DirectLookahead(const Places& places, int64_t first_i, int lane, int begin)
+      : words(places.words + min(first_i / kPlaceRows, int64_t{places.blocks_m - 1}) * places.blocks_k * int64_t{32} +
+              lane),
+        packed(places.packed + min(first_i / kPlaceRows, int64_t{places.blocks_m - 1}) * places.blocks_k * int64_t{64} +
+               lane),
+        last(places.blocks_k - 1) {
+    look(begin);
+  }
+  __device__ void look(int step) {
+    const int at = min(step, last);
+    next = words[at * 32];
+    coming[0] = packed[at * 64];
+    coming[1] = packed[at * 64 + 32];
+  }
+  __device__ void advance(int step) {
+    now = next;
+    left[0] = coming[0];
+    left[1] = coming[1];
+    look(step + 1);
+  }
+};
+
+template <class T, int kConsumersOfTile, int kColumnsOfTile>
+struct SparseDirect {
+  using Element = T;
+  using Sum = float;
+  using Where = DirectLookahead;
+  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 0;
+  static constexpr int kK = 128 / int{sizeof(T)};
+  static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  static __device__ __forceinline__ void multiply(Sum (&sum)[kN / 2], uint32_t, uint32_t b, bool add,
+                                                  const Where& where) {
+    wgmma_sparse_direct<T, false, 0>(sum, where.left[0], operand(b, 128, 16, 1024), where.now, add);
+    wgmma_sparse_direct<T, false, 1>(sum, where.left[1], operand(b + 64, 128, 16, 1024), where.now, 1);
+  }
+#endif
+};
+
+namespace {
+
+template <int kConsumers, int kN, int kCluster, class T, class C, bool kTransposed, class F>
+void run_direct(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  const CUtensorMap b = tensor_map(dtype_of<T>(), p.b, p.to.n, p.k, p.ldb, kN / kCluster, 64);
+  Places places = p.places;
+  places.packed = reinterpret_cast<const uint4*>(p.values);
+  launch_ring<SparseDirect<T, kConsumers, kN>, kCluster>(b, b, p.to, p.k, p.finish, places, "two_four_wgmma");
+}
+
 template <int kConsumers, int kN, int kCluster, bool kTB, class T, class C, bool kTransposed, class F>
 void run(const TwoFourProduct<T, C, kTransposed, F>& p) {
   using Math = Sparse<T, kConsumers, kN, kTB>;
@@ -88,6 +144,9 @@ void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p, int variant) 
   if constexpr (std::is_same_v<T, __nv_bfloat16> && kTransposed) {
     if (variant == 1) return run<3, 192, 2, true>(p);
     if (variant == 2) return run<4, 128, 2, true>(p);
+    if (variant == 4) return run_direct<2, 256, 2>(p);
+    if (variant == 5) return run_direct<4, 128, 2>(p);
+    if (variant == 6) return run_direct<3, 192, 2>(p);
     if (variant == 3) return run<2, 256, 1, true>(p);
   }
   run<2, 256, 2, true>(p);

@@ -243,15 +243,17 @@ class Generated final : public Product {
 
 std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int64_t>& origin,
                                         int64_t most_bytes) {
+#if ESPALIER_X86
   if (!can_generate()) return nullptr;
   auto made = std::make_unique<Generated>(pattern);
-#if ESPALIER_X86
   const bool done = isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin, most_bytes)
                                          : made->make<Shape256>(pattern, origin, most_bytes);
-#else
-  const bool done = false;
-#endif
   return done ? std::move(made) : nullptr;
+#else
+  // No emitter for this processor.
+  (void)pattern, (void)origin, (void)most_bytes;
+  return nullptr;
+#endif
 }
 
 }  // namespace espalier::sparse

@@ -197,6 +197,24 @@ test('what a pruner cannot be made of is refused', (t) => {
   t.is(masks(model), '')
 })
 
+test('a pruner that cannot be made leaves nothing on the model', (t) => {
+  const model = net()
+  const stranger = new optim.SGD(new nn.Linear(2, 2).parameters(), { lr: 1 })
+  t.throws(() => new prune.Pruner(model, { score: prune.taylor, amount: 0.5, optimizer: stranger }), {
+    code: 'INVALID_ARGUMENT',
+    message: /not one of this optimiser/,
+  })
+  t.true([...model.modules()].every((module) => module.weightTransforms('weight').length === 0))
+
+  // The second layer has the field of a soft threshold already.
+  Object.assign(model.getModule('3'), { weight_soft: null })
+  t.throws(() => new prune.Pruner(model, prune.policies.str()), { code: 'STATE' })
+  t.false('weight_soft' in model.getModule('0'))
+  const [first, second] = [new nn.Linear(4, 4), new nn.Linear(4, 4)]
+  second.weight = first.weight
+  t.throws(() => new prune.Pruner(new nn.Sequential(first, second), prune.policies.str()), { code: 'INVALID_ARGUMENT', message: /another layer too/ })
+})
+
 test('a draw that takes nothing warns, once', async (t) => {
   const warnings: string[] = []
   const listen = (warning: Error & { code?: string }): void => {

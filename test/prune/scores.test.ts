@@ -101,6 +101,40 @@ test('hessian: probes of a quadratic loss give its diagonal, and add up', (t) =>
   t.is(layer.weight.grad, null)
 })
 
+test('a probe leaves weights and gradients as they were, also where it fails, and other statistics do not see it', (t) => {
+  const model = new nn.Sequential(new nn.Linear(3, 4), new nn.Linear(4, 2)).to('float64')
+  const [x] = batchesOf(1, 5, 3)
+  const both: prune.Score = { ...prune.hessian, needs: [...prune.hessian.needs!, prune.gradientSum] }
+  const pruner = new prune.Pruner(model, { score: both, amount: 0.5 })
+  squaresOf(model, x).backward()
+  const gradients = model.parameters().map(({ grad }) => grad!.data.slice())
+  const state = JSON.stringify(Object.values(model.stateDict()).map(({ data }) => Array.from(data)))
+  const seen = Array.from(pruner.stateDict()['0.gradientSum'].data)
+  const unchanged = (): void => {
+    t.is(JSON.stringify(Object.values(model.stateDict()).map(({ data }) => Array.from(data))), state)
+    t.deepEqual(
+      model.parameters().map(({ grad }) => grad!.data),
+      gradients,
+    )
+    t.deepEqual(Array.from(pruner.stateDict()['0.gradientSum'].data), seen)
+  }
+  pruner.probe(() => squaresOf(model, x), { probes: 2 })
+  unchanged()
+  t.throws(() => pruner.probe(() => squaresOf(model.getModule('0'), x)), { code: 'STATE' })
+  unchanged()
+  t.throws(
+    () =>
+      pruner.probe(() => {
+        throw new Error('no batch')
+      }),
+    { message: 'no batch' },
+  )
+  unchanged()
+  for (const options of [{ probes: 0 }, { probes: 1.5 }, { epsilon: 0 }, { epsilon: Number.NaN }])
+    t.throws(() => pruner.probe(() => squaresOf(model, x), options), { code: 'INVALID_ARGUMENT' })
+  t.throws(() => new prune.Pruner(model, { amount: 0.5 }).probe(() => squaresOf(model, x)), { code: 'STATE' })
+})
+
 test('hessian: with entries beside the diagonal the mean of many probes comes near it', (t) => {
   const layer = layerOf(1, 3)
   const x = tensor([1, 0.5, -0.5], [1, 3], { dtype: 'float64' })

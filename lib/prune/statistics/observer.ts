@@ -2,7 +2,7 @@ import { defineOp, noGrad } from '../../autograd/index.js'
 import { EspalierError } from '../../native/index.js'
 import { type Module, maskOf, type Removal, stages, type WeightTransform } from '../../nn/index.js'
 import { elementwiseShapes } from '../../ops/cases.js'
-import { converted, fill, Tensor, zeros } from '../../tensor/index.js'
+import { assign, converted, fill, Tensor, zeros } from '../../tensor/index.js'
 import type { Seen, Statistic } from './statistic.js'
 
 /** The tensor itself, which tells `observe` of the gradient that passes back through it. */
@@ -40,12 +40,12 @@ export class Observer {
   readonly ready = new Set<string>()
   readonly #removals: Removal[] = []
 
-  /** @param active whether a forward pass counts; a layer in evaluation mode does not, unless this says so */
+  /** @param counts whether a pass that goes through now is to be seen */
   constructor(
     readonly model: Module,
     readonly module: Module,
     statistics: readonly Statistic[],
-    active: () => boolean,
+    counts: () => boolean,
   ) {
     const latent = module.latentWeight('weight')
     this.kept = new Map(
@@ -57,7 +57,6 @@ export class Observer {
         one.onStart(kept, latent)
         this.ready.add(one.name)
       }
-    const counts = (): boolean => module.training || active()
     if (statistics.some(({ onInput }) => onInput))
       this.#removals.push(
         module.registerForwardHook((seen, inputs) => {
@@ -96,6 +95,12 @@ export class Observer {
     }
   }
 
+  /** Whether anything here comes from probes. */
+  get probes(): boolean {
+    return [...this.kept.keys()].some(({ onProbe }) => onProbe)
+  }
+
+  /** The diagonal of the Hessian, as one probe showed it. */
   probed(diagonal: Tensor): void {
     for (const [one, kept] of this.kept) if (one.onProbe !== undefined) this.#saw(one, () => one.onProbe!(kept, diagonal))
   }
@@ -107,6 +112,18 @@ export class Observer {
         fill(kept.storage, 0)
         this.ready.delete(one.name)
       }
+  }
+
+  /** Takes over saved values, by the statistics' names; of the others nothing has been seen. */
+  restore(values: ReadonlyMap<string, Tensor>): void {
+    for (const [{ name }, kept] of this.kept) {
+      const value = values.get(name)
+      if (value === undefined) this.ready.delete(name)
+      else {
+        assign(kept.storage, value.storage)
+        this.ready.add(name)
+      }
+    }
   }
 
   /** What is kept goes where the layer has gone. */

@@ -49,13 +49,16 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
   if (last) rate("mma.sync", time_ms(body, 6, 2));
   warpgroups = true;
   row.ours = time_ms(body, 10, 3);
-  rate("wgmma", row.ours);
+  rate("taken", row.ours);
+  espalier::cuda::conv::near_allowed() = false;
+  if (last) rate("gathering", time_ms(body, 6, 2));
   if (last)
     for (int variant = 1; variant <= 4; ++variant) {
       espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = variant;
       rate(("variant " + std::to_string(variant)).c_str(), time_ms(body, 6, 2));
     }
   espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = 0;
+  espalier::cuda::conv::near_allowed() = true;
   warpgroups = before;
   row.limit = bytes / copy_bandwidth() * 1e3;  // of memory; arithmetic sets it in most
   row.verified = true;                         // by the checks on smaller shapes of the same families

@@ -48,6 +48,11 @@ inline const std::vector<Case>& cases() {
       square(1, 16, 20, 20, 16, 3, 1, 4, 4),
       square(2, 16, 10, 10, 32, 3, 1, 1, 1, 2),
       square(2, 12, 11, 11, 18, 3, 1, 1, 1, 3),  // groups of channels to pad
+      square(3, 64, 56, 56, 64, 3, 1, 1),        // neighbours: one chunk of channels, and several
+      square(5, 192, 7, 7, 100, 3, 1, 1),
+      square(2, 64, 20, 11, 72, 5, 1, 4, 2),
+      square(1, 128, 30, 6, 8, 2, 1, 1, 2),
+      {2, 64, 9, 10, 40, 9, 10, 2, 3, 1, 1, 0, 2, 1, 1, 1},
       square(2, 20, 9, 9, 10, 3, 2, 1, 1, 5),
       square(3, 32, 9, 9, 32, 3, 1, 1, 1, 32),  // depth-wise
       square(2, 7, 12, 10, 14, 3, 2, 1, 1, 7),
@@ -146,6 +151,7 @@ struct With {
   }
   ~With() {
     cuda::conv::warpgroups_allowed() = before;
+    cuda::conv::near_allowed() = true;
     cuda::conv::gather_variant() = cuda::conv::weight_variant() = 0;
   }
   const bool before;

@@ -74,7 +74,7 @@ void variants(int64_t size) {
   Array values = result(size * size / 2, ESPALIER_BFLOAT16), places = result(length, ESPALIER_INT32);
   Array y = result(size * size, ESPALIER_BFLOAT16);
   ok(espalier_cuda_two_four_compress(w.in(), values.out(), places.out(), shape), "compress");
-  for (int variant = 0; variant < 4; ++variant) {
+  for (int variant = 0; variant < 7; ++variant) {
     const cuda::TwoFourProduct<__nv_bfloat16, __nv_bfloat16, true, cuda::Finish<__nv_bfloat16>> product{
         values.device<__nv_bfloat16>(),
         {places.device<uint32_t>(), static_cast<int>(size / cuda::kPlaceRows), static_cast<int>(size / cuda::kPlaceK)},

@@ -147,15 +147,15 @@ export class Dpu {
     this.#pruner.remove()
   }
 
-  /** @internal As a callback of `fit`. */
+  /** As a callback of `fit`: it starts, if nobody has. */
   onEpochStart(): void {
     this.#pruner.onEpochStart()
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where steps are counted. */
   onStepEnd(training: Parameters<Pruner['onStepEnd']>[0]): void {
     this.#pruner.onStepEnd(training)
   }
-  /** @internal */
+  /** As a callback of `fit`: a tick, where epochs are counted. */
   onEpochEnd(training: Parameters<Pruner['onEpochEnd']>[0]): void {
     this.#pruner.onEpochEnd(training)
   }

@@ -42,19 +42,16 @@ ESPALIER_API espalier_status espalier_cuda_moments_length(espalier_nhwc shape, i
  * relu) receives a bit for each element, the lowest for the first channel of eight: whether z > 0. */
 ESPALIER_API espalier_status espalier_cuda_batch_norm_train_nhwc(espalier_in x, espalier_in moments, espalier_in weight,
                                                                  espalier_in bias, espalier_in residual, int64_t relu,
-                                                                 double momentum, double eps,
-                                                                 espalier_out running_mean, espalier_out running_var,
-                                                                 espalier_out mean, espalier_out scale, espalier_out y,
-                                                                 espalier_out signs, espalier_nhwc shape);
+                                                                 double momentum, double eps, espalier_out running_mean,
+                                                                 espalier_out running_var, espalier_out mean,
+                                                                 espalier_out scale, espalier_out y, espalier_out signs,
+                                                                 espalier_nhwc shape);
 
 /* Gradients of it: dx, dweight, dbias, and, where it is not absent, that of the residual. `signs` is absent where
  * there was no relu. dx may be dy. */
-ESPALIER_API espalier_status espalier_cuda_batch_norm_train_backward_nhwc(espalier_in dy, espalier_in x,
-                                                                          espalier_in signs, espalier_in weight,
-                                                                          espalier_in mean, espalier_in scale,
-                                                                          espalier_out dx, espalier_out dresidual,
-                                                                          espalier_out dweight, espalier_out dbias,
-                                                                          espalier_nhwc shape);
+ESPALIER_API espalier_status espalier_cuda_batch_norm_train_backward_nhwc(
+    espalier_in dy, espalier_in x, espalier_in signs, espalier_in weight, espalier_in mean, espalier_in scale,
+    espalier_out dx, espalier_out dresidual, espalier_out dweight, espalier_out dbias, espalier_nhwc shape);
 
 /* Windows over `images` of height × width × channels, as in pool.h, of fewer than 256 taps. */
 typedef struct espalier_nhwc_pool2d {
