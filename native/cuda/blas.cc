@@ -4,6 +4,7 @@
 #include <library_types.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -23,6 +24,8 @@ struct Library {
               cudaDataType type_a, int lda, const void* b, cudaDataType type_b, int ldb, const void* beta, void* c,
               cudaDataType type_c, int ldc, int compute, int algorithm) = nullptr;
 };
+
+std::atomic<bool> g_enabled{true};
 
 const Library* library() {
   static const Library* const found = []() -> const Library* {
@@ -68,7 +71,8 @@ cudaDataType type_of(espalier_dtype dtype) {
 
 }  // namespace
 
-bool blas_found() { return library() != nullptr; }
+bool blas_there() { return g_enabled.load(std::memory_order_relaxed) && library() != nullptr; }
+void enable_blas(bool on) { g_enabled.store(on, std::memory_order_relaxed); }
 
 bool blas_product(espalier_dtype dtype, bool tf32, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                   double alpha, const void* a, int64_t lda, const void* b, int64_t ldb, double beta, void* c,

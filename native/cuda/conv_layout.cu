@@ -9,34 +9,45 @@ __device__ To operand(From value) {
   else return static_cast<To>(value);
 }
 
+// A tile of 64 positions and 32 channels: read along the positions, kWide at once, written along the channels.
 constexpr int kPositions = 64, kChannels = 32;
 
-// A tile of 64 positions and 32 channels: read along the positions, written along the channels.
-template <class From, class To>
-__global__ __launch_bounds__(kBlock) void to_channels_last_kernel(const From* x, To* y, int64_t channels, int64_t plane,
-                                                                  int64_t depth, int64_t all, int64_t across,
-                                                                  int64_t down) {
-  __shared__ To tile[kChannels][kPositions + 4 / sizeof(To)];
-  const int64_t image = blockIdx.x / (across * down), rest = blockIdx.x % (across * down);
-  const int64_t channel0 = rest % across * kChannels, position0 = rest / across * kPositions;
-  const int64_t true_depth = channels / (all / depth);
-  const int position = threadIdx.x % kPositions;
+template <class From, class To, int kWide>
+__global__ __launch_bounds__(kBlock) void to_channels_last_kernel(const From* x, To* y, int32_t channels, int32_t plane,
+                                                                  int32_t depth, int32_t all, uint32_t across,
+                                                                  uint32_t down) {
+  // 16 bytes of a channel's positions stand at their number XOR that of the channel's chunk: then neither
+  // direction meets a bank twice.
+  __shared__ To tile[kChannels * kPositions];
+  constexpr int kGroup = kChunk<To>;
+  const auto place = [](int channel, int position) {
+    return channel * kPositions + ((position / kGroup) ^ (channel / kGroup & 7)) * kGroup + position % kGroup;
+  };
+  const int64_t image = blockIdx.x / (across * down);
+  const uint32_t rest = blockIdx.x % (across * down);
+  const int32_t channel0 = static_cast<int32_t>(rest % across) * kChannels;
+  const int32_t position0 = static_cast<int32_t>(rest / across) * kPositions;
+  const int32_t true_depth = channels / (all / depth);
 #pragma unroll
-  for (int i = threadIdx.x / kPositions; i < kChannels; i += kBlock / kPositions) {
-    const int64_t padded = channel0 + i, group = padded / depth, c = padded - group * depth;
-    From value{};
+  for (int i = threadIdx.x; i < kChannels * kPositions / kWide; i += kBlock) {
+    const int channel = i / (kPositions / kWide), position = i % (kPositions / kWide) * kWide;
+    const int32_t padded = channel0 + channel, group = padded / depth, c = padded - group * depth;
+    Pack<From, kWide> values{};
     if (padded < all && c < true_depth && position0 + position < plane)
-      value = x[(image * channels + group * true_depth + c) * plane + position0 + position];
-    tile[i][position] = operand<To>(value);
+      values = *reinterpret_cast<const Pack<From, kWide>*>(x + (image * channels + group * true_depth + c) * plane +
+                                                           position0 + position);
+#pragma unroll
+    for (int e = 0; e < kWide; ++e) tile[place(channel, position + e)] = operand<To>(values.at[e]);
   }
   __syncthreads();
   constexpr int kChunks = kChannels / kChunk<To>;
+#pragma unroll
   for (int i = threadIdx.x; i < kPositions * kChunks; i += kBlock) {
     const int row = i / kChunks, c = i % kChunks * kChunk<To>;
     if (position0 + row >= plane || channel0 + c >= all) continue;
     Pack<To, kChunk<To>> pack;
 #pragma unroll
-    for (int e = 0; e < kChunk<To>; ++e) pack.at[e] = tile[c + e][row];
+    for (int e = 0; e < kChunk<To>; ++e) pack.at[e] = tile[place(c + e, row)];
     *reinterpret_cast<Pack<To, kChunk<To>>*>(y + (image * plane + position0 + row) * all + channel0 + c) = pack;
   }
 }
@@ -47,12 +58,17 @@ template <class From, class To>
 void to_channels_last(const From* x, To* y, int64_t images, int64_t channels, int64_t plane, int64_t groups,
                       int64_t depth) {
   const int64_t all = groups * depth, across = ceil_div(all, kChannels), down = ceil_div(plane, kPositions);
+  constexpr int kWide = 16 / static_cast<int>(sizeof(From));
+  const bool wide = plane % kWide == 0 && reinterpret_cast<uintptr_t>(x) % 16 == 0;
+  const auto kernel = wide ? to_channels_last_kernel<From, To, kWide> : to_channels_last_kernel<From, To, 1>;
   // A grid has fewer than 2^31 blocks.
   const int64_t most = std::max<int64_t>(1, ((int64_t{1} << 31) - 1) / (across * down));
   for (int64_t first = 0; first < images; first += most) {
     const int64_t blocks = std::min(most, images - first) * across * down;
-    to_channels_last_kernel<<<static_cast<unsigned>(blocks), kBlock, 0, stream()>>>(
-        x + first * channels * plane, y + first * plane * all, channels, plane, depth, all, across, down);
+    kernel<<<static_cast<unsigned>(blocks), kBlock, 0, stream()>>>(
+        x + first * channels * plane, y + first * plane * all, static_cast<int32_t>(channels),
+        static_cast<int32_t>(plane), static_cast<int32_t>(depth), static_cast<int32_t>(all),
+        static_cast<uint32_t>(across), static_cast<uint32_t>(down));
     launched("conv_to_channels_last");
   }
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "cuda/blas.h"
 #include "cuda/gemm.h"
 #include "cuda/gemm_mma.cuh"
 
@@ -151,14 +152,25 @@ bool wants_copy(const Product<T, C>& p) {
   return gemm_wgmma_takes(q) && !gemm_wgmma_takes(p);
 }
 
+// cuBLAS, for what it is the faster at: exact float32, and float64, which it computes on tensor cores. It adds no
+// bias and does not clamp.
+template <class T>
+bool run_blas(const Product<T, T>& p) {
+  const Finish<T>& finish = p.finish;
+  if (p.k == 0 || p.kept.count != 1 || p.added.count != 1 || !blas_there()) return false;
+  if (finish.row.data != nullptr || finish.column.data != nullptr || finish.relu) return false;
+  return blas_product(dtype_of<T>(), false, p.transpose_a, p.transpose_b, p.m, p.n, p.k, finish.alpha, p.a, p.lda, p.b,
+                      p.ldb, finish.beta, p.c, p.ldc);
+}
+
 template <class T, class C>
 void run(const Product<T, C>& p, int64_t matrices_a, int64_t matrices_b) {
   if (p.m == 0 || p.n == 0 || p.kept.count == 0) return;
   if constexpr (sizeof(T) == 8) {
-    gemm_simt(p);
+    if (!run_blas(p)) gemm_simt(p);
   } else if constexpr (sizeof(T) == 4) {
     if (precision() == Precision::kBfloat16 && p.k > 0) run_copied<__nv_bfloat16>(p, matrices_a, matrices_b);
-    else if (precision() == Precision::kFloat32) gemm_simt(p);
+    else if (precision() == Precision::kFloat32) run_blas(p) ? void() : gemm_simt(p);
     else if (!run_tf32(p)) gemm_mma(p);
   } else {
     wants_copy(p) ? run_copied<T>(p, matrices_a, matrices_b) : run_tensor_cores(p);

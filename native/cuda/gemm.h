@@ -105,16 +105,14 @@ template <class T, class C>
 struct Along {
   const Product<T, C>& p;
   BatchAxis at;  // of the kept product
-  int64_t k_tiles, k_tile, which;
+  int k_tiles, k_tile;
+  int64_t which = 0;
   const T* a;
   const T* b;
 
-  __device__ Along(const Product<T, C>& p, const BatchAxis& at, int64_t k_tiles, int64_t step)
-      : p(p),
-        at(at),
-        k_tiles(k_tiles),
-        k_tile(k_tiles > 0 ? step % k_tiles : 0),
-        which(k_tiles > 0 ? step / k_tiles : 0) {
+  __device__ Along(const Product<T, C>& p, const BatchAxis& at, int64_t tiles, int64_t step)
+      : p(p), at(at), k_tiles(static_cast<int>(tiles)), k_tile(0) {
+    if (tiles > 0) which = step / tiles, k_tile = static_cast<int>(step % tiles);
     look();
   }
   __device__ void advance() {

@@ -45,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
   Along<T, C> along(p, at, k_tiles, begin);
   auto bring = [&](int64_t step) {
     if (step < end) {
-      const int64_t k0 = along.k_tile * kK;
+      const int64_t k0 = int64_t{along.k_tile} * kK;
       T* const stage = stages + (step - begin) % kStages * Tile::kStage;
       const T *const a = along.a, *const b = along.b;
       if constexpr (kTransposeA) Tile::A::bring(stage, a, p.lda, p.k, p.m, k0, first_m, aligned_a);

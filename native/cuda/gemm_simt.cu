@@ -89,19 +89,19 @@ __global__ void __launch_bounds__(kThreads, 2)
   Pack<T, 4> held_a[Operand<T, kM, kK>::kTakes], held_b[Operand<T, kN, kK>::kTakes];
   Along<T, T> along(p, at, k_tiles, begin);
   auto fetch = [&] {
-    a.fetch(along.a, along.k_tile * kK, held_a);
-    b.fetch(along.b, along.k_tile * kK, held_b);
+    a.fetch(along.a, int64_t{along.k_tile} * kK, held_a);
+    b.fetch(along.b, int64_t{along.k_tile} * kK, held_b);
     along.advance();
   };
-  if (begin < end) {
+  int left_steps = static_cast<int>(end - begin);
+  if (left_steps > 0) {
     fetch();
     a.put(held_a, tile_a[0]);
     b.put(held_b, tile_b[0]);
   }
   __syncthreads();
-  for (int64_t step = begin; step < end; ++step) {
-    const int now = static_cast<int>(step - begin) & 1;
-    if (step + 1 < end) fetch();
+  for (int now = 0; left_steps > 0; --left_steps, now ^= 1) {
+    if (left_steps > 1) fetch();
 #pragma unroll
     for (int kk = 0; kk < kK; ++kk) {
       T left[kRows], right[kColumns];
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kThreads, 2)
 #pragma unroll
         for (int j = 0; j < kColumns; ++j) sum[i][j] = fma(left[i], right[j], sum[i][j]);
     }
-    if (step + 1 < end) {
+    if (left_steps > 1) {
       a.put(held_a, tile_a[now ^ 1]);
       b.put(held_b, tile_b[now ^ 1]);
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "cuda/blas.h"
 #include "cuda/check/check.h"
 
 namespace espalier::check {
@@ -20,6 +21,12 @@ inline double tolerance(espalier_dtype a, espalier_dtype c) {
 struct Case {
   int64_t m, n, k;
   int64_t pad = 0;  // what leading dimensions have beyond the least
+};
+
+// Keeps cuBLAS out for a while, so that the kernels here are what runs.
+struct WithoutBlas {
+  WithoutBlas() { cuda::enable_blas(false); }
+  ~WithoutBlas() { cuda::enable_blas(true); }
 };
 
 inline void product(const Case& of, int64_t transpose_a, int64_t transpose_b, espalier_dtype ab, espalier_dtype c,

@@ -3,7 +3,7 @@
 #include <string>
 
 #include "cuda/blas.h"
-#include "cuda/check/check.h"
+#include "cuda/check/gemm.h"
 
 using namespace espalier::check;
 
@@ -50,6 +50,7 @@ void bench(const char* name, espalier_dtype dtype, int64_t m, int64_t n, int64_t
   const espalier_in none{nullptr, 0, ESPALIER_FLOAT32};
   ok(espalier_cuda_set_precision(precision), "precision");
   auto run = [&] {
+    const WithoutBlas own;
     ok(espalier_cuda_gemm(1, a.in(), b.in(), 0, none, none, ESPALIER_FINISH_NONE, ours.out(), shape), "gemm");
   };
   auto rival = [&] {
