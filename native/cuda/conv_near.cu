@@ -127,7 +127,7 @@ __global__ __launch_bounds__(kThreads,
     ptx::settle(sums.sum[i]);
     ptx::wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < 4; ++k) ptx::wgmma_registers<T>(sums.sum[i], left[i][k], right + 2 * k);
+    for (int k = 0; k < 4; ++k) ptx::wgmma_registers<T, false>(sums.sum[i], left[i][k], right + 2 * k);
     ptx::wgmma_commit();
   };
 

@@ -10,4 +10,20 @@ namespace espalier::cuda::conv {
 template <class T, class Out>
 bool near_product(const GatherProduct<T, Out>& product);
 
+// The like for the gradient of a 3 × 3 weight: partial [shares, width, 9 · depth] of `task` (conv_weight.cuh).
+template <class T>
+struct NearWeightTask {
+  const T* x;
+  const T* dy;
+  float* partial;
+  int32_t count, steps;  // positions, and steps of 64 of them a share
+  int32_t depth, width, image_height, image_width;
+  int32_t row_offset, row_hop, column_offset, column_hop;  // of the taps
+};
+// Whether it takes the convolution.
+bool near_weight_serves(const espalier_conv2d& shape);
+constexpr int kNearWeightDepth = 64, kNearWeightSide = 64;  // positions a step; channels of x, and of dy, a block
+template <class T>
+void near_weight(const NearWeightTask<T>& task, int64_t shares);
+
 }  // namespace espalier::cuda::conv

@@ -1,5 +1,6 @@
 #include "cuda/conv_weight.cuh"
 
+#include "cuda/conv_near.cuh"
 #include "cuda/conv_warpgroups.cuh"
 #include "cuda/divider.h"
 
@@ -160,6 +161,32 @@ int best_shares(int64_t tiles, int64_t steps, int64_t blocks) {
   return static_cast<int>(best);
 }
 
+// Sums over all positions of shape s (folded) in shares: run(x, dy, partial, count, steps a share, shares) adds up
+// `count` of them, `depth` a step. Positions are 32 bits in the kernels: so many images at a time.
+template <class T, class Out, class Run>
+void in_shares(const WeightProduct<T, Out>& product, const espalier_conv2d& s, int64_t tiles, int64_t step_positions,
+               int64_t blocks, Run run) {
+  const int64_t depth = padded<T>(s.in_channels / s.groups), width = padded<T>(s.out_channels / s.groups);
+  const int64_t elements = s.kernel_height * s.kernel_width, plane = s.out_height * s.out_width;
+  const int64_t x_image = s.in_height * s.in_width * s.groups * depth, dy_image = plane * s.groups * width;
+  const int64_t images = std::min(s.n, images_at_once(std::max(x_image, dy_image), plane));
+  const int64_t steps = ceil_div(images * plane, step_positions);
+  const int64_t each = ceil_div(steps, best_shares(tiles, steps, blocks));
+  const auto shares_of = [&](int64_t count) { return ceil_div(ceil_div(count * plane, step_positions), each); };
+  const int64_t share = s.groups * width * elements * depth, rest = s.n % images;
+  const int64_t shares = s.n / images * shares_of(images) + (rest > 0 ? shares_of(rest) : 0);
+  const Temporary<float> partial(shares * share);
+  float* to = partial;
+  for (int64_t first = 0; first < s.n; first += images) {
+    const int64_t count = std::min(images, s.n - first);
+    run(product.x + first * x_image, product.dy + first * dy_image, to, static_cast<int32_t>(count * plane),
+        static_cast<int32_t>(each), shares_of(count));
+    to += shares_of(count) * share;
+  }
+  add_shares(partial.get(), static_cast<int>(shares), depth, width, product.channels_last, product.shape, product.fold,
+             product.dweight);
+}
+
 template <class Engine, class T, class Out>
 void launch(const WeightProduct<T, Out>& product) {
   const espalier_conv2d s = folded(product.shape, product.fold);
@@ -168,42 +195,40 @@ void launch(const WeightProduct<T, Out>& product) {
   constexpr int kBytes = Engine::kStages * Load::kStageBytes;
   const auto small = [](int64_t value) { return static_cast<int32_t>(value); };
   const int64_t depth = padded<T>(s.in_channels / s.groups), width = padded<T>(s.out_channels / s.groups);
-  const int64_t elements = s.kernel_height * s.kernel_width, plane = s.out_height * s.out_width;
-  const int64_t x_image = s.in_height * s.in_width * s.groups * depth, dy_image = plane * s.groups * width;
   Task<T> task;
   task.groups = small(s.groups), task.depth = small(depth), task.width = small(width);
-  task.elements = small(elements), task.kernel_width = small(s.kernel_width);
+  task.elements = small(s.kernel_height * s.kernel_width), task.kernel_width = small(s.kernel_width);
   task.in_height = small(s.in_height), task.in_width = small(s.in_width);
   task.stride_height = small(s.stride_height), task.stride_width = small(s.stride_width);
   task.padding_top = small(s.padding_top), task.padding_left = small(s.padding_left);
   task.dilation_height = small(s.dilation_height), task.dilation_width = small(s.dilation_width);
   task.out_width = Divider(s.out_width), task.out_height = Divider(s.out_height);
-
-  // Positions are 32 bits in the kernel: so many images at a time, each time in so many shares.
-  const int64_t images = std::min(s.n, images_at_once(std::max(x_image, dy_image), plane));
-  const int64_t tiles = ceil_div(width, kRows) * ceil_div(elements * depth, kColumns);
-  const int64_t steps = ceil_div(images * plane, Load::kDepth);
-  const int64_t each = ceil_div(steps, best_shares(tiles * s.groups, steps, Engine::kBlocks));
-  const auto shares_of = [&](int64_t count) { return ceil_div(ceil_div(count * plane, Load::kDepth), each); };
-  const int64_t share = s.groups * width * elements * depth, rest = s.n % images;
-  const int64_t shares = s.n / images * shares_of(images) + (rest > 0 ? shares_of(rest) : 0);
-  const Temporary<float> partial(shares * share);
+  const int64_t tiles = ceil_div(width, kRows) * ceil_div(task.elements * depth, kColumns);
   const auto kernel = weight_kernel<T, Engine>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
-  task.steps = small(each);
-  task.partial = partial;
-  for (int64_t first = 0; first < s.n; first += images) {
-    const int64_t count = std::min(images, s.n - first);
-    task.x = product.x + first * x_image, task.dy = product.dy + first * dy_image;
-    task.count = small(count * plane);
-    const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(shares_of(count)),
-                    static_cast<unsigned>(s.groups));
-    kernel<<<grid, kThreads, kBytes, stream()>>>(task);
-    launched("conv_weight");
-    task.partial += shares_of(count) * share;
-  }
-  add_shares(partial.get(), static_cast<int>(shares), depth, width, product.channels_last, product.shape, product.fold,
-             product.dweight);
+  in_shares(product, s, tiles * s.groups, Load::kDepth, Engine::kBlocks,
+            [&](const T* x, const T* dy, float* partial, int32_t count, int32_t steps, int64_t shares) {
+              task.x = x, task.dy = dy, task.partial = partial, task.count = count, task.steps = steps;
+              const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(shares),
+                              static_cast<unsigned>(s.groups));
+              kernel<<<grid, kThreads, kBytes, stream()>>>(task);
+              launched("conv_weight");
+            });
+}
+
+template <class T, class Out>
+void launch_near(const WeightProduct<T, Out>& product) {
+  const espalier_conv2d& s = product.shape;
+  const auto small = [](int64_t value) { return static_cast<int32_t>(value); };
+  const int64_t width = padded<T>(s.out_channels);
+  const int64_t tiles = s.in_channels / kNearWeightSide * ceil_div(width, kNearWeightSide);
+  in_shares(product, s, tiles, kNearWeightDepth, 1,
+            [&](const T* x, const T* dy, float* partial, int32_t count, int32_t steps, int64_t shares) {
+              near_weight<T>({x, dy, partial, count, steps, small(s.in_channels), small(width), small(s.in_height),
+                              small(s.in_width), small(-s.padding_top), small(s.dilation_height),
+                              small(-s.padding_left), small(s.dilation_width)},
+                             shares);
+            });
 }
 
 // Engines of Hopper to compare.
@@ -232,6 +257,7 @@ void weight_product(const WeightProduct<T, Out>& product) {
   const bool narrow = product.shape.out_channels / product.shape.groups <= 64;
   if constexpr (sizeof(T) == 2)
     if (warpgroups_serve()) {
+      if (near_weight_serves(product.shape)) return launch_near(product);
       if constexpr (std::is_same_v<T, __nv_bfloat16>)
         if (launch_variant(product, narrow)) return;
       if (narrow) return launch<Warpgroups<T, 64, 128, 4>>(product);

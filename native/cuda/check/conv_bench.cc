@@ -51,7 +51,7 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
   row.ours = time_ms(body, 10, 3);
   rate("taken", row.ours);
   espalier::cuda::conv::near_allowed() = false;
-  if (last) rate("gathering", time_ms(body, 6, 2));
+  if (last) rate("gathered", time_ms(body, 6, 2));
   if (last)
     for (int variant = 1; variant <= 4; ++variant) {
       espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = variant;
