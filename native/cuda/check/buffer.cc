@@ -27,11 +27,12 @@ void Buffer::upload(const std::vector<double>& values) const {
   ok(espalier_cuda_upload(values.data(), staged.data_, 8 * length_), "upload");
   ok(espalier_cuda_cast(staged.in(), out()), "cast");
 }
-std::vector<double> Buffer::fetch() const {
-  const Buffer staged(length_, ESPALIER_FLOAT64);
-  std::vector<double> values(static_cast<size_t>(length_));
-  ok(espalier_cuda_cast(in(), staged.out()), "cast");
-  ok(espalier_cuda_download(staged.data_, values.data(), 8 * length_), "download");
+std::vector<double> Buffer::fetch(int64_t begin, int64_t length) const {
+  const espalier_out from = part(begin, length);
+  const Buffer staged(length, ESPALIER_FLOAT64);
+  std::vector<double> values(static_cast<size_t>(length));
+  ok(espalier_cuda_cast({from.data, from.length, from.dtype}, staged.out()), "cast");
+  ok(espalier_cuda_download(staged.data_, values.data(), 8 * length), "download");
   return values;
 }
 void Buffer::randomise() const {

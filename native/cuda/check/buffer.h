@@ -23,7 +23,9 @@ class Buffer {
   // `length` elements from element `begin` on.
   espalier_out part(int64_t begin, int64_t length) const;
   void upload(const std::vector<double>& values) const;
-  std::vector<double> fetch() const;
+  std::vector<double> fetch() const { return fetch(0, length_); }
+  std::vector<double> fetch(int64_t begin, int64_t length) const;
+  int64_t length() const { return length_; }
   // Values between −1 and 1, a random million of them over and over: quick where there are many.
   void randomise() const;
 
