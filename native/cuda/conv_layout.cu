@@ -124,10 +124,40 @@ void pack_weight(const From* weight, To* packed, const espalier_conv2d& s, bool 
   });
 }
 
+// One kernel element of a weight with channels last: a tile of 32 × 32 channels, exchanged in shared memory.
+template <class From, class To>
+__global__ __launch_bounds__(kBlock) void exchange_kernel(const From* weight, To* packed, int32_t in, int32_t out,
+                                                          int32_t elements, int32_t depth) {
+  __shared__ To tile[32][33];
+  const int across = threadIdx.x % 32, down = threadIdx.x / 32, c0 = blockIdx.x * 32, o0 = blockIdx.y * 32;
+  for (int element = blockIdx.z; element < elements; element += gridDim.z) {
+    for (int i = down; i < 32; i += kBlock / 32) {
+      const int o = o0 + i, c = c0 + across;
+      From value{};
+      if (o < out && c < in) value = weight[(int64_t{o} * elements + element) * in + c];
+      tile[i][across] = operand<To>(value);
+    }
+    __syncthreads();
+    for (int i = down; i < 32; i += kBlock / 32) {
+      const int c = c0 + i, o = o0 + across;
+      if (c < in && o < depth) packed[(int64_t{c} * elements + element) * depth + o] = tile[across][i];
+    }
+    __syncthreads();
+  }
+}
+
 template <class From, class To>
 void pack_exchanged(const From* weight, To* packed, const espalier_conv2d& s, bool channels_last) {
   const int64_t in = s.in_channels / s.groups, out = s.out_channels / s.groups, depth = padded<To>(out);
   const int64_t elements = s.kernel_height * s.kernel_width;
+  if (channels_last && s.groups == 1 && ceil_div(depth, 32) < 65536) {
+    const dim3 grid(static_cast<unsigned>(ceil_div(in, 32)), static_cast<unsigned>(ceil_div(depth, 32)),
+                    static_cast<unsigned>(elements));
+    exchange_kernel<<<grid, kBlock, 0, stream()>>>(weight, packed, static_cast<int32_t>(in), static_cast<int32_t>(out),
+                                                   static_cast<int32_t>(elements), static_cast<int32_t>(depth));
+    launched("conv_exchange");
+    return;
+  }
   for_each(s.in_channels * elements * depth, "conv_pack_exchanged", [=] __device__(int64_t i) {
     const int64_t k = i % depth, element = i / depth % elements, row = i / depth / elements;
     const int64_t o = row / in * out + k, c = row % in;
