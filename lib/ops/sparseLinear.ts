@@ -78,7 +78,7 @@ export const sparseLinear = defineOp({
       nativeOnGpu.sparseForward(values.storage, pattern.storage, x.storage, bias?.storage ?? null, y.storage, ...pattern.shape(samples))
       return y
     }
-    if (x.dtype === 'float64') return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
+    if (isDense(x, matrix)) return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
     const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
     matrix.setValues(values.data as Float32Array)
     matrix.multiply(x.data as Float32Array, { bias: (bias?.data ?? null) as Float32Array | null, out: y.data as Float32Array })
@@ -95,7 +95,7 @@ export const sparseLinear = defineOp({
       if (db) native.columnSum(samples, matrix.rows, grad.storage, db.storage)
       return bias ? [dx, dw, db] : [dx, dw]
     }
-    if (x.dtype === 'float64') {
+    if (isDense(x, matrix)) {
       const dense = linear.spec.backward?.(grad, { args: [x, scattered(values, matrix), bias], output: grad, saved: undefined, needs }) ?? []
       return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix) : null, ...dense.slice(2)]
     }
@@ -147,6 +147,9 @@ function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor 
   sameDtype('sparse_linear', x, values, bias)
   return x.shape.slice(0, -1).reduce((product, dimension) => product * dimension, 1)
 }
+
+/** Whether the product goes through a dense matrix: for precision, or because vectors without elements cannot be counted. */
+const isDense = (x: Tensor, { rows, columns }: SparseMatrix): boolean => x.dtype === 'float64' || rows * columns === 0
 
 function scattered(values: Tensor, matrix: SparseMatrix): Tensor {
   const dense = zeros([matrix.rows, matrix.columns], { dtype: values.dtype })
