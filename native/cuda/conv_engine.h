@@ -13,6 +13,10 @@ inline bool& near_allowed() {
   static bool allowed = true;
   return allowed;
 }
+inline bool& near_wide() {
+  static bool wide = false;
+  return wide;
+}
 inline int& gather_variant() {
   static int variant = 0;
   return variant;

@@ -61,6 +61,9 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
   row.verified = true;
   row.ours = time_ms(body, 10, 3);
   rate("taken", row.ours);
+  espalier::cuda::conv::near_wide() = true;
+  if (last) rate("wide", time_ms(body, 6, 2));
+  espalier::cuda::conv::near_wide() = false;
   espalier::cuda::conv::near_allowed() = false;
   if (last) rate("gathered", time_ms(body, 6, 2));
   if (last)

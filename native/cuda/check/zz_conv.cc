@@ -27,6 +27,10 @@ ESPALIER_CHECK(conv_warpgroups_weight_grad) {
 }
 ESPALIER_CHECK(conv_warpgroups_variants) {
   const With warpgroups(true);
+  espalier::cuda::conv::near_wide() = true;
+  forward(ESPALIER_BFLOAT16, 1e-2);
+  data_grad(ESPALIER_BFLOAT16, 1e-2);
+  espalier::cuda::conv::near_wide() = false;
   espalier::cuda::conv::near_allowed() = false;
   forward(ESPALIER_BFLOAT16, 1e-2);
   data_grad(ESPALIER_BFLOAT16, 1e-2);
