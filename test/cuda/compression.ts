@@ -55,6 +55,52 @@ check('pruned globally, trained under its masks, and lifted', () => {
   for (const [name, value] of Object.entries(there.stateDict())) close(value, state[name], 2e-3, name)
 })
 
+check('a Pruner observes, draws, masks and regrows there', () => {
+  const make = () => new nn.Sequential(new nn.Flatten(), new nn.Linear(64, 48), new nn.ReLU(), new nn.Linear(48, 32), new nn.ReLU(), new nn.Linear(32, 10))
+  const polynomial = prune.polynomial({ begin: 2, end: 6, frequency: 2 })
+  const ways: Record<string, Omit<prune.PrunerOptions, 'optimizer'>> = {
+    'l1, globally': { amount: prune.global(0.8), schedule: polynomial },
+    lamp: { score: prune.lamp, amount: 0.6, schedule: polynomial },
+    'filters by fpgm': { score: prune.fpgm(), structure: prune.filter, amount: 0.25, schedule: polynomial, exclude: '5' },
+    '2:4, SR-STE': { structure: prune.nm(2, 4), gradient: prune.srSte(), schedule: polynomial },
+    gradientMagnitude: { score: prune.gradientMagnitude, amount: 0.5, schedule: polynomial },
+    taylor: { score: prune.taylor, amount: 0.5, schedule: polynomial },
+    movement: { score: prune.movement, amount: 0.5, schedule: polynomial },
+    wanda: { score: prune.wanda, amount: 0.5, schedule: polynomial },
+    hessian: { score: prune.hessian, amount: 0.5, schedule: polynomial },
+    regrowth: { amount: 0.7, schedule: prune.regrowth({ by: prune.gradientMagnitude, frequency: 2, end: 8 }) },
+  }
+  for (const [name, options] of Object.entries(ways)) {
+    const [here, there] = twins(make)
+    there.to('cuda')
+    for (const model of [here, there]) {
+      const device = model.parameters()[0].device
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 })
+      const pruner = new prune.Pruner(model, { ...options, optimizer })
+      const batches = [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 8)
+      for (const [x, y] of batches) {
+        const loss = () => ops.crossEntropy(model.forward(x.to(device)), y.to(device))
+        optimizer.zeroGrad()
+        loss().backward()
+        optimizer.step()
+        if (name === 'hessian') pruner.probe(loss, { generator: new Generator(3) })
+        pruner.step()
+      }
+      require(pruner.report().total.zeros > 0, `${name}: something fell on ${device}`)
+    }
+    for (const [i, layer] of [...there.children()].entries()) {
+      if (!(layer instanceof nn.Linear)) continue
+      const [a, b] = [layer, [...here.children()][i]].map((one) => nn.maskOf(one, 'weight')?.to('cpu'))
+      require((a === undefined) === (b === undefined), `${name}: layers are masked alike`)
+      if (a === undefined || b === undefined) continue
+      require(nn.maskOf(layer, 'weight')?.device === 'cuda', `${name}: the mask is there`)
+      // Weights of almost the same score may fall in another order.
+      const differing = a.sub(b).abs().mean().item()
+      require(differing < 0.02, `${name}: ${(100 * differing).toFixed(1)}% of a mask differ`)
+    }
+  }
+})
+
 check('the limit of active inputs, drawn and lifted', () => {
   const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.Flatten(), new nn.Linear(288, 10)))
   there.to('cuda')
