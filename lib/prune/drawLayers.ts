@@ -27,7 +27,7 @@ export function drawLayers(layers: readonly Layer[], actionOf: (layer: Layer) =>
 function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
   const { amount: goal, structure } = group[0]
   const { level, draw: how = 'onward', score = group[0].score, soft = false } = action
-  const amount = level === undefined ? goal : atLevel(goal, level)
+  const amount = level === undefined ? goal : atLevel(goal, level, how)
   const candidates = group.map((layer) => candidate(layer, how === 'anew'))
   const drawn = new Map<Layer, LayerDraw>()
   for (const { members, amount: own } of (amount.allocation ?? apart).pools(candidates, amount)) {
@@ -45,7 +45,13 @@ function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
   return action.regrow === undefined ? all : all.map((one) => exchanged(one, action.regrow as Regrowth))
 }
 
-function atLevel(amount: Amount, level: number): Amount {
+function atLevel(amount: Amount, level: number, draw: Action['draw']): Amount {
+  // Shares of what remains would compound from one level to the next, far beyond the last.
+  ensure(
+    draw === 'anew' || amount.basis !== 'remaining',
+    'INVALID_ARGUMENT',
+    () => `Pruner: the levels of the schedule are of the total, but ${amount.name}; say { of: 'total' }`,
+  )
   if (amount.at !== undefined) return amount.at(level)
   throw new EspalierError('INVALID_ARGUMENT', `Pruner: the schedule asks for ${level}, but ${amount.name} has no number to change`)
 }

@@ -170,8 +170,5 @@ export function candidate({ name, module, lies, observer }: Layer, anew: boolean
 /** The ones of an array of zeros and ones; of any other, its entries that are not 0. */
 export function onesIn(array: NativeArray): number {
   const ones = native.countOnes(array)
-  if (ones >= 0) return ones
-  return array.length - zerosIn(array)
+  return ones >= 0 ? ones : array.length - native.countAtMost([array], [], 1, 0, 0)
 }
-
-export const zerosIn = (array: NativeArray): number => native.countAtMost([array], [], 1, 0, 0)

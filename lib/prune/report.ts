@@ -1,8 +1,8 @@
 import { noGrad } from '../autograd/index.js'
 import { maskOf, stages } from '../nn/index.js'
 import type { Tensor } from '../tensor/index.js'
-import { filtersLeft, latentBias } from './biasMask.js'
-import { type Layer, onesIn, zerosIn } from './layer.js'
+import { entriesLeft, latentBias } from './biasMask.js'
+import { type Layer, onesIn } from './layer.js'
 
 /** What became of one layer. */
 export interface PrunedLayer {
@@ -66,8 +66,8 @@ function describeLayer({ name, module, lies, share }: Layer): PrunedLayer {
   const { shape, size } = module.latentWeight('weight')
   const units = lies.units(shape)
   const standing = mask ?? weightBeforeQuantiser({ module })
-  const zeros = mask === null ? zerosIn(standing.data) : size - onesIn(mask.data)
-  const left = filtersLeft(module, standing)
+  const left = entriesLeft(module, standing)
+  const zeros = size - Array.from(left).reduce((sum, entries) => sum + entries, 0)
   const bias = latentBias(module) === null ? null : module.effective('bias')
   const dead = [...left.keys()].filter((filter) => left[filter] === 0)
   return {
@@ -75,7 +75,7 @@ function describeLayer({ name, module, lies, share }: Layer): PrunedLayer {
     structure: lies.name,
     units,
     asked: share?.layers === 1 ? share.asked : null,
-    fallen: mask === null ? 0 : units - onesIn(lies.open(mask)),
+    fallen: mask === null ? 0 : lies.entries ? zeros : units - onesIn(lies.open(mask)),
     weights: size,
     zeros,
     sparsity: size === 0 ? 0 : zeros / size,
