@@ -2,7 +2,9 @@
 
 export { type BackwardOptions, backward, noGrad } from './autograd/index.js'
 export * as data from './data/index.js'
-export { type ErrorCode, EspalierError } from './native/index.js'
+export * as kernels from './kernels/index.js'
+export * as cuda from './native/gpu.js'
+export { type Device, type DeviceInfo, devices, type ErrorCode, EspalierError } from './native/index.js'
 export * as nn from './nn/index.js'
 export * as ops from './ops/index.js'
 export * as optim from './optim/index.js'
@@ -25,6 +27,7 @@ export {
   rand,
   randn,
   type Shape,
+  scope,
   Tensor,
   type TensorOptions,
   tensor,

@@ -17,12 +17,12 @@ const addon = join(root, 'build/Release/espalier.node')
 const stamp = join(root, 'build/espalier.stamp')
 const lock = join(root, 'build/espalier.lock')
 
-/** The files the addon is made of: native tests and what only CMake reads are none of them. */
+/** The files the addon is made of: native tests and CUDA, which only CMake reads, are none of them. */
 function* sources(folder) {
   for (const entry of readdirSync(join(root, folder), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = `${folder}/${entry.name}`
     if (entry.isDirectory()) {
-      if (path !== 'native/test') yield* sources(path)
+      if (path !== 'native/test' && entry.name !== 'cuda') yield* sources(path)
     } else if (/\.(cc|h|inl|inc)$/.test(entry.name)) yield path
   }
 }

@@ -75,7 +75,7 @@ for (const path of files('lib', /\.ts$/)) {
   imports.set(path, targets)
 }
 
-for (const path of files('native', /\.(cc|h|inl|inc)$/)) {
+for (const path of files('native', /\.(cc|cu|cuh|h|inl|inc)$/)) {
   const room = path.split('/')[1]
   if (room === 'test') continue
   const targets = []

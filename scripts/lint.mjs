@@ -10,14 +10,14 @@ steps.run('text', node, ['scripts/check-text.mjs'])
 
 const native = output('git', ['ls-files', '--cached', '--others', '--exclude-standard', 'native'])
   .split('\n')
-  .filter((path) => /\.(cc|c|h|inl)$/.test(path))
+  .filter((path) => /\.(cc|c|cu|cuh|h|inl)$/.test(path))
 if (available('clang-format')) steps.run('C++ style', 'clang-format', ['--dry-run', '--Werror', ...native])
 else steps.skip('C++ style', 'clang-format is not installed')
 
 // Nothing outside native/simd may assume x86: the C library must at least read as valid for 64-bit Arm.
 const arm = 'aarch64-linux-gnu-g++'
 if (available(arm)) {
-  const sources = output(node, ['scripts/native-sources.mjs', 'core', 'simd', 'kernels', 'quant', 'capi']).trim().split('\n')
+  const sources = output(node, ['scripts/native-sources.mjs', 'core', 'simd', 'kernels', 'sparse', 'quant', 'capi']).trim().split('\n')
   steps.run(
     'compiles for arm64',
     'xargs',

@@ -31,11 +31,22 @@ else if (
   if (googleTest) {
     steps.run(`native tests, ${kind}`, `${root}${folder}/espalier_tests`, ['--gtest_brief=1'], { env, count: googleTestLines })
     steps.run(`C99, ${kind}`, `${root}${folder}/espalier_c99`, [], { env, count: closingLine })
+    steps.run(`CUDA on the host, ${kind}`, `${root}${folder}/espalier_cuda_host_tests`, ['--gtest_brief=1'], { env, count: googleTestLines })
   } else steps.skip(`native tests, ${kind}`, 'GoogleTest is not installed (Debian: libgtest-dev)')
   if (tests.length > 0)
     steps.run(`addon, ${kind}`, node, [bin('ava', 'entrypoints/cli.mjs'), '--timeout=20m', '--concurrency=2', ...tests], {
       env: { ...env, ESPALIER_SANITIZED: kind, ESPALIER_PREBUILD: `${root}${folder}`, LD_PRELOAD: runtime },
       count: avaLines,
+    })
+  if (googleTest && kind === 'address')
+    steps.run('the library on an emulated GPU, address', node, ['--import=tsx', 'test/cuda/run.ts'], {
+      env: {
+        ...env,
+        ESPALIER_PREBUILD: `${root}${folder}`,
+        ESPALIER_CUDA_ADDON: `${root}${folder}/build/Release/espalier_cuda_emulated.node`,
+        LD_PRELOAD: runtime,
+      },
+      count: closingLine,
     })
 }
 steps.finish()

@@ -1,10 +1,9 @@
-import type { NativeArray } from '../../lib/native/index.js'
 import { Finish, native } from '../../lib/native/index.js'
 import { matmul } from '../../lib/ops/index.js'
 import { type Tensor, tensor } from '../../lib/tensor/index.js'
 import { cxx } from '../support/process.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
-import { noise, verifyClose } from '../support/verify.js'
+import { noise, productChecker } from '../support/verify.js'
 import { onnxruntime } from './onnxruntime.js'
 
 // m×k·k×n: squares, a layer of an MLP on a batch, a large layer.
@@ -21,7 +20,7 @@ export default function* gemm(): Iterable<Match> {
   for (const [m, k, n] of cases) {
     const a = noise(m * k, 1)
     const b = noise(k * n, 2)
-    const verify = checker(a, b, m, k, n)
+    const verify = productChecker(a, b, m, k, n)
     const row = { case: `${m}x${k}x${n}`, verify, limit: { fma: 2 * m * n * k } }
     const program = { args: [m, n, k], inputs: { a, b } }
     yield {
@@ -72,32 +71,4 @@ function fromJavaScript(a: Float32Array, b: Float32Array, m: number, k: number, 
     },
     () => (c as Tensor).data,
   )
-}
-
-/**
- * Compares rows and columns picked from all over C with the product in float64. A float32 sum of k
- * terms in any order errs by at most k·2⁻²⁴ times the sum of their sizes.
- */
-function checker(a: Float32Array, b: Float32Array, m: number, k: number, n: number): (output: NativeArray) => void {
-  const at: number[] = []
-  for (let i = 0; i < m * n; i += m * n > 1 << 18 ? 997 : 1) at.push(i)
-  const expected = new Float64Array(at.length)
-  const sizes = new Float64Array(at.length)
-  for (let s = 0; s < at.length; s++) {
-    const j = at[s] % n
-    const i = (at[s] - j) / n
-    for (let p = 0; p < k; p++) {
-      const term = a[i * k + p] * b[p * n + j]
-      expected[s] += term
-      sizes[s] += Math.abs(term)
-    }
-  }
-  return (output) => {
-    if (output.length !== m * n) throw new Error(`${output.length} values, expected ${m * n}`)
-    verifyClose(
-      Float64Array.from(at, (i) => output[i]),
-      expected,
-      (s) => k * 2 ** -24 * sizes[s],
-    )
-  }
 }

@@ -1,6 +1,6 @@
-import { describe, EspalierError } from '../native/index.js'
+import { cudaInUse, type Device, describe, EspalierError, mixed } from '../native/index.js'
 import type { Shape } from '../tensor/index.js'
-import { Tensor } from '../tensor/index.js'
+import { placedOn, Tensor } from '../tensor/index.js'
 import { gradEnabled, record } from './tape.js'
 
 /** What a backward rule may look at: the call as it was made, and what the forward rule kept. */
@@ -77,7 +77,9 @@ export function traced<T>(observe: Tracer, body: () => T): T {
 /** Turns a specification into the function users call, recorded on the tape where needed. */
 export function defineOp<Arguments extends readonly unknown[], Saved = undefined>(spec: OpSpec<Arguments, Saved>): Op<Arguments> {
   const op = (...args: Arguments): Tensor => {
-    const result = spec.forward(...args)
+    // While no GPU is in use everything is on the CPU, and nothing is looked at for it.
+    const device = cudaInUse() ? commonDevice(spec.name, args) : null
+    const result = device === null ? spec.forward(...args) : placedOn(device, () => spec.forward(...args))
     const made = result instanceof Tensor
     const output = made ? result : result.output
     if (spec.selects) keepCodes(args[0], output)
@@ -87,7 +89,7 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
       if (inputs.some((input) => input.requiresGrad)) {
         const call = { args, output, saved: (made ? undefined : result.saved) as Saved, needs: inputs.map((input) => input.requiresGrad) }
         const rule = spec.backward
-        record(spec.name, inputs, output, (grad) => rule(grad, call))
+        record(spec.name, inputs, output, (grad) => (device === null ? rule(grad, call) : placedOn(device, () => rule(grad, call))))
       }
     }
     return output
@@ -96,6 +98,16 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
   if (operations.has(spec.name)) throw new EspalierError('INTERNAL', `two operations are named ${spec.name}`)
   operations.set(spec.name, defined as unknown as Op<readonly never[]>)
   return defined
+}
+
+/** The device of the tensors among the arguments, on which the operation makes its own; an error where they are on several. */
+function commonDevice(name: string, args: readonly unknown[]): Device | null {
+  let device: Device | null = null
+  for (const tensor of tensorsOf(args)) {
+    if (device !== null && tensor.device !== device) throw mixed(name, device, tensor.device)
+    device = tensor.device
+  }
+  return device
 }
 
 function keepCodes(from: unknown, to: Tensor): void {

@@ -59,7 +59,7 @@ export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: B
   ensure(root.requiresGrad, 'STATE', () => 'backward: the tensor does not depend on anything that requires a gradient')
   if (seed === undefined) {
     ensure(root.size === 1, 'SHAPE_MISMATCH', () => `backward: the tensor has shape ${formatShape(root.shape)}; without a seed it must have one element`)
-    seed = full(root.shape, 1, { dtype: root.dtype })
+    seed = full(root.shape, 1, { dtype: root.dtype, device: root.device })
   }
   ensure(
     sameShape(seed.shape, root.shape) && seed.dtype === root.dtype,
@@ -95,13 +95,13 @@ interface Gradient {
 function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, Gradient>): void {
   const parts = (node.backward as NonNullable<Node['backward']>)(value)
   const given = parts.filter((part, i): part is Tensor => part !== null && node.inputs[i].requiresGrad)
-  const handedOn = given.filter((part) => part.data === value.data).length
+  const handedOn = given.filter((part) => part.storage === value.storage).length
   for (const [i, part] of parts.entries()) {
     if (part === null || !node.inputs[i].requiresGrad) continue
-    const alone = part.data === value.data ? own && handedOn === 1 : given.every((other) => other === part || other.data !== part.data)
+    const alone = part.storage === value.storage ? own && handedOn === 1 : given.every((other) => other === part || other.storage !== part.storage)
     give(gradients, node.inputs[i], { value: part, own: alone })
   }
-  if (own && handedOn === 0) recycle(value.data)
+  if (own && handedOn === 0) recycle(value.storage)
 }
 
 /** Leaves collect into `grad`; the others hand on to the node that made them. */
@@ -122,8 +122,8 @@ function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void 
 function sum(a: Gradient, b: Gradient): Gradient {
   if (!a.own && b.own) return sum(b, a)
   const value = a.own ? a.value : a.value.copy()
-  native.accumulate(b.value.data, value.data)
-  if (b.own) recycle(b.value.data)
+  native.accumulate(b.value.storage, value.storage)
+  if (b.own) recycle(b.value.storage)
   return { value, own: true }
 }
 

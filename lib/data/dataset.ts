@@ -62,6 +62,7 @@ export class TensorDataset implements Dataset {
     checkIndex(index, this.length)
     return this.tensors.map((tensor) => {
       const row = tensor.size / this.length
+      if (tensor.device !== 'cpu') return new Tensor(gatherRows(tensor, [index]).storage, tensor.shape.slice(1), tensor.dtype)
       return new Tensor(tensor.data.slice(index * row, (index + 1) * row), tensor.shape.slice(1), tensor.dtype)
     })
   }
@@ -107,7 +108,7 @@ export function mapped(dataset: Dataset, transform: Transform): Dataset {
     get length() {
       return dataset.length
     },
-    get: (index) => batch([index]).map(({ data, shape, dtype }) => new Tensor(data, shape.slice(1), dtype)),
+    get: (index) => batch([index]).map(({ storage, shape, dtype }) => new Tensor(storage, shape.slice(1), dtype)),
     batch,
   }
 }

@@ -1,15 +1,22 @@
 import { describe, EspalierError, native } from '../native/index.js'
-import { allocate, isFloat, Tensor } from '../tensor/index.js'
+import { stack } from '../ops/index.js'
+import { allocate, converted, empty, isFloat, Tensor } from '../tensor/index.js'
 
 /** Rows of a tensor, in the order of `indices`, as a tensor of their own. */
 export function gatherRows(tensor: Tensor, indices: ArrayLike<number>): Tensor {
   const [rows, ...rest] = tensor.shape
   const row = rest.reduce((product, dimension) => product * dimension, 1)
   const count = indices.length
-  const { data: from } = tensor
   for (let i = 0; i < count; i++)
     if (!Number.isInteger(indices[i]) || indices[i] < 0 || indices[i] >= rows)
       throw new EspalierError('INVALID_ARGUMENT', `row ${describe(indices[i])} is asked for, there are ${rows}`)
+  if (tensor.device !== 'cpu') {
+    const places = indices instanceof Int32Array ? indices : Int32Array.from(indices)
+    const taken = empty([count, ...rest], tensor.dtype, tensor.device)
+    native.take(1, rows, row, tensor.storage, converted(places, 'int32', tensor.device), taken.storage)
+    return taken
+  }
+  const { data: from } = tensor
   const to = allocate(tensor.dtype, count * row)
   if (isFloat(tensor.dtype) && row > 0) {
     native.embeddingForward(from, indices instanceof Int32Array ? indices : Int32Array.from(indices), to, rows, row)
@@ -29,6 +36,7 @@ export function gatherRows(tensor: Tensor, indices: ArrayLike<number>): Tensor {
 /** Tensors of one shape and dtype, one under the other in a new first dimension. */
 export function stackRows(rows: readonly Tensor[]): Tensor {
   const [first] = rows
+  if (first.device !== 'cpu') return stack(rows)
   const to = allocate(first.dtype, rows.length * first.size)
   for (const [i, row] of rows.entries()) {
     if (row.shape.join() !== first.shape.join() || row.dtype !== first.dtype)

@@ -1,5 +1,15 @@
 /** What went wrong, stable across releases: test this, not the message. */
-export type ErrorCode = 'INVALID_ARGUMENT' | 'SHAPE_MISMATCH' | 'DTYPE_MISMATCH' | 'OUT_OF_MEMORY' | 'STATE' | 'FORMAT' | 'ADDON_MISSING' | 'INTERNAL'
+export type ErrorCode =
+  | 'INVALID_ARGUMENT'
+  | 'SHAPE_MISMATCH'
+  | 'DTYPE_MISMATCH'
+  | 'DEVICE_MISMATCH'
+  | 'DEVICE_MISSING'
+  | 'OUT_OF_MEMORY'
+  | 'STATE'
+  | 'FORMAT'
+  | 'ADDON_MISSING'
+  | 'INTERNAL'
 
 /**
  * The one error of this library. Its message names the operation, the argument, what came and what

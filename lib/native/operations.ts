@@ -1,6 +1,6 @@
 // Derived from native/include/espalier by scripts/bindings.mjs; run `npm run bindings` after a change there.
 
-export type NativeArray = Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array
+import type { Storage } from './storage.js'
 
 export const Status = {
   ok: 0,
@@ -19,6 +19,8 @@ export const Dtype = {
   int16: 3,
   int8: 4,
   uint8: 5,
+  float16: 6,
+  bfloat16: 7,
 } as const
 export type Dtype = (typeof Dtype)[keyof typeof Dtype]
 
@@ -87,6 +89,20 @@ export const RoundingGradient = {
 } as const
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
+export const SparseKernel = {
+  automatic: 0,
+  portable: 1,
+  generated: 2,
+} as const
+export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
+
+export const CudaPrecision = {
+  float32: 0,
+  tf32: 1,
+  bfloat16: 2,
+} as const
+export type CudaPrecision = (typeof CudaPrecision)[keyof typeof CudaPrecision]
+
 export type Conv2d = readonly [n: number, inChannels: number, inHeight: number, inWidth: number, outChannels: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingTop: number, paddingLeft: number, dilationHeight: number, dilationWidth: number, groups: number]
 
 export type Table = readonly [rows: number, size: number]
@@ -105,6 +121,18 @@ export type AdaptivePool2d = readonly [planes: number, height: number, width: nu
 
 export type Strip = readonly [outer: number, length: number, inner: number]
 
+export type CudaTiles = readonly [m: number, k: number, n: number, batchMajor: number, tileRows: number, tileColumns: number]
+
+export type CudaSparse = readonly [m: number, k: number, n: number, batchMajor: number, fanIn: number]
+
+export type CudaMasked = readonly [m: number, k: number, n: number, batchMajor: number]
+
+export type CudaTwoFour = readonly [m: number, k: number, n: number, batchMajor: number]
+
+export type Nhwc = readonly [rows: number, channels: number]
+
+export type NhwcPool2d = readonly [images: number, channels: number, height: number, width: number, outHeight: number, outWidth: number, kernelHeight: number, kernelWidth: number, strideHeight: number, strideWidth: number, paddingHeight: number, paddingWidth: number]
+
 export interface NativeOperations {
   /** The instruction set the kernels run on: the best this processor has, or the one that the
    * environment variable ESPALIER_ISA names. An unknown or absent one is an error. */
@@ -117,196 +145,216 @@ export interface NativeOperations {
   /** Sets it, 1 to 256. */
   setThreads(count: number): void
   /** y as above, plus bias[o] where `bias` [out_channels] is not NULL; with `relu` 1, max(y, 0). */
-  conv2dForward(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, relu: number, y: NativeArray | null, ...shape: Conv2d): void
+  conv2dForward(x: Storage | null, weight: Storage | null, bias: Storage | null, relu: number, y: Storage | null, ...shape: Conv2d): void
   /** dx, the gradient of sum(dy * y) for x. It is also the transposed convolution of dy, and therefore
    * takes a bias: bias[c] is added where `bias` [in_channels] is not NULL. */
-  conv2dDataGrad(weight: NativeArray | null, dy: NativeArray | null, bias: NativeArray | null, dx: NativeArray | null, ...shape: Conv2d): void
+  conv2dDataGrad(weight: Storage | null, dy: Storage | null, bias: Storage | null, dx: Storage | null, ...shape: Conv2d): void
   /** dweight, the gradient of sum(dy * y) for the weight. */
-  conv2dWeightGrad(x: NativeArray | null, dy: NativeArray | null, dweight: NativeArray | null, ...shape: Conv2d): void
+  conv2dWeightGrad(x: Storage | null, dy: Storage | null, dweight: Storage | null, ...shape: Conv2d): void
   /** sums[c], the sum of x [n, channels, plane] over n and plane: the gradient of a bias per channel. */
-  channelSum(n: number, channels: number, plane: number, x: NativeArray | null, sums: NativeArray | null): void
+  channelSum(n: number, channels: number, plane: number, x: Storage | null, sums: Storage | null): void
   /** y[i] = kind(x[i]); x and y of one length and type. p and q are the function's parameters where it
    * has any (see espalier_unary), else ignored. May run in place. */
-  unaryForward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null): void
+  unaryForward(kind: Unary, p: number, q: number, x: Storage | null, y: Storage | null): void
   /** grad_x[i] = grad[i] kind'(x[i]), where y is what the forward call made of x. All of one length and
    * type. grad_x may be grad. */
-  unaryBackward(kind: Unary, p: number, q: number, x: NativeArray | null, y: NativeArray | null, grad: NativeArray | null, gradX: NativeArray | null): void
+  unaryBackward(kind: Unary, p: number, q: number, x: Storage | null, y: Storage | null, grad: Storage | null, gradX: Storage | null): void
   /** y[i] = kind(a[i], b[i]); all of one length and type. y may be a or b. */
-  binaryForward(kind: Binary, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  binaryForward(kind: Binary, a: Storage | null, b: Storage | null, y: Storage | null): void
   /** y[i] = kind(a[i], b). y may be a. */
-  binaryScalar(kind: Binary, a: NativeArray | null, b: number, y: NativeArray | null): void
+  binaryScalar(kind: Binary, a: Storage | null, b: number, y: Storage | null): void
   /** y[o, i, j] = kind(a[o, i, j], b[i]): a and y are [outer, n, inner], b has n elements. A bias of rows
    * (inner 1) or of channels, without a shape to pass. y may be a. */
-  binaryMiddle(kind: Binary, outer: number, n: number, inner: number, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  binaryMiddle(kind: Binary, outer: number, n: number, inner: number, a: Storage | null, b: Storage | null, y: Storage | null): void
   /** y = kind(a, b), both stretched to a common shape: shapes are aligned at the last dimension and a
    * dimension of 1 repeats. y has as many elements as that common shape. */
-  binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  binaryBroadcast(kind: Binary, aShape: readonly number[], bShape: readonly number[], a: Storage | null, b: Storage | null, y: Storage | null): void
   /** y[i] += x[i]; one length and type. */
-  accumulate(x: NativeArray | null, y: NativeArray | null): void
+  accumulate(x: Storage | null, y: Storage | null): void
   /** y[i] = weight[indices[i]], a row for each index; int32 indices in [0, rows). */
-  embeddingForward(weight: NativeArray | null, indices: NativeArray | null, y: NativeArray | null, ...shape: Table): void
+  embeddingForward(weight: Storage | null, indices: Storage | null, y: Storage | null, ...shape: Table): void
   /** dweight[r] = Σ dy[i] over the i with indices[i] = r, added in their order. Row `padding` gets 0; −1: none. */
-  embeddingBackward(dy: NativeArray | null, indices: NativeArray | null, padding: number, dweight: NativeArray | null, ...shape: Table): void
+  embeddingBackward(dy: Storage | null, indices: Storage | null, padding: number, dweight: Storage | null, ...shape: Table): void
   /** C = finish(alpha·op(A)·op(B) + beta·C + bias). row_bias has m elements, column_bias n; either may
    * be absent. With beta = 0 C is not read, with alpha = 0 A and B are not. */
-  gemm(alpha: number, a: NativeArray | null, b: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void
+  gemm(alpha: number, a: Storage | null, b: Storage | null, beta: number, rowBias: Storage | null, columnBias: Storage | null, finish: Finish, c: Storage | null, ...product: Product): void
   /** The length of an array that holds a packed op(B) of k×n. It depends on the instruction set. */
   gemmPackSize(n: number, k: number, dtype: Dtype): number
   /** Packs op(B), k×n, once for many products. The array is good for this process and instruction set:
    * keep the matrix, not its packed form. */
-  gemmPack(n: number, k: number, transposeB: number, ldb: number, b: NativeArray | null, packed: NativeArray | null): void
+  gemmPack(n: number, k: number, transposeB: number, ldb: number, b: Storage | null, packed: Storage | null): void
   /** espalier_gemm with op(B) from espalier_gemm_pack; an array packed for other sizes, or by another
    * instruction set, is an error. transpose_b and ldb are ignored. */
-  gemmPacked(alpha: number, a: NativeArray | null, packed: NativeArray | null, beta: number, rowBias: NativeArray | null, columnBias: NativeArray | null, finish: Finish, c: NativeArray | null, ...product: Product): void
+  gemmPacked(alpha: number, a: Storage | null, packed: Storage | null, beta: number, rowBias: Storage | null, columnBias: Storage | null, finish: Finish, c: Storage | null, ...product: Product): void
   /** A batch of products C = op(A)·op(B) of dense matrices (ld = stored columns). The batch shapes have
    * one rank; a dimension of A or B that is 1 is stretched to the other's. A dimension of C is that, or
    * 1: then the products along it are added up. */
-  matmul(m: number, n: number, k: number, transposeA: number, transposeB: number, batchA: readonly number[], batchB: readonly number[], batchC: readonly number[], a: NativeArray | null, b: NativeArray | null, c: NativeArray | null): void
+  matmul(m: number, n: number, k: number, transposeA: number, transposeB: number, batchA: readonly number[], batchB: readonly number[], batchC: readonly number[], a: Storage | null, b: Storage | null, c: Storage | null): void
   /** y[j] = Σ over i of x[i, j]; x is rows×columns, y has `columns` elements. */
-  columnSum(rows: number, columns: number, x: NativeArray | null, y: NativeArray | null): void
+  columnSum(rows: number, columns: number, x: Storage | null, y: Storage | null): void
   /** Cross entropy of the softmax of x (rows × classes) with a class number per row:
    *   loss[r] = (1 − ε) w[t] (−log p[t]) + ε / classes · Σ_c w[c] (−log p[c]),  p = softmax(x[r]), t = target[r]
    * `target` is int32 in [0, classes), or `ignore_index`: such a row counts nothing. `weight` (classes
    * values) may be absent: all ones. ε = `label_smoothing`, in [0, 1]. The mean divides by the sum of
    * the targets' weights, and is NaN where that is zero. `kept` (2 rows + 1 values) receives what the
    * backward function needs. */
-  crossEntropyForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, loss: NativeArray | null, kept: NativeArray | null, ...shape: ClassRows): void
+  crossEntropyForward(x: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, loss: Storage | null, kept: Storage | null, ...shape: ClassRows): void
   /** dx from the gradient of the loss; the other arguments as the forward function had them. */
-  crossEntropyBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, kept: NativeArray | null, dx: NativeArray | null, ...shape: ClassRows): void
+  crossEntropyBackward(dloss: Storage | null, x: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, ignoreIndex: number, labelSmoothing: number, kept: Storage | null, dx: Storage | null, ...shape: ClassRows): void
   /** The same with a probability per class as target (rows × classes values, smoothed by ε as above):
    *   loss[r] = Σ_c w[c] t[c] (−log p[c]);  the mean divides by the number of rows. */
-  softCrossEntropyForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, labelSmoothing: number, loss: NativeArray | null, kept: NativeArray | null, ...shape: ClassRows): void
+  softCrossEntropyForward(x: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, labelSmoothing: number, loss: Storage | null, kept: Storage | null, ...shape: ClassRows): void
   /** dx and dtarget, either of which may be absent. */
-  softCrossEntropyBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, labelSmoothing: number, kept: NativeArray | null, dx: NativeArray | null, dtarget: NativeArray | null, ...shape: ClassRows): void
+  softCrossEntropyBackward(dloss: Storage | null, x: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, labelSmoothing: number, kept: Storage | null, dx: Storage | null, dtarget: Storage | null, ...shape: ClassRows): void
   /** Negative log-likelihood: loss[r] = −w[t] x[r, t], x being log-probabilities. Targets, weights and mean
    * as in the cross entropy. `divisor` (1 value) receives what the mean divided by. */
-  nllForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, loss: NativeArray | null, divisor: NativeArray | null, ...shape: ClassRows): void
-  nllBackward(dloss: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, reduction: Reduction, ignoreIndex: number, divisor: NativeArray | null, dx: NativeArray | null, ...shape: ClassRows): void
+  nllForward(x: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, ignoreIndex: number, loss: Storage | null, divisor: Storage | null, ...shape: ClassRows): void
+  nllBackward(dloss: Storage | null, target: Storage | null, weight: Storage | null, reduction: Reduction, ignoreIndex: number, divisor: Storage | null, dx: Storage | null, ...shape: ClassRows): void
   /** x and target of one length; the mean of no elements is NaN. `beta` > 0 is used by the last two. */
-  distanceForward(kind: Distance, beta: number, x: NativeArray | null, target: NativeArray | null, reduction: Reduction, loss: NativeArray | null): void
+  distanceForward(kind: Distance, beta: number, x: Storage | null, target: Storage | null, reduction: Reduction, loss: Storage | null): void
   /** dx and dtarget, either of which may be absent. */
-  distanceBackward(kind: Distance, beta: number, dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, reduction: Reduction, dx: NativeArray | null, dtarget: NativeArray | null): void
+  distanceBackward(kind: Distance, beta: number, dloss: Storage | null, x: Storage | null, target: Storage | null, reduction: Reduction, dx: Storage | null, dtarget: Storage | null): void
   /** Binary cross entropy of the logistic function of x, elementwise:
    *   loss = w [(1 − t) x + (1 + (q − 1) t) ln(1 + e^−x)],
    * w = `weight`, q = `pos_weight`, each absent (1) or of a length that divides x's: it repeats. */
-  bceWithLogitsForward(x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, posWeight: NativeArray | null, reduction: Reduction, loss: NativeArray | null): void
+  bceWithLogitsForward(x: Storage | null, target: Storage | null, weight: Storage | null, posWeight: Storage | null, reduction: Reduction, loss: Storage | null): void
   /** dx and dtarget, either of which may be absent. */
-  bceWithLogitsBackward(dloss: NativeArray | null, x: NativeArray | null, target: NativeArray | null, weight: NativeArray | null, posWeight: NativeArray | null, reduction: Reduction, dx: NativeArray | null, dtarget: NativeArray | null): void
+  bceWithLogitsBackward(dloss: Storage | null, x: Storage | null, target: Storage | null, weight: Storage | null, posWeight: Storage | null, reduction: Reduction, dx: Storage | null, dtarget: Storage | null): void
   /** y = (x − mean) / sqrt(var + eps) · weight + bias with each channel's own mean and biased variance over
    * batch and size. `weight` and `bias` (channels values) may be absent: 1 and 0. `mean` and `scale`
    * (channels values each) receive the mean and 1 / sqrt(var + eps), for the backward function.
    * `running_mean` and `running_var`, absent or channels values each, become
    * (1 − momentum) · old + momentum · batch statistic, the variance there unbiased. An array without
    * elements changes nothing. */
-  batchNormTrain(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, momentum: number, eps: number, runningMean: NativeArray | null, runningVar: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, y: NativeArray | null, ...shape: Channels): void
+  batchNormTrain(x: Storage | null, weight: Storage | null, bias: Storage | null, momentum: number, eps: number, runningMean: Storage | null, runningVar: Storage | null, mean: Storage | null, scale: Storage | null, y: Storage | null, ...shape: Channels): void
   /** Gradients of it: dx, dweight, dbias; each may be absent. */
-  batchNormTrainBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Channels): void
+  batchNormTrainBackward(dy: Storage | null, x: Storage | null, weight: Storage | null, mean: Storage | null, scale: Storage | null, dx: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: Channels): void
   /** y = (x − mean) / sqrt(var + eps) · weight + bias with given statistics. */
-  batchNormEval(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, mean: NativeArray | null, variance: NativeArray | null, eps: number, y: NativeArray | null, ...shape: Channels): void
+  batchNormEval(x: Storage | null, weight: Storage | null, bias: Storage | null, mean: Storage | null, variance: Storage | null, eps: number, y: Storage | null, ...shape: Channels): void
   /** Gradients of it: dx, dweight, dbias; each may be absent. */
-  batchNormEvalBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, variance: NativeArray | null, eps: number, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Channels): void
+  batchNormEvalBackward(dy: Storage | null, x: Storage | null, weight: Storage | null, mean: Storage | null, variance: Storage | null, eps: number, dx: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: Channels): void
   /** Each row normalised by its own mean and biased variance: y = (x − mean) / sqrt(var + eps) · weight + bias,
    * `weight` and `bias` of one row's length, each may be absent. `mean` and `scale` (rows values each)
    * receive the mean and 1 / sqrt(var + eps). */
-  layerNormForward(x: NativeArray | null, weight: NativeArray | null, bias: NativeArray | null, eps: number, mean: NativeArray | null, scale: NativeArray | null, y: NativeArray | null, ...shape: Rows): void
+  layerNormForward(x: Storage | null, weight: Storage | null, bias: Storage | null, eps: number, mean: Storage | null, scale: Storage | null, y: Storage | null, ...shape: Rows): void
   /** Gradients of it: dx, dweight, dbias; each may be absent. */
-  layerNormBackward(dy: NativeArray | null, x: NativeArray | null, weight: NativeArray | null, mean: NativeArray | null, scale: NativeArray | null, dx: NativeArray | null, dweight: NativeArray | null, dbias: NativeArray | null, ...shape: Rows): void
+  layerNormBackward(dy: Storage | null, x: Storage | null, weight: Storage | null, mean: Storage | null, scale: Storage | null, dx: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: Rows): void
   /** Stochastic gradient descent. g = ±gradient + weight_decay·p; with momentum v = momentum·v +
    * (1 − dampening)·g, on the `first` step v = g; p −= lr·(v, or g + momentum·v if `nesterov`).
    * `velocity` is optional where momentum is 0. `first`, `nesterov` and `maximize` are 0 or 1. */
-  sgdStep(parameter: NativeArray | null, gradient: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
+  sgdStep(parameter: Storage | null, gradient: Storage | null, velocity: Storage | null, mask: Storage | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
   /** Adam (Kingma & Ba 2015); AdamW (Loshchilov & Hutter 2019) where `decoupled` is 1: decay then
    * shrinks p by 1 − lr·weight_decay instead of entering the gradient. With m, s the running means of
    * g and g², both corrected for their start at zero: p −= lr·m̂ / (√ŝ + eps). Where `largest` is
    * given (amsgrad) it takes the place of s and holds its maximum so far. `step` counts from 1. */
-  adamStep(parameter: NativeArray | null, gradient: NativeArray | null, mean: NativeArray | null, square: NativeArray | null, largest: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
+  adamStep(parameter: Storage | null, gradient: Storage | null, mean: Storage | null, square: Storage | null, largest: Storage | null, mask: Storage | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
   /** RMSprop (Hinton 2012). s is the running mean of g² by `alpha`; where `mean` is given (centered)
    * the square of the running mean of g is taken from it. d = g / (√s + eps); with momentum
    * v = momentum·v + d takes the place of d; p −= lr·d. `velocity` is optional where momentum is 0. */
-  rmspropStep(parameter: NativeArray | null, gradient: NativeArray | null, square: NativeArray | null, mean: NativeArray | null, velocity: NativeArray | null, mask: NativeArray | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
+  rmspropStep(parameter: Storage | null, gradient: Storage | null, square: Storage | null, mean: Storage | null, velocity: Storage | null, mask: Storage | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
   /** y = factor·x. May run in place. */
-  scaleGradient(x: NativeArray | null, factor: number, y: NativeArray | null): void
+  scaleGradient(x: Storage | null, factor: number, y: Storage | null): void
   /** y = x brought into [−limit, limit]; NaN stays NaN. May run in place. */
-  clampGradient(x: NativeArray | null, limit: number, y: NativeArray | null): void
+  clampGradient(x: Storage | null, limit: number, y: Storage | null): void
   /** y = the largest value of each window, the first in reading order of equal ones; a NaN is larger than
    * all. `indices` (int32, y's length, may be absent) receives where it is in its plane: row · width +
    * column; −1 (and y = −∞) for a window without any value. */
-  maxPool2dForward(x: NativeArray | null, y: NativeArray | null, indices: NativeArray | null, ...shape: Pool2d): void
+  maxPool2dForward(x: Storage | null, y: Storage | null, indices: Storage | null, ...shape: Pool2d): void
   /** dx = each dy added at its window's index, 0 elsewhere. An index outside its plane is an error, −1 goes
    * nowhere. `in_size` and `out_size` are values a plane. */
-  maxPoolBackward(dy: NativeArray | null, indices: NativeArray | null, dx: NativeArray | null, planes: number, inSize: number, outSize: number): void
+  maxPoolBackward(dy: Storage | null, indices: Storage | null, dx: Storage | null, planes: number, inSize: number, outSize: number): void
   /** y = the mean of each window: its sum over the number of its taps in the image, or, where
    * `count_padding` is 1, in the image and its padding. Dilations must be 1. */
-  avgPool2dForward(x: NativeArray | null, countPadding: number, y: NativeArray | null, ...shape: Pool2d): void
-  avgPool2dBackward(dy: NativeArray | null, countPadding: number, dx: NativeArray | null, ...shape: Pool2d): void
-  adaptiveAvgPool2dForward(x: NativeArray | null, y: NativeArray | null, ...shape: AdaptivePool2d): void
-  adaptiveAvgPool2dBackward(dy: NativeArray | null, dx: NativeArray | null, ...shape: AdaptivePool2d): void
+  avgPool2dForward(x: Storage | null, countPadding: number, y: Storage | null, ...shape: Pool2d): void
+  avgPool2dBackward(dy: Storage | null, countPadding: number, dx: Storage | null, ...shape: Pool2d): void
+  adaptiveAvgPool2dForward(x: Storage | null, y: Storage | null, ...shape: AdaptivePool2d): void
+  adaptiveAvgPool2dBackward(dy: Storage | null, dx: Storage | null, ...shape: AdaptivePool2d): void
   /** As espalier_max_pool2d_forward; its backward function serves both. */
-  adaptiveMaxPool2dForward(x: NativeArray | null, y: NativeArray | null, indices: NativeArray | null, ...shape: AdaptivePool2d): void
+  adaptiveMaxPool2dForward(x: Storage | null, y: Storage | null, indices: Storage | null, ...shape: AdaptivePool2d): void
   /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
    * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
    * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is
    * an error. Where x is NaN so is y, and q is qmin. y may be x. */
-  fakeQuantForward(x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, y: NativeArray | null, codes: NativeArray | null): void
+  fakeQuantForward(x: Storage | null, scale: Storage | null, zero: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, y: Storage | null, codes: Storage | null): void
   /** The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
    * `gradient_x` may be `gradient`. */
-  fakeQuantBackward(gradient: NativeArray | null, x: NativeArray | null, scale: NativeArray | null, zero: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: NativeArray | null, gradientScale: NativeArray | null): void
+  fakeQuantBackward(gradient: Storage | null, x: Storage | null, scale: Storage | null, zero: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: Storage | null, gradientScale: Storage | null): void
   /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
    * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
-  absMax(x: NativeArray | null, mask: NativeArray | null, outer: number, channels: number, inner: number, value: NativeArray | null, index: NativeArray | null): void
+  absMax(x: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, value: Storage | null, index: Storage | null): void
   /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
-  randomUniform(seed: number, counter: number, low: number, high: number, y: NativeArray | null): number
+  randomUniform(seed: number, counter: number, low: number, high: number, y: Storage | null): number
   /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */
-  randomNormal(seed: number, counter: number, mean: number, deviation: number, y: NativeArray | null): number
+  randomNormal(seed: number, counter: number, mean: number, deviation: number, y: Storage | null): number
   /** y[i] = value with probability p (in steps of 2^-32), else 0. */
-  randomBernoulli(seed: number, counter: number, p: number, value: number, y: NativeArray | null): number
+  randomBernoulli(seed: number, counter: number, p: number, value: number, y: Storage | null): number
   /** y (int32) = the numbers 0 … length-1 in random order, every order equally likely. Takes half a
    * block a number. */
-  randomPermutation(seed: number, counter: number, y: NativeArray | null): number
+  randomPermutation(seed: number, counter: number, y: Storage | null): number
   /** y = sums of x over the dimensions whose entry in `reduced` is 1 (the others are 0), divided by
    * `divisor`. x has the given shape; y holds the dimensions that stay, in their order. Sums run in a
    * fixed tree, so that float32 stays accurate and the bits do not depend on the threads. */
-  sum(shape: readonly number[], reduced: readonly number[], divisor: number, x: NativeArray | null, y: NativeArray | null): void
+  sum(shape: readonly number[], reduced: readonly number[], divisor: number, x: Storage | null, y: Storage | null): void
   /** The largest value (sign 1) or the smallest (sign -1) of each line of x [outer, n, inner] along its
    * middle, and where it stands: the first of equal ones; a NaN counts as the most extreme. values and
    * indices (int32) have outer * inner elements; n is at least 1. Either may be NULL. */
-  extreme(outer: number, n: number, inner: number, sign: number, x: NativeArray | null, values: NativeArray | null, indices: NativeArray | null): void
+  extreme(outer: number, n: number, inner: number, sign: number, x: Storage | null, values: Storage | null, indices: Storage | null): void
   /** y [outer, n, inner] = 0 but at the index of each line, where it takes the value of that line. */
-  place(outer: number, n: number, inner: number, values: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  place(outer: number, n: number, inner: number, values: Storage | null, indices: Storage | null, y: Storage | null): void
   /** y[y_offset + i·y_strides] = x[x_offset + i·x_strides] for every index i of `shape`; steps count
    * elements and may be negative, those of x also 0 (an element repeats). Elements of y not reached
    * stay as they are; no two indices may reach the same one, nor lie within each other's span. x and y
    * share any one element type. */
-  copyStrided(shape: readonly number[], xStrides: readonly number[], xOffset: number, yStrides: readonly number[], yOffset: number, x: NativeArray | null, y: NativeArray | null): void
+  copyStrided(shape: readonly number[], xStrides: readonly number[], xOffset: number, yStrides: readonly number[], yOffset: number, x: Storage | null, y: Storage | null): void
   /** y [outer, count, inner] = the lines of x [outer, n, inner] that indices (int32, count of them, each
    * in [0, n)) name. x and y share any one element type. */
-  take(outer: number, n: number, inner: number, x: NativeArray | null, indices: NativeArray | null, y: NativeArray | null): void
+  take(outer: number, n: number, inner: number, x: Storage | null, indices: Storage | null, y: Storage | null): void
   /** The gradient of espalier_take: grad_x [outer, n, inner] = for each line, the sum of the lines of
    * grad [outer, count, inner] that came from it, in their order. */
-  takeBackward(outer: number, n: number, inner: number, grad: NativeArray | null, indices: NativeArray | null, gradX: NativeArray | null): void
+  takeBackward(outer: number, n: number, inner: number, grad: Storage | null, indices: Storage | null, gradX: Storage | null): void
   /** y[i] = a[i] where mask[i] (uint8) is not 0, else b[i]. All of one length; a, b and y of one element
    * type, float32 or float64. A NULL a or b stands for zeros. */
-  choose(mask: NativeArray | null, a: NativeArray | null, b: NativeArray | null, y: NativeArray | null): void
+  choose(mask: Storage | null, a: Storage | null, b: Storage | null, y: Storage | null): void
   /** y = e^x / Σ e^x along the strip, shifted by the largest x so that nothing overflows. All arrays here
    * hold outer · length · inner values of one float type. */
-  softmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
+  softmaxForward(x: Storage | null, y: Storage | null, ...shape: Strip): void
   /** dx = y (dy − Σ dy·y), y being what the forward function gave. */
-  softmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
+  softmaxBackward(dy: Storage | null, y: Storage | null, dx: Storage | null, ...shape: Strip): void
   /** y = x − ln Σ e^x along the strip. */
-  logSoftmaxForward(x: NativeArray | null, y: NativeArray | null, ...shape: Strip): void
+  logSoftmaxForward(x: Storage | null, y: Storage | null, ...shape: Strip): void
   /** dx = dy − e^y Σ dy, y being what the forward function gave. */
-  logSoftmaxBackward(dy: NativeArray | null, y: NativeArray | null, dx: NativeArray | null, ...shape: Strip): void
+  logSoftmaxBackward(dy: Storage | null, y: Storage | null, dx: Storage | null, ...shape: Strip): void
   /** y = x² over the sum of the squares of x and of all entries after it, in the order of rising |x|,
    * of equal ones the lower index first: layer-adaptive magnitudes (Lee et al. 2021). 0 where x is 0. NaN is
    * an error. */
-  lampScore(x: NativeArray | null, y: NativeArray | null): void
+  lampScore(x: Storage | null, y: Storage | null): void
   /** y[i] = Σ over j of the Euclidean distance between the rows i and j of x [rows, columns]. */
-  distanceSums(x: NativeArray | null, rows: number, columns: number, y: NativeArray | null): void
+  distanceSums(x: Storage | null, rows: number, columns: number, y: Storage | null): void
+  /** A matrix with the entries of `weight` [rows, columns] where `mask` (of its length, float32 or uint8) is not 0,
+   * or, where the mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept.
+   * Code is generated at the first product, and for products by the transpose at the first of those. */
+  sparseCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, kernel: SparseKernel): number
+  sparseFree(matrix: number): void
+  /** How many entries are kept. */
+  sparseSize(matrix: number): number
+  /** Where they stand: index[i] (int32) = row·columns + column of kept entry i. */
+  sparsePositions(matrix: number, index: Storage | null): void
+  /** The values, read and written; writing them costs a pass over them and no code. */
+  sparseValues(matrix: number, values: Storage | null): void
+  sparseSetValues(matrix: number, values: Storage | null): void
+  /** Bytes of machine code that the matrix holds so far; 0 where its products are portable. */
+  sparseCodeSize(matrix: number): number
+  /** Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
+   * column's. `bias` is optional: an element a component of Y's vectors. */
+  spmm(matrix: number, transpose: number, samples: number, byRow: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null): void
+  /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
+   * is never made. dy holds Y's vectors, x X's. */
+  sddmm(matrix: number, samples: number, byRow: number, dy: Storage | null, x: Storage | null, values: Storage | null): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries
    * the sum is 0, the largest 0 and the smallest ∞. */
-  sliceNorm(shape: readonly number[], reduced: readonly number[], p: number, x: NativeArray | null, y: NativeArray | null): void
+  sliceNorm(shape: readonly number[], reduced: readonly number[], p: number, x: Storage | null, y: Storage | null): void
   /** Of all entries of all `scores` together, the k smallest fall: results are 0 there, and elsewhere
    * what the mask was, or 1. Only entries whose mask is not 0 are counted and fall; of equal ones
    * those of the lower index, in the first array, fall first. `masks` has a mask for each array of
@@ -314,27 +362,207 @@ export interface NativeOperations {
    * arrays. With `magnitude` 1 entries are ranked by |score|, with 0 by score. Returns the score of the
    * last to fall (−∞ for k = 0). A NaN among the scores is an error, and so is a k above the number of
    * entries left. */
-  pruneSmallest(scores: readonly NativeArray[], masks: readonly NativeArray[], magnitude: number, k: number, results: readonly NativeArray[]): number
+  pruneSmallest(scores: readonly Storage[], masks: readonly Storage[], magnitude: number, k: number, results: readonly Storage[]): number
   /** Each row of `scores` [rows, columns] keeps its `keep` largest entries (all, where it has no more):
    * result is 0 at the others, and elsewhere what the mask was, or 1. Of equal ones those of the lower
    * index are kept. Masks and `magnitude` as in prune_smallest; NaN is an error. */
-  keepLargest(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, rows: number, columns: number, keep: number, result: NativeArray | null): void
+  keepLargest(scores: Storage | null, mask: Storage | null, magnitude: number, rows: number, columns: number, keep: number, result: Storage | null): void
   /** `scores` [outer, size, inner] are cut into groups: the `size` entries of one outer and one inner index.
    * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
    * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
    * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
    * `magnitude` as in prune_smallest; NaN is an error. */
-  pruneGroups(scores: NativeArray | null, mask: NativeArray | null, magnitude: number, outer: number, size: number, inner: number, falling: NativeArray | null, result: NativeArray | null): void
+  pruneGroups(scores: Storage | null, mask: Storage | null, magnitude: number, outer: number, size: number, inner: number, falling: Storage | null, result: Storage | null): void
   /** counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
-  countGroups(mask: NativeArray | null, outer: number, size: number, inner: number, counts: NativeArray | null): void
+  countGroups(mask: Storage | null, outer: number, size: number, inner: number, counts: Storage | null): void
   /** count = the entries of all `scores` whose mask is not 0 and whose score is at most `threshold`, or with
    * `strictly` 1 below it. Masks and `magnitude` as in prune_smallest; NaN is an error. */
-  countAtMost(scores: readonly NativeArray[], masks: readonly NativeArray[], magnitude: number, threshold: number, strictly: number): number
+  countAtMost(scores: readonly Storage[], masks: readonly Storage[], magnitude: number, threshold: number, strictly: number): number
   /** ones = the number of entries that are 1, or −1 where one is neither 0 nor 1. */
-  countOnes(mask: NativeArray | null): number
+  countOnes(mask: Storage | null): number
   /** y = x·mask; the mask has x's length, and its type or uint8. y may be x. */
-  applyMask(x: NativeArray | null, mask: NativeArray | null, y: NativeArray | null): void
+  applyMask(x: Storage | null, mask: Storage | null, y: Storage | null): void
   /** The k-th smallest |x| of each channel of x [outer, channels, inner], k from 1 to outer·inner, and, where `index`
    * (int32) is given, the first place in x that has it. NaN is an error. */
-  absKth(x: NativeArray | null, outer: number, channels: number, inner: number, k: number, value: NativeArray | null, index: NativeArray | null): void
+  absKth(x: Storage | null, outer: number, channels: number, inner: number, k: number, value: Storage | null, index: Storage | null): void
+}
+
+/** Those that have a counterpart on a GPU, which takes device arrays. */
+export const onDevice = [
+  'conv2dForward',
+  'conv2dDataGrad',
+  'conv2dWeightGrad',
+  'channelSum',
+  'unaryForward',
+  'unaryBackward',
+  'binaryForward',
+  'binaryScalar',
+  'binaryMiddle',
+  'binaryBroadcast',
+  'accumulate',
+  'embeddingForward',
+  'embeddingBackward',
+  'gemm',
+  'matmul',
+  'columnSum',
+  'crossEntropyForward',
+  'crossEntropyBackward',
+  'softCrossEntropyForward',
+  'softCrossEntropyBackward',
+  'nllForward',
+  'nllBackward',
+  'distanceForward',
+  'distanceBackward',
+  'bceWithLogitsForward',
+  'bceWithLogitsBackward',
+  'batchNormTrain',
+  'batchNormTrainBackward',
+  'batchNormEval',
+  'batchNormEvalBackward',
+  'layerNormForward',
+  'layerNormBackward',
+  'sgdStep',
+  'adamStep',
+  'rmspropStep',
+  'scaleGradient',
+  'clampGradient',
+  'maxPool2dForward',
+  'maxPoolBackward',
+  'avgPool2dForward',
+  'avgPool2dBackward',
+  'adaptiveAvgPool2dForward',
+  'adaptiveAvgPool2dBackward',
+  'adaptiveMaxPool2dForward',
+  'fakeQuantForward',
+  'fakeQuantBackward',
+  'absMax',
+  'randomUniform',
+  'randomNormal',
+  'randomBernoulli',
+  'randomPermutation',
+  'sum',
+  'extreme',
+  'place',
+  'copyStrided',
+  'take',
+  'takeBackward',
+  'choose',
+  'softmaxForward',
+  'softmaxBackward',
+  'logSoftmaxForward',
+  'logSoftmaxBackward',
+  'lampScore',
+  'distanceSums',
+  'sliceNorm',
+  'pruneSmallest',
+  'keepLargest',
+  'pruneGroups',
+  'countGroups',
+  'countAtMost',
+  'countOnes',
+  'applyMask',
+  'absKth',
+] as const satisfies readonly (keyof NativeOperations)[]
+
+/** What the CUDA library has beyond them. */
+export interface CudaOperations {
+  /** How many devices there are: 0 where no driver is, which is no error. */
+  deviceCount(): number
+  /** The device that the calling thread's calls go to; 0 at first. */
+  setDevice(device: number): void
+  device(): number
+  /** Returns what is kept for reuse to the driver. */
+  emptyCache(): void
+  /** y = x, converted from the element type of x to that of y (rounded to nearest even; to an integer as C
+   * converts). */
+  cast(x: Storage | null, y: Storage | null): void
+  /** Waits for all work of the current stream, and reports what went wrong in it. */
+  synchronize(): void
+  /** Streams of the current device: work on one runs in its order, work on two may overlap. Stream 0 is
+   * there from the start. A stream that is destroyed is waited for. */
+  streamCreate(): number
+  streamDestroy(stream: number): void
+  setStream(stream: number): void
+  stream(): number
+  /** Work queued on the current stream from now on waits for what is queued on `stream` now. */
+  waitStream(stream: number): void
+  setPrecision(precision: CudaPrecision): void
+  mixedSgdStep(parameter: Storage | null, copy: Storage | null, gradient: Storage | null, velocity: Storage | null, mask: Storage | null, maskRule: MaskRule, lr: number, momentum: number, dampening: number, weightDecay: number, nesterov: number, maximize: number, first: number): void
+  mixedAdamStep(parameter: Storage | null, copy: Storage | null, gradient: Storage | null, mean: Storage | null, square: Storage | null, largest: Storage | null, mask: Storage | null, maskRule: MaskRule, step: number, lr: number, beta1: number, beta2: number, eps: number, weightDecay: number, decoupled: number, maximize: number): void
+  mixedRmspropStep(parameter: Storage | null, copy: Storage | null, gradient: Storage | null, square: Storage | null, mean: Storage | null, velocity: Storage | null, mask: Storage | null, maskRule: MaskRule, lr: number, alpha: number, eps: number, weightDecay: number, momentum: number, maximize: number): void
+  /** What the products need to know of a mask, int32 on the device, made once for each mask: its length (which
+   * n and batch_major do not change), and itself. */
+  tilesPlanSize(...shape: CudaTiles): number
+  tilesPlan(mask: Storage | null, plan: Storage | null, ...shape: CudaTiles): void
+  tilesForward(weight: Storage | null, plan: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaTiles): void
+  tilesDataGrad(weight: Storage | null, plan: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaTiles): void
+  tilesWeightGrad(x: Storage | null, dy: Storage | null, plan: Storage | null, dweight: Storage | null, ...shape: CudaTiles): void
+  /** How many elements of a mask (uint8 or float32) are not 0. Waits for the device. */
+  sparseCount(mask: Storage | null): number
+  /** The length of the pattern of `count` elements, below 2^31. */
+  sparsePatternSize(count: number, ...shape: CudaSparse): number
+  /** The pattern of a mask of m×k, uint8 or float32, of which `count` elements are not 0. A mask of another
+   * count, or of rows of another fan_in, is an error of the next call that waits for the device. */
+  sparsePattern(mask: Storage | null, count: number, pattern: Storage | null, ...shape: CudaSparse): void
+  /** From a dense W of m×k to the values that count; and back into W, which keeps its other elements. */
+  sparseGather(weight: Storage | null, pattern: Storage | null, values: Storage | null, ...shape: CudaSparse): void
+  sparseScatter(values: Storage | null, pattern: Storage | null, weight: Storage | null, ...shape: CudaSparse): void
+  sparseForward(values: Storage | null, pattern: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaSparse): void
+  sparseDataGrad(values: Storage | null, pattern: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaSparse): void
+  /** dvalues: the gradient of each value. */
+  sparseWeightGrad(x: Storage | null, dy: Storage | null, pattern: Storage | null, dvalues: Storage | null, ...shape: CudaSparse): void
+  /** Packs a mask of any of espalier_cuda_cast's float types or uint8; the last word's spare bits are 0. */
+  maskedPack(mask: Storage | null, words: Storage | null): void
+  maskedForward(weight: Storage | null, mask: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaMasked): void
+  maskedDataGrad(weight: Storage | null, mask: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaMasked): void
+  /** dW = mask∘(dY·Xᵀ). */
+  maskedWeightGrad(x: Storage | null, dy: Storage | null, mask: Storage | null, dweight: Storage | null, ...shape: CudaMasked): void
+  twoFourPlacesSize(...shape: CudaTwoFour): number
+  /** From a dense W of m×k, pruned on the way where it has more than two elements in a group: the largest of |W|
+   * are kept, of equals those to the left. n and batch_major do not matter here. */
+  twoFourCompress(weight: Storage | null, values: Storage | null, places: Storage | null, ...shape: CudaTwoFour): void
+  /** The dense W, with zeros where nothing counts. */
+  twoFourExpand(values: Storage | null, places: Storage | null, weight: Storage | null, ...shape: CudaTwoFour): void
+  /** The elements of a dense m×k matrix (a new W, a gradient) that stand in the places. */
+  twoFourGather(weight: Storage | null, places: Storage | null, values: Storage | null, ...shape: CudaTwoFour): void
+  twoFourForward(values: Storage | null, places: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaTwoFour): void
+  /** float16 and bfloat16 alone. */
+  twoFourDataGrad(values: Storage | null, places: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaTwoFour): void
+  /** dvalues: the gradient of each value. */
+  twoFourWeightGrad(x: Storage | null, dy: Storage | null, places: Storage | null, dvalues: Storage | null, ...shape: CudaTwoFour): void
+  /** The convolution of conv.h with x [n, in_height, in_width, in_channels], weight [out_channels,
+   * kernel_height, kernel_width, in_channels / groups] and y [n, out_height, out_width, out_channels]. Fastest
+   * where the channels of a group are a multiple of 8 (4 in float32): others are padded in a copy.
+   * 
+   * `moments` (float32, absent or espalier_cuda_moments_length values) receives what
+   * espalier_cuda_batch_norm_train_nhwc needs of y, which it then does not have to read once more. */
+  conv2dForwardNhwc(x: Storage | null, weight: Storage | null, bias: Storage | null, relu: number, y: Storage | null, moments: Storage | null, ...shape: Conv2d): void
+  /** dx, plus `add` (dx's length and type) where it is not absent: another gradient of the same x. */
+  conv2dDataGradNhwc(weight: Storage | null, dy: Storage | null, add: Storage | null, dx: Storage | null, ...shape: Conv2d): void
+  /** dweight, of x's type or float32. */
+  conv2dWeightGradNhwc(x: Storage | null, dy: Storage | null, dweight: Storage | null, ...shape: Conv2d): void
+  /** Floats that describe the channels of so many rows: a mean and a sum of squares for every 128 rows. */
+  momentsLength(...shape: Nhwc): number
+  /** z = (x − mean) / sqrt(var + eps) · weight + bias (+ residual, where it is not absent), with each channel's own mean
+   * and biased variance over the rows; y = z, or max(z, 0) where `relu` is 1. `moments` is absent, or what the
+   * convolution that made x left. `mean` and `scale` receive the mean and 1 / sqrt(var + eps); the running ones are
+   * those of espalier_batch_norm_train, and may be absent. `signs` (uint8, rows · channels / 8 values; absent without
+   * relu) receives a bit for each element, the lowest for the first channel of eight: whether z > 0. */
+  batchNormTrainNhwc(x: Storage | null, moments: Storage | null, weight: Storage | null, bias: Storage | null, residual: Storage | null, relu: number, momentum: number, eps: number, runningMean: Storage | null, runningVar: Storage | null, mean: Storage | null, scale: Storage | null, y: Storage | null, signs: Storage | null, ...shape: Nhwc): void
+  /** Gradients of it: dx, dweight, dbias, and, where it is not absent, that of the residual. `signs` is absent where
+   * there was no relu. dx may be dy. */
+  batchNormTrainBackwardNhwc(dy: Storage | null, x: Storage | null, signs: Storage | null, weight: Storage | null, mean: Storage | null, scale: Storage | null, dx: Storage | null, dresidual: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: Nhwc): void
+  /** y = the largest value of each window, the first in reading order of equal ones; a NaN is larger than all.
+   * `taps` (uint8, y's length) receives its number in the window, row · kernel_width + column; 255 (and y = −∞) for a
+   * window without any value. */
+  maxPool2dForwardNhwc(x: Storage | null, y: Storage | null, taps: Storage | null, ...shape: NhwcPool2d): void
+  maxPool2dBackwardNhwc(dy: Storage | null, taps: Storage | null, dx: Storage | null, ...shape: NhwcPool2d): void
+  /** Both at once, as networks begin: y is the largest value of each window of max(norm(x), 0), which itself is not
+   * written. `rows` of x are images · height · width. `taps` is 255 where the largest is 0, whose gradient goes
+   * nowhere. Otherwise as espalier_cuda_batch_norm_train_nhwc and the pooling. */
+  batchNormMaxPoolTrainNhwc(x: Storage | null, moments: Storage | null, weight: Storage | null, bias: Storage | null, momentum: number, eps: number, runningMean: Storage | null, runningVar: Storage | null, mean: Storage | null, scale: Storage | null, y: Storage | null, taps: Storage | null, ...shape: NhwcPool2d): void
+  batchNormMaxPoolTrainBackwardNhwc(dy: Storage | null, x: Storage | null, taps: Storage | null, weight: Storage | null, mean: Storage | null, scale: Storage | null, dx: Storage | null, dweight: Storage | null, dbias: Storage | null, ...shape: NhwcPool2d): void
+  /** y [images, channels] = the mean over the positions of x [images, positions, channels], and its gradient. */
+  meanPoolNhwc(images: number, positions: number, channels: number, x: Storage | null, y: Storage | null): void
+  meanPoolBackwardNhwc(images: number, positions: number, channels: number, dy: Storage | null, dx: Storage | null): void
 }

@@ -18,8 +18,8 @@ export function fanInMask(weight: Tensor, active: number): Tensor {
     'INVALID_ARGUMENT',
     () => `fanInMask: the weight is ${dtype} ${formatShape(shape)}, expected float32 or float64 [out, …]`,
   )
-  const mask = empty(shape, dtype)
+  const mask = empty(shape, dtype, weight.device)
   const columns = shape[0] === 0 ? 0 : size / shape[0]
-  native.keepLargest(weight.data, null, 1, shape[0], columns, Math.min(active, columns), mask.data)
+  native.keepLargest(weight.storage, null, 1, shape[0], columns, Math.min(active, columns), mask.storage)
   return mask
 }

@@ -23,8 +23,8 @@ export interface WeightPath {
 
 /** What a module keeps beside its fields. */
 export interface Internals {
-  /** Buffers by name: whether they are saved. */
-  readonly buffers: Map<string, { persistent: boolean }>
+  /** Buffers by name: whether they are saved, and whether they stay on the CPU. */
+  readonly buffers: Map<string, { persistent: boolean; onHost: boolean }>
   readonly weights: Map<string, WeightPath>
   readonly preHooks: Set<ForwardPreHook>
   readonly hooks: Set<ForwardHook>

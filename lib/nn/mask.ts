@@ -1,6 +1,6 @@
 import { describe, EspalierError, ensure, native } from '../native/index.js'
 import { mul } from '../ops/index.js'
-import { allocate, formatShape, sameShape, Tensor } from '../tensor/index.js'
+import { converted, formatShape, sameShape, Tensor } from '../tensor/index.js'
 import { field } from './internals.js'
 import type { Module } from './module.js'
 import { stages, type WeightTransform } from './transform.js'
@@ -88,10 +88,8 @@ function checkedMask({ module, name, mask }: NewMask, handOver: boolean): Tensor
   if (transformOf(module, name) === undefined)
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
-  if (handOver && mask.dtype === latent.dtype && !mask.requiresGrad) return mask
-  const data = allocate(latent.dtype, mask.size)
-  data.set(mask.data as never)
-  return new Tensor(data, latent.shape, latent.dtype)
+  if (handOver && mask.dtype === latent.dtype && mask.device === latent.device && !mask.requiresGrad) return mask
+  return new Tensor(converted(mask.storage, latent.dtype, latent.device), latent.shape, latent.dtype)
 }
 
 function putMask(module: Module, name: string, mask: Tensor, gradient: MaskGradient | undefined): void {
@@ -120,7 +118,7 @@ export function removeMask(module: Module, name: string, { keep = 'masked' }: { 
   if (transform === undefined) throw new EspalierError('STATE', `removeMask: ${name} of ${module.constructor.name} has no mask`)
   const latent = module.latentWeight(name)
   const mask = maskField(module, name) as Tensor
-  if (keep === 'masked') native.applyMask(latent.data, mask.data, latent.data)
+  if (keep === 'masked') native.applyMask(latent.storage, mask.storage, latent.storage)
   module.removeTransform(name, transform)
   module.unregister(`${name}_mask`)
   module.moveLatent(name, name, 0)

@@ -1,5 +1,5 @@
-import { describe, EspalierError, ensure } from '../native/index.js'
-import { isFloat, Tensor } from '../tensor/index.js'
+import { type Device, describe, deviceNamed, EspalierError, ensure } from '../native/index.js'
+import { isDType, isFloat, isHalf, Tensor } from '../tensor/index.js'
 import { afterCopy, type Copy, deepCopy } from './clone.js'
 import { addHook, watchForward } from './hooks.js'
 import { type ForwardHook, type ForwardPreHook, field, type Internals, internals, join, newInternals, type Removal } from './internals.js'
@@ -117,12 +117,16 @@ export abstract class Module {
     ;(this as Record<string, unknown>)[name] = parameter
   }
 
-  /** Puts state that is not learned into a field; it is saved unless `persistent` is false. */
-  registerBuffer(name: string, buffer: Tensor | null, { persistent = true }: { persistent?: boolean } = {}): void {
+  /**
+   * Puts state that is not learned into a field; it is saved unless `persistent` is false. With `onHost` it
+   * stays on the CPU when the module moves to a GPU: a counter that JavaScript reads in every forward pass.
+   */
+  registerBuffer(name: string, buffer: Tensor | null, { persistent = true, onHost = false }: { persistent?: boolean; onHost?: boolean } = {}): void {
     checkName('registerBuffer', name)
     ensure(buffer === null || buffer instanceof Tensor, 'INVALID_ARGUMENT', () => `registerBuffer: ${name} is ${describe(buffer)}, expected a tensor`)
     ;(this as Record<string, unknown>)[name] = buffer
-    this[internals].buffers.set(name, { persistent })
+    this[internals].buffers.set(name, { persistent, onHost })
+    buffer?.keep()
   }
 
   /** Takes a parameter, buffer or module out of the module. */
@@ -213,11 +217,27 @@ export abstract class Module {
     return this.train(false)
   }
 
-  /** Converts every float parameter and buffer in place: optimisers and tied layers go along. Gradients are dropped. */
-  to(dtype: 'float32' | 'float64'): this {
-    ensure(isFloat(dtype), 'DTYPE_MISMATCH', () => `to: dtype is ${describe(dtype)}, expected float32 or float64`)
-    for (const module of this.modules())
-      for (const [, tensor] of [...module.ownParameters(), ...module.ownBuffers()]) if (isFloat(tensor.dtype)) convertInPlace(tensor, dtype)
+  /**
+   * Moves every parameter and buffer to a device, or converts those that are floats to another dtype, in
+   * place: optimisers and tied layers go along. Gradients are dropped.
+   *
+   * @throws EspalierError DEVICE_MISSING where there is no such device; nothing has moved then
+   * @example
+   * ```ts
+   * import { devices, nn } from 'espalier'
+   * const model = new nn.Linear(64, 10)
+   * if (devices().some(({ device }) => device === 'cuda')) model.to('cuda')
+   * model.weight.device // 'cuda' where there is a GPU
+   * ```
+   */
+  to(target: 'float32' | 'float64' | Device): this {
+    if (isDType(target)) {
+      ensure(isFloat(target) && !isHalf(target), 'DTYPE_MISMATCH', () => `to: dtype is ${describe(target)}, expected float32 or float64`)
+      for (const tensor of tensorsOf(this)) if (isFloat(tensor.dtype)) convertInPlace(tensor, target, tensor.device)
+      return this
+    }
+    const device = deviceNamed('to', target)
+    for (const tensor of tensorsOf(this, { movable: true })) convertInPlace(tensor, tensor.dtype, device)
     return this
   }
 
@@ -306,6 +326,14 @@ export abstract class Module {
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
     return this.toString()
+  }
+}
+
+/** Every parameter and buffer of a module and below; `movable`: without what stays on the CPU. */
+function* tensorsOf(root: Module, { movable = false } = {}): Generator<Tensor> {
+  for (const module of root.modules()) {
+    for (const [, parameter] of module.ownParameters()) yield parameter
+    for (const [name, buffer] of module.ownBuffers()) if (!movable || !module[internals].buffers.get(name)?.onHost) yield buffer
   }
 }
 

@@ -17,6 +17,7 @@ import { Tensor } from '../tensor/index.js'
  */
 export class Parameter extends Tensor {
   constructor(value: Tensor, requiresGrad = true) {
-    super(value.data, value.shape, value.dtype, requiresGrad)
+    super(value.storage, value.shape, value.dtype, requiresGrad)
+    this.keep()
   }
 }

@@ -1,5 +1,5 @@
-import { describe, EspalierError } from '../native/index.js'
-import { allocate, type DType, formatShape, sameShape, Tensor } from '../tensor/index.js'
+import { type Device, describe, EspalierError } from '../native/index.js'
+import { assign, converted, type DType, formatShape, sameShape, Tensor } from '../tensor/index.js'
 import { join } from './internals.js'
 import type { Module } from './module.js'
 
@@ -40,14 +40,13 @@ export function loadState(module: Module, state: StateDict | ReadonlyMap<string,
     else copies.push([tensor, value])
   }
   if (faults.length > 0) throw new EspalierError('SHAPE_MISMATCH', `loadStateDict: ${module.constructor.name} does not take this state; ${faults.join('; ')}`)
-  for (const [to, from] of copies) to.data.set(from.data as never)
+  for (const [to, from] of copies) assign(to.storage, from.storage)
   return { missing, unexpected }
 }
 
-/** Gives a tensor another dtype in place, so that whoever holds it (an optimiser, a tied layer) goes along. */
-export function convertInPlace(tensor: Tensor, dtype: DType): void {
-  if (tensor.dtype === dtype) return
-  const data = allocate(dtype, tensor.size)
-  data.set(tensor.data as never)
-  Object.assign(tensor, { data, dtype, grad: null })
+/** Gives a tensor another dtype or device in place, so that whoever holds it (an optimiser, a tied layer) goes along. */
+export function convertInPlace(tensor: Tensor, dtype: DType, device: Device): void {
+  if (tensor.dtype === dtype && tensor.device === device) return
+  Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null })
+  tensor.keep()
 }

@@ -1,7 +1,8 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { native } from '../native/index.js'
-import { empty, type Shape, type Tensor } from '../tensor/index.js'
+import { empty, type Shape, type Tensor, wideOf } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
+import { magnitudeGradient } from './magnitude.js'
 
 export interface AbsMaxOptions {
   /** One result for each index of the first dimension instead of one for all. Default false. */
@@ -17,18 +18,13 @@ export const absMax = defineOp({
   forward(x: Tensor, { perChannel = false }: AbsMaxOptions = {}) {
     asTensor('absMax', 'x', x)
     const shape: Shape = perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : []
-    const output = empty(shape, x.dtype)
+    const output = empty(shape, wideOf(x.dtype))
     const channels = output.size
-    const at = new Int32Array(channels)
-    native.absMax(x.data, null, 1, channels, channels === 0 ? 0 : x.size / channels, output.data, at)
+    const at = empty([channels], 'int32')
+    native.absMax(x.storage, null, 1, channels, channels === 0 ? 0 : x.size / channels, output.storage, at.storage)
     return { output, saved: at }
   },
-  backward(grad, { args: [x], saved }) {
-    const gradX = empty(x.shape, x.dtype)
-    gradX.data.fill(0)
-    for (const [channel, at] of saved.entries()) if (at >= 0) gradX.data[at] = Math.sign(x.data[at]) * grad.data[channel]
-    return [gradX]
-  },
+  backward: (grad, { args: [x], saved }) => [magnitudeGradient(grad, x, saved)],
   cases: (sample) =>
     elementwiseShapes.flatMap((shape): [Tensor, AbsMaxOptions][] => {
       const x = sample(shape, { distinct: true, min: 0.1, max: 3 })

@@ -30,12 +30,12 @@ export const adaptiveAvgPool2d = defineOp({
   forward(x: Tensor, outputSize: Extent) {
     const { geometry, outShape } = adaptive('adaptive_avg_pool2d', x, outputSize)
     const output = empty(outShape, x.dtype)
-    native.adaptiveAvgPool2dForward(x.data, output.data, ...geometry)
+    native.adaptiveAvgPool2dForward(x.storage, output.storage, ...geometry)
     return { output, saved: geometry }
   },
   backward(grad, { args: [x], saved: geometry }) {
     const dx = empty(x.shape, x.dtype)
-    native.adaptiveAvgPool2dBackward(grad.data, dx.data, ...geometry)
+    native.adaptiveAvgPool2dBackward(grad.storage, dx.storage, ...geometry)
     return [dx]
   },
   cases,
@@ -48,13 +48,13 @@ export const adaptiveMaxPool2d = defineOp({
     const { geometry, outShape } = adaptive('adaptive_max_pool2d', x, outputSize)
     const output = empty(outShape, x.dtype)
     const places = gradEnabled() && x.requiresGrad ? empty(outShape, 'int32') : null
-    native.adaptiveMaxPool2dForward(x.data, output.data, places?.data ?? null, ...geometry)
+    native.adaptiveMaxPool2dForward(x.storage, output.storage, places?.storage ?? null, ...geometry)
     return { output, saved: { places, geometry } }
   },
   backward(grad, { args: [x], saved: { places, geometry } }) {
     const [planes, height, width, outHeight, outWidth] = geometry
     const dx = empty(x.shape, x.dtype)
-    native.maxPoolBackward(grad.data, (places as Tensor).data, dx.data, planes, height * width, outHeight * outWidth)
+    native.maxPoolBackward(grad.storage, (places as Tensor).storage, dx.storage, planes, height * width, outHeight * outWidth)
     return [dx]
   },
   cases,

@@ -15,12 +15,12 @@ const avgPool = (name: string, dims: 1 | 2, cases: (sample: Sample) => [Tensor, 
       const { geometry, outShape } = pooling(name, x, dims, { ...options, dilation: 1 })
       const output = empty(outShape, x.dtype)
       const countPadding = (options.countIncludePad ?? true) ? 1 : 0
-      native.avgPool2dForward(x.data, countPadding, output.data, ...geometry)
+      native.avgPool2dForward(x.storage, countPadding, output.storage, ...geometry)
       return { output, saved: { geometry, countPadding } }
     },
     backward(grad, { args: [x], saved: { geometry, countPadding } }) {
       const dx = empty(x.shape, x.dtype)
-      native.avgPool2dBackward(grad.data, countPadding, dx.data, ...geometry)
+      native.avgPool2dBackward(grad.storage, countPadding, dx.storage, ...geometry)
       return [dx]
     },
     cases,

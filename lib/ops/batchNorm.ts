@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { type Channels, EspalierError, ensure, type NativeArray, native, realNumber } from '../native/index.js'
-import { empty, formatShape, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
+import { type Channels, EspalierError, ensure, native, realNumber, type Storage } from '../native/index.js'
+import { empty, formatShape, type Shape, type Tensor, wideOf, widerDtype } from '../tensor/index.js'
 
 export interface BatchNormOptions {
   /** Statistics [C] to normalise by when not training; updated in place when training. Both or neither. */
@@ -17,9 +17,9 @@ export interface BatchNormOptions {
 interface Saved {
   shape: Channels
   training: boolean
-  mean: NativeArray
+  mean: Storage
   /** Training: 1 / sqrt(var + eps); otherwise the variance. */
-  scale: NativeArray
+  scale: Storage
   eps: number
 }
 
@@ -29,7 +29,7 @@ function channelsOf(x: Tensor, weight?: Tensor | null, bias?: Tensor | null, { r
   ensure(shape.length >= 2, 'SHAPE_MISMATCH', () => `batch_norm: x has shape ${formatShape(shape)}, expected [N, C, …]`)
   for (const [name, vector] of Object.entries({ weight, bias, runningMean, runningVar })) {
     if (vector === null || vector === undefined) continue
-    sameDtype('batch_norm', x, asTensor('batch_norm', name, vector))
+    widerDtype('batch_norm', x, asTensor('batch_norm', name, vector))
     ensure(vector.size === shape[1], 'SHAPE_MISMATCH', () => `batch_norm: ${name} has shape ${formatShape(vector.shape)}, expected [${shape[1]}]`)
   }
   return [shape[0], shape[1], shape.slice(2).reduce((product, dimension) => product * dimension, 1)]
@@ -49,25 +49,36 @@ export const batchNorm = defineOp({
     const { training = false, momentum = 0.1, eps = 1e-5, runningMean, runningVar } = options
     realNumber('batch_norm: eps', eps, 0)
     const output = empty(x.shape, x.dtype)
-    const factors = [weight?.data ?? null, bias?.data ?? null] as const
+    const factors = [weight?.storage ?? null, bias?.storage ?? null] as const
     if (training) {
       realNumber('batch_norm: momentum', momentum, 0, 1)
-      const [mean, scale] = [empty([shape[1]], x.dtype).data, empty([shape[1]], x.dtype).data]
-      native.batchNormTrain(x.data, ...factors, momentum, eps, runningMean?.data ?? null, runningVar?.data ?? null, mean, scale, output.data, ...shape)
+      const [mean, scale] = [1, 2].map(() => empty([shape[1]], wideOf(x.dtype)).storage)
+      native.batchNormTrain(
+        x.storage,
+        ...factors,
+        momentum,
+        eps,
+        runningMean?.storage ?? null,
+        runningVar?.storage ?? null,
+        mean,
+        scale,
+        output.storage,
+        ...shape,
+      )
       return { output, saved: { shape, training, mean, scale, eps } }
     }
     if (!runningMean || !runningVar)
       throw new EspalierError('INVALID_ARGUMENT', 'batch_norm: runningMean and runningVar are missing; without training they are what x is normalised by')
-    native.batchNormEval(x.data, ...factors, runningMean.data, runningVar.data, eps, output.data, ...shape)
-    return { output, saved: { shape, training, mean: runningMean.data, scale: runningVar.data, eps } }
+    native.batchNormEval(x.storage, ...factors, runningMean.storage, runningVar.storage, eps, output.storage, ...shape)
+    return { output, saved: { shape, training, mean: runningMean.storage, scale: runningVar.storage, eps } }
   },
   backward(grad, { args: [x, weight, bias], needs, saved: { shape, training, mean, scale, eps } }) {
     const wanted = [...needs]
-    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, x.dtype) : null)
+    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, argument.dtype) : null)
     const [dx, dweight, dbias] = [gradientOf(x), gradientOf(weight), gradientOf(bias)]
-    const out = [dx?.data ?? null, dweight?.data ?? null, dbias?.data ?? null] as const
-    if (training) native.batchNormTrainBackward(grad.data, x.data, weight?.data ?? null, mean, scale, ...out, ...shape)
-    else native.batchNormEvalBackward(grad.data, x.data, weight?.data ?? null, mean, scale, eps, ...out, ...shape)
+    const out = [dx?.storage ?? null, dweight?.storage ?? null, dbias?.storage ?? null] as const
+    if (training) native.batchNormTrainBackward(grad.storage, x.storage, weight?.storage ?? null, mean, scale, ...out, ...shape)
+    else native.batchNormEvalBackward(grad.storage, x.storage, weight?.storage ?? null, mean, scale, eps, ...out, ...shape)
     return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])]
   },
   cases(sample) {

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { ensure, native } from '../native/index.js'
-import { empty, formatShape, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, sameShape, type Tensor, widerDtype } from '../tensor/index.js'
 import { pairCases, samePair } from './distanceLoss.js'
 import { type LossOptions, lossTensor, reductionOf } from './lossReduction.js'
 
@@ -14,13 +14,13 @@ export interface BceWithLogitsOptions extends LossOptions {
 /** The values of a factor that repeats over the leading dimensions of x. */
 function factor(name: string, values: Tensor | null | undefined, x: Tensor) {
   if (values === null || values === undefined) return null
-  sameDtype('bce_with_logits', x, asTensor('bce_with_logits', name, values))
+  widerDtype('bce_with_logits', x, asTensor('bce_with_logits', name, values))
   ensure(
     values.rank <= x.rank && sameShape(values.shape, x.shape.slice(x.rank - values.rank)),
     'SHAPE_MISMATCH',
     () => `bce_with_logits: ${name} has shape ${formatShape(values.shape)}, expected the last dimensions of x, ${formatShape(x.shape)}`,
   )
-  return values.data
+  return values.storage
 }
 
 /**
@@ -35,12 +35,12 @@ export const bceWithLogits = defineOp({
     const reduction = reductionOf('bce_with_logits', options)
     const factors = [factor('weight', options.weight, x), factor('posWeight', options.posWeight, x)] as const
     const output = lossTensor(reduction, x.shape, x)
-    native.bceWithLogitsForward(x.data, target.data, ...factors, reduction, output.data)
+    native.bceWithLogitsForward(x.storage, target.storage, ...factors, reduction, output.storage)
     return { output, saved: { factors, reduction } }
   },
   backward(grad, { args: [x, target], needs, saved: { factors, reduction } }) {
     const [dx, dtarget] = [x, target].map((input, i) => (needs[i] ? empty(input.shape, input.dtype) : null))
-    native.bceWithLogitsBackward(grad.data, x.data, target.data, ...factors, reduction, dx?.data ?? null, dtarget?.data ?? null)
+    native.bceWithLogitsBackward(grad.storage, x.storage, target.storage, ...factors, reduction, dx?.storage ?? null, dtarget?.storage ?? null)
     return [dx, dtarget]
   },
   cases: (sample) =>

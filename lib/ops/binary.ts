@@ -13,24 +13,24 @@ export function combine(name: string, kind: Binary, a: Tensor, b: Operand): Tens
   floatTensor(name, 'a', a)
   if (typeof b === 'number') {
     const y = empty(a.shape, a.dtype)
-    native.binaryScalar(kind, a.data, b, y.data)
+    native.binaryScalar(kind, a.storage, b, y.storage)
     return y
   }
   if (!(b instanceof Tensor)) throw new EspalierError('INVALID_ARGUMENT', `${name}: b is ${describe(b)}, expected a tensor or a number`)
   sameDtype(name, a, b)
   if (sameShape(a.shape, b.shape)) {
     const y = empty(a.shape, a.dtype)
-    native.binaryForward(kind, a.data, b.data, y.data)
+    native.binaryForward(kind, a.storage, b.storage, y.storage)
     return y
   }
   const middle = middleOf(a.shape, b.shape)
   if (middle !== null) {
     const y = empty(a.shape, a.dtype)
-    native.binaryMiddle(kind, ...middle, a.data, b.data, y.data)
+    native.binaryMiddle(kind, ...middle, a.storage, b.storage, y.storage)
     return y
   }
   const y = empty(broadcastShapes(name, a.shape, b.shape), a.dtype)
-  native.binaryBroadcast(kind, a.shape, b.shape, a.data, b.data, y.data)
+  native.binaryBroadcast(kind, a.shape, b.shape, a.storage, b.storage, y.storage)
   return y
 }
 
@@ -63,7 +63,7 @@ export function sumTo(grad: Tensor, shape: Shape): Tensor {
   const result = empty(shape, grad.dtype)
   const lead = grad.shape.length - shape.length
   const repeated = grad.shape.map((dimension, i) => (i < lead || (shape[i - lead] === 1 && dimension !== 1) ? 1 : 0))
-  native.sum(grad.shape, repeated, 1, grad.data, result.data)
+  native.sum(grad.shape, repeated, 1, grad.storage, result.storage)
   return result
 }
 

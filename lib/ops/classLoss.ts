@@ -1,6 +1,6 @@
 import { asTensor } from '../autograd/index.js'
 import { ensure } from '../native/index.js'
-import { formatShape, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
+import { formatShape, sameShape, type Tensor, widerDtype } from '../tensor/index.js'
 import type { LossOptions } from './lossReduction.js'
 
 /** What losses over classes share. */
@@ -23,7 +23,7 @@ export function classRows(operation: string, x: Tensor, target: Tensor, weight: 
     () => `${operation}: target is ${target.dtype} ${formatShape(target.shape)}, expected int32 [${rows}] for scores ${formatShape(x.shape)}`,
   )
   if (weight !== null) {
-    sameDtype(operation, x, asTensor(operation, 'weight', weight))
+    widerDtype(operation, x, asTensor(operation, 'weight', weight))
     ensure(weight.size === classes, 'SHAPE_MISMATCH', () => `${operation}: weight has shape ${formatShape(weight.shape)}, expected [${classes}]`)
   }
   return [rows, classes]

@@ -78,21 +78,21 @@ export function outputSize(operation: string, size: number, padding: number, ker
 /** The convolution of `x` by `weight`, of output `shape`. */
 export function forward(geometry: Conv2d, x: Tensor, weight: Tensor, bias: Tensor | null, relu: boolean, shape: Shape): Tensor {
   const y = empty(shape, x.dtype)
-  native.conv2dForward(x.data, weight.data, bias === null ? null : bias.data, relu ? 1 : 0, y.data, ...geometry)
+  native.conv2dForward(x.storage, weight.storage, bias === null ? null : bias.storage, relu ? 1 : 0, y.storage, ...geometry)
   return y
 }
 
 /** Its gradient for the input, which is the transposed convolution of `dy`. */
 export function dataGradient(geometry: Conv2d, weight: Tensor, dy: Tensor, bias: Tensor | null, shape: Shape): Tensor {
   const dx = empty(shape, dy.dtype)
-  native.conv2dDataGrad(weight.data, dy.data, bias === null ? null : bias.data, dx.data, ...geometry)
+  native.conv2dDataGrad(weight.storage, dy.storage, bias === null ? null : bias.storage, dx.storage, ...geometry)
   return dx
 }
 
 /** Its gradient for the weight. */
 export function weightGradient(geometry: Conv2d, x: Tensor, dy: Tensor, shape: Shape): Tensor {
   const dweight = empty(shape, dy.dtype)
-  native.conv2dWeightGrad(x.data, dy.data, dweight.data, ...geometry)
+  native.conv2dWeightGrad(x.storage, dy.storage, dweight.storage, ...geometry)
   return dweight
 }
 
@@ -102,6 +102,6 @@ export function biasGradient(dy: Tensor): Tensor {
   let plane = 1
   for (let axis = 2; axis < dy.rank; axis++) plane *= dy.shape[axis]
   const sums = empty([channels], dy.dtype)
-  native.channelSum(n, channels, plane, dy.data, sums.data)
+  native.channelSum(n, channels, plane, dy.storage, sums.storage)
   return sums
 }

@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { native, realNumber, wholeNumber } from '../native/index.js'
-import { empty, sameDtype, type Tensor } from '../tensor/index.js'
+import { empty, sameDtype, type Tensor, wideOf } from '../tensor/index.js'
 import { type ClassLossOptions, classRows } from './classLoss.js'
 import { lossTensor, reductionOf, reductions } from './lossReduction.js'
 
@@ -15,7 +15,7 @@ const checked = (x: Tensor, target: Tensor, options: CrossEntropyOptions) => {
   if (target.dtype !== 'int32') sameDtype('cross_entropy', x, target)
   return {
     shape,
-    weight: weight?.data ?? null,
+    weight: weight?.storage ?? null,
     reduction: reductionOf('cross_entropy', options),
     ignoreIndex: wholeNumber('cross_entropy: ignoreIndex', ignoreIndex, -(2 ** 31), 2 ** 31 - 1),
     smoothing: realNumber('cross_entropy: labelSmoothing', labelSmoothing, 0, 1),
@@ -36,19 +36,31 @@ export const crossEntropy = defineOp({
     const given = checked(x, target, options)
     const { shape, weight, reduction, ignoreIndex, smoothing } = given
     const output = lossTensor(reduction, [shape[0]], x)
-    const kept = empty([2 * shape[0] + 1], x.dtype).data
-    if (target.dtype === 'int32') native.crossEntropyForward(x.data, target.data, weight, reduction, ignoreIndex, smoothing, output.data, kept, ...shape)
-    else native.softCrossEntropyForward(x.data, target.data, weight, reduction, smoothing, output.data, kept, ...shape)
+    const kept = empty([2 * shape[0] + 1], wideOf(x.dtype)).storage
+    if (target.dtype === 'int32')
+      native.crossEntropyForward(x.storage, target.storage, weight, reduction, ignoreIndex, smoothing, output.storage, kept, ...shape)
+    else native.softCrossEntropyForward(x.storage, target.storage, weight, reduction, smoothing, output.storage, kept, ...shape)
     return { output, saved: { ...given, kept } }
   },
   backward(grad, { args: [x, target], needs, saved: { shape, weight, reduction, ignoreIndex, smoothing, kept } }) {
     const dx = needs[0] ? empty(x.shape, x.dtype) : null
     if (target.dtype === 'int32') {
-      if (dx) native.crossEntropyBackward(grad.data, x.data, target.data, weight, reduction, ignoreIndex, smoothing, kept, dx.data, ...shape)
+      if (dx) native.crossEntropyBackward(grad.storage, x.storage, target.storage, weight, reduction, ignoreIndex, smoothing, kept, dx.storage, ...shape)
       return [dx, null]
     }
     const dtarget = needs[1] ? empty(x.shape, x.dtype) : null
-    native.softCrossEntropyBackward(grad.data, x.data, target.data, weight, reduction, smoothing, kept, dx?.data ?? null, dtarget?.data ?? null, ...shape)
+    native.softCrossEntropyBackward(
+      grad.storage,
+      x.storage,
+      target.storage,
+      weight,
+      reduction,
+      smoothing,
+      kept,
+      dx?.storage ?? null,
+      dtarget?.storage ?? null,
+      ...shape,
+    )
     return [dx, dtarget]
   },
   cases(sample) {

@@ -38,12 +38,12 @@ const distanceLoss = (name: string, kindOf: (beta: number) => Distance, cases: (
       const beta = options.beta ?? 1
       const kind = kindOf(beta)
       const output = lossTensor(reduction, x.shape, x)
-      native.distanceForward(kind, beta, x.data, target.data, reduction, output.data)
+      native.distanceForward(kind, beta, x.storage, target.storage, reduction, output.storage)
       return { output, saved: { kind, beta, reduction } }
     },
     backward(grad, { args: [x, target], needs, saved: { kind, beta, reduction } }) {
       const [dx, dtarget] = [x, target].map((input, i) => (needs[i] ? empty(input.shape, input.dtype) : null))
-      native.distanceBackward(kind, beta, grad.data, x.data, target.data, reduction, dx?.data ?? null, dtarget?.data ?? null)
+      native.distanceBackward(kind, beta, grad.storage, x.storage, target.storage, reduction, dx?.storage ?? null, dtarget?.storage ?? null)
       return [dx, dtarget]
     },
     cases,

@@ -41,6 +41,6 @@ export const dropout = defineOp({
 
 function product(a: Tensor, b: Tensor): Tensor {
   const y = empty(a.shape, a.dtype)
-  native.binaryForward(Binary.mul, a.data, b.data, y.data)
+  native.binaryForward(Binary.mul, a.storage, b.storage, y.storage)
   return y
 }

@@ -20,13 +20,13 @@ export const embedding = defineOp({
     ensure(indices.dtype === 'int32', 'DTYPE_MISMATCH', () => `embedding: indices are ${indices.dtype}, expected int32`)
     if (paddingIdx !== null) wholeNumber('embedding: paddingIdx', paddingIdx, 0, shape[0] - 1)
     const output = empty([...indices.shape, shape[1]], dtype)
-    native.embeddingForward(weight.data, indices.data, output.data, shape[0], shape[1])
+    native.embeddingForward(weight.storage, indices.storage, output.storage, shape[0], shape[1])
     return { output, saved: paddingIdx ?? -1 }
   },
   backward(grad, { args: [weight, indices], saved: padding }) {
     const [rows, size] = weight.shape
     const dweight = empty(weight.shape, weight.dtype)
-    native.embeddingBackward(grad.data, indices.data, padding, dweight.data, rows, size)
+    native.embeddingBackward(grad.storage, indices.storage, padding, dweight.storage, rows, size)
     return [dweight, null]
   },
   cases(sample) {

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { ensure, native, RoundingGradient } from '../native/index.js'
-import { empty, formatShape, sameDtype, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, type Tensor, widerDtype } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
 
 export interface FakeQuantOptions {
@@ -33,31 +33,31 @@ export const fakeQuant = defineOp({
   forward(x: Tensor, scale: Tensor, { min, max }: FakeQuantOptions) {
     asTensor('fakeQuant', 'x', x)
     asTensor('fakeQuant', 'scale', scale)
-    sameDtype('fakeQuant', x, scale)
+    widerDtype('fakeQuant', x, scale)
     ensure(
       scale.size === 1 || scale.size === x.shape[0],
       'SHAPE_MISMATCH',
       () => `fakeQuant: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
     )
     const y = empty(x.shape, x.dtype)
-    native.fakeQuantForward(x.data, scale.data, null, null, ...channelsOf(x, scale), min, max, y.data, null)
+    native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf(x, scale), min, max, y.storage, null)
     return y
   },
   backward(grad, { args: [x, scale, { min, max, gradient }], needs }) {
     const gradX = needs[0] ? empty(x.shape, x.dtype) : null
-    const gradScale = needs[1] ? empty(scale.shape, x.dtype) : null
+    const gradScale = needs[1] ? empty(scale.shape, scale.dtype) : null
     native.fakeQuantBackward(
-      grad.data,
-      x.data,
-      scale.data,
+      grad.storage,
+      x.storage,
+      scale.storage,
       null,
       null,
       ...channelsOf(x, scale),
       min,
       max,
       rules[gradient],
-      gradX?.data ?? null,
-      gradScale?.data ?? null,
+      gradX?.storage ?? null,
+      gradScale?.storage ?? null,
     )
     return [gradX, gradScale]
   },

@@ -14,12 +14,12 @@ export const indexSelect = defineOp({
     ensure(dtype === 'int32', 'DTYPE_MISMATCH', () => `index_select: indices is ${dtype}, expected int32`)
     ensure(rank === 1, 'SHAPE_MISMATCH', () => `index_select: indices has shape ${formatShape(shape)}, expected one dimension`)
     const y = empty(x.shape.with(axis, indices.size), x.dtype)
-    native.take(...around(x.shape, axis), x.data, indices.data, y.data)
+    native.take(...around(x.shape, axis), x.storage, indices.storage, y.storage)
     return y
   },
   backward(grad, { args: [x, dim, indices] }) {
     const gradX = empty(x.shape, x.dtype)
-    native.takeBackward(...around(x.shape, axisOf('index_select', dim, x.rank)), grad.data, indices.data, gradX.data)
+    native.takeBackward(...around(x.shape, axisOf('index_select', dim, x.rank)), grad.storage, indices.storage, gradX.storage)
     return [gradX, null]
   },
   cases: (sample) =>

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { describe, ensure, native, type Rows, realNumber } from '../native/index.js'
-import { empty, formatShape, type Shape, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, type Shape, sameShape, type Tensor, wideOf, widerDtype } from '../tensor/index.js'
 
 export interface LayerNormOptions {
   /** The last dimensions of x, over which it is normalised; a number stands for the last one. */
@@ -20,7 +20,7 @@ function rowsOf(x: Tensor, weight: Tensor | null | undefined, bias: Tensor | nul
   )
   for (const [name, vector] of Object.entries({ weight, bias })) {
     if (vector === null || vector === undefined) continue
-    sameDtype('layer_norm', x, asTensor('layer_norm', name, vector))
+    widerDtype('layer_norm', x, asTensor('layer_norm', name, vector))
     ensure(sameShape(vector.shape, tail), 'SHAPE_MISMATCH', () => `layer_norm: ${name} has shape ${formatShape(vector.shape)}, expected ${formatShape(tail)}`)
   }
   const size = tail.reduce((product, dimension) => product * dimension, 1)
@@ -43,15 +43,25 @@ export const layerNorm = defineOp({
     const shape = rowsOf(x, weight, bias, options.normalizedShape)
     const eps = realNumber('layer_norm: eps', options.eps ?? 1e-5, 0)
     const output = empty(x.shape, x.dtype)
-    const [mean, scale] = [empty([shape[0]], x.dtype).data, empty([shape[0]], x.dtype).data]
-    native.layerNormForward(x.data, weight?.data ?? null, bias?.data ?? null, eps, mean, scale, output.data, ...shape)
+    const [mean, scale] = [1, 2].map(() => empty([shape[0]], wideOf(x.dtype)).storage)
+    native.layerNormForward(x.storage, weight?.storage ?? null, bias?.storage ?? null, eps, mean, scale, output.storage, ...shape)
     return { output, saved: { shape, mean, scale } }
   },
   backward(grad, { args: [x, weight, bias], needs, saved: { shape, mean, scale } }) {
     const wanted = [...needs]
-    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, x.dtype) : null)
+    const gradientOf = (argument: Tensor | null | undefined): Tensor | null => (argument && wanted.shift() ? empty(argument.shape, argument.dtype) : null)
     const [dx, dweight, dbias] = [gradientOf(x), gradientOf(weight), gradientOf(bias)]
-    native.layerNormBackward(grad.data, x.data, weight?.data ?? null, mean, scale, dx?.data ?? null, dweight?.data ?? null, dbias?.data ?? null, ...shape)
+    native.layerNormBackward(
+      grad.storage,
+      x.storage,
+      weight?.storage ?? null,
+      mean,
+      scale,
+      dx?.storage ?? null,
+      dweight?.storage ?? null,
+      dbias?.storage ?? null,
+      ...shape,
+    )
     return [dx, ...(weight ? [dweight] : []), ...(bias ? [dbias] : [])]
   },
   cases(sample) {

@@ -69,7 +69,22 @@ export const linear = defineOp({
   forward(x: Tensor, weight: Tensor, bias?: Tensor | null) {
     const { rows, inputs, outputs } = geometry(x, weight, bias)
     const y = empty([...x.shape.slice(0, -1), outputs], x.dtype)
-    native.gemm(1, x.data, weight.data, 0, null, bias?.data ?? null, Finish.none, y.data, rows, outputs, inputs, 0, 1, ...lds(inputs, inputs, outputs))
+    native.gemm(
+      1,
+      x.storage,
+      weight.storage,
+      0,
+      null,
+      bias?.storage ?? null,
+      Finish.none,
+      y.storage,
+      rows,
+      outputs,
+      inputs,
+      0,
+      1,
+      ...lds(inputs, inputs, outputs),
+    )
     return y
   },
   backward(grad, { args: [x, weight, bias], needs }) {
@@ -77,18 +92,18 @@ export const linear = defineOp({
     const gradients: (Tensor | null)[] = [null, null]
     if (needs[0]) {
       const dx = empty(x.shape, x.dtype)
-      native.gemm(1, grad.data, weight.data, 0, null, null, Finish.none, dx.data, rows, inputs, outputs, 0, 0, ...lds(outputs, inputs, inputs))
+      native.gemm(1, grad.storage, weight.storage, 0, null, null, Finish.none, dx.storage, rows, inputs, outputs, 0, 0, ...lds(outputs, inputs, inputs))
       gradients[0] = dx
     }
     if (needs[1]) {
       const dw = empty(weight.shape, x.dtype)
-      native.gemm(1, grad.data, x.data, 0, null, null, Finish.none, dw.data, outputs, inputs, rows, 1, 0, ...lds(outputs, inputs, inputs))
+      native.gemm(1, grad.storage, x.storage, 0, null, null, Finish.none, dw.storage, outputs, inputs, rows, 1, 0, ...lds(outputs, inputs, inputs))
       gradients[1] = dw
     }
     if (!bias) return gradients
     if (!needs[2]) return [...gradients, null]
     const db = empty(bias.shape, x.dtype)
-    native.columnSum(rows, outputs, grad.data, db.data)
+    native.columnSum(rows, outputs, grad.storage, db.storage)
     return [...gradients, db]
   },
   cases: (sample): [Tensor, Tensor, Tensor | null][] => [

@@ -103,16 +103,16 @@ export const matmul = defineOp({
   forward(a: Tensor, b: Tensor) {
     const s = stacks(a, b)
     const c = empty(s.shape, a.dtype)
-    native.matmul(s.m, s.n, s.k, 0, 0, s.a, s.b, s.c, a.data, b.data, c.data)
+    native.matmul(s.m, s.n, s.k, 0, 0, s.a, s.b, s.c, a.storage, b.storage, c.storage)
     return c
   },
   // Where an operand was stretched, the products along that dimension add up in its gradient.
   backward(grad, { args: [a, b], needs }) {
     const s = stacks(a, b)
     const da = needs[0] ? empty(a.shape, a.dtype) : null
-    if (da) native.matmul(s.m, s.k, s.n, 0, 1, s.c, s.b, s.a, grad.data, b.data, da.data)
+    if (da) native.matmul(s.m, s.k, s.n, 0, 1, s.c, s.b, s.a, grad.storage, b.storage, da.storage)
     const db = needs[1] ? empty(b.shape, b.dtype) : null
-    if (db) native.matmul(s.k, s.n, s.m, 1, 0, s.a, s.c, s.b, a.data, grad.data, db.data)
+    if (db) native.matmul(s.k, s.n, s.m, 1, 0, s.a, s.c, s.b, a.storage, grad.storage, db.storage)
     return [da, db]
   },
   cases: (sample) => shapes.map(([a, b]): [Tensor, Tensor] => [sample(a), sample(b)]),

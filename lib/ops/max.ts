@@ -31,13 +31,13 @@ const define = (name: string, sign: number): Extreme =>
       const { lines, shape } = linesOf(name, x, options)
       const values = empty(shape, x.dtype)
       const indices = empty(shape, 'int32')
-      native.extreme(...lines, sign, x.data, values.data, indices.data)
+      native.extreme(...lines, sign, x.storage, values.storage, indices.storage)
       found.indices = indices
       return { output: values, saved: { lines, indices } }
     },
     backward(grad, { args: [x], saved: { lines, indices } }) {
       const gradX = empty(x.shape, x.dtype)
-      native.place(...lines, grad.data, indices.data, gradX.data)
+      native.place(...lines, grad.storage, indices.storage, gradX.storage)
       return [gradX]
     },
     cases,
@@ -63,8 +63,8 @@ export const minWithIndices = (x: Tensor, options?: ExtremeOptions): ValuesAndIn
 
 const indexOf = (name: string, sign: number, x: Tensor, options: ExtremeOptions): Tensor => {
   const { lines, shape } = linesOf(name, x, options)
-  const indices = empty(shape, 'int32')
-  native.extreme(...lines, sign, x.data, null, indices.data)
+  const indices = empty(shape, 'int32', x.device)
+  native.extreme(...lines, sign, x.storage, null, indices.storage)
   return indices
 }
 

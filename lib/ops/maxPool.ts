@@ -12,13 +12,13 @@ const maxPool = (name: string, dims: 1 | 2, cases: (sample: Sample) => [Tensor, 
       const { geometry, outShape } = pooling(name, x, dims, options)
       const output = empty(outShape, x.dtype)
       const places = indices ?? (gradEnabled() && x.requiresGrad ? empty(outShape, 'int32') : null)
-      native.maxPool2dForward(x.data, output.data, places?.data ?? null, ...geometry)
+      native.maxPool2dForward(x.storage, output.storage, places?.storage ?? null, ...geometry)
       return { output, saved: { places, geometry } }
     },
     backward(grad, { args: [x], saved: { places, geometry } }) {
       const [planes, height, width, outHeight, outWidth] = geometry
       const dx = empty(x.shape, x.dtype)
-      native.maxPoolBackward(grad.data, (places as Tensor).data, dx.data, planes, height * width, outHeight * outWidth)
+      native.maxPoolBackward(grad.storage, (places as Tensor).storage, dx.storage, planes, height * width, outHeight * outWidth)
       return [dx, null]
     },
     cases,
@@ -64,6 +64,6 @@ export const maxPool1d = maxPool('max_pool1d', 1, (sample) =>
  * As `maxPool2d`, with the place of each value in its plane: int32, row · W + column of the unpadded image.
  */
 export function maxPool2dWithIndices(x: Tensor, options: DilatedPoolOptions): { values: Tensor; indices: Tensor } {
-  const indices = empty(pooling('max_pool2d', x, 2, options).outShape, 'int32')
+  const indices = empty(pooling('max_pool2d', x, 2, options).outShape, 'int32', x.device)
   return { values: maxPool2d(x, options, indices), indices }
 }

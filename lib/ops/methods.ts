@@ -1,8 +1,8 @@
+import type { Device } from '../native/index.js'
 import { type DType, type Shape, Tensor } from '../tensor/index.js'
 import { abs } from './abs.js'
 import { add } from './add.js'
 import type { Operand } from './binary.js'
-import { cast } from './cast.js'
 import { clamp } from './clamp.js'
 import { div } from './div.js'
 import { elu } from './elu.js'
@@ -38,6 +38,7 @@ import { squeeze } from './squeeze.js'
 import { sub } from './sub.js'
 import { sum } from './sum.js'
 import { tanh } from './tanh.js'
+import { to } from './toDevice.js'
 import { transpose } from './transpose.js'
 import { unsqueeze } from './unsqueeze.js'
 import { std, type VarianceOptions, variance } from './variance.js'
@@ -54,8 +55,8 @@ declare module '../tensor/tensor.js' {
     minimum(b: Operand): Tensor
     matmul(b: Tensor): Tensor
     pow(exponent: number): Tensor
-    /** The same values in another dtype; see `ops.cast`. */
-    to(dtype: DType): Tensor
+    /** The same values in another dtype, or on another device: 'cpu', 'cuda', 'cuda:1', …; see `ops.cast` and `ops.toDevice`. */
+    to(target: DType | Device): Tensor
     softmax(dim?: number): Tensor
     logSoftmax(dim?: number): Tensor
 
@@ -146,7 +147,7 @@ const methods = {
   sub,
   sum,
   tanh,
-  to: cast,
+  to,
   transpose,
   unsqueeze,
   variance,

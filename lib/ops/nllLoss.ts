@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { ensure, native, wholeNumber } from '../native/index.js'
-import { empty, type Tensor } from '../tensor/index.js'
+import { empty, type Tensor, wideOf } from '../tensor/index.js'
 import { type ClassLossOptions, classRows } from './classLoss.js'
 import { lossTensor, reductionOf, reductions } from './lossReduction.js'
 
@@ -17,13 +17,13 @@ export const nllLoss = defineOp({
     wholeNumber('nll_loss: ignoreIndex', ignoreIndex, -(2 ** 31), 2 ** 31 - 1)
     const reduction = reductionOf('nll_loss', options)
     const output = lossTensor(reduction, [shape[0]], x)
-    const divisor = empty([1], x.dtype).data
-    native.nllForward(x.data, target.data, weight?.data ?? null, reduction, ignoreIndex, output.data, divisor, ...shape)
+    const divisor = empty([1], wideOf(x.dtype)).storage
+    native.nllForward(x.storage, target.storage, weight?.storage ?? null, reduction, ignoreIndex, output.storage, divisor, ...shape)
     return { output, saved: { shape, reduction, ignoreIndex, divisor } }
   },
   backward(grad, { args: [x, target, options], saved: { shape, reduction, ignoreIndex, divisor } }) {
     const dx = empty(x.shape, x.dtype)
-    native.nllBackward(grad.data, target.data, options?.weight?.data ?? null, reduction, ignoreIndex, divisor, dx.data, ...shape)
+    native.nllBackward(grad.storage, target.storage, options?.weight?.storage ?? null, reduction, ignoreIndex, divisor, dx.storage, ...shape)
     return [dx, null]
   },
   cases(sample) {

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { describe, EspalierError, ensure, realNumber } from '../native/index.js'
-import { empty, formatShape, type Tensor } from '../tensor/index.js'
+import { formatShape, full, type Tensor } from '../tensor/index.js'
 import { gather, scatter, stridesOf } from './strided.js'
 
 export interface PadOptions {
@@ -17,11 +17,8 @@ export const pad = defineOp({
   forward(x: Tensor, pads: readonly number[], { value = 0 }: PadOptions = {}) {
     realNumber('pad: value', value, -Infinity, Infinity)
     const [before, behind] = edges(asTensor('pad', 'x', x), pads)
-    const y = empty(
-      x.shape.map((dimension, d) => before[d] + dimension + behind[d]),
-      x.dtype,
-    )
-    y.data.fill(value)
+    const shape = x.shape.map((dimension, d) => before[d] + dimension + behind[d])
+    const y = full(shape, value, { dtype: x.dtype })
     const strides = stridesOf(y.shape)
     const offset = strides.reduce((sum, step, d) => sum + step * before[d], 0)
     scatter(x, y, { strides, offset })

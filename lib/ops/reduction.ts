@@ -21,7 +21,7 @@ export function reduce(name: string, x: Tensor, { dim = null, keepdim = false }:
   const kept = x.shape.map((dimension, i) => (reduced[i] ? 1 : dimension))
   const divisor = mean ? x.shape.reduce((product, dimension, i) => (reduced[i] ? product * dimension : product), 1) : 1
   const output = empty(keepdim ? kept : x.shape.filter((_, i) => !reduced[i]), x.dtype)
-  native.sum(x.shape, reduced, divisor, x.data, output.data)
+  native.sum(x.shape, reduced, divisor, x.storage, output.storage)
   return { output, saved: { kept, divisor } }
 }
 

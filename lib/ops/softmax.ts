@@ -30,12 +30,12 @@ export const softmax = defineOp({
   name: 'softmax',
   forward(x: Tensor, dim: number) {
     const y = empty(asTensor('softmax', 'x', x).shape, x.dtype)
-    native.softmaxForward(x.data, y.data, ...stripOf('softmax', x.shape, dim))
+    native.softmaxForward(x.storage, y.storage, ...stripOf('softmax', x.shape, dim))
     return y
   },
   backward(grad, { args: [x, dim], output }) {
     const dx = empty(x.shape, x.dtype)
-    native.softmaxBackward(grad.data, output.data, dx.data, ...stripOf('softmax', x.shape, dim))
+    native.softmaxBackward(grad.storage, output.storage, dx.storage, ...stripOf('softmax', x.shape, dim))
     return [dx]
   },
   cases,
@@ -46,12 +46,12 @@ export const logSoftmax = defineOp({
   name: 'log_softmax',
   forward(x: Tensor, dim: number) {
     const y = empty(asTensor('log_softmax', 'x', x).shape, x.dtype)
-    native.logSoftmaxForward(x.data, y.data, ...stripOf('log_softmax', x.shape, dim))
+    native.logSoftmaxForward(x.storage, y.storage, ...stripOf('log_softmax', x.shape, dim))
     return y
   },
   backward(grad, { args: [x, dim], output }) {
     const dx = empty(x.shape, x.dtype)
-    native.logSoftmaxBackward(grad.data, output.data, dx.data, ...stripOf('log_softmax', x.shape, dim))
+    native.logSoftmaxBackward(grad.storage, output.storage, dx.storage, ...stripOf('log_softmax', x.shape, dim))
     return [dx]
   },
   cases,

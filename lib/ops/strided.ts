@@ -23,13 +23,13 @@ export function stridesOf(shape: Shape): number[] {
 /** A dense tensor of this shape, read from a view of x. */
 export function gather(x: Tensor, shape: Shape, { strides, offset }: View): Tensor {
   const y = empty(shape, x.dtype)
-  native.copyStrided(shape, strides, offset, stridesOf(shape), 0, x.data, y.data)
+  native.copyStrided(shape, strides, offset, stridesOf(shape), 0, x.storage, y.storage)
   return y
 }
 
 /** Writes the dense tensor x to a view of y. */
 export function scatter(x: Tensor, y: Tensor, { strides, offset }: View): void {
-  native.copyStrided(x.shape, stridesOf(x.shape), 0, strides, offset, x.data, y.data)
+  native.copyStrided(x.shape, stridesOf(x.shape), 0, strides, offset, x.storage, y.storage)
 }
 
 /** The gradient of `gather`: zeros, and `grad` where the view was read. */
@@ -47,7 +47,7 @@ export function expanded(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The same storage under another shape of as many elements, apart from the tape. */
-export const reshaped = (x: Tensor, shape: Shape): Tensor => new Tensor(x.data, shape, x.dtype)
+export const reshaped = (x: Tensor, shape: Shape): Tensor => new Tensor(x.storage, shape, x.dtype)
 
 /** A shape as [outer, n, inner] around one dimension. */
 export function around(shape: Shape, dim: number): readonly [outer: number, n: number, inner: number] {

@@ -8,14 +8,14 @@ import { floatTensor } from './operand.js'
 export function forward(name: string, kind: Unary, x: Tensor, p = 0, q = 0): Tensor {
   floatTensor(name, 'x', x)
   const y = empty(x.shape, x.dtype)
-  native.unaryForward(kind, p, q, x.data, y.data)
+  native.unaryForward(kind, p, q, x.storage, y.storage)
   return y
 }
 
 /** grad · kind'(x), where y = kind(x). */
 export function backward(kind: Unary, grad: Tensor, x: Tensor, y: Tensor, p = 0, q = 0): [Tensor] {
   const gradX = empty(x.shape, x.dtype)
-  native.unaryBackward(kind, p, q, x.data, y.data, grad.data, gradX.data)
+  native.unaryBackward(kind, p, q, x.storage, y.storage, grad.storage, gradX.storage)
   return [gradX]
 }
 

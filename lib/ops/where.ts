@@ -10,13 +10,13 @@ const choose = defineOp({
   name: 'where',
   forward(mask: Tensor, a: Tensor, b: Tensor) {
     const y = empty(a.shape, a.dtype)
-    native.choose(mask.data, a.data, b.data, y.data)
+    native.choose(mask.storage, a.storage, b.storage, y.storage)
     return y
   },
   backward(grad, { args: [mask], needs }) {
     const part = (a: Tensor | null, b: Tensor | null): Tensor => {
       const result = empty(grad.shape, grad.dtype)
-      native.choose(mask.data, a?.data ?? null, b?.data ?? null, result.data)
+      native.choose(mask.storage, a?.storage ?? null, b?.storage ?? null, result.storage)
       return result
     }
     return [null, needs[1] ? part(grad, null) : null, needs[2] ? part(null, grad) : null]
@@ -32,11 +32,13 @@ const choose = defineOp({
 
 /** a where the mask (uint8) is not 0, else b, elementwise; the three shapes broadcast, a or b may be a number. */
 export function where(mask: Tensor, a: Operand, b: Operand): Tensor {
-  const { dtype, shape } = asTensor('where', 'mask', mask)
+  const { dtype, shape, device } = asTensor('where', 'mask', mask)
   ensure(dtype === 'uint8', 'DTYPE_MISMATCH', () => `where: mask is ${dtype}, expected uint8`)
   const model = a instanceof Tensor ? a : b instanceof Tensor ? b : null
   const type = model === null ? 'float32' : model.dtype
-  const [left, right] = [a, b].map((operand, i) => (typeof operand === 'number' ? full([], operand, { dtype: type }) : floatTensor('where', 'ab'[i], operand)))
+  const [left, right] = [a, b].map((operand, i) =>
+    typeof operand === 'number' ? full([], operand, { dtype: type, device }) : floatTensor('where', 'ab'[i], operand),
+  )
   sameDtype('where', left, right)
   const common = broadcastShapes('where', broadcastShapes('where', left.shape, right.shape), shape)
   const stretched = (x: Tensor): Tensor => (sameShape(x.shape, common) ? x : expand(x, common))

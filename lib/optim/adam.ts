@@ -1,4 +1,4 @@
-import { type NativeArray, native } from '../native/index.js'
+import { native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, flag, pairOfRates, type Settings } from './settings.js'
@@ -33,15 +33,15 @@ export abstract class AdamLike extends Optimizer<AdamOptions> {
   /** Whether weight decay stands apart from the gradient: 1 or 0. */
   protected abstract readonly decoupled: number
 
-  protected update(parameter: Tensor, gradient: NativeArray, group: ParamGroup<AdamOptions>, state: ParameterState, mask: UpdateMask): void {
+  protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<AdamOptions>, state: ParameterState, mask: UpdateMask): void {
     const { lr, betas, eps, weightDecay, amsgrad, maximize } = group
     native.adamStep(
-      parameter.data,
+      parameter.storage,
       gradient,
       slot(state, 'mean', parameter),
       slot(state, 'square', parameter),
       amsgrad ? slot(state, 'largest', parameter) : null,
-      mask.data,
+      mask.storage,
       mask.rule,
       state.step,
       lr,

@@ -1,5 +1,7 @@
-import { describe, EspalierError, ensure, type NativeArray, native, realNumber } from '../native/index.js'
-import { empty, isFloat, Tensor } from '../tensor/index.js'
+import { noGrad } from '../autograd/index.js'
+import { describe, EspalierError, ensure, native, realNumber } from '../native/index.js'
+import { concat } from '../ops/index.js'
+import { empty, hostValues, isFloat, Tensor, tensor } from '../tensor/index.js'
 
 const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { parameter: Tensor; gradient: Tensor }[] => {
   const list = params instanceof Tensor ? [params] : [...params]
@@ -17,15 +19,23 @@ const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { paramet
 // Two parameters may share one gradient tensor (both operands of a sum do), so that a gradient is
 // replaced and never written to.
 const replaced = (gradient: Tensor, write: (fresh: Tensor) => void): Tensor => {
-  const fresh = empty(gradient.shape, gradient.dtype)
+  const fresh = empty(gradient.shape, gradient.dtype, gradient.device)
   write(fresh)
   return fresh
 }
 
-function norm(data: NativeArray, p: number): number {
-  const result = data instanceof Float64Array ? new Float64Array(1) : new Float32Array(1)
-  native.sliceNorm([data.length], [1], p, data, result)
-  return result[0]
+/** The p-norm of all elements, of shape [1]. */
+function norm({ storage, size, dtype, device }: Tensor, p: number): Tensor {
+  const result = empty([1], dtype, device)
+  native.sliceNorm([size], [1], p, storage, result.storage)
+  return result
+}
+
+/** Numbers of one element each, brought from a device in one go. */
+function numbers(each: readonly Tensor[]): number[] {
+  const kinds = new Set(each.map(({ device, dtype }) => `${device} ${dtype}`))
+  if (kinds.size !== 1 || each[0].device === 'cpu') return each.map((one) => one.item())
+  return Array.from(hostValues(noGrad(() => concat(each)).storage))
 }
 
 /**
@@ -42,13 +52,14 @@ export function clipGradNorm(
   if (typeof normType !== 'number' || !(normType > 0))
     throw new EspalierError('INVALID_ARGUMENT', `clipGradNorm: normType is ${describe(normType)}, expected a number above 0`)
   const gradients = gradientsOf('clipGradNorm', params)
-  const norms = Float64Array.from(gradients, ({ gradient }) => norm(gradient.data, normType))
-  const total = norm(norms, normType)
+  const norms = numbers(gradients.map(({ gradient }) => norm(gradient, normType)))
+  const total = norm(tensor(Float64Array.from(norms)), normType).item()
   if (errorIfNonfinite && !Number.isFinite(total)) throw new EspalierError('STATE', `clipGradNorm: the norm of the gradients is ${total}`)
   // As in PyTorch: the small term keeps the quotient finite, and at most 1 leaves them alone.
   const factor = maxNorm / (total + 1e-6)
   if (factor < 1 || Number.isNaN(factor))
-    for (const { parameter, gradient } of gradients) parameter.grad = replaced(gradient, (fresh) => native.scaleGradient(gradient.data, factor, fresh.data))
+    for (const { parameter, gradient } of gradients)
+      parameter.grad = replaced(gradient, (fresh) => native.scaleGradient(gradient.storage, factor, fresh.storage))
   return total
 }
 
@@ -56,5 +67,5 @@ export function clipGradNorm(
 export function clipGradValue(params: Iterable<Tensor> | Tensor, limit: number): void {
   realNumber('clipGradValue: limit', limit, 0)
   for (const { parameter, gradient } of gradientsOf('clipGradValue', params))
-    parameter.grad = replaced(gradient, (fresh) => native.clampGradient(gradient.data, limit, fresh.data))
+    parameter.grad = replaced(gradient, (fresh) => native.clampGradient(gradient.storage, limit, fresh.storage))
 }

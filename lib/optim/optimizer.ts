@@ -1,5 +1,5 @@
-import { describe, EspalierError, ensure, MaskRule, type NativeArray } from '../native/index.js'
-import { formatShape, isFloat, sameShape, Tensor, tensor, zeros } from '../tensor/index.js'
+import { cudaInUse, describe, EspalierError, ensure, MaskRule, type Storage } from '../native/index.js'
+import { formatShape, isFloat, isHalf, sameShape, Tensor, tensor, zeros } from '../tensor/index.js'
 import type { Settings } from './settings.js'
 
 /** Parameters that share settings. Settings may be changed between steps; they are checked at each. */
@@ -20,7 +20,7 @@ export interface ParameterState {
 
 /** The mask of a parameter as the kernels take it. */
 export interface UpdateMask {
-  readonly data: NativeArray | null
+  readonly storage: Storage | null
   readonly rule: MaskRule
 }
 
@@ -30,7 +30,7 @@ export interface OptimizerState {
   paramGroups: (Record<string, unknown> & { params: number[] })[]
 }
 
-const unmasked: UpdateMask = { data: null, rule: MaskRule.gradient }
+const unmasked: UpdateMask = { storage: null, rule: MaskRule.gradient }
 
 /**
  * What all update rules share: groups of parameters, settings, state, masks. A rule adds its settings
@@ -40,7 +40,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
   readonly paramGroups: ParamGroup<Options>[] = []
   /** @internal */
   readonly state = new Map<Tensor, ParameterState>()
-  readonly #masks = new WeakMap<Tensor, UpdateMask>()
+  readonly #masks = new WeakMap<Tensor, { mask: Tensor; rule: MaskRule }>()
   readonly #settings: Settings<Options>
   readonly #defaults: Options
   readonly #name: string
@@ -54,7 +54,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
   }
 
   /** Updates one parameter in place; arguments are checked. */
-  protected abstract update(parameter: Tensor, gradient: NativeArray, group: ParamGroup<Options>, state: ParameterState, mask: UpdateMask): void
+  protected abstract update(parameter: Tensor, gradient: Storage, group: ParamGroup<Options>, state: ParameterState, mask: UpdateMask): void
 
   /** Adds parameters with settings of their own; what is missing is the optimiser's. */
   addParamGroup(group: Partial<Options> & { params: Iterable<Tensor> | Tensor }): void {
@@ -63,7 +63,11 @@ export abstract class Optimizer<Options extends { lr: number }> {
     const known = new Set(this.paramGroups.flatMap(({ params }) => params))
     for (const parameter of list) {
       ensure(parameter instanceof Tensor, 'INVALID_ARGUMENT', () => `${this.#name}: a parameter is ${describe(parameter)}, expected a tensor`)
-      ensure(isFloat(parameter.dtype), 'DTYPE_MISMATCH', () => `${this.#name}: a parameter is ${parameter.dtype}, expected float32 or float64`)
+      ensure(
+        isFloat(parameter.dtype) && !isHalf(parameter.dtype),
+        'DTYPE_MISMATCH',
+        () => `${this.#name}: a parameter is ${parameter.dtype}, expected float32 or float64`,
+      )
       ensure(
         parameter.origin === null,
         'INVALID_ARGUMENT',
@@ -107,7 +111,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
           this.state.set(parameter, state)
         }
         state.step++
-        this.update(parameter, gradient.data, group, state, this.#masks.get(parameter) ?? unmasked)
+        this.update(parameter, gradient.storage, group, state, this.#maskOf(parameter))
       }
   }
 
@@ -133,7 +137,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
       () =>
         `${this.#name}.setMask: the mask is ${mask instanceof Tensor ? `${mask.dtype} ${formatShape(mask.shape)}` : describe(mask)}, the parameter ${parameter.dtype} ${formatShape(parameter.shape)}`,
     )
-    this.#masks.set(parameter, { data: mask.data, rule: freeze ? MaskRule.freeze : MaskRule.gradient })
+    this.#masks.set(parameter, { mask, rule: freeze ? MaskRule.freeze : MaskRule.gradient })
   }
 
   /** Settings and running means, as copies. */
@@ -192,6 +196,14 @@ export abstract class Optimizer<Options extends { lr: number }> {
     for (const [parameter, made] of state) this.state.set(parameter, made)
   }
 
+  /** A parameter's mask, on its device. */
+  #maskOf(parameter: Tensor): UpdateMask {
+    const found = this.#masks.get(parameter)
+    if (found === undefined) return unmasked
+    if (found.mask.device !== parameter.device) found.mask = tensor(found.mask, { device: parameter.device }).keep()
+    return { storage: found.mask.storage, rule: found.rule }
+  }
+
   #check(group: Options): void {
     for (const name in this.#settings) this.#settings[name][1](`${this.#name}: ${name}`, group[name])
   }
@@ -217,18 +229,24 @@ export abstract class Optimizer<Options extends { lr: number }> {
       'SHAPE_MISMATCH',
       () => `${this.#name}: a gradient is ${gradient.dtype} ${formatShape(gradient.shape)}, its parameter ${parameter.dtype} ${formatShape(parameter.shape)}`,
     )
+    if (cudaInUse())
+      ensure(
+        gradient.device === parameter.device,
+        'DEVICE_MISMATCH',
+        () => `${this.#name}: a gradient is on ${gradient.device}, its parameter on ${parameter.device}`,
+      )
   }
 }
 
-/** A running mean of a parameter, zero at first; it follows a parameter that was converted to another dtype. */
-export function slot(state: ParameterState, name: string, parameter: Tensor): NativeArray {
+/** A running mean of a parameter, zero at first; it follows a parameter that was converted to another dtype, or moved. */
+export function slot(state: ParameterState, name: string, parameter: Tensor): Storage {
   let mean = state.slots[name]
-  if (mean === undefined || mean.dtype !== parameter.dtype) {
-    const { shape, dtype } = parameter
-    mean = mean === undefined ? zeros(shape, { dtype }) : tensor(mean.data, shape, { dtype })
+  const { shape, dtype, device } = parameter
+  if (mean === undefined || mean.dtype !== dtype || mean.device !== device) {
+    mean = (mean === undefined ? zeros(shape, { dtype, device }) : tensor(mean, { dtype, device })).keep()
     state.slots[name] = mean
   }
-  return mean.data
+  return mean.storage
 }
 
 function asGroups(name: string, params: unknown): { params: Iterable<Tensor> | Tensor }[] {

@@ -1,4 +1,4 @@
-import { type NativeArray, native } from '../native/index.js'
+import { native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, decayRate, flag } from './settings.js'
@@ -38,15 +38,15 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
     })
   }
 
-  protected update(parameter: Tensor, gradient: NativeArray, group: ParamGroup<RMSpropOptions>, state: ParameterState, mask: UpdateMask): void {
+  protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<RMSpropOptions>, state: ParameterState, mask: UpdateMask): void {
     const { lr, alpha, eps, weightDecay, momentum, centered, maximize } = group
     native.rmspropStep(
-      parameter.data,
+      parameter.storage,
       gradient,
       slot(state, 'square', parameter),
       centered ? slot(state, 'mean', parameter) : null,
       momentum === 0 ? null : slot(state, 'velocity', parameter),
-      mask.data,
+      mask.storage,
       mask.rule,
       lr,
       alpha,

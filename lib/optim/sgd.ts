@@ -1,4 +1,4 @@
-import { EspalierError, type NativeArray, native } from '../native/index.js'
+import { EspalierError, native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, flag } from './settings.js'
@@ -51,15 +51,15 @@ export class SGD extends Optimizer<SGDOptions> {
     throw new EspalierError('INVALID_ARGUMENT', `SGD: nesterov needs momentum > 0 and dampening 0; momentum is ${momentum}, dampening ${dampening}`)
   }
 
-  protected update(parameter: Tensor, gradient: NativeArray, group: ParamGroup<SGDOptions>, state: ParameterState, mask: UpdateMask): void {
+  protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<SGDOptions>, state: ParameterState, mask: UpdateMask): void {
     const { lr, momentum, dampening, weightDecay, nesterov, maximize } = group
     const first = momentum !== 0 && state.slots.velocity === undefined
     const velocity = momentum === 0 ? null : slot(state, 'velocity', parameter)
     native.sgdStep(
-      parameter.data,
+      parameter.storage,
       gradient,
       velocity,
-      mask.data,
+      mask.storage,
       mask.rule,
       lr,
       momentum,

@@ -1,6 +1,6 @@
 import { describe, EspalierError, ensure, type NativeArray } from '../native/index.js'
 import { ConvTranspose2d, type Module, maskOf, type NewMask, type Parameter } from '../nn/index.js'
-import { allocate, axisOf, Tensor } from '../tensor/index.js'
+import { allocate, axisOf, hostValues, Tensor } from '../tensor/index.js'
 import { slice } from './structures/slice.js'
 
 /** What becomes of a filter's bias when the filter falls: it falls too, or stays (as in PyTorch), and ReLU(bias) goes on being emitted. */
@@ -34,8 +34,9 @@ export function biasMask(operation: string, module: Module, mask: Tensor, before
     'SHAPE_MISMATCH',
     () => `${operation}: ${left.length} filters do not share out ${latent.size} biases`,
   )
+  const kept = before === null ? null : hostValues(before.storage)
   const data = allocate(latent.dtype, latent.size)
-  for (let i = 0; i < data.length; i++) data[i] = left[i] === 0 ? 0 : (before?.data[i] ?? 1)
+  for (let i = 0; i < data.length; i++) data[i] = left[i] === 0 ? 0 : (kept?.[i] ?? 1)
   return new Tensor(data, latent.shape, latent.dtype)
 }
 

@@ -1,5 +1,6 @@
 import { ensure, wholeNumber } from '../native/index.js'
 import { fanInMask, type MaskGradient, type Module, maskedGradient, maskOf, removeMask, setMask } from '../nn/index.js'
+import { hostValues } from '../tensor/index.js'
 
 export interface TogglePruningOptions {
   /** Inputs each neuron may keep, ≥ 0: those of the largest |weight|. Needed to enable. */
@@ -94,8 +95,9 @@ function describeLayer([name, module]: [string, Module]): ToggledLayer {
   const mask = maskOf(module, 'weight')
   const fanIn = fanInOf(module)
   const rows = weight.shape[0]
+  const values = mask && hostValues(mask.storage)
   const active = Array.from({ length: rows }, (_, row) =>
-    mask === null ? fanIn : mask.data.subarray(row * fanIn, (row + 1) * fanIn).filter((kept) => kept !== 0).length,
+    values === null ? fanIn : values.subarray(row * fanIn, (row + 1) * fanIn).filter((kept) => kept !== 0).length,
   )
   const total = active.reduce((sum, count) => sum + count, 0)
   return { name, fanIn, maxActive: Math.max(0, ...active), sparsity: weight.size === 0 ? 0 : 1 - total / weight.size }

@@ -1,6 +1,6 @@
 import { describe, ensure } from '../native/index.js'
 import { Module, maskOf } from '../nn/index.js'
-import { formatShape, isFloat, sameShape, Tensor } from '../tensor/index.js'
+import { formatShape, isFloat, sameShape, Tensor, tensor } from '../tensor/index.js'
 import { type Ranked, under } from './drawMasks.js'
 
 /** A parameter, by its module and its name there. */
@@ -38,12 +38,13 @@ export function checkedPairs(operation: string, pairs: unknown): Pair[] {
 }
 
 /**
- * A parameter as pruning looks at it: its current value under its mask. Scores that stand in for it are taken
- * as they are.
+ * A parameter as pruning looks at it: its current value under its mask, in a copy on the CPU where it is on
+ * a GPU. Scores that stand in for it are taken as they are.
  */
 export function weightOf(operation: string, module: Module, name: string, importanceScores?: Tensor): Ranked {
-  const latent = checkedModule(operation, module).latentWeight(name)
-  const mask = maskOf(module, name)
+  const latent = tensor(checkedModule(operation, module).latentWeight(name), { device: 'cpu' })
+  const present = maskOf(module, name)
+  const mask = present && tensor(present, { device: 'cpu' })
   ensure(isFloat(latent.dtype), 'DTYPE_MISMATCH', () => `${operation}: ${name} is ${latent.dtype}, expected float32 or float64`)
   if (importanceScores !== undefined) return { weight: checkedScores(operation, importanceScores, latent), mask }
   return mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
@@ -57,5 +58,5 @@ function checkedScores(operation: string, scores: unknown, { shape, dtype }: Ten
     () => `${operation}: the importance scores have shape ${formatShape(scores.shape)}, the weight ${formatShape(shape)}`,
   )
   ensure(scores.dtype === dtype, 'DTYPE_MISMATCH', () => `${operation}: the importance scores are ${scores.dtype}, the weight ${dtype}`)
-  return scores
+  return tensor(scores, { device: 'cpu' })
 }

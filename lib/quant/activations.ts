@@ -1,7 +1,8 @@
+import { noGrad } from '../autograd/index.js'
 import { ensure, realNumber, wholeNumber } from '../native/index.js'
 import { Module, Parameter } from '../nn/index.js'
 import { absMax, div, fakeQuant, kthMagnitude, maximum } from '../ops/index.js'
-import { full, type Tensor } from '../tensor/index.js'
+import { assign, full, type Tensor } from '../tensor/index.js'
 import { codeOfThreshold, type IntegerRange, integerRange } from './range.js'
 
 export interface ActivationOptions {
@@ -40,7 +41,7 @@ class LearnedThreshold extends Module {
     wholeNumber('collectSteps', collectSteps)
     realNumber('percentile', percentile, 0, 100)
     realNumber('momentum', momentum, 0, 1)
-    this.registerBuffer('steps', full([], 0, { dtype: 'int32' }))
+    this.registerBuffer('steps', full([], 0, { dtype: 'int32' }), { onHost: true })
     this.registerBuffer('running', full([], 1))
   }
 
@@ -58,13 +59,19 @@ class LearnedThreshold extends Module {
     if (step > this.collectSteps) return this.value
     this.steps.data[0] = step + 1
     if (step === this.collectSteps) {
-      if (step > 0) this.value.data[0] = this.running.data[0]
+      if (step > 0) assign(this.value.storage, this.running.storage)
       return this.value
     }
     const rank = Math.floor((this.percentile / 100) * x.size + 0.5)
     const statistic = rank >= x.size ? absMax(x) : kthMagnitude(x, rank)
-    const observed = statistic.data[0]
-    this.running.data[0] = step === 0 ? observed : this.running.data[0] * (1 - this.momentum) + observed * this.momentum
+    if (this.running.device === 'cpu') {
+      const observed = statistic.data[0]
+      this.running.data[0] = step === 0 ? observed : this.running.data[0] * (1 - this.momentum) + observed * this.momentum
+    } else {
+      // On a GPU without waiting for it.
+      const share = step === 0 ? 1 : this.momentum
+      assign(this.running.storage, noGrad(() => this.running.mul(1 - share).add(statistic.mul(share))).storage)
+    }
     return statistic
   }
 }

@@ -1,8 +1,8 @@
-import { gradEnabled } from '../autograd/index.js'
+import { gradEnabled, noGrad } from '../autograd/index.js'
 import { EspalierError, ensure } from '../native/index.js'
 import type { Module } from '../nn/index.js'
-import { add, fakeQuant, mul, reshape } from '../ops/index.js'
-import { allocate, formatShape, type Quantisation, Tensor } from '../tensor/index.js'
+import { add, cast, div, fakeQuant, mul, reshape, round } from '../ops/index.js'
+import { allocate, converted, formatShape, hostValues, type Quantisation, Tensor } from '../tensor/index.js'
 import type { IntegerRange } from './range.js'
 
 // What the quantised layers share: how their sum is formed, in floats for training or in integers.
@@ -41,7 +41,7 @@ export function inIntegers<T>(body: () => T, observe: AccumulatorObserver = () =
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
   const input = x.quantisation
-  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach(), min: input.min, max: input.max }
+  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach().keep(), min: input.min, max: input.max }
   const weight = layer.effective('weight')
   if (observer !== null) return inCodes(layer, x, weight, product, 'float64', observer)
   // Evaluation sums codes too, where float32 holds every sum exactly: so that two classes with equal
@@ -76,11 +76,19 @@ function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
 
 /** value / scale as integers: sums of their products are exact up to 2^53, in float32 up to 2^24. */
 function codesOf(values: Tensor, scale: Tensor, dtype: 'float32' | 'float64' = 'float64'): Tensor {
+  if (values.device !== 'cpu') return codesOnDevice(values, scale, dtype)
   const codes = allocate(dtype, values.size)
   const run = scale.size === 1 ? values.size : values.size / scale.size
   for (let i = 0; i < values.size; i++) codes[i] = Math.round(values.data[i] / scale.data[Math.floor(i / run)])
   return new Tensor(codes, values.shape, dtype)
 }
+
+/** The same on a GPU, where no code lies half-way between two integers for rounding to tell apart. */
+const codesOnDevice = (values: Tensor, scale: Tensor, dtype: 'float32' | 'float64'): Tensor =>
+  noGrad(() => round(div(cast(values, dtype), cast(scale.size === 1 ? reshape(scale, []) : perFirst(scale, values.rank), dtype))))
+
+/** A scale per index of the first dimension, shaped to broadcast over a tensor of this rank. */
+const perFirst = (scale: Tensor, rank: number): Tensor => reshape(scale, [scale.size, ...new Array<number>(rank - 1).fill(1)])
 
 /** A forward pass on codes: integer sums in `dtype`, then scaled once. */
 function inCodes(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: Product, dtype: 'float32' | 'float64', observe?: AccumulatorObserver): Tensor {
@@ -90,9 +98,9 @@ function inCodes(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: P
   const unit = mul(input.scale, perRow(weightScale))
   const codesOfBias = bias === null || layer.biasRange === null ? null : codesOf(bias, unit, dtype)
   const sums = product(codesOf(x, input.scale, dtype), codesOf(weight, weightScale, dtype), codesOfBias)
-  observe?.(layer, sums.data as Float64Array)
+  observe?.(layer, hostValues(sums.storage) as Float64Array)
 
-  const values = new Tensor(Float32Array.from(sums.data), sums.shape, 'float32')
+  const values = new Tensor(converted(sums.storage, 'float32', sums.device), sums.shape, 'float32')
   const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
   const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
   return bias === null || layer.biasRange !== null ? scaled : add(scaled, reshape(bias, channel))
@@ -128,9 +136,9 @@ export function integerLayers(model: Module): IntegerLayer[] {
     const bias = layer.biasRange === null ? null : biasOf(layer, input, weight)
     layers.push({
       name,
-      weights: Int32Array.from(codesOf(weight, scale).data),
+      weights: Int32Array.from(hostValues(codesOf(weight, scale).storage)),
       rows: weight.shape[0],
-      bias: bias && Int32Array.from(codesOf(bias, mul(input.scale, perRow(scale))).data),
+      bias: bias && Int32Array.from(hostValues(codesOf(bias, mul(input.scale, perRow(scale))).storage)),
       input: { min: input.min, max: input.max },
     })
   }

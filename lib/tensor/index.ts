@@ -2,6 +2,7 @@ export * from './dtype.js'
 export { formatTensor } from './format.js'
 /** @internal */
 export { allocate, recycle } from './memory.js'
+export { ambientDevice, assign, besides, converted, fill, hostValues, placedOn, scope } from './placement.js'
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'
 export * from './shape.js'

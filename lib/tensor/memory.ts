@@ -1,8 +1,8 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { EspalierError, type NativeArray } from '../native/index.js'
-import { type ArrayOf, arrayConstructor, type DType } from './dtype.js'
+import { DeviceArray, EspalierError, type Storage } from '../native/index.js'
+import { type ArrayOf, arrayConstructor, type DType, type HostDType, isHalf } from './dtype.js'
 
-// Where tensors live. V8 owns every buffer, so that its garbage collector frees them inside a loop
+// Where tensors live on the CPU. V8 owns every buffer, so that its garbage collector frees them inside a loop
 // that never yields (finalizers of native memory would wait for the event loop).
 //
 // Arrays are cut from slabs where they are small enough: making a buffer costs more than a microsecond
@@ -52,7 +52,11 @@ let spareBytes = 0
  * Takes back storage that nothing else refers to; the next request of its size gets it.
  * @internal
  */
-export function recycle(array: NativeArray): void {
+export function recycle(array: Storage): void {
+  if (array instanceof DeviceArray) {
+    array.dispose()
+    return
+  }
   const bytes = array.byteLength
   if (bytes <= slabs[0].largest || spareBytes + bytes > largestSpare) return
   const list = spare.get(bytes)
@@ -73,9 +77,13 @@ function place(bytes: number): { buffer: ArrayBuffer; offset: number } {
   return bytes <= medium.largest ? medium.place(bytes) : { buffer: newBuffer(bytes), offset: 0 }
 }
 
-/** Uninitialised storage for `length` elements. */
+/** Uninitialised storage for `length` elements on the CPU. */
 export function allocate<D extends DType>(dtype: D, length: number): ArrayOf<D> {
-  const Storage = arrayConstructor(dtype) as unknown as { new (buffer: ArrayBuffer, offset: number, length: number): ArrayOf<D>; BYTES_PER_ELEMENT: number }
+  if (isHalf(dtype)) throw new EspalierError('DTYPE_MISMATCH', `${dtype} lives on a GPU alone; on the CPU use float32`)
+  const Storage = arrayConstructor(dtype as HostDType) as unknown as {
+    new (buffer: ArrayBuffer, offset: number, length: number): ArrayOf<D>
+    BYTES_PER_ELEMENT: number
+  }
   try {
     const { buffer, offset } = place(length * Storage.BYTES_PER_ELEMENT)
     return new Storage(buffer, offset, length)

@@ -79,14 +79,14 @@ export class Generator {
   bernoulli(shape: Shape, { p = 0.5, value = 1, ...options }: { p?: number; value?: number } & RandomOptions = {}): Tensor {
     const x = made('bernoulli', shape, options)
     realNumber('bernoulli: p', p, 0, 1)
-    this.#counter += native.randomBernoulli(this.#seed, this.#counter, p, realNumber('bernoulli: value', value), x.data)
+    this.#counter += native.randomBernoulli(this.#seed, this.#counter, p, realNumber('bernoulli: value', value), x.storage)
     return x
   }
 
   /** The numbers 0, …, n−1 in random order, int32. */
   permutation(n: number): Tensor {
     const order = empty([wholeNumber('permutation: n', n, 0, 2 ** 31 - 1)], 'int32')
-    this.#counter += native.randomPermutation(this.#seed, this.#counter, order.data)
+    this.#counter += native.randomPermutation(this.#seed, this.#counter, order.storage)
     return order
   }
 
@@ -94,7 +94,7 @@ export class Generator {
   fillUniform(x: Tensor, { min = 0, max = 1 }: UniformOptions = {}): Tensor {
     realNumber('uniform: min', min)
     realNumber('uniform: max', max, min)
-    this.#counter += native.randomUniform(this.#seed, this.#counter, min, max, x.data)
+    this.#counter += native.randomUniform(this.#seed, this.#counter, min, max, x.storage)
     return x
   }
 
@@ -102,7 +102,7 @@ export class Generator {
   fillNormal(x: Tensor, { mean = 0, std = 1 }: NormalOptions = {}): Tensor {
     realNumber('normal: mean', mean)
     realNumber('normal: std', std, 0)
-    this.#counter += native.randomNormal(this.#seed, this.#counter, mean, std, x.data)
+    this.#counter += native.randomNormal(this.#seed, this.#counter, mean, std, x.storage)
     return x
   }
 }

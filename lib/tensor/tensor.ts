@@ -1,7 +1,8 @@
-import { describe, EspalierError, ensure, type NativeArray, wholeNumber } from '../native/index.js'
-import { type ArrayOf, type DType, dtypeOf, isDType, isFloat } from './dtype.js'
+import { type Device, DeviceArray, describe, deviceNamed, EspalierError, ensure, type NativeArray, type Storage, wholeNumber } from '../native/index.js'
+import { type DType, dtypeOf, type HostDType, isDType, isFloat, isHalf, wideOf } from './dtype.js'
 import { formatTensor } from './format.js'
 import { allocate, recycle } from './memory.js'
+import { allocateStorage, ambientDevice, converted, deviceOf, fill, hostValues } from './placement.js'
 import type { Quantisation } from './quantisation.js'
 import { formatShape, maxRank, type Shape, sizeOf } from './shape.js'
 
@@ -18,13 +19,16 @@ export interface TensorOptions {
   dtype?: DType
   /** Whether `backward` should leave a gradient in `grad`. */
   requiresGrad?: boolean
+  /** Where it is made: 'cpu' (the default), 'cuda' or 'cuda:1', …. */
+  device?: Device
 }
 
 /**
  * A dense, row-major array with a shape, and, where asked for, a gradient.
  *
  * Operations are functions of `ops` and methods here (`a.add(b)`); none changes its operands.
- * `data` is the storage itself: writing to it changes the tensor and every other view of it.
+ * `data` is the storage itself: writing to it changes the tensor and every other view of it. A tensor on
+ * a GPU has none to show; `to('cpu')` makes a copy that has.
  */
 export class Tensor {
   // The gradient, and whether it may be in someone's hands: then its storage is never used again.
@@ -38,7 +42,8 @@ export class Tensor {
 
   /** @internal Use `tensor`, `zeros`, …: this trusts its arguments. */
   constructor(
-    readonly data: NativeArray,
+    /** @internal What kernels take: the elements, in this process's memory or on a device. */
+    readonly storage: Storage,
     readonly shape: Shape,
     readonly dtype: DType,
     public requiresGrad = false,
@@ -47,6 +52,22 @@ export class Tensor {
   /** `tensor` under the name collections use: `Tensor.from([[1, 2], [3, 4]])`. */
   static from(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
     return tensor(values, shapeOrOptions, more)
+  }
+
+  /**
+   * The elements, row by row.
+   * @throws EspalierError STATE for a tensor on a GPU
+   */
+  get data(): NativeArray {
+    const { storage } = this
+    if (storage instanceof DeviceArray)
+      throw new EspalierError('STATE', `data: the tensor, shape ${formatShape(this.shape)}, is on ${storage.device}; JavaScript sees it after .to('cpu')`)
+    return storage
+  }
+
+  /** Where it lives: 'cpu', 'cuda' (the first GPU), 'cuda:1', …. */
+  get device(): Device {
+    return deviceOf(this.storage)
   }
 
   /** The gradient that `backward` left here, or null. It stays as it is when a later one replaces it. */
@@ -72,13 +93,14 @@ export class Tensor {
    * @internal
    */
   leaveGrad(gradient: Tensor, alone: boolean): void {
+    gradient.keep()
     this.gradient = gradient
     this.gradientShared = !alone
   }
 
   /** Drops the gradient. */
   dropGrad(): void {
-    if (this.gradient !== null && !this.gradientShared) recycle(this.gradient.data)
+    if (this.gradient !== null && !this.gradientShared) recycle(this.gradient.storage)
     this.gradient = null
   }
 
@@ -89,54 +111,75 @@ export class Tensor {
 
   /** Number of elements. */
   get size(): number {
-    return this.data.length
+    return this.storage.length
   }
 
   /** The only element's value. */
   item(): number {
     ensure(this.size === 1, 'SHAPE_MISMATCH', () => `item: the tensor has shape ${formatShape(this.shape)} and ${this.size} elements, expected one`)
-    return this.data[0]
+    return hostValues(this.storage)[0]
   }
 
   /** The values nested as the shape says; a scalar gives a number. */
   toArray(): Nested {
     requireStorage('toArray', this)
     let offset = 0
-    const nest = (axis: number): Nested => (axis === this.rank ? this.data[offset++] : Array.from({ length: this.shape[axis] }, () => nest(axis + 1)))
+    const data = hostValues(this.storage)
+    const nest = (axis: number): Nested => (axis === this.rank ? data[offset++] : Array.from({ length: this.shape[axis] }, () => nest(axis + 1)))
     return nest(0)
   }
 
   /** Laid out as NumPy prints an array. */
   toString(): string {
     requireStorage('toString', this)
-    return formatTensor(this)
+    const { shape, dtype } = this
+    return formatTensor({ data: hostValues(this.storage), shape, dtype: isHalf(dtype) ? 'float32' : dtype })
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {
-    const values = this.size === sizeOf(this.shape) ? this.toString() : '(its storage was taken away)'
-    return `Tensor ${formatShape(this.shape)} ${this.dtype}\n${values}`
+    const values = holdsShape(this) ? this.toString() : '(its storage was taken away)'
+    return `Tensor ${formatShape(this.shape)} ${this.dtype}${this.device === 'cpu' ? '' : ` on ${this.device}`}\n${values}`
   }
 
   /** The same storage, apart from the tape: gradients stop here. */
   detach(): Tensor {
-    return new Tensor(this.data, this.shape, this.dtype)
+    return new Tensor(this.storage, this.shape, this.dtype)
   }
 
   /** A copy in storage of its own, apart from the tape. */
   copy(): Tensor {
     requireStorage('copy', this)
-    const data = allocate(this.dtype, this.size)
-    data.set(this.data as never)
-    return new Tensor(data, this.shape, this.dtype)
+    return new Tensor(converted(this.storage, this.dtype, this.device), this.shape, this.dtype)
+  }
+
+  /** Lets it outlive the scope it was made in; see `scope`. */
+  keep(): this {
+    if (this.storage instanceof DeviceArray) this.storage.kept = true
+    return this
+  }
+
+  /**
+   * Frees its device memory, and that of every tensor that shares it, at once: using one of them is an
+   * error from then on. A tensor on the CPU is freed when nothing refers to it, and stays.
+   */
+  dispose(): void {
+    if (this.storage instanceof DeviceArray) this.storage.dispose()
+  }
+  [Symbol.dispose](): void {
+    this.dispose()
   }
 }
 
-/** An error where the storage no longer holds the shape: its buffer was transferred or resized. */
-function requireStorage(operation: string, { data, shape }: Tensor): void {
+const holdsShape = ({ storage, shape }: Tensor): boolean => storage.length === sizeOf(shape) && !(storage instanceof DeviceArray && storage.disposed)
+
+/** An error where the storage no longer holds the shape: it was disposed of, or its buffer transferred or resized. */
+function requireStorage(operation: string, tensor: Tensor): void {
+  const { storage, shape } = tensor
   ensure(
-    data.length === sizeOf(shape),
+    holdsShape(tensor),
     'STATE',
-    () => `${operation}: the storage of the tensor, shape ${formatShape(shape)}, holds ${data.length} elements; its buffer was transferred or resized`,
+    () =>
+      `${operation}: the storage of the tensor, shape ${formatShape(shape)}, ${storage instanceof DeviceArray ? 'was disposed of' : `holds ${storage.length} elements; its buffer was transferred or resized`}`,
   )
 }
 
@@ -167,13 +210,14 @@ function isLost(array: NativeArray): boolean {
 export function tensor(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
   const shape = Array.isArray(shapeOrOptions) ? [...(shapeOrOptions as Shape)] : null
   const options = ((shape === null ? shapeOrOptions : more) ?? {}) as TensorOptions
-  if (values instanceof Tensor) return ofArray(values.data, shape ?? values.shape, options)
+  if (values instanceof Tensor) return ofStorage(values.storage, values.dtype, shape ?? values.shape, options)
   if (ArrayBuffer.isView(values)) {
     ensure(isNativeArray(values), 'DTYPE_MISMATCH', () => `tensor: a ${describe(values)} is not an array a tensor can hold`)
     return ofArray(values, shape ?? [values.length], options)
   }
-  const { data, shape: nesting } = ofNested(values, dtypeFrom('tensor', options))
-  return ofArray(data, shape ?? nesting, options)
+  const dtype = dtypeFrom('tensor', options)
+  const { data, shape: nesting } = ofNested(values, isHalf(dtype) ? 'float32' : dtype)
+  return ofArray(data, shape ?? nesting, { ...options, dtype })
 }
 
 /** The dtype that options ask for; one that requires a gradient is a float. */
@@ -183,19 +227,23 @@ function dtypeFrom(operation: string, { dtype = 'float32', requiresGrad = false 
   return dtype
 }
 
-function ofArray(values: NativeArray, shape: Shape, { dtype, requiresGrad = false }: TensorOptions): Tensor {
-  const own = dtypeOf(values) as DType
-  const asked = dtypeFrom('tensor', { dtype: dtype ?? own, requiresGrad })
+function ofArray(values: NativeArray, shape: Shape, options: TensorOptions): Tensor {
   ensure(!isLost(values), 'INVALID_ARGUMENT', () => 'tensor: the buffer of the array was transferred, or resized to less than the array spans')
+  return ofStorage(values, dtypeOf(values) as DType, shape, options)
+}
+
+function ofStorage(values: Storage, own: DType, shape: Shape, { dtype, requiresGrad = false, device }: TensorOptions): Tensor {
+  const asked = dtypeFrom('tensor', { dtype: dtype ?? own, requiresGrad })
+  const place = device === undefined ? deviceOf(values) : deviceNamed('tensor', device)
   ensure(
     sizeOf(shape) === values.length,
     'SHAPE_MISMATCH',
     () => `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the values ${values.length}`,
   )
-  return new Tensor(asked === own ? values : convert(values, asked), shape, asked, requiresGrad)
+  return new Tensor(asked === own && place === deviceOf(values) ? values : converted(values, asked, place), shape, asked, requiresGrad)
 }
 
-function ofNested(values: unknown, dtype: DType): { data: NativeArray; shape: Shape } {
+function ofNested(values: unknown, dtype: HostDType): { data: NativeArray; shape: Shape } {
   const shape: number[] = []
   // A list that holds itself would go on for ever.
   for (let level = values; Array.isArray(level) && shape.length <= maxRank; level = level[0]) shape.push(level.length)
@@ -214,24 +262,20 @@ function ofNested(values: unknown, dtype: DType): { data: NativeArray; shape: Sh
   return { data, shape }
 }
 
-function convert<D extends DType>(values: NativeArray, dtype: D): ArrayOf<D> {
-  const data = allocate(dtype, values.length)
-  data.set(values as never)
-  return data
-}
-
-/** An uninitialised tensor, for an operation about to write all of it. */
-export function empty(shape: Shape, dtype: DType = 'float32'): Tensor {
-  return new Tensor(allocate(dtype, sizeOf(shape)), shape, dtype)
+/**
+ * An uninitialised tensor, for an operation about to write all of it; on the device of the operands of the
+ * operation under way.
+ */
+export function empty(shape: Shape, dtype: DType = 'float32', device: Device = ambientDevice()): Tensor {
+  return new Tensor(allocateStorage(device, dtype, sizeOf(shape)), shape, dtype)
 }
 
 /** A tensor of one value everywhere. */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   const dtype = dtypeFrom('full', options)
   ensure(typeof value === 'number', 'INVALID_ARGUMENT', () => `full: value is ${describe(value)}, expected a number`)
-  const data = allocate(dtype, sizeOf(shape))
-  data.fill(value)
-  return new Tensor(data, [...shape], dtype, options.requiresGrad)
+  const device = options.device === undefined ? ambientDevice() : deviceNamed('full', options.device)
+  return new Tensor(fill(allocateStorage(device, dtype, sizeOf(shape)), value), [...shape], dtype, options.requiresGrad)
 }
 
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options)
@@ -240,13 +284,20 @@ export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shap
 /** The values 0, 1, …, n−1. */
 export function arange(n: number, options: TensorOptions = {}): Tensor {
   const dtype = dtypeFrom('arange', options)
-  const data = allocate(dtype, wholeNumber('arange: n', n))
+  const data = allocate(isHalf(dtype) ? 'float32' : dtype, wholeNumber('arange: n', n))
   for (let i = 0; i < n; i++) data[i] = i
-  return new Tensor(data, [n], dtype, options.requiresGrad)
+  return ofArray(data, [n], { device: ambientDevice(), ...options, dtype })
 }
 
 /** An error for an operand that is no tensor, or of another dtype than the first. */
 export function sameDtype(operation: string, first: Tensor, ...others: (Tensor | null | undefined)[]): void {
   for (const other of others)
     if (other && other.dtype !== first.dtype) throw new EspalierError('DTYPE_MISMATCH', `${operation}: a ${other.dtype} tensor meets a ${first.dtype} one`)
+}
+
+/** The same for what goes with `first` in the wider dtype that it sums in; see `wideOf`. */
+export function widerDtype(operation: string, first: Tensor, ...others: (Tensor | null | undefined)[]): void {
+  const dtype = wideOf(first.dtype)
+  for (const other of others)
+    if (other && other.dtype !== dtype) throw new EspalierError('DTYPE_MISMATCH', `${operation}: a ${other.dtype} tensor meets a ${first.dtype} one`)
 }

@@ -1,12 +1,14 @@
 import { noGrad } from '../autograd/index.js'
 import type { Module } from '../nn/index.js'
-import { batchesOf, inputsAndTarget, type Source } from './batches.js'
+import { batchesOf, deviceOfModel, type InputDType, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
 import { type Loss, lossOf, type Metrics, RunningScores, type Scores } from './scores.js'
 
 export interface EvaluateOptions {
   loss?: Loss
   metrics?: Metrics
+  /** On a GPU, what float inputs are cast to: a network computes in the type of its input. */
+  dtype?: InputDType
   /** Samples at a time, where `source` is a dataset. Default 256. */
   batchSize?: number
   /** Rejects with the signal's reason once it is aborted. */
@@ -16,7 +18,7 @@ export interface EvaluateOptions {
 }
 
 /**
- * Mean loss and metrics of a model in evaluation mode, without gradients. The mode is switched only
+ * Mean loss and metrics of a model in evaluation mode, without gradients, on the device the model is on. The mode is switched only
  * while a batch is computed, and each module's own is restored: a training under way is not disturbed.
  *
  * @example
@@ -29,14 +31,15 @@ export interface EvaluateOptions {
 export async function evaluate(
   model: Module,
   source: Source,
-  { loss, metrics = {}, batchSize = 256, signal, yieldEvery = 20 }: EvaluateOptions = {},
+  { loss, metrics = {}, dtype, batchSize = 256, signal, yieldEvery = 20 }: EvaluateOptions = {},
 ): Promise<Scores> {
   const { batches } = batchesOf('evaluate: the data', source, { batchSize })
   const running = new RunningScores(metrics)
   const breathe = breather(yieldEvery)
+  const device = deviceOfModel(model)
   for await (const batch of batches) {
     signal?.throwIfAborted()
-    const { inputs, target, samples } = inputsAndTarget('evaluate', batch)
+    const { inputs, target, samples } = inputsAndTarget('evaluate', batch, device, dtype)
     evaluating(model, () => {
       const output = model.forward(...inputs)
       running.add(samples, loss === undefined ? undefined : lossOf(loss, output, target).item(), output, target)

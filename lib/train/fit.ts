@@ -1,8 +1,8 @@
-import { describe, EspalierError, ensure, wholeNumber } from '../native/index.js'
+import { type Device, describe, deviceNamed, EspalierError, ensure, wholeNumber } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import { OneCycleLR } from '../optim/index.js'
 import type { Generator } from '../tensor/index.js'
-import { batchesOf, inputsAndTarget, type Source } from './batches.js'
+import { batchesOf, deviceOfModel, type InputDType, inputsAndTarget, type Source } from './batches.js'
 import { breather } from './breather.js'
 import { type EvaluateOptions, evaluate } from './evaluate.js'
 import { displayOf, type Progress } from './progress.js'
@@ -78,6 +78,14 @@ export interface FitOptions {
   /** When the schedule moves on. Default 'epoch'; for OneCycleLR 'step'. */
   scheduleEvery?: 'epoch' | 'step'
   metrics?: Metrics
+  /** Moves the model there first ('cuda', …); batches follow. Default: where the model is. */
+  device?: Device
+  /**
+   * On a GPU, what float inputs are cast to: a network computes in the type of its input, sums, parameters,
+   * their gradients and losses staying float32. 'bfloat16' has float32's range; 'float16' gradients may
+   * underflow. Default: as they come.
+   */
+  dtype?: InputDType
   /** A bar on the terminal (the default; nothing where stderr is none), nothing, or a function called after each step. */
   progress?: boolean | ((progress: Progress) => void)
   /** Ends the training between two steps, or the validation between two batches; the history so far is returned. */
@@ -115,7 +123,7 @@ const busy = new WeakSet<Module>()
  * ```
  */
 export async function fit(model: Module, options: FitOptions): Promise<History> {
-  const { epochs = 1, batchSize = 32, generator, metrics = {}, callbacks = [], signal, yieldEvery = 20, validation, schedule, loss, optimizer } = options
+  const { epochs = 1, batchSize = 32, generator, metrics = {}, callbacks = [], signal, yieldEvery = 20, validation, schedule, loss, optimizer, dtype } = options
   wholeNumber('fit: epochs', epochs)
   ensure(typeof optimizer?.step === 'function', 'INVALID_ARGUMENT', () => `fit: optimizer is ${describe(optimizer)}`)
   ensure(typeof loss === 'function' || typeof loss?.forward === 'function', 'INVALID_ARGUMENT', () => `fit: loss is ${describe(loss)}`)
@@ -123,6 +131,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
   const scheduleEvery = options.scheduleEvery ?? (schedule instanceof OneCycleLR ? 'step' : 'epoch')
   const breathe = breather(yieldEvery)
   ensure(!busy.has(model), 'STATE', () => 'fit: this model is being trained already')
+
+  if (options.device !== undefined) model.to(deviceNamed('fit', options.device))
 
   const began = performance.now()
   const history: History = { epochs: [], steps: 0, stopped: false, seconds: 0 }
@@ -165,8 +175,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
             break
           }
           record.lr = lr()
-          const { value, samples } = trainStep(model, optimizer, loss, batch, running, context)
-          context.samples = samples
+            const { value, samples } = trainStep(model, optimizer, loss, batch, running, context, dtype)
+            context.samples = samples
           if (record.steps++ === 0) history.epochs.push(record)
           history.steps++
           context.step++
@@ -185,7 +195,7 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
       )
 
       if (validation !== undefined) {
-        record.validation = await measured(model, validation, { loss, metrics, batchSize: Math.max(batchSize, 256), yieldEvery, signal })
+        record.validation = await measured(model, validation, { loss, metrics, dtype, batchSize: Math.max(batchSize, 256), yieldEvery, signal })
         if (record.validation === null) {
           history.stopped = true
           break
@@ -227,15 +237,17 @@ function trainStep(
   batch: Parameters<typeof inputsAndTarget>[1],
   running: RunningScores,
   { epoch, step }: { epoch: number; step: number },
+  dtype?: InputDType,
 ): { value: number; samples: number } {
-  const { inputs, target, samples } = inputsAndTarget('fit', batch)
+  const { inputs, target, samples } = inputsAndTarget('fit', batch, deviceOfModel(model), dtype)
   const output = model.forward(...inputs)
   const result = lossOf(loss, output, target)
+  // On a GPU the backward pass is queued before anything waits for the loss.
+  optimizer.zeroGrad()
+  result.backward()
   const value = result.item()
   if (!Number.isFinite(value))
     throw new EspalierError('STATE', `fit: the loss is ${value} in epoch ${epoch}, step ${step}; the model is as it was before this step`)
-  optimizer.zeroGrad()
-  result.backward()
   optimizer.step()
   running.add(samples, value, output, target)
   return { value, samples }

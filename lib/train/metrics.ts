@@ -1,5 +1,5 @@
 import { ensure, wholeNumber } from '../native/index.js'
-import { formatShape, type Tensor } from '../tensor/index.js'
+import { formatShape, hostValues, type Tensor } from '../tensor/index.js'
 
 /** A figure of merit of one batch, a mean over its samples: batches are averaged by their sizes. */
 export type Metric = (output: Tensor, target: Tensor) => number
@@ -17,12 +17,12 @@ function classes(name: string, output: Tensor, target: Tensor): [samples: number
 /** The share of samples whose largest score, the first of equal ones, is that of their class. Scores [n, classes], class numbers [n]. */
 export const accuracy: Metric = (output, target) => {
   const [samples, columns] = classes('accuracy', output, target)
-  const { data } = output
+  const [data, labels] = [hostValues(output.storage), hostValues(target.storage)]
   let right = 0
   for (let row = 0; row < samples; row++) {
     let best = 0
     for (let column = 1; column < columns; column++) if (data[row * columns + column] > data[row * columns + best]) best = column
-    if (best === target.data[row]) right++
+    if (best === labels[row]) right++
   }
   return right / samples
 }
@@ -32,10 +32,10 @@ export function topAccuracy(k: number): Metric {
   wholeNumber('topAccuracy: k', k, 1)
   return (output, target) => {
     const [samples, columns] = classes('topAccuracy', output, target)
-    const { data } = output
+    const [data, labels] = [hostValues(output.storage), hostValues(target.storage)]
     let right = 0
     for (let row = 0; row < samples; row++) {
-      const label = target.data[row]
+      const label = labels[row]
       const score = data[row * columns + label]
       let above = 0
       for (let column = 0; column < columns; column++) {

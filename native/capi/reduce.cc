@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/array.h"
-#include "kernels/layout.h"
+#include "core/layout.h"
 #include "kernels/reduce.h"
 
 using namespace espalier;

@@ -17,6 +17,7 @@ int64_t bytes_of(const char* name, espalier_dtype dtype) {
     case ESPALIER_INT16: return 2;
     case ESPALIER_INT8:
     case ESPALIER_UINT8: return 1;
+    default: break;
   }
   fail(ESPALIER_DTYPE_MISMATCH, "%s is %s", name, dtype_name(dtype));
 }

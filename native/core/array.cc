@@ -10,6 +10,8 @@ const char* dtype_name(espalier_dtype dtype) {
     case ESPALIER_INT16: return "int16";
     case ESPALIER_INT8: return "int8";
     case ESPALIER_UINT8: return "uint8";
+    case ESPALIER_FLOAT16: return "float16";
+    case ESPALIER_BFLOAT16: return "bfloat16";
   }
   return "of an unknown type";
 }

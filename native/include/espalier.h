@@ -29,6 +29,7 @@
 #include "espalier/shape.h"
 #include "espalier/softmax.h"
 #include "espalier/score.h"
+#include "espalier/sparse.h"
 #include "espalier/select.h"
 
 #endif

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "espalier/elementwise.h"
-#include "kernels/layout.h"
+#include "core/layout.h"
 
 namespace espalier::kernels {
 

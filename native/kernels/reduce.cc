@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "kernels/elementwise.h"
-#include "kernels/layout.h"
+#include "core/layout.h"
 
 namespace espalier {
 constexpr int kSumStep = 8;             // terms a register takes before it is handed on

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "kernels/layout.h"
+#include "core/layout.h"
 
 namespace espalier::kernels {
 

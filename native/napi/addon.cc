@@ -1,74 +1,50 @@
-// The Node addon: every function of the C interface under its JavaScript name.
+// The Node addon for the CPU: every function of espalier.h under its JavaScript name, on typed arrays.
 #include "napi/marshal.h"
 
 namespace espalier::napi {
 
-const char* code_of(espalier_status status) {
-  switch (status) {
-    case ESPALIER_INVALID_ARGUMENT: return "INVALID_ARGUMENT";
-    case ESPALIER_SHAPE_MISMATCH: return "SHAPE_MISMATCH";
-    case ESPALIER_DTYPE_MISMATCH: return "DTYPE_MISMATCH";
-    case ESPALIER_OUT_OF_MEMORY: return "OUT_OF_MEMORY";
-    default: return "INTERNAL";
-  }
-}
-
-namespace {
-
-// One per environment: a process may load the addon in many workers.
-class EspalierAddon : public Napi::Addon<EspalierAddon> {
- public:
-  EspalierAddon(Napi::Env env, Napi::Object exports) {
-    const napi_property_attributes enumerable = napi_enumerable;
-    const napi_property_descriptor operations[] = {
-#define ESPALIER_ENUMERATION(name, count)
-#define ESPALIER_OPERATION(name, js) \
-  {js, nullptr, entry<&espalier_##name>, nullptr, nullptr, nullptr, enumerable, nullptr},
+#define ESPALIER_OPERATION(name, js)
+#define ESPALIER_ENUMERATION(name, count) \
+  template <>                             \
+  inline constexpr int64_t kEnumerators<espalier_##name> = count;
 #include "napi/operations.inc"
 #undef ESPALIER_OPERATION
 #undef ESPALIER_ENUMERATION
-        {"useErrorClass", nullptr, use_error_class, nullptr, nullptr, nullptr, enumerable, nullptr},
-    };
-    napi_define_properties(env, exports, sizeof operations / sizeof operations[0], operations);
+
+espalier_out array(Arguments& from, napi_value value) {
+  napi_typedarray_type type;
+  size_t length;
+  void* data;
+  if (napi_get_typedarray_info(from.env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
+    if (absent(from.env, value)) return {nullptr, 0, ESPALIER_FLOAT32};
+    from.refuse("INVALID_ARGUMENT", "is not a typed array");
   }
-
-  // The constructor (code, message) of what a failed call throws.
-  Napi::FunctionReference error_class;
-
- private:
-  static napi_value use_error_class(napi_env raw, napi_callback_info info) {
-    Arguments arguments(raw, info);
-    napi_valuetype kind = napi_undefined;
-    if (arguments.count == 1) napi_typeof(raw, arguments.values[0], &kind);
-    if (kind != napi_function) throw_error(raw, "INVALID_ARGUMENT", "useErrorClass: argument 1 is not a constructor");
-    else
-      Napi::Env(raw).GetInstanceData<EspalierAddon>()->error_class =
-          Napi::Persistent(Napi::Function(raw, arguments.values[0]));
-    return nullptr;
+  espalier_dtype dtype;
+  switch (type) {
+    case napi_float32_array: dtype = ESPALIER_FLOAT32; break;
+    case napi_float64_array: dtype = ESPALIER_FLOAT64; break;
+    case napi_int32_array: dtype = ESPALIER_INT32; break;
+    case napi_int16_array: dtype = ESPALIER_INT16; break;
+    case napi_int8_array: dtype = ESPALIER_INT8; break;
+    case napi_uint8_array: dtype = ESPALIER_UINT8; break;
+    default: from.refuse("DTYPE_MISMATCH", "is a typed array of an unsupported type");
   }
-};
-
-}  // namespace
-
-// Plain Node-API calls, whose failures are statuses: this runs while something has gone wrong already,
-// and nothing may be thrown in C++ from here.
-void throw_error(napi_env env, const char* code, const char* message) {
-  // What JavaScript threw while an argument was read (a getter) gives way to our own error.
-  bool pending = false;
-  napi_value thrown;
-  if (napi_is_exception_pending(env, &pending) == napi_ok && pending) napi_get_and_clear_last_exception(env, &thrown);
-  void* instance = nullptr;
-  napi_get_instance_data(env, &instance);
-  const auto* addon = static_cast<EspalierAddon*>(instance);
-  napi_value made = nullptr, arguments[2], error;
-  if (addon != nullptr && !addon->error_class.IsEmpty()) napi_get_reference_value(env, addon->error_class, &made);
-  if (made != nullptr && napi_create_string_utf8(env, code, NAPI_AUTO_LENGTH, &arguments[0]) == napi_ok &&
-      napi_create_string_utf8(env, message, NAPI_AUTO_LENGTH, &arguments[1]) == napi_ok &&
-      napi_new_instance(env, made, 2, arguments, &error) == napi_ok)
-    napi_throw(env, error);
-  else napi_throw_error(env, code, message);
+  // An array without elements has a stand-in address, so that NULL always means "absent".
+  static char nothing;
+  if (length == 0) data = &nothing;
+  return {data, static_cast<int64_t>(length), dtype};
 }
 
-NODE_API_ADDON(EspalierAddon)
+Functions functions() {
+  static const napi_property_descriptor operations[] = {
+#define ESPALIER_ENUMERATION(name, count)
+#define ESPALIER_OPERATION(name, js) \
+  {js, nullptr, entry<&espalier_##name>, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
+#include "napi/operations.inc"
+#undef ESPALIER_OPERATION
+#undef ESPALIER_ENUMERATION
+  };
+  return {operations, sizeof operations / sizeof operations[0]};
+}
 
 }  // namespace espalier::napi

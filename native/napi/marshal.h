@@ -1,7 +1,7 @@
 // Turns JavaScript arguments into those of a C function, told by the function's own signature:
 //
-//   espalier_in, espalier_out   a typed array, or null
-//   espalier_in_list, …_out_list   an array of typed arrays
+//   espalier_in, espalier_out   an array (see `array` below), or null
+//   espalier_in_list, …_out_list   an array of them
 //   espalier_dims               an array of integers
 //   int64_t, enumerations       a number that is a whole one (never truncated)
 //   double                      a number
@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "espalier.h"
+#include "napi/module.h"
 
 namespace espalier::napi {
 
@@ -30,9 +31,6 @@ struct BadArgument {
   const char* code;
   std::string message;
 };
-
-void throw_error(napi_env env, const char* code, const char* message);
-const char* code_of(espalier_status status);
 
 class Arguments {
  public:
@@ -67,45 +65,19 @@ inline int64_t whole(Arguments& from) {
   return static_cast<int64_t>(value);
 }
 
-// A typed array's memory. Read after every argument that may run JavaScript (a getter among the
-// dimensions could detach the buffer), so that the address is good until the call is over.
-template <class Array>
-Array array(Arguments& from, napi_value value) {
-  napi_typedarray_type type;
-  size_t length;
-  void* data;
-  if (napi_get_typedarray_info(from.env, value, &type, &length, &data, nullptr, nullptr) != napi_ok) {
-    napi_valuetype kind;
-    napi_typeof(from.env, value, &kind);
-    if (kind == napi_null || kind == napi_undefined) return {nullptr, 0, ESPALIER_FLOAT32};
-    from.refuse("INVALID_ARGUMENT", "is not a typed array");
-  }
-  espalier_dtype dtype;
-  switch (type) {
-    case napi_float32_array: dtype = ESPALIER_FLOAT32; break;
-    case napi_float64_array: dtype = ESPALIER_FLOAT64; break;
-    case napi_int32_array: dtype = ESPALIER_INT32; break;
-    case napi_int16_array: dtype = ESPALIER_INT16; break;
-    case napi_int8_array: dtype = ESPALIER_INT8; break;
-    case napi_uint8_array: dtype = ESPALIER_UINT8; break;
-    default: from.refuse("DTYPE_MISMATCH", "is a typed array of an unsupported type");
-  }
-  // An array without elements has a stand-in address, so that NULL always means "absent".
-  static char nothing;
-  if (length == 0) data = &nothing;
-  return {data, static_cast<int64_t>(length), dtype};
+// What an addon takes for an array: typed arrays in the one for the CPU, handles of device memory in the one for CUDA.
+// Read after every argument that may run JavaScript (a getter among the dimensions could detach a
+// buffer), so that the address is good until the call is over. Absent where the value is null or undefined.
+espalier_out array(Arguments& from, napi_value value);
+
+inline bool absent(napi_env env, napi_value value) {
+  napi_valuetype kind;
+  return napi_typeof(env, value, &kind) == napi_ok && (kind == napi_null || kind == napi_undefined);
 }
 
-// How many enumerators an enumeration of the header has; they count from 0.
+// How many enumerators an enumeration of the header has; they count from 0. The addon says it of each.
 template <class T>
 constexpr int64_t kEnumerators = 0;
-#define ESPALIER_ENUMERATION(name, count) \
-  template <>                             \
-  inline constexpr int64_t kEnumerators<espalier_##name> = count;
-#define ESPALIER_OPERATION(name, js)
-#include "napi/operations.inc"
-#undef ESPALIER_OPERATION
-#undef ESPALIER_ENUMERATION
 
 // What one parameter of type T takes from JavaScript: read from Arguments, then given to C.
 template <class T, class = void>
@@ -122,7 +94,8 @@ struct Parameter<T, std::enable_if_t<std::is_same_v<T, espalier_in> || std::is_s
   explicit Parameter(Arguments& from) : given(from.next()), position(from.position) {}
   void settle(Arguments& from) {
     from.position = position;
-    value = array<T>(from, given);
+    const espalier_out found = array(from, given);
+    value = {found.data, found.length, found.dtype};
   }
   napi_value given;
   size_t position;
@@ -134,15 +107,18 @@ struct ListParameter {
     const napi_value list = from.next();
     uint32_t length;
     if (napi_get_array_length(from.env, list, &length) != napi_ok || length > kMaxArrays)
-      from.refuse("INVALID_ARGUMENT", "is not an array of typed arrays, at most 65536 of them");
+      from.refuse("INVALID_ARGUMENT", "is not a list of arrays, at most 65536 of them");
     given.resize(length);
     for (uint32_t i = 0; i < length; ++i)
       if (napi_get_element(from.env, list, i, &given[i]) != napi_ok)
-        from.refuse("INVALID_ARGUMENT", "is not an array of typed arrays");
+        from.refuse("INVALID_ARGUMENT", "is not a list of arrays");
   }
   void settle(Arguments& from) {
     from.position = position;
-    for (const napi_value item : given) items.push_back(array<Item>(from, item));
+    for (const napi_value item : given) {
+      const espalier_out found = array(from, item);
+      items.push_back({found.data, found.length, found.dtype});
+    }
     value = {items.data(), static_cast<int64_t>(items.size())};
   }
   std::vector<napi_value> given;
@@ -246,21 +222,30 @@ struct Pack<First, Rest...> {
   Pack<Rest...> rest;
 };
 
-template <class... T>
-napi_value invoke(espalier_status (*function)(T...), napi_env env, napi_callback_info info) {
+// Runs the body of a function of the addon; what it throws becomes an error of JavaScript's.
+template <class Body>
+napi_value guarded(napi_env env, Body body) {
   try {
-    Arguments arguments(env, info);
-    Pack<T...> pack(arguments);
-    pack.settle(arguments);
-    const espalier_status status = pack.call(function);
-    if (status == ESPALIER_OK) return pack.returned(env);
-    throw_error(env, code_of(status), espalier_last_error());
+    return body();
   } catch (const BadArgument& bad) {
     throw_error(env, bad.code, bad.message.c_str());
   } catch (const std::exception& other) {
     throw_error(env, "INTERNAL", other.what());
   }
   return nullptr;
+}
+
+template <class... T>
+napi_value invoke(espalier_status (*function)(T...), napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    Arguments arguments(env, info);
+    Pack<T...> pack(arguments);
+    pack.settle(arguments);
+    const espalier_status status = pack.call(function);
+    if (status == ESPALIER_OK) return pack.returned(env);
+    throw_error(env, code_of(status), espalier_last_error());
+    return nullptr;
+  });
 }
 
 // The JavaScript function for a C function.

@@ -1,4 +1,4 @@
-import { defaultGenerator, type Generator, type Tensor } from '../../tensor/index.js'
+import { defaultGenerator, fill, type Generator, type Tensor } from '../../tensor/index.js'
 
 /** Where the random numbers come from: by default the global generator. */
 export interface Drawn {
@@ -19,6 +19,6 @@ export function normal<T extends Tensor>(tensor: T, mean = 0, std = 1, { generat
 
 /** Fills a tensor in place with one value. Returns it. */
 export function constant<T extends Tensor>(tensor: T, value: number): T {
-  tensor.data.fill(value)
+  fill(tensor.storage, value)
   return tensor
 }

@@ -41,7 +41,7 @@ abstract class BatchNorm extends Module {
     this.bias = affine ? new Parameter(zeros([numFeatures])) : null
     this.registerBuffer('running_mean', trackRunningStats ? zeros([numFeatures]) : null)
     this.registerBuffer('running_var', trackRunningStats ? ones([numFeatures]) : null)
-    this.registerBuffer('num_batches_tracked', trackRunningStats ? zeros([], { dtype: 'int32' }) : null)
+    this.registerBuffer('num_batches_tracked', trackRunningStats ? zeros([], { dtype: 'int32' }) : null, { onHost: true })
   }
 
   /** The input's shape, else an error. */

@@ -3,7 +3,7 @@ import { type Conv1dOptions, conv1d } from '../../ops/index.js'
 import type { Generator, Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
-import { biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
+import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
  * One-dimensional convolution: [n, inChannels, length] → [n, outChannels, length'], see `ops.conv1d`.
@@ -43,7 +43,7 @@ export class Conv1d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return conv1d(x, this.effective('weight'), this.effectiveOrNull('bias'), this.geometry)
+    return conv1d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
   }
 
   override extraRepr(): string {

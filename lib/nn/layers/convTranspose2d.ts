@@ -4,7 +4,7 @@ import type { Generator, Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { type Pair, pairOf } from './pair.js'
-import { biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
+import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
  * Transposed two-dimensional convolution: [n, inChannels, h, w] → [n, outChannels, h', w'], see
@@ -46,7 +46,7 @@ export class ConvTranspose2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return convTranspose2d(x, this.effective('weight'), this.effectiveOrNull('bias'), this.geometry)
+    return convTranspose2d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
   }
 
   override extraRepr(): string {

@@ -1,6 +1,6 @@
-import { wholeNumber } from '../../native/index.js'
+import { native, wholeNumber } from '../../native/index.js'
 import { embedding } from '../../ops/index.js'
-import { empty, type Generator, type Tensor } from '../../tensor/index.js'
+import { empty, type Generator, type Tensor, zeros } from '../../tensor/index.js'
 import { normal } from '../init/fill.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
@@ -33,8 +33,10 @@ export class Embedding extends Module {
 
   /** Draws the initial values anew: N(0, 1), the padding row 0. */
   resetParameters(generator?: Generator): void {
-    const { data } = normal(this.latentWeight('weight'), 0, 1, { generator })
-    if (this.paddingIdx !== null) data.fill(0, this.paddingIdx * this.embeddingDim, (this.paddingIdx + 1) * this.embeddingDim)
+    const weight = normal(this.latentWeight('weight'), 0, 1, { generator })
+    if (this.paddingIdx === null) return
+    const row = zeros([this.embeddingDim], { device: weight.device, dtype: weight.dtype })
+    native.copyStrided(row.shape, [1], 0, [1], this.paddingIdx * this.embeddingDim, row.storage, weight.storage)
   }
 
   forward(indices: Tensor): Tensor {

@@ -3,7 +3,7 @@ import { linear } from '../../ops/index.js'
 import type { Generator, Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
-import { biasOf, resetWeights, type WeightOptions, weightOf } from './weights.js'
+import { beside, biasOf, resetWeights, type WeightOptions, weightOf } from './weights.js'
 
 /** x·weightᵀ + bias over the last dimension: [..., inFeatures] → [..., outFeatures]. weight is [outFeatures, inFeatures]. */
 export class Linear extends Module {
@@ -29,7 +29,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return linear(x, this.effective('weight'), this.effectiveOrNull('bias'))
+    return linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
   }
 
   override extraRepr(): string {

@@ -1,5 +1,6 @@
 // What the layers with a weight and a bias share.
-import { empty, type Generator, type Shape } from '../../tensor/index.js'
+import { cast } from '../../ops/index.js'
+import { empty, type Generator, isHalf, type Shape, type Tensor } from '../../tensor/index.js'
 import { fans } from '../init/fans.js'
 import { uniform } from '../init/fill.js'
 import type { Module } from '../module.js'
@@ -23,6 +24,13 @@ export function resetWeights(module: Module, generator?: Generator): void {
   uniform(weight, -bound, bound, { generator })
   if (module.effectiveOrNull('bias') !== null) uniform(module.latentWeight('bias'), -bound, bound, { generator })
 }
+
+/**
+ * A weight or bias as it meets x: float32 parameters take part in 16 bits where x has 16, and their gradients
+ * come back in float32. So a network computes in the type of its input.
+ */
+export const beside = <T extends Tensor | null>(x: Tensor, weight: T): T =>
+  isHalf(x.dtype) && weight?.dtype === 'float32' ? (cast(weight, x.dtype) as T) : weight
 
 /** A pair as error messages and `toString` show it. */
 export const show = (value: unknown): string => (Array.isArray(value) ? `[${value.join(', ')}]` : typeof value === 'string' ? `'${value}'` : String(value))

@@ -13,7 +13,7 @@ export const straightThrough: MaskGradient = defineOp({
   name: 'mask_straight_through',
   forward(weight: Tensor, mask: Tensor) {
     const masked = empty(weight.shape, weight.dtype)
-    native.applyMask(weight.data, mask.data, masked.data)
+    native.applyMask(weight.storage, mask.storage, masked.storage)
     return masked
   },
   backward: (grad) => [grad, null],

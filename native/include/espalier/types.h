@@ -25,7 +25,9 @@ typedef enum espalier_dtype {
   ESPALIER_INT32 = 2,
   ESPALIER_INT16 = 3,
   ESPALIER_INT8 = 4,
-  ESPALIER_UINT8 = 5
+  ESPALIER_UINT8 = 5,
+  ESPALIER_FLOAT16 = 6, /* IEEE half precision; on CUDA alone */
+  ESPALIER_BFLOAT16 = 7 /* the upper half of a float32; on CUDA alone */
 } espalier_dtype;
 
 /* An array that is read. `data` may be NULL where a function calls the argument optional. */

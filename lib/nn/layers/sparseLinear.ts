@@ -1,0 +1,123 @@
+import { SparseMatrix } from '../../kernels/index.js'
+import { describe, ensure, wholeNumber } from '../../native/index.js'
+import { sparseLinear } from '../../ops/index.js'
+import { type Tensor, tensor } from '../../tensor/index.js'
+import { maskOf } from '../mask.js'
+import { Module } from '../module.js'
+import { Parameter } from '../parameter.js'
+import { Linear } from './linear.js'
+
+/**
+ * A linear layer that holds only its kept weights: `weight` [kept] is what is learned and what optimisers update,
+ * and every product, the gradient's among them, costs what is kept. float32, on the CPU.
+ *
+ * `positions` (int32, [kept], ascending) says where the weights stand in the dense [outFeatures, inFeatures]:
+ * it is saved with the state, and may be replaced between steps together with the weights.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for positions that do not ascend or lie outside of the matrix
+ * @example
+ * ```ts
+ * import { nn, ops, prune, rand } from 'espalier'
+ * const dense = new nn.Linear(256, 128)
+ * prune.l1Unstructured(dense, 'weight', 0.9)
+ * const layer = nn.SparseLinear.from(dense)
+ * layer.weight.size // 3277
+ * ops.sum(layer.forward(rand([32, 256]))).backward()
+ * layer.weight.grad?.shape // [3277]
+ * layer.toLinear() // the dense layer again, zeros where nothing is kept
+ * ```
+ */
+export class SparseLinear extends Module {
+  weight: Parameter
+  declare positions: Tensor
+  bias: Parameter | null
+
+  constructor(
+    readonly inFeatures: number,
+    readonly outFeatures: number,
+    positions: Int32Array,
+    values: Float32Array,
+    bias: Float32Array | null = null,
+  ) {
+    super()
+    wholeNumber('SparseLinear: inFeatures', inFeatures)
+    wholeNumber('SparseLinear: outFeatures', outFeatures)
+    ensure(positions instanceof Int32Array, 'INVALID_ARGUMENT', () => `SparseLinear: positions is ${describe(positions)}, expected an Int32Array`)
+    ensure(
+      values instanceof Float32Array && values.length === positions.length,
+      'SHAPE_MISMATCH',
+      () => `SparseLinear: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
+    )
+    this.weight = new Parameter(tensor(values.slice()))
+    this.registerBuffer('positions', tensor(positions.slice()))
+    this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
+    preparedFor(this)
+  }
+
+  /** The kept weights of a masked layer, or those that are not 0 of one without a mask. */
+  static from(layer: Linear): SparseLinear {
+    ensure(layer instanceof Linear, 'INVALID_ARGUMENT', () => `SparseLinear.from: the layer is ${describe(layer)}, expected a Linear`)
+    const dense = layer.effective('weight').data as Float32Array
+    const kept = maskOf(layer, 'weight')?.data ?? dense
+    const positions = Int32Array.from(kept.keys()).filter((i) => kept[i] !== 0)
+    const bias = layer.effectiveOrNull('bias')
+    return new SparseLinear(
+      layer.inFeatures,
+      layer.outFeatures,
+      positions,
+      Float32Array.from(positions, (i) => dense[i]),
+      bias === null ? null : (bias.data as Float32Array),
+    )
+  }
+
+  /** The share of the weights that is kept. */
+  get density(): number {
+    const size = this.inFeatures * this.outFeatures
+    return size === 0 ? 0 : this.weight.size / size
+  }
+
+  /** A dense layer of the same weights. */
+  toLinear(): Linear {
+    const layer = new Linear(this.inFeatures, this.outFeatures, { bias: this.bias !== null })
+    layer.weight.data.fill(0)
+    for (const [i, position] of this.positions.data.entries()) layer.weight.data[position] = this.weight.data[i]
+    if (this.bias !== null) layer.bias?.data.set(this.bias.data as never)
+    return layer
+  }
+
+  forward(x: Tensor): Tensor {
+    return sparseLinear(x, this.effective('weight'), preparedFor(this), this.effectiveOrNull('bias'))
+  }
+
+  override extraRepr(): string {
+    return `${this.inFeatures}, ${this.outFeatures}, kept: ${this.weight.size}, bias: ${this.bias !== null}`
+  }
+}
+
+// The matrix of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
+const prepared = new WeakMap<SparseLinear, { readonly positions: Int32Array; readonly matrix: SparseMatrix }>()
+
+/** A layer's matrix; made anew where the positions changed, because a state was loaded or they were written to. */
+function preparedFor(layer: SparseLinear): SparseMatrix {
+  const positions = layer.positions.data as Int32Array
+  const present = prepared.get(layer)
+  if (present !== undefined && sameValues(present.positions, positions)) return present.matrix
+  const mask = new Uint8Array(layer.inFeatures * layer.outFeatures)
+  for (let i = 0; i < positions.length; i++) {
+    ensure(
+      positions[i] > (i === 0 ? -1 : positions[i - 1]) && positions[i] < mask.length,
+      'INVALID_ARGUMENT',
+      () => `SparseLinear: position ${i} is ${positions[i]}, expected ascending ones below ${mask.length}`,
+    )
+    mask[positions[i]] = 1
+  }
+  const matrix = new SparseMatrix(new Float32Array(mask.length), layer.outFeatures, layer.inFeatures, { mask })
+  prepared.set(layer, { positions: positions.slice(), matrix })
+  return matrix
+}
+
+function sameValues(a: Int32Array, b: Int32Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

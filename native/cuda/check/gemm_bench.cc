@@ -1,0 +1,92 @@
+// Dense products beside cuBLAS, in one run on the same random data. The results are compared first.
+#include <algorithm>
+#include <string>
+
+#include "cuda/blas.h"
+#include "cuda/check/check.h"
+
+using namespace espalier::check;
+
+namespace {
+
+struct Matrices {
+  espalier_product shape;
+  Array a, b, ours, theirs;
+};
+
+// What the tensor cores, or for exact float32 the CUDA cores, of one H100 or H200 do at most, in FLOP/s, by
+// NVIDIA's data sheet; of other chips nothing is said here.
+double peak(espalier_dtype dtype, bool tf32) {
+  espalier_cuda_properties properties;
+  ok(espalier_cuda_describe(0, &properties), "describe");
+  if (properties.capability != 90) return 0;
+  return dtype == ESPALIER_FLOAT32 ? (tf32 ? 495e12 : 67e12) : 989e12;
+}
+
+// Uniform numbers, made on the device.
+Array filled(int64_t n, espalier_dtype dtype, int64_t seed) {
+  Array values = result(n, dtype);
+  Array wide = result(n);
+  int64_t used = 0;
+  ok(espalier_cuda_random_uniform(seed, 0, -1, 1, wide.out(), &used), "random");
+  ok(espalier_cuda_cast(wide.in(), values.out()), "cast");
+  return values;
+}
+
+bool alike(const Array& x, const Array& y, double tolerance) {
+  const std::vector<double> out = x.fetch(), ref = y.fetch();
+  close(out, ref, tolerance, "the product");
+  return true;
+}
+
+void bench(const char* name, espalier_dtype dtype, int64_t m, int64_t n, int64_t k, int64_t transpose_a,
+           int64_t transpose_b, espalier_cuda_precision precision = ESPALIER_CUDA_PRECISION_FLOAT32) {
+  const espalier_product shape{m, n, k, transpose_a, transpose_b, transpose_a ? m : k, transpose_b ? k : n, n};
+  const bool tf32 = precision == ESPALIER_CUDA_PRECISION_TF32;
+  const Array a = filled(m * k, dtype, 1), b = filled(k * n, dtype, 2);
+  Array ours = result(m * n, dtype), theirs = result(m * n, dtype);
+  ours.poison();
+  theirs.poison();
+  const espalier_in none{nullptr, 0, ESPALIER_FLOAT32};
+  ok(espalier_cuda_set_precision(precision), "precision");
+  auto run = [&] {
+    ok(espalier_cuda_gemm(1, a.in(), b.in(), 0, none, none, ESPALIER_FINISH_NONE, ours.out(), shape), "gemm");
+  };
+  auto rival = [&] {
+    return espalier::cuda::blas_product(dtype, tf32, transpose_a == 1, transpose_b == 1, m, n, k, 1, a.in().data,
+                                        shape.lda, b.in().data, shape.ldb, 0, theirs.out().data, n);
+  };
+  run();
+  ok(espalier_cuda_synchronize(), "synchronize");
+  Row row{"gemm", name, "cuBLAS"};
+  if (rival()) {
+    // On tensor cores the order of sums and where they are cut off differ.
+    row.verified = alike(ours, theirs, dtype == ESPALIER_FLOAT32 ? (tf32 ? 1e-3 : 1e-5) : 6e-3);
+    row.theirs = time_ms([&] { rival(); });
+  } else {
+    row.rival = "(no cuBLAS)";
+  }
+  row.ours = time_ms(run);
+  if (row.theirs > 0) row.theirs = std::min(row.theirs, time_ms([&] { rival(); }));
+  row.ours = std::min(row.ours, time_ms(run));
+  ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_FLOAT32), "precision");
+  const double most = peak(dtype, tf32), operations = 2.0 * static_cast<double>(m) * static_cast<double>(n) * k;
+  if (most > 0) row.limit = operations / most * 1e3;
+  report(row);
+}
+
+}  // namespace
+
+ESPALIER_BENCH(gemm_dense) {
+  bench("bf16 8192x8192x8192, B transposed", ESPALIER_BFLOAT16, 8192, 8192, 8192, 0, 1);
+  bench("bf16 8192x8192x8192", ESPALIER_BFLOAT16, 8192, 8192, 8192, 0, 0);
+  bench("bf16 8192x8192x8192, A transposed", ESPALIER_BFLOAT16, 8192, 8192, 8192, 1, 0);
+  bench("f16 8192x8192x8192, B transposed", ESPALIER_FLOAT16, 8192, 8192, 8192, 0, 1);
+  bench("bf16 4096x4096x4096, B transposed", ESPALIER_BFLOAT16, 4096, 4096, 4096, 0, 1);
+  bench("bf16 128x8192x8192, B transposed", ESPALIER_BFLOAT16, 128, 8192, 8192, 0, 1);
+  bench("bf16 8192x128x8192, B transposed", ESPALIER_BFLOAT16, 8192, 128, 8192, 0, 1);
+  bench("bf16 1024x1024x65536, A transposed", ESPALIER_BFLOAT16, 1024, 1024, 65536, 1, 0);
+  bench("tf32 4096x4096x4096, B transposed", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 1, ESPALIER_CUDA_PRECISION_TF32);
+  bench("f32 4096x4096x4096, B transposed", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 1);
+  bench("f32 4096x4096x4096", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 0);
+}

@@ -1,0 +1,147 @@
+// Dense products of half, bfloat16 and float as tf32 on Hopper.
+#include <atomic>
+
+#include "cuda/gemm_ring.cuh"
+#include "cuda/gemm_split.cuh"
+
+namespace espalier::cuda {
+
+CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int64_t columns, int64_t ld, int box_rows,
+                       int box_columns) {
+  using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
+                              const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
+                              CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
+  static const Encode encode = [] {
+    void* found = nullptr;
+    cudaDriverEntryPointQueryResult result;
+    ESPALIER_CUDA(
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result));
+    if (result != cudaDriverEntryPointSuccess) fail(ESPALIER_INTERNAL, "the driver has no cuTensorMapEncodeTiled");
+    return reinterpret_cast<Encode>(found);
+  }();
+  const int size = dtype == ESPALIER_INT8 ? 1 : dtype == ESPALIER_FLOAT32 ? 4 : 2;
+  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
+  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(ld * size)};
+  const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows)};
+  const cuuint32_t steps[2] = {1, 1};
+  CUtensorMap map;
+  const CUresult error = encode(&map,
+                                dtype == ESPALIER_INT8      ? CU_TENSOR_MAP_DATA_TYPE_UINT8
+                                : dtype == ESPALIER_FLOAT16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
+                                : dtype == ESPALIER_FLOAT32 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
+                                                            : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
+                                2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
+                                box_columns * size == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
+                                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+  if (error != CUDA_SUCCESS)
+    fail(ESPALIER_INTERNAL, "cuTensorMapEncodeTiled: error %d for %lld rows of %lld, %lld apart",
+         static_cast<int>(error), static_cast<long long>(rows), static_cast<long long>(columns),
+         static_cast<long long>(ld));
+  return map;
+}
+
+namespace {
+
+std::atomic<bool> g_enabled{true};
+
+struct Nowhere {
+  __device__ Nowhere(const Places&, int64_t, int, int) {}
+  __device__ void advance(int) {}
+};
+
+template <class T, int kConsumersOfTile, int kColumnsOfTile, bool kTA, bool kTB>
+struct Dense {
+  using Element = T;
+  using Sum = float;
+  using Where = Nowhere;
+  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 128;
+  static constexpr int kK = 128 / int{sizeof(T)};
+  static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
+  static_assert(sizeof(T) == 2 || (!kTA && kTB));
+
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  static __device__ __forceinline__ void multiply(float (&sum)[kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
+#pragma unroll
+    for (int step = 0; step < 4; ++step) {
+      // An instruction takes 32 bytes of rows of 128, or 16 of these rows where K runs down the columns.
+      const uint64_t left = kTA ? operand(a + step * 2048, 128, 8192, 1024) : operand(a + step * 32, 128, 16, 1024);
+      const uint64_t right = kTB ? operand(b + step * 32, 128, 16, 1024) : operand(b + step * 2048, 128, 8192, 1024);
+      wgmma<T, kTA, !kTB>(sum, left, right, add || step > 0);
+    }
+  }
+#endif
+};
+
+constexpr int kTileM = 128, kTileN = 256;
+template <class T>
+constexpr int kStepK = 128 / int{sizeof(T)};
+
+template <int kCluster, bool kTA, bool kTB, class T, class C>
+void run(const Product<T, C>& p, const Splits* cut, int group) {
+  constexpr espalier_dtype dtype = dtype_of<T>();
+  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK<T>, 64)
+                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK<T>);
+  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kTileN / kCluster, kStepK<T>)
+                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK<T>, 64);
+  const Target<C, false> to{p.c, p.m, p.n, p.ldc,
+                            reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
+  launch_ring<Dense<T, kTileM / 64, kTileN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut, group);
+}
+
+template <int kCluster, class T, class C>
+void by_transposes(const Product<T, C>& p, const Splits* cut = nullptr, int group = 0) {
+  if constexpr (sizeof(T) == 4) run<kCluster, false, true>(p, cut, group);
+  else if (p.transpose_a)
+    p.transpose_b ? run<kCluster, true, true>(p, cut, group) : run<kCluster, true, false>(p, cut, group);
+  else p.transpose_b ? run<kCluster, false, true>(p, cut, group) : run<kCluster, false, false>(p, cut, group);
+}
+
+template <class T, class C>
+int64_t tiles(const Product<T, C>& p) {
+  return tiles_of(p.m, kTileM) * tiles_of(p.n, kTileN);
+}
+
+}  // namespace
+
+bool wgmma_enabled() { return g_enabled.load(std::memory_order_relaxed); }
+void enable_wgmma(bool on) { g_enabled.store(on, std::memory_order_relaxed); }
+
+template <class T, class C>
+bool gemm_wgmma_takes(const Product<T, C>& p) {
+  if (!wgmma_enabled() || traits().capability != 90 || p.kept.count != 1 || p.added.count != 1) return false;
+  // The copy engine wants rows that start at multiples of 16 bytes, and sizes that fit 31 bits.
+  if (reinterpret_cast<uintptr_t>(p.a) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
+  constexpr int kRow = 16 / int{sizeof(T)};
+  if (sizeof(T) == 4 && (p.transpose_a || !p.transpose_b)) return false;
+  if (p.lda % kRow != 0 || p.ldb % kRow != 0 || std::max({p.m, p.n, p.k}) > INT32_MAX / 2) return false;
+  // Tiles that are half empty, and products too small to fill the device, are better off with mma.sync.
+  return p.k >= 256 && 2 * p.m * p.n >= tiles(p) * kTileM * kTileN &&
+         tiles(p) * tiles_of(p.k, 512) >= traits().multiprocessors / 4;
+}
+
+template <class T, class C>
+void gemm_wgmma(const Product<T, C>& p) {
+  if (tiles(p) >= traits().multiprocessors / 2) return by_transposes<2>(p);
+  const Splits splits = split_for(tiles(p), tiles_of(p.k, kStepK<T>));
+  const Temporary<float> parts(splits.parts * p.m * p.n);
+  by_transposes<1>(
+      Product<T, float>{
+          p.m, p.n, p.k, p.transpose_a, p.transpose_b, p.a, p.lda, p.b, p.ldb, parts.get(), p.n, {}, {}, {}},
+      &splits);
+  add_parts(p, splits.parts, parts.get());
+}
+
+void gemm_wgmma_variant(const Product<__nv_bfloat16, __nv_bfloat16>& p, int cluster, int group) {
+  cluster == 2 ? run<2, false, true>(p, nullptr, group) : run<1, false, true>(p, nullptr, group);
+}
+
+#define ESPALIER_INSTANCE(T, C)                         \
+  template bool gemm_wgmma_takes(const Product<T, C>&); \
+  template void gemm_wgmma(const Product<T, C>&);
+ESPALIER_INSTANCE(__half, __half)
+ESPALIER_INSTANCE(__half, float)
+ESPALIER_INSTANCE(__nv_bfloat16, __nv_bfloat16)
+ESPALIER_INSTANCE(__nv_bfloat16, float)
+ESPALIER_INSTANCE(float, float)
+
+}  // namespace espalier::cuda

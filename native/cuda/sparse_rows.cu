@@ -1,0 +1,180 @@
+// Unstructured sparse times dense.
+#include "cuda/sparse_panel.cuh"
+
+namespace espalier::cuda {
+namespace {
+
+using namespace sparse;
+
+template <class T>
+struct Entry {
+  uint32_t offset;  // of the row in the panel
+  wide_t<T> value;
+};
+
+template <class T>
+struct RowsTask {
+  Lists lists;
+  const T* values;
+  Panels<T> panels;
+  const T* bias;
+  T* y;
+  int64_t blocks;  // that share a slice
+};
+
+template <class T, int kRows, int kReads>
+constexpr int kRowsShared = kPanelWarps*(Chunk<kReads>::kPlaces* static_cast<int>(sizeof(Entry<T>)) +
+                                         kRows * static_cast<int>(sizeof(int2)));
+
+// A warp computes kRows rows of a slice. Rows are dealt by their length: the longest to the blocks in turn, then to
+// their warps.
+template <class T, int kRows, int kReads>
+__global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T> task) {
+  using W = wide_t<T>;
+  constexpr int kOwn = kLaneElements<T>;
+  extern __shared__ __align__(128) unsigned char shared[];
+  const Panels<T>& panels = task.panels;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / kTeamLanes;
+  const int64_t slice = blockIdx.x / task.blocks, block = blockIdx.x % task.blocks;
+  using Elements = Chunk<kReads>;
+  Entry<T>* const entries = reinterpret_cast<Entry<T>*>(shared + 2 * panels.bytes()) + warp * Elements::kPlaces;
+  int2* const spans =
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Elements::kPlaces * sizeof(Entry<T>)) +
+      warp * kRows;
+  const auto row_of = [&](int r) -> int64_t {
+    const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
+    return rank < task.lists.count ? task.lists.order[rank] : -1;
+  };
+
+  panels.zero_last(shared);
+  panels.zero_last(shared + panels.bytes());
+  panels.load(shared, slice, 0);
+  if (lane < kRows) {
+    const int64_t row = row_of(lane);
+    spans[lane] = row >= 0 ? make_int2(task.lists.begin(row), task.lists.begin(row + 1)) : make_int2(0, 0);
+  }
+  __syncwarp();
+
+  static_assert(kRows > 1);  // a row's span is written by one lane and read by all when its turn comes again
+  W sum[kRows][kOwn] = {};
+  int2 span = spans[0];
+  Elements chunk;
+  W value[kReads];
+  const auto read = [&] {
+    chunk.read(task.lists.index, span.x, span.y);
+#pragma unroll
+    for (int i = 0; i < kReads; ++i) value[i] = chunk.inside[i] ? widen(task.values[span.x + lane + 32 * i]) : W(0);
+  };
+  read();
+
+  int buffer = 0;
+  for (int64_t first = 0; first < panels.depth; first += panels.rows, buffer ^= 1) {
+    ptx::copy_wait<0>();
+    __syncthreads();  // this panel is there, and nobody reads the other buffer any more
+    if (first + panels.rows < panels.depth)
+      panels.load(shared + (buffer ^ 1) * panels.bytes(), slice, first + panels.rows);
+    const unsigned char* const panel = shared + buffer * panels.bytes() + lane % kTeamLanes * 16;
+
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      for (;;) {
+        chunk.cut(first + panels.rows);
+        __syncwarp();  // the last chunk's entries were read
+#pragma unroll
+        for (int i = 0; i < kReads; ++i)
+          entries[Elements::place(i)] = {
+              static_cast<uint32_t>(chunk.inside[i] ? chunk.index[i] - first : panels.rows) * kSliceBytes,
+              chunk.inside[i] ? value[i] : W(0)};
+        __syncwarp();
+        // The next chunk's elements arrive while this one's are multiplied.
+        const int count = chunk.count;
+        span.x += count;
+        if (count < Elements::kMost) {
+          if (lane == 0) spans[r].x = span.x;
+          span = spans[(r + 1) % kRows];
+        }
+        read();
+
+#pragma unroll 2
+        for (int i = 0; i * kTeams < count; i += 2) {
+          const Pack<Entry<T>, 2> pair =
+              *reinterpret_cast<const Pack<Entry<T>, 2>*>(entries + team * Elements::kTeamPitch + i);
+#pragma unroll
+          for (int p = 0; p < 2; ++p) {
+            const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p].offset);
+#pragma unroll
+            for (int e = 0; e < kOwn; ++e) sum[r][e] += pair.at[p].value * widen(x.at[e]);
+          }
+        }
+        if (count < Elements::kMost) break;
+      }
+    }
+  }
+
+  // The teams' sums, and the result.
+  const int64_t n = panels.n, column = slice * kSliceColumns<T> + lane % kTeamLanes * kOwn;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    LanePack<T> out;
+    const int64_t row = row_of(r);
+    const W bias = task.bias != nullptr && row >= 0 ? widen(task.bias[row]) : W(0);
+#pragma unroll
+    for (int e = 0; e < kOwn; ++e) {
+      W all = sum[r][e];
+      all += __shfl_xor_sync(0xffffffffu, all, 8);
+      all += __shfl_xor_sync(0xffffffffu, all, 16);
+      out.at[e] = narrow<T>(all + bias);
+    }
+    if (row < 0 || team != 0) continue;
+    T* const to = task.y + row * n + column;
+    if (panels.whole && reinterpret_cast<uintptr_t>(task.y) % 16 == 0) {
+      if (column < n) *reinterpret_cast<LanePack<T>*>(to) = out;
+    } else {
+#pragma unroll
+      for (int e = 0; e < kOwn; ++e)
+        if (column + e < n) to[e] = out.at[e];
+    }
+  }
+}
+
+template <class T, int kRows, int kReads>
+void launch(RowsTask<T> task, int64_t slices) {
+  const int64_t groups = ceil_div(task.lists.count, kPanelWarps * kRows);
+  task.blocks = groups;
+  if (groups * slices >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
+  constexpr int kOther = kRowsShared<T, kRows, kReads>;
+  task.panels = panels_of(task.panels.x, task.panels.depth, task.panels.n, kOther);
+  const int bytes = 2 * task.panels.bytes() + kOther;
+  const auto kernel = rows_kernel<T, kRows, kReads>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  kernel<<<static_cast<unsigned>(groups * slices), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
+  launched("sparse times dense");
+}
+
+}  // namespace
+
+template <class T>
+void sparse_times_dense(const Lists& lists, const T* values, const T* x, int64_t depth, int64_t n, const T* bias,
+                        T* y) {
+  if (lists.count == 0 || n == 0) return;
+  // A lane's sums: at most 64 registers.
+  constexpr int kMost = 64 / (kLaneElements<T> * static_cast<int>(sizeof(wide_t<T>)) / 4);
+  const int64_t slices = ceil_div(n, kSliceColumns<T>);
+  const RowsTask<T> task{lists, values, panels_of(x, depth, n, 0), bias, y, 0};
+  // Many rows to a block share the panels' way here; fewer where blocks would be fewer than multiprocessors.
+  const auto waves = [&](int rows) {
+    const int64_t blocks = slices * ceil_div(lists.count, kPanelWarps * rows);
+    return ceil_div(blocks, traits().multiprocessors) * rows;
+  };
+  if (waves(kMost / 4) * 5 < waves(kMost) * 4) launch<T, kMost / 4, 2>(task, slices);
+  else if (sparse::variant == 1) launch<T, kMost, 1>(task, slices);
+  else launch<T, kMost, 2>(task, slices);
+}
+
+template void sparse_times_dense(const Lists&, const float*, const float*, int64_t, int64_t, const float*, float*);
+template void sparse_times_dense(const Lists&, const double*, const double*, int64_t, int64_t, const double*, double*);
+template void sparse_times_dense(const Lists&, const __half*, const __half*, int64_t, int64_t, const __half*, __half*);
+template void sparse_times_dense(const Lists&, const __nv_bfloat16*, const __nv_bfloat16*, int64_t, int64_t,
+                                 const __nv_bfloat16*, __nv_bfloat16*);
+
+}  // namespace espalier::cuda

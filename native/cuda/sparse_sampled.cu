@@ -1,0 +1,172 @@
+// Products of two dense matrices where an unstructured sparse one has elements: the gradient of its values.
+//
+// Panels and lists as in sparse_rows.cu. A warp keeps its rows of dY; a team forms four elements' products with eight
+// rows of X, 16 bytes a lane, and the eight sums over its lanes are added up together: seven shuffles for eight.
+#include "cuda/sparse_panel.cuh"
+
+namespace espalier::cuda {
+namespace {
+
+using namespace sparse;
+
+template <class T>
+struct SampledTask {
+  Lists lists;
+  const T* y;
+  Panels<T> panels;
+  wide_t<T>* parts;  // for each group of slices, a sum of every element
+  int64_t elements, blocks, groups;
+};
+
+template <int kRows>
+constexpr int kSampledShared = kPanelWarps*(Chunk<1>::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
+
+template <class T, int kRows>
+__global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const SampledTask<T> task) {
+  using W = wide_t<T>;
+  constexpr int kOwn = kLaneElements<T>;
+  static_assert(kRows > 1);
+  extern __shared__ __align__(128) unsigned char shared[];
+  const Panels<T>& panels = task.panels;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / kTeamLanes;
+  const int64_t group = blockIdx.x / task.blocks, block = blockIdx.x % task.blocks;
+  const int64_t slices = (panels.n + kSliceColumns<T> - 1) / kSliceColumns<T>;
+  const int64_t first_slice = slices * group / task.groups, last_slice = slices * (group + 1) / task.groups;
+  W* const parts = task.parts + group * task.elements;
+  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Chunk<1>::kPlaces;
+  int2* const spans =
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Chunk<1>::kPlaces * sizeof(uint32_t)) +
+      warp * kRows;
+  const auto row_of = [&](int r) -> int64_t {
+    const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
+    return rank < task.lists.count ? task.lists.order[rank] : -1;
+  };
+  panels.zero_last(shared);
+  panels.zero_last(shared + panels.bytes());
+
+  for (int64_t slice = first_slice; slice < last_slice; ++slice) {
+    __syncthreads();  // nobody reads the last slice's panels any more
+    panels.load(shared, slice, 0);
+    if (lane < kRows) {
+      const int64_t row = row_of(lane);
+      spans[lane] = row >= 0 ? make_int2(task.lists.begin(row), task.lists.begin(row + 1)) : make_int2(0, 0);
+    }
+    __syncwarp();
+    LanePack<T> own[kRows];
+    const int64_t column = slice * kSliceColumns<T> + lane % kTeamLanes * kOwn;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t row = row_of(r);
+#pragma unroll
+      for (int e = 0; e < kOwn; ++e)
+        own[r].at[e] = row >= 0 && column + e < panels.n ? task.y[row * panels.n + column + e] : T(0.f);
+    }
+    int2 span = spans[0];
+    Chunk<1> chunk;
+    chunk.read(task.lists.index, span.x, span.y);
+
+    int buffer = 0;
+    for (int64_t first = 0; first < panels.depth; first += panels.rows, buffer ^= 1) {
+      ptx::copy_wait<0>();
+      __syncthreads();
+      if (first + panels.rows < panels.depth)
+        panels.load(shared + (buffer ^ 1) * panels.bytes(), slice, first + panels.rows);
+      const unsigned char* const panel = shared + buffer * panels.bytes() + lane % kTeamLanes * 16;
+
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        for (;;) {
+          chunk.cut(first + panels.rows);
+          __syncwarp();
+          offsets[chunk.place(0)] =
+              static_cast<uint32_t>(chunk.inside[0] ? chunk.index[0] - first : panels.rows) * kSliceBytes;
+          __syncwarp();
+          const int count = chunk.count;
+          const int mine = kTeams * (lane % kTeamLanes) + team;  // the element whose sum ends up here
+          W* const to = parts + span.x + mine;
+          W before = 0;
+          if (slice > first_slice && mine < count) before = *to;
+          span.x += count;
+          if (count < 32) {
+            if (lane == 0) spans[r].x = span.x;
+            span = spans[(r + 1) % kRows];
+          }
+          chunk.read(task.lists.index, span.x, span.y);
+
+          W sum[kTeamLanes] = {};
+#pragma unroll
+          for (int i = 0; i < kTeamLanes; i += 2) {
+            if (i * kTeams >= count) break;
+            const Pack<uint32_t, 2> pair =
+                *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Chunk<1>::kTeamPitch + i);
+#pragma unroll
+            for (int p = 0; p < 2; ++p) {
+              const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p]);
+#pragma unroll
+              for (int e = 0; e < kOwn; ++e) sum[i + p] += widen(own[r].at[e]) * widen(x.at[e]);
+            }
+          }
+#pragma unroll
+          for (int half = kTeamLanes / 2; half > 0; half /= 2) {
+            const bool upper = lane & half;
+#pragma unroll
+            for (int i = 0; i < half; ++i) {
+              const W away = upper ? sum[i] : sum[i + half], here = upper ? sum[i + half] : sum[i];
+              sum[i] = here + __shfl_xor_sync(0xffffffffu, away, half);
+            }
+          }
+          if (mine < count) *to = before + sum[0];
+          if (count < 32) break;
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void add_parts(const wide_t<T>* parts, int64_t elements, int64_t groups, T* dvalues) {
+  for_each(elements, "sampled products", [=] __device__(int64_t i) {
+    wide_t<T> sum = 0;
+    for (int64_t group = 0; group < groups; ++group) sum += parts[group * elements + i];
+    dvalues[i] = narrow<T>(sum);
+  });
+}
+
+}  // namespace
+
+template <class T>
+void sampled_products(const Lists& lists, int64_t elements, const T* y, const T* x, int64_t depth, int64_t n,
+                      T* dvalues) {
+  if (elements == 0) return;
+  if (n == 0) {
+    ESPALIER_CUDA(cudaMemsetAsync(dvalues, 0, static_cast<size_t>(elements) * sizeof(T), stream()));
+    return;
+  }
+  constexpr int kRows = 8;
+  const int64_t slices = ceil_div(n, kSliceColumns<T>), blocks = ceil_div(lists.count, kPanelWarps * kRows);
+  // Blocks that share rows each take a group of slices, and leave a part of the sum: as many as fill the device, and
+  // as few as that, for parts cost memory.
+  const int64_t groups = std::clamp<int64_t>(traits().multiprocessors / blocks, 1, slices);
+  if (blocks * groups >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
+  constexpr bool kDirect = std::is_same_v<T, wide_t<T>>;
+  const bool direct = kDirect && groups == 1;
+  Temporary<wide_t<T>> parts(direct ? 0 : groups * elements);
+  SampledTask<T> task{lists, y, panels_of(x, depth, n, kSampledShared<kRows>), parts.get(), elements, blocks, groups};
+  if constexpr (kDirect) {
+    if (direct) task.parts = dvalues;
+  }
+  const int bytes = 2 * task.panels.bytes() + kSampledShared<kRows>;
+  const auto kernel = sampled_kernel<T, kRows>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
+  launched("sampled products");
+  if (!direct) add_parts<T>(parts.get(), elements, groups, dvalues);
+}
+
+template void sampled_products(const Lists&, int64_t, const float*, const float*, int64_t, int64_t, float*);
+template void sampled_products(const Lists&, int64_t, const double*, const double*, int64_t, int64_t, double*);
+template void sampled_products(const Lists&, int64_t, const __half*, const __half*, int64_t, int64_t, __half*);
+template void sampled_products(const Lists&, int64_t, const __nv_bfloat16*, const __nv_bfloat16*, int64_t, int64_t,
+                               __nv_bfloat16*);
+
+}  // namespace espalier::cuda

@@ -1,0 +1,369 @@
+// Products of tiles on Hopper's tensor cores.
+//
+// One kernel serves all three. It computes blocks of 64 (or 128) rows by up to 512 columns, and its loop over the
+// contracted dimension walks the list of what the mask keeps: a producer warp reads the list and has the copy
+// engine bring a 64-wide slice of both operands per step, two warpgroups multiply. The blocks of a weight gradient
+// are rows of dW against up to eight kept tiles of that row, gathered: their X rows lie apart in memory but next to
+// each other in shared memory, where wgmma takes them as one operand of 256 columns.
+//
+// What limits it: a 64×64 tile of W uses each element of X it loads for 64 rows only, so the tensor cores at full
+// speed would read 64 bytes of X a clock and multiprocessor, about twice what the L2 delivers. Wide blocks keep
+// what W adds to that small (512 columns: an eighth), and all blocks that run at a time share the same columns of
+// X, so that X comes from device memory once. Tiles of 128 rows need half as much.
+#include <algorithm>
+
+#include "cuda/core/tensor_map.h"
+#include "cuda/sparse_tiles.cuh"
+#include "cuda/sparse_wgmma.cuh"
+
+namespace espalier::cuda {
+namespace {
+
+using namespace sparse;
+
+// The work as the kernel walks it: `units` rows of blocks, per_tile of them to a tile; steps_per_tile slices to a
+// tile along the contracted dimension.
+struct Walk {
+  const int32_t *start, *list, *order;  // forward, data gradient: of the output's rows of tiles
+  const int32_t *group, *groups;        // weight gradient
+  int units, per_tile, steps_per_tile;
+  int64_t columns;  // of the result; of the contraction for the weight gradient
+  void* out;
+  int64_t ld;
+  const void* bias;
+};
+
+// What a stage of the pipeline holds beside data.
+struct Step {
+  int32_t row, column;  // where the block's result goes; the weight gradient: its first entry in list
+  int32_t blocks;       // the weight gradient: how many blocks of columns
+  uint32_t flags;
+};
+[[maybe_unused]] constexpr uint32_t kFirst = 1, kLast = 2, kEmpty = 4, kStop = 8;
+
+template <int kRows, int kColumns>
+struct Tiling {
+  static constexpr int kABlocks = kRows / kSide, kBBlocks = kColumns / kSide;
+  static constexpr int kStageBytes = (kABlocks + kBBlocks) * kBlockBytes;
+  static constexpr int kStages = std::min(8, (227 * 1024 - 2048) / kStageBytes);
+  static constexpr int kSharedBytes = 1024 + kStages * (kStageBytes + 16 + sizeof(Step));
+};
+
+// kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient.
+template <class T, int kRows, int kColumns, int kCluster, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
+__global__ void __launch_bounds__(kThreads, 1)
+    tiles_kernel([[maybe_unused]] const __grid_constant__ CUtensorMap map_a,
+                 [[maybe_unused]] const __grid_constant__ CUtensorMap map_b, [[maybe_unused]] const Walk walk) {
+#if defined(ESPALIER_HOPPER)
+  using Shape = Tiling<kRows, kColumns>;
+  constexpr int kStages = Shape::kStages;
+  // The warpgroups halve the columns, or where there are 128 rows, these.
+  constexpr int kOwn = Shape::kABlocks == 1 ? kColumns / 2 : kColumns;
+  constexpr int64_t kAllRows = int64_t{1} << 62;  // tiles divide the rows: none lie outside
+  extern __shared__ unsigned char raw[];
+  unsigned char* const shared = raw + (-ptx::shared_address(raw) & 1023u);
+  uint64_t* const full = reinterpret_cast<uint64_t*>(shared + kStages * Shape::kStageBytes);
+  uint64_t* const empty = full + kStages;
+  Step* const steps = reinterpret_cast<Step*>(empty + kStages);
+
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < kStages; ++i) {
+      ptx::barrier_init(&full[i], 1);
+      ptx::barrier_init(&empty[i], kCluster * kConsumerWarps);
+    }
+    ptx::barrier_init_done();
+  }
+  __syncthreads();
+  // Two blocks of a cluster compute the same rows of neighbouring columns: the same steps, of which each brings half
+  // of W's part to both. A stage is free when it is so in both.
+  const int rank = kCluster == 1 ? 0 : static_cast<int>(ptx::cluster_rank());
+  if constexpr (kCluster > 1) ptx::cluster_meet();
+  const auto release = [&](int i) {
+    if (!ptx::elect_lane()) return;
+    ptx::barrier_arrive(&empty[i]);
+    if constexpr (kCluster > 1) ptx::barrier_arrive_at(&empty[i], rank ^ 1);
+  };
+
+  int stage = 0;
+  uint32_t parity = 0;
+  const auto advance = [&] {
+    if (++stage == kStages) stage = 0, parity ^= 1;
+  };
+
+  if (threadIdx.x < 128) {
+    ptx::lower_registers<40>();
+    if (threadIdx.x == 0) {
+      // One step: waits for room, says what it is, has both operands brought.
+      const auto put = [&](const Step& step, int a_row, int slice, auto b_at, int b_blocks) {
+        ptx::barrier_wait(&empty[stage], parity ^ 1);
+        steps[stage] = step;
+        const bool data = !(step.flags & (kEmpty | kStop));
+        ptx::barrier_arrive_expect(&full[stage], data ? (Shape::kABlocks + b_blocks) * kBlockBytes : 0);
+        if (data) {
+          unsigned char* to = shared + stage * Shape::kStageBytes;
+          if constexpr (kCluster == 1) {
+            for (int i = 0; i < Shape::kABlocks; ++i) {
+              const int at = a_row + i * kSide;
+              ptx::load_tile(to + i * kBlockBytes, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
+            }
+          } else if constexpr (Shape::kABlocks == 2) {  // a block each
+            const int at = a_row + rank * kSide;
+            ptx::load_tile_multicast(to + rank * kBlockBytes, &map_a, &full[stage], kMMajor ? at : slice,
+                                     kMMajor ? slice : at, 3);
+          } else {  // half of a block's rows each
+            ptx::load_tile_multicast(to + rank * kBlockBytes / 2, &map_a, &full[stage], kMMajor ? a_row : slice,
+                                     (kMMajor ? slice : a_row) + rank * kSide / 2, 3);
+          }
+          to += Shape::kABlocks * kBlockBytes;
+#pragma unroll
+          for (int i = 0; i < Shape::kBBlocks; ++i) {
+            if (i == b_blocks) break;
+            const int at = b_at(i);
+            ptx::load_tile(to + i * kBlockBytes, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
+          }
+        }
+        advance();
+      };
+      const auto nowhere = [](int) { return 0; };
+
+      if constexpr (kSampled) {
+        const int slices = static_cast<int>((walk.columns + kSide - 1) / kSide);
+        const int items = *walk.groups * walk.per_tile;
+        for (int item = blockIdx.x; item < items; item += gridDim.x) {
+          const int32_t* const group = walk.group + 2 * (item / walk.per_tile);
+          const int tile = group[0], first = walk.start[tile];
+          const int64_t blocks = int64_t{walk.start[tile + 1] - first} * walk.steps_per_tile;
+          const int parts = static_cast<int>((blocks + kSampledBlocks - 1) / kSampledBlocks);
+          const int from = static_cast<int>(blocks * group[1] / parts);
+          const int count = static_cast<int>(blocks * (group[1] + 1) / parts) - from;
+          const int row = (tile * walk.per_tile + item % walk.per_tile) * kRows;
+          int column[kSampledBlocks];
+#pragma unroll
+          for (int i = 0; i < kSampledBlocks; ++i) {
+            const int at = from + min(i, count - 1);
+            column[i] =
+                (walk.list[first + at / walk.steps_per_tile] * walk.steps_per_tile + at % walk.steps_per_tile) * kSide;
+          }
+          for (int slice = 0; slice < slices; ++slice) {
+            const uint32_t flags = (slice == 0 ? kFirst : 0) | (slice + 1 == slices ? kLast : 0);
+            put(
+                {row, first * walk.steps_per_tile + from, count, flags}, row, slice * kSide,
+                [&](int i) { return column[i]; }, count);
+          }
+        }
+      } else {
+        const int64_t slabs = (walk.columns + kCluster * kColumns - 1) / (kCluster * kColumns),
+                      items = slabs * walk.units;
+        for (int64_t item = blockIdx.x / kCluster; item < items; item += gridDim.x / kCluster) {
+          // The longest rows first, every other time the shortest: a block's rows even out.
+          const int slab = static_cast<int>(item / walk.units), rank = static_cast<int>(item % walk.units);
+          const int unit = slab % 2 == 0 ? rank : walk.units - 1 - rank;
+          const int tile = walk.order[unit / walk.per_tile];
+          const int row = (tile * walk.per_tile + unit % walk.per_tile) * kRows,
+                    column = (slab * kCluster + rank) * kColumns;
+          const int b_blocks = static_cast<int>(
+              max(int64_t{0}, min(int64_t{Shape::kBBlocks}, (walk.columns - column + kSide - 1) / kSide)));
+          const int first = walk.start[tile], last = walk.start[tile + 1];
+          if (first == last) {
+            put({row, column, 0, kFirst | kLast | kEmpty}, 0, 0, nowhere, 0);
+            continue;
+          }
+          int next = walk.list[first];
+          for (int entry = first; entry < last; ++entry) {
+            const int slice = next * walk.steps_per_tile;
+            if (entry + 1 < last) next = walk.list[entry + 1];  // arrives while this one's copies are queued
+            for (int part = 0; part < walk.steps_per_tile; ++part) {
+              const uint32_t flags = (entry == first && part == 0 ? kFirst : 0) |
+                                     (entry + 1 == last && part + 1 == walk.steps_per_tile ? kLast : 0);
+              put(
+                  {row, column, 0, flags}, row, (slice + part) * kSide, [&](int i) { return column + i * kSide; },
+                  b_blocks);
+            }
+          }
+        }
+      }
+      put({0, 0, 0, kStop}, 0, 0, nowhere, 0);
+    }
+  } else {
+    ptx::raise_registers<232>();
+    const int group = threadIdx.x / 128 - 1, warp = threadIdx.x / 32 % 4;
+    const uint32_t a_offset = Shape::kABlocks == 2 ? group * kBlockBytes : 0;
+    const uint32_t b_offset =
+        Shape::kABlocks * kBlockBytes + (Shape::kABlocks == 1 ? group * (kOwn / kSide) * kBlockBytes : 0);
+    T* const out = static_cast<T*>(walk.out);
+    for (;;) {
+      ptx::barrier_wait(&full[stage], parity);
+      const Step step = steps[stage];
+      if (step.flags & kStop) break;
+      const int64_t row = step.row + (Shape::kABlocks == 2 ? group * kSide : 0) + warp * 16;
+      const int64_t column = int64_t{step.column} + (Shape::kABlocks == 1 ? group * kOwn : 0);
+      float bias[2] = {0, 0};
+      if (!kSampled && walk.bias != nullptr) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h)
+          bias[h] = widen(static_cast<const T*>(walk.bias)[row + (threadIdx.x & 31) / 4 + 8 * h]);
+      }
+      if (step.flags & kEmpty) {
+        __syncwarp();  // all have read the step
+        release(stage);
+        advance();
+        const float zeros[16] = {};
+        for (int part = 0; part < kOwn / 32; ++part)
+          store_part<T, kTransposed>(zeros, 0, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
+        continue;
+      }
+
+      float d[kOwn / 2];
+      int reading = -1;  // the stage before this one, whose products may still be running
+      for (uint32_t flags = step.flags;; flags = steps[stage].flags) {
+        const unsigned char* const at = shared + stage * Shape::kStageBytes;
+        const uint64_t a = kMMajor ? ptx::mn_major(at + a_offset, kBlockBytes) : ptx::k_major(at + a_offset);
+        const uint64_t b = kNMajor ? ptx::mn_major(at + b_offset, kBlockBytes) : ptx::k_major(at + b_offset);
+        ptx::wgmma_fence();
+#pragma unroll
+        for (int i = 0; i < kSide / 16; ++i)
+          ptx::wgmma<T, kMMajor, kNMajor>(d, a + i * (kMMajor ? 128 : 2), b + i * (kNMajor ? 128 : 2),
+                                          i > 0 || !(flags & kFirst));
+        ptx::wgmma_commit();
+        if (flags & kLast) break;
+        ptx::wgmma_wait<1>();
+        if (reading >= 0) release(reading);
+        reading = stage;
+        advance();
+        ptx::barrier_wait(&full[stage], parity);
+      }
+      ptx::wgmma_wait<0>();
+      ptx::settle(d);
+      if (reading >= 0) release(reading);
+      release(stage);
+      advance();
+
+#pragma unroll
+      for (int part = 0; part < kOwn / 32; ++part) {
+        if constexpr (kSampled) {
+          const int block = group * (kOwn / kSide) + part / 2;
+          if (block >= step.blocks) break;
+          const int at = step.column + block, steps_per_tile = walk.steps_per_tile;
+          const int64_t to =
+              (int64_t{walk.list[at / steps_per_tile]} * steps_per_tile + at % steps_per_tile) * kSide + part % 2 * 32;
+          store_part<T, false>(d, part, out, walk.ld, row, kAllRows, to, walk.ld, bias);
+        } else {
+          store_part<T, kTransposed>(d, part, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
+        }
+      }
+    }
+  }
+  if constexpr (kCluster > 1) ptx::cluster_meet();  // the other block may still copy here
+#endif
+}
+
+template <class T, int kRows, int kColumns, int kCluster, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
+void launch(const CUtensorMap& a, const CUtensorMap& b, const Walk& walk) {
+  constexpr int kShared = Tiling<kRows, kColumns>::kSharedBytes;
+  const auto kernel = tiles_kernel<T, kRows, kColumns, kCluster, kMMajor, kNMajor, kTransposed, kSampled>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
+  int64_t clusters = traits().multiprocessors / kCluster;
+  if (!kSampled) clusters = std::min(clusters, walk.units * ceil_div(walk.columns, kCluster * kColumns));
+  cudaLaunchAttribute cluster;
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = kCluster, cluster.val.clusterDim.y = 1, cluster.val.clusterDim.z = 1;
+  cudaLaunchConfig_t how{};
+  how.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
+  how.blockDim = dim3(kThreads);
+  how.dynamicSmemBytes = kShared;
+  how.stream = stream();
+  how.attrs = &cluster, how.numAttrs = 1;
+  check(cudaLaunchKernelEx(&how, kernel, a, b, walk), "tiles");
+}
+
+// A as the copy engine reads it: its blocks, or halves of them.
+struct MapA {
+  CUtensorMap blocks, halves;
+};
+
+template <class T, bool kMMajor, bool kNMajor, bool kTransposed>
+void launch_product(const TileTask& task, Walk walk, const MapA& a, const CUtensorMap& b, int64_t rows,
+                    int64_t tile_rows) {
+  walk.units = static_cast<int>(rows / kSide);
+  walk.per_tile = static_cast<int>(tile_rows / kSide);
+  const int64_t n = task.shape.n;
+  if (tile_rows % 128 == 0 && n > 128) {
+    walk.units /= 2;
+    walk.per_tile /= 2;
+    if (n > 256 && variant == 0) launch<T, 128, 256, 2, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+    else launch<T, 128, 256, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+  } else if (n > 512 && variant == 0) {
+    launch<T, 64, 512, 2, kMMajor, kNMajor, kTransposed, false>(a.halves, b, walk);
+  } else if (n > 256) {
+    launch<T, 64, 512, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+  } else {
+    launch<T, 64, 128, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+  }
+}
+
+template <class T>
+bool run(const TileTask& task, espalier_dtype dtype) {
+  const auto& [m, k, n, batch_major, tile_rows, tile_columns] = task.shape;
+  const TilePlan<const int32_t> plan(task.plan, task.shape);
+  // Both operands as they lie in memory.
+  struct Matrix {
+    int64_t rows, columns;
+  };
+  const Matrix weight{m, k}, x = batch_major ? Matrix{n, k} : Matrix{k, n},
+                             y = batch_major ? Matrix{n, m} : Matrix{m, n};
+  const bool sampled = task.product == TileProduct::kWeightGrad, forward = task.product == TileProduct::kForward;
+  const Matrix a = sampled ? y : weight, b = task.product == TileProduct::kDataGrad ? y : x;
+  const int64_t ld = sampled ? k : batch_major ? (forward ? m : k) : n;
+  if (!tensor_mappable(task.a, dtype, a.rows, a.columns, a.columns) ||
+      !tensor_mappable(task.b, dtype, b.rows, b.columns, b.columns) ||
+      reinterpret_cast<uintptr_t>(task.out) % 16 != 0 || ld % 8 != 0)
+    return false;
+  const MapA map_a{tensor_map(task.a, dtype, a.rows, a.columns, a.columns, kSide, kSide),
+                   tensor_map(task.a, dtype, a.rows, a.columns, a.columns, kSide / 2, kSide)};
+  const CUtensorMap map_b = tensor_map(task.b, dtype, b.rows, b.columns, b.columns, kSide, kSide);
+
+  Walk walk{};
+  walk.columns = n;
+  walk.out = task.out;
+  walk.ld = ld;
+  walk.bias = task.bias;
+  switch (task.product) {
+    case TileProduct::kForward:
+      walk.start = plan.row_start, walk.list = plan.row_columns, walk.order = plan.row_order;
+      walk.steps_per_tile = static_cast<int>(tile_columns / kSide);
+      if (batch_major) launch_product<T, false, false, true>(task, walk, map_a, map_b, m, tile_rows);
+      else launch_product<T, false, true, false>(task, walk, map_a, map_b, m, tile_rows);
+      break;
+    case TileProduct::kDataGrad:
+      walk.start = plan.column_start, walk.list = plan.column_rows, walk.order = plan.column_order;
+      walk.steps_per_tile = static_cast<int>(tile_rows / kSide);
+      if (batch_major) launch_product<T, true, false, true>(task, walk, map_a, map_b, k, tile_columns);
+      else launch_product<T, true, true, false>(task, walk, map_a, map_b, k, tile_columns);
+      break;
+    case TileProduct::kWeightGrad:
+      walk.start = plan.row_start, walk.list = plan.row_columns;
+      walk.group = plan.group, walk.groups = plan.groups;
+      walk.per_tile = static_cast<int>(tile_rows / kSide), walk.steps_per_tile = static_cast<int>(tile_columns / kSide);
+      if (batch_major) launch<T, 64, 512, 1, true, true, false, true>(map_a.blocks, map_b, walk);
+      else launch<T, 64, 512, 1, false, false, false, true>(map_a.blocks, map_b, walk);
+      break;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool run_tiles_hopper(const TileTask& task, espalier_dtype dtype) {
+  const espalier_cuda_tiles& shape = task.shape;
+  constexpr int64_t kMost = int64_t{1} << 30;  // coordinates of copies, and plans, are int32
+  if (traits().capability != 90 || shape.tile_rows % kSide != 0 || shape.tile_columns % kSide != 0 ||
+      std::max({shape.m, shape.k, shape.n}) > kMost || (shape.m / kSide) * (shape.k / kSide) > kMost)
+    return false;
+  switch (dtype) {
+    case ESPALIER_FLOAT16: return run<__half>(task, dtype);
+    case ESPALIER_BFLOAT16: return run<__nv_bfloat16>(task, dtype);
+    default: return false;
+  }
+}
+
+}  // namespace espalier::cuda

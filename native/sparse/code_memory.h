@@ -1,0 +1,31 @@
+// Executable memory: written first, made executable then, never both.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace espalier::sparse {
+
+class CodeMemory {
+ public:
+  CodeMemory() = default;
+  ~CodeMemory();
+  CodeMemory(const CodeMemory&) = delete;
+  CodeMemory& operator=(const CodeMemory&) = delete;
+
+  // Takes a copy of the code; false where the system gives no executable memory.
+  bool hold(const std::vector<uint8_t>& code);
+  const uint8_t* at(size_t offset) const { return static_cast<const uint8_t*>(base_) + offset; }
+  size_t size() const { return size_; }
+
+ private:
+  void* base_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Whether this process may generate code at all: not with ESPALIER_JIT=0, and only where an emitter knows
+// the processor.
+bool can_generate();
+
+}  // namespace espalier::sparse

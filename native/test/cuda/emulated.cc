@@ -1,0 +1,178 @@
+// The CUDA library's interface on the host's memory, for tests of everything above it on machines without a
+// GPU: two "devices" whose memory is the heap, where the operations are the CPU's own (the linker gives them
+// their second names; see CMakeLists.txt). What is freed is overwritten by NaN, and memory ends at 1 GiB.
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "core/array.h"
+#include "espalier_cuda.h"
+
+using namespace espalier;
+
+namespace {
+
+constexpr int64_t kDevices = 2, kMemory = int64_t{1} << 30;
+
+std::mutex g_lock;
+std::map<void*, std::pair<int64_t, int64_t>> g_live;  // address → device, bytes
+int64_t g_used[kDevices];
+thread_local int64_t t_device = 0;
+
+// Values between any two element types. Halves by hand: not every compiler has a type for them.
+float half_to_float(uint16_t bits) {
+  const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+  const float magnitude = exponent == 0   ? std::ldexp(static_cast<float>(mantissa), -24)
+                          : exponent < 31 ? std::ldexp(static_cast<float>(1024 + mantissa), exponent - 25)
+                          : mantissa == 0 ? INFINITY
+                                          : NAN;
+  return bits >> 15 ? -magnitude : magnitude;
+}
+uint16_t float_to_half(float value) {
+  const uint16_t sign = std::signbit(value) ? 0x8000 : 0;
+  const float magnitude = std::fabs(value);
+  if (std::isnan(value)) return 0x7e00;
+  if (magnitude >= 65520) return sign | 0x7c00;
+  int exponent = 0;
+  std::frexp(magnitude, &exponent);
+  // Subnormal below 2^-14: their steps are 2^-24.
+  const int step = std::max(exponent - 11, -24);
+  const auto code = static_cast<uint16_t>(std::nearbyint(std::ldexp(magnitude, -step)));
+  return static_cast<uint16_t>(sign | (step == -24 ? code : ((step + 25) << 10) + code - 1024));
+}
+float bfloat_to_float(uint16_t bits) {
+  const uint32_t wide = uint32_t{bits} << 16;
+  float value;
+  std::memcpy(&value, &wide, sizeof value);
+  return value;
+}
+uint16_t float_to_bfloat(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+double load(espalier_in x, int64_t i) {
+  switch (x.dtype) {
+    case ESPALIER_FLOAT32: return static_cast<const float*>(x.data)[i];
+    case ESPALIER_FLOAT64: return static_cast<const double*>(x.data)[i];
+    case ESPALIER_INT32: return static_cast<const int32_t*>(x.data)[i];
+    case ESPALIER_INT16: return static_cast<const int16_t*>(x.data)[i];
+    case ESPALIER_INT8: return static_cast<const int8_t*>(x.data)[i];
+    case ESPALIER_UINT8: return static_cast<const uint8_t*>(x.data)[i];
+    case ESPALIER_FLOAT16: return half_to_float(static_cast<const uint16_t*>(x.data)[i]);
+    default: return bfloat_to_float(static_cast<const uint16_t*>(x.data)[i]);
+  }
+}
+void store(espalier_out y, int64_t i, double value) {
+  switch (y.dtype) {
+    case ESPALIER_FLOAT32: static_cast<float*>(y.data)[i] = static_cast<float>(value); break;
+    case ESPALIER_FLOAT64: static_cast<double*>(y.data)[i] = value; break;
+    case ESPALIER_INT32: static_cast<int32_t*>(y.data)[i] = static_cast<int32_t>(value); break;
+    case ESPALIER_INT16: static_cast<int16_t*>(y.data)[i] = static_cast<int16_t>(value); break;
+    case ESPALIER_INT8: static_cast<int8_t*>(y.data)[i] = static_cast<int8_t>(value); break;
+    case ESPALIER_UINT8: static_cast<uint8_t*>(y.data)[i] = static_cast<uint8_t>(value); break;
+    case ESPALIER_FLOAT16: static_cast<uint16_t*>(y.data)[i] = float_to_half(static_cast<float>(value)); break;
+    default: static_cast<uint16_t*>(y.data)[i] = float_to_bfloat(static_cast<float>(value)); break;
+  }
+}
+
+espalier_status copied(const void* from, void* to, int64_t bytes) {
+  if (bytes > 0) std::memmove(to, from, static_cast<size_t>(bytes));
+  return ESPALIER_OK;
+}
+
+}  // namespace
+
+espalier_status espalier_cuda_device_count(int64_t* count) {
+  *count = kDevices;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_set_device(int64_t device) {
+  return guarded(__func__, [&] {
+    require_range("device", device, int64_t{0}, kDevices - 1);
+    t_device = device;
+  });
+}
+espalier_status espalier_cuda_device(int64_t* device) {
+  *device = t_device;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_describe(int64_t device, espalier_cuda_properties* properties) {
+  return guarded(__func__, [&] {
+    require_range("device", device, int64_t{0}, kDevices - 1);
+    *properties = {"emulated", kMemory, kMemory - g_used[device], 0, 1, 0};
+  });
+}
+
+espalier_status espalier_cuda_allocate(int64_t bytes, void** address) {
+  return guarded(__func__, [&] {
+    const std::lock_guard<std::mutex> hold(g_lock);
+    if (bytes > kMemory - g_used[t_device])
+      fail(ESPALIER_OUT_OF_MEMORY, "%lld bytes asked for, %lld free", static_cast<long long>(bytes),
+           static_cast<long long>(kMemory - g_used[t_device]));
+    *address = std::malloc(static_cast<size_t>(bytes > 0 ? bytes : 1));
+    std::memset(*address, 0xff, static_cast<size_t>(bytes));
+    g_live[*address] = {t_device, bytes};
+    g_used[t_device] += bytes;
+  });
+}
+espalier_status espalier_cuda_free(void* address) {
+  return guarded(__func__, [&] {
+    if (address == nullptr) return;
+    const std::lock_guard<std::mutex> hold(g_lock);
+    const auto found = g_live.find(address);
+    if (found == g_live.end()) fail(ESPALIER_INVALID_ARGUMENT, "the address is not in use");
+    std::memset(address, 0xff, static_cast<size_t>(found->second.second));
+    g_used[found->second.first] -= found->second.second;
+    g_live.erase(found);
+    std::free(address);
+  });
+}
+espalier_status espalier_cuda_memory(int64_t* used, int64_t* cached) {
+  const std::lock_guard<std::mutex> hold(g_lock);
+  *used = g_used[t_device];
+  *cached = 0;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_empty_cache(void) { return ESPALIER_OK; }
+
+espalier_status espalier_cuda_upload(const void* host, void* device, int64_t bytes) {
+  return copied(host, device, bytes);
+}
+espalier_status espalier_cuda_download(const void* device, void* host, int64_t bytes) {
+  return copied(device, host, bytes);
+}
+espalier_status espalier_cuda_copy(const void* from, void* to, int64_t bytes) { return copied(from, to, bytes); }
+espalier_status espalier_cuda_fill_bytes(void* device, int64_t value, int64_t bytes) {
+  if (bytes > 0) std::memset(device, static_cast<int>(value), static_cast<size_t>(bytes));
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_cast(espalier_in x, espalier_out y) {
+  return guarded(__func__, [&] {
+    if (x.length != y.length) fail(ESPALIER_SHAPE_MISMATCH, "x and y differ in length");
+    for (int64_t i = 0; i < x.length; ++i) store(y, i, load(x, i));
+  });
+}
+
+espalier_status espalier_cuda_synchronize(void) { return ESPALIER_OK; }
+espalier_status espalier_cuda_stream_create(int64_t* stream) {
+  *stream = 1;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_stream_destroy(int64_t) { return ESPALIER_OK; }
+espalier_status espalier_cuda_set_stream(int64_t) { return ESPALIER_OK; }
+espalier_status espalier_cuda_stream(int64_t* stream) {
+  *stream = 0;
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_wait_stream(int64_t) { return ESPALIER_OK; }
+espalier_status espalier_cuda_set_precision(espalier_cuda_precision) { return ESPALIER_OK; }
+
+// Stands for what the CPU does not have.
+extern "C" espalier_status espalier_emulation_lacks(void) {
+  return guarded("espalier_cuda", [] { fail(ESPALIER_INTERNAL, "the emulated device does not have this function"); });
+}

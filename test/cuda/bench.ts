@@ -1,0 +1,61 @@
+// What a call and a training step cost through JavaScript.
+import { cuda, devices, nn, ops, optim, rand, tensor } from '../../lib/index.js'
+
+export interface Row {
+  task: string
+  case: string
+  threads: number
+  isa: string
+  oursMs: number
+}
+
+/** The median time of `body` and of what it queued, in ms. */
+function timed(body: () => void, repeats = 15, warmup = 4): number {
+  for (let i = 0; i < warmup; i++) body()
+  cuda.synchronize()
+  const times = Array.from({ length: repeats }, () => {
+    const began = performance.now()
+    body()
+    cuda.synchronize()
+    return performance.now() - began
+  })
+  return times.sort((a, b) => a - b)[repeats >> 1]
+}
+
+export function benches(): Row[] {
+  const isa = `sm_${(devices()[1].capability ?? '').replace('.', '')}`
+  const rows: Row[] = []
+  const row = (task: string, name: string, oursMs: number) => rows.push({ task, case: name, threads: 1, isa, oursMs })
+
+  const small = rand([64]).to('cuda')
+  const out = 1000
+  row('call from JavaScript', 'relu of 64 elements, each of 1000 queued', timed(() => void Array.from({ length: out }, () => ops.relu(small).dispose())) / out)
+  const matrix = rand([256, 256]).to('cuda')
+  row('call from JavaScript', 'matmul 256x256, each of 100 queued', timed(() => void Array.from({ length: 100 }, () => matrix.matmul(matrix).dispose())) / 100)
+
+  const model = new nn.Sequential(
+    new nn.Conv2d(3, 64, 3, { padding: 1 }),
+    new nn.BatchNorm2d(64),
+    new nn.ReLU(),
+    new nn.MaxPool2d(2),
+    new nn.Conv2d(64, 128, 3, { padding: 1 }),
+    new nn.BatchNorm2d(128),
+    new nn.ReLU(),
+    new nn.AdaptiveAvgPool2d(1),
+    new nn.Flatten(),
+    new nn.Linear(128, 10),
+  ).to('cuda')
+  const optimizer = new optim.SGD(model.parameters(), { lr: 0.01, momentum: 0.9 })
+  const [x, y] = [rand([128, 3, 32, 32]).to('cuda'), tensor(Int32Array.from({ length: 128 }, (_, i) => i % 10)).to('cuda')]
+  for (const precision of ['float32', 'tf32', 'bfloat16'] as const) {
+    cuda.setPrecision(precision)
+    const step = () => {
+      optimizer.zeroGrad()
+      ops.crossEntropy(model.forward(x), y).backward()
+      optimizer.step()
+    }
+    row('training step from JavaScript', `two 3x3 convolutions, 128x3x32x32, ${precision}`, timed(step))
+  }
+  cuda.setPrecision('float32')
+  return rows
+}

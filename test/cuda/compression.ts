@@ -1,0 +1,111 @@
+// Pruning and quantisation on the device.
+import { data, Generator, manualSeed, nn, noGrad, ops, optim, prune, qnn, quant, rand, tensor } from '../../lib/index.js'
+import { check, close, require } from './harness.js'
+
+function twins<T>(make: () => T): [here: T, there: T] {
+  manualSeed(7)
+  const here = make()
+  manualSeed(7)
+  return [here, make()]
+}
+
+check('masks are those of the CPU', () => {
+  const ways: Record<string, (layer: nn.Linear) => void> = {
+    l1Unstructured: (layer) => void prune.l1Unstructured(layer, 'weight', 0.7),
+    'l1Unstructured twice': (layer) => void prune.l1Unstructured(prune.l1Unstructured(layer, 'weight', 0.5), 'weight', 0.5),
+    lnStructured: (layer) => void prune.lnStructured(layer, 'weight', 0.25, 2, 0),
+    randomUnstructured: (layer) => void prune.randomUnstructured(layer, 'weight', 0.5, { generator: new Generator(3) }),
+    fanIn: (layer) => nn.setMask(layer, 'weight', nn.fanInMask(layer.weight, 5)),
+  }
+  for (const [name, way] of Object.entries(ways)) {
+    const [here, there] = twins(() => new nn.Linear(33, 20))
+    there.to('cuda')
+    way(here)
+    way(there)
+    close(nn.maskOf(there, 'weight')!, nn.maskOf(here, 'weight')!, 0, name)
+    require(nn.maskOf(there, 'weight')?.device === 'cuda', 'the mask is there')
+    close(there.effective('weight'), here.effective('weight'), 0, `${name}, effective`)
+  }
+})
+
+check('pruned globally, trained under its masks, and lifted', () => {
+  const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.ReLU(), new nn.Flatten(), new nn.Linear(288, 10)))
+  there.to('cuda')
+  for (const model of [here, there]) {
+    const [conv, , , linear] = model.children()
+    prune.globalUnstructured(
+      [
+        [conv, 'weight'],
+        [linear, 'weight'],
+      ],
+      { method: prune.L1Unstructured, amount: 0.8 },
+    )
+    const optimizer = new optim.SGD(model.parameters(), { lr: 0.05, momentum: 0.9 })
+    const device = model.parameters()[0].device
+    for (const [x, y] of [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 8)) {
+      optimizer.zeroGrad()
+      ops.crossEntropy(model.forward(x.to(device)), y.to(device)).backward()
+      optimizer.step()
+    }
+    const zeros = (linear as nn.Linear).effective('weight').sign().abs().sum().item()
+    require(zeros < 0.3 * 2880, 'pruned weights stay pruned')
+    nn.removeMask(linear, 'weight')
+  }
+  const state = here.stateDict()
+  for (const [name, value] of Object.entries(there.stateDict())) close(value, state[name], 2e-3, name)
+})
+
+check('the limit of active inputs, drawn and lifted', () => {
+  const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.Flatten(), new nn.Linear(288, 10)))
+  there.to('cuda')
+  const reports = [here, there].map((model) => prune.togglePruning(model, true, { active: 6 }))
+  require(JSON.stringify(reports[0]) === JSON.stringify(reports[1]), 'the same report')
+  prune.togglePruning(there, false)
+  prune.togglePruning(here, false)
+  for (const [name, value] of Object.entries(there.stateDict())) close(value, here.stateDict()[name], 0, name)
+})
+
+check('quantised layers train, evaluate in integers and certify', () => {
+  const make = () =>
+    new nn.Sequential(
+      new qnn.QuantIdentity({ bits: 4, collectSteps: 3 }),
+      new qnn.QuantConv2d(1, 8, 3, { weightBits: 4, biasBits: 12, perChannel: true }),
+      new qnn.QuantReLU({ bits: 3, collectSteps: 3 }),
+      new nn.MaxPool2d(2),
+      new nn.Flatten(),
+      new qnn.QuantLinear(72, 10, { weightBits: 3 }),
+    )
+  const [here, there] = twins(make)
+  there.to('cuda')
+  const batches = [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 6)
+  const losses = [here, there].map((model) => {
+    const device = model.parameters()[0].device
+    const optimizer = new optim.Adam(model.parameters(), { lr: 0.003 })
+    return batches.map(([x, y]) => {
+      optimizer.zeroGrad()
+      const loss = ops.crossEntropy(model.forward(x.to(device)), y.to(device))
+      loss.backward()
+      optimizer.step()
+      return loss.item()
+    })
+  })
+  // A weight on the edge between two codes may fall to either side, and a step later that is a different network.
+  close(tensor(losses[1]), tensor(losses[0]), 2e-2, 'losses')
+  here.loadStateDict(there.stateDict())
+  const [x] = batches[0]
+  const evaluated = [here.eval(), there.eval()].map((model) => noGrad(() => model.forward(x.to(model.parameters()[0].device))))
+  close(evaluated[1], evaluated[0], 1e-5, 'evaluation')
+  const exact = [here, there].map((model) => noGrad(() => quant.inIntegers(() => model.forward(x.to(model.parameters()[0].device)))))
+  close(exact[1], exact[0], 1e-6, 'in integers')
+  require(String(quant.certify(there)) === String(quant.certify(here)), 'the same certificate')
+})
+
+check('a straight-through mask passes its gradient', () => {
+  const layer = new nn.Linear(6, 4).to('cuda')
+  nn.setMask(layer, 'weight', nn.fanInMask(layer.weight, 2), { gradient: prune.straightThrough })
+  layer
+    .forward(rand([3, 6]).to('cuda'))
+    .sum()
+    .backward()
+  require(layer.latentWeight('weight').grad?.device === 'cuda', 'a gradient')
+})
