@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/index.js'
 import { describe, ensure, wholeNumber } from '../native/index.js'
 import { type Module, maskedGradient, maskOf, type Removal, removeMask, setMasks } from '../nn/index.js'
-import { defaultGenerator, type Generator, sameShape, type Tensor } from '../tensor/index.js'
+import { assign, defaultGenerator, type Generator, sameShape, type Tensor } from '../tensor/index.js'
 import type { Amount } from './amounts/amount.js'
 import { latentBias } from './biasMask.js'
 import { drawLayers, type LayerDraw, masksOf, multiply, newMasks } from './drawLayers.js'
@@ -342,5 +342,5 @@ export class Pruner {
 function writeEffective(module: Module): void {
   const latent = module.latentWeight('weight')
   const transform = module.weightTransforms('weight').find(({ kind }) => kind === 'mask')
-  if (transform !== undefined) latent.data.set(noGrad(() => transform.apply(latent, module)).data as never)
+  if (transform !== undefined) assign(latent.storage, noGrad(() => transform.apply(latent, module)).storage)
 }

@@ -1,8 +1,9 @@
 import { noGrad } from '../autograd/index.js'
-import { maskOf, stages } from '../nn/index.js'
+import { stages } from '../nn/index.js'
 import type { Tensor } from '../tensor/index.js'
 import { entriesLeft, latentBias } from './biasMask.js'
-import { type Layer, onesIn } from './layer.js'
+import { type Layer, maskOnHost, onesIn } from './layer.js'
+import { onHost } from './onHost.js'
 
 /** What became of one layer. */
 export interface PrunedLayer {
@@ -62,13 +63,13 @@ export function reportOn(layers: readonly Layer[]): PruneReport {
 }
 
 function describeLayer({ name, module, lies, share }: Layer): PrunedLayer {
-  const mask = maskOf(module, 'weight')
+  const mask = maskOnHost(module, 'weight')
   const { shape, size } = module.latentWeight('weight')
   const units = lies.units(shape)
   const standing = mask ?? weightBeforeQuantiser({ module })
   const left = entriesLeft(module, standing)
   const zeros = size - Array.from(left).reduce((sum, entries) => sum + entries, 0)
-  const bias = latentBias(module) === null ? null : module.effective('bias')
+  const bias = latentBias(module) === null ? null : onHost(noGrad(() => module.effective('bias')))
   const dead = [...left.keys()].filter((filter) => left[filter] === 0)
   return {
     name,
@@ -87,7 +88,7 @@ function describeLayer({ name, module, lies, share }: Layer): PrunedLayer {
 /** What a layer's weight is before it is quantised. */
 function weightBeforeQuantiser({ module }: Pick<Layer, 'module'>): Tensor {
   const transforms = module.weightTransforms('weight').filter(({ stage }) => stage < stages.quantiser)
-  return noGrad(() => transforms.reduce<Tensor>((weight, transform) => transform.apply(weight, module), module.latentWeight('weight')))
+  return onHost(noGrad(() => transforms.reduce<Tensor>((weight, transform) => transform.apply(weight, module), module.latentWeight('weight'))))
 }
 
 function warningsOn({ amount, share }: Layer, { name, structure, units, fallen, dead, emitting }: PrunedLayer): string[] {

@@ -1,7 +1,7 @@
 import { ensure, realNumber } from '../../native/index.js'
 import { Module, Parameter, stages } from '../../nn/index.js'
 import { abs, mul, relu, sigmoid, sign, sub } from '../../ops/index.js'
-import { type DType, full, type Tensor } from '../../tensor/index.js'
+import { full, type Tensor } from '../../tensor/index.js'
 import type { Reparametrisation } from './gradient.js'
 
 /** sign(w)·relu(|w| − σ(s)) with a learned s: what stands in a layer's field `weight_soft`. */
@@ -9,9 +9,9 @@ export class SoftThreshold extends Module {
   /** s, of one element: trained and saved with the layer. */
   threshold: Parameter
 
-  constructor(initial: number, dtype: DType) {
+  constructor(initial: number, { dtype, device }: Pick<Tensor, 'dtype' | 'device'>) {
     super()
-    this.threshold = new Parameter(full([1], initial, { dtype }))
+    this.threshold = new Parameter(full([1], initial, { dtype, device }))
   }
 
   forward(weight: Tensor): Tensor {
@@ -33,7 +33,7 @@ export function softThreshold({ initial = -6 }: { initial?: number } = {}): Repa
     attach(module, parameter) {
       const field = `${parameter}_soft`
       ensure(!(field in module), 'STATE', () => `softThreshold: ${module.constructor.name} has a field ${field} already`)
-      Object.assign(module, { [field]: new SoftThreshold(initial, module.latentWeight(parameter).dtype) })
+      Object.assign(module, { [field]: new SoftThreshold(initial, module.latentWeight(parameter)) })
       // By the field's name, so that a clone of the layer computes with its own.
       const handle = module.addTransform(parameter, {
         kind: 'mask',

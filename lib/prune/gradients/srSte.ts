@@ -18,7 +18,7 @@ const maskSrSte = defineOp({
   name: 'mask_sr_ste',
   forward(weight: Tensor, mask: Tensor, _: number) {
     const masked = empty(weight.shape, weight.dtype)
-    native.applyMask(weight.data, mask.data, masked.data)
+    native.applyMask(weight.storage, mask.storage, masked.storage)
     return masked
   },
   backward(grad, { args: [weight, mask, lambda] }) {

@@ -2,13 +2,14 @@ import { defineOp, noGrad } from '../../autograd/index.js'
 import { EspalierError } from '../../native/index.js'
 import { type Module, maskOf, type Removal, stages, type WeightTransform } from '../../nn/index.js'
 import { elementwiseShapes } from '../../ops/cases.js'
-import { Tensor, zeros } from '../../tensor/index.js'
+import { assign, placedOn, Tensor, zeros } from '../../tensor/index.js'
+import { onHost } from '../onHost.js'
 import type { Seen, Statistic } from './statistic.js'
 
 /** The tensor itself, which tells `observe` of the gradient that passes back through it. */
 export const observeGradient = defineOp({
   name: 'observe_gradient',
-  forward: (x: Tensor, _: (gradient: Tensor) => void) => new Tensor(x.data, x.shape, x.dtype),
+  forward: (x: Tensor, _: (gradient: Tensor) => void) => new Tensor(x.storage, x.shape, x.dtype),
   backward(grad, { args: [, observe] }) {
     noGrad(() => observe(grad))
     return [grad]
@@ -48,18 +49,18 @@ export class Observer {
     counts: () => boolean,
   ) {
     const latent = module.latentWeight('weight')
-    this.kept = new Map(statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype })]))
+    this.kept = new Map(statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype, device: 'cpu' })]))
     const entries = [...this.kept]
     for (const [one, kept] of entries)
       if (one.onStart !== undefined) {
-        one.onStart(kept, latent)
+        one.onStart(kept, onHost(latent))
         this.ready.add(one.name)
       }
     if (statistics.some(({ onInput }) => onInput))
       this.#removals.push(
         module.registerForwardHook((seen, inputs) => {
           if (seen === module && counts())
-            for (const [one, kept] of entries) if (one.onInput !== undefined) this.#saw(one, () => one.onInput!(kept, inputs[0], module))
+            for (const [one, kept] of entries) if (one.onInput !== undefined) this.#saw(one, () => one.onInput!(kept, onHost(inputs[0]), module))
           return undefined
         }),
       )
@@ -67,7 +68,7 @@ export class Observer {
       const tap = new Tap((gradient) => {
         if (counts())
           for (const [one, kept] of entries)
-            if (one.onGradient !== undefined) this.#saw(one, () => one.onGradient!(kept, gradient, module.latentWeight('weight').detach()))
+            if (one.onGradient !== undefined) this.#saw(one, () => one.onGradient!(kept, onHost(gradient), onHost(module.latentWeight('weight'))))
       })
       this.#removals.push(module.addTransform('weight', tap))
     }
@@ -117,7 +118,7 @@ export class Observer {
       const value = values.get(name)
       if (value === undefined) this.ready.delete(name)
       else {
-        kept.data.set(value.data as never)
+        assign(kept.storage, value.storage)
         this.ready.add(name)
       }
     }
@@ -128,7 +129,8 @@ export class Observer {
   }
 
   #saw(one: Statistic, update: () => void): void {
-    noGrad(update)
+    // (A backward pass on a GPU makes there what is not told where.)
+    placedOn('cpu', () => noGrad(update))
     this.ready.add(one.name)
   }
 }
