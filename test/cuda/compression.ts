@@ -55,6 +55,58 @@ check('pruned globally, trained under its masks, and lifted', () => {
   for (const [name, value] of Object.entries(there.stateDict())) close(value, state[name], 2e-3, name)
 })
 
+check('pruners of every kind of part do there what they do here', () => {
+  const { policies } = prune
+  const ways: Record<string, () => prune.PrunerOptions> = {
+    gmp: () => policies.gmp({ sparsity: 0.8, end: 6, frequency: 2 }),
+    rigl: () => policies.rigl({ sparsity: 0.8, end: 9, frequency: 2, generator: new Generator(3) }),
+    srSte: () => ({ ...policies.srSte(), include: nn.Linear }),
+    sfp: () => ({ ...policies.sfp({ rate: 0.5, every: 'step', frequency: 2, harden: 6 }), include: nn.Conv2d, bias: 'mask' }),
+    taylor: () => ({ score: prune.taylor, structure: prune.filter, amount: 0.25, schedule: prune.oneShot({ at: 3 }), bias: 'mask' }),
+    fpgm: () => policies.fpgm({ rate: 0.25 }),
+    wanda: () => ({ ...policies.wanda({ sparsity: 0.5 }), schedule: prune.oneShot({ at: 2 }) }),
+    str: () => policies.str(),
+  }
+  for (const [name, options] of Object.entries(ways)) {
+    const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.ReLU(), new nn.Flatten(), new nn.Linear(288, 10)))
+    there.to('cuda')
+    const [ours, theirs] = [here, there].map((model) => {
+      const pruner = new prune.Pruner(model, options())
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.01 })
+      const device = model.parameters()[0].device
+      for (const [x, y] of [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 6)) {
+        optimizer.zeroGrad()
+        ops.crossEntropy(model.forward(x.to(device)), y.to(device)).backward()
+        optimizer.step()
+        pruner.step()
+      }
+      return pruner
+    })
+    const [reported, found] = [ours.report(), theirs.report()]
+    // Weights that agree to some digits may rank differently where they are all but equal.
+    require(Math.abs(found.total.zeros - reported.total.zeros) <= (name === 'str' ? 3 : 0), `${name}: ${found.message}, here ${reported.message}`)
+    require(found.total.dead === reported.total.dead && found.total.emitting === reported.total.emitting, `${name}: dead filters`)
+    const again = new prune.Pruner(there.clone(), options())
+    if (name !== 'str') again.loadStateDict(theirs.stateDict())
+    theirs.remove()
+    ours.remove()
+    const state = here.stateDict()
+    for (const [key, value] of Object.entries(there.stateDict())) close(value, state[key], name === 'taylor' || name === 'gmp' ? 5e-3 : 2e-2, `${name}: ${key}`)
+  }
+})
+
+check('the diagonal of a Hessian, probed there', () => {
+  const [here, there] = twins(() => new nn.Linear(6, 3))
+  there.to('cuda')
+  const x = rand([8, 6])
+  for (const model of [here, there]) {
+    const pruner = new prune.Pruner(model, { score: prune.hessian, amount: 0.5 })
+    pruner.probe(() => ops.sum(ops.square(model.forward(x.to(model.weight.device)))), { probes: 3, generator: new Generator(1) })
+    pruner.step()
+  }
+  close(nn.maskOf(there, 'weight')!, nn.maskOf(here, 'weight')!, 0, 'masks')
+})
+
 check('the limit of active inputs, drawn and lifted', () => {
   const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.Flatten(), new nn.Linear(288, 10)))
   there.to('cuda')
