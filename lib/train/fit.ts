@@ -175,8 +175,8 @@ export async function fit(model: Module, options: FitOptions): Promise<History> 
             break
           }
           record.lr = lr()
-            const { value, samples } = trainStep(model, optimizer, loss, batch, running, context, dtype)
-            context.samples = samples
+          const { value, samples } = trainStep(model, optimizer, loss, batch, running, context, dtype)
+          context.samples = samples
           if (record.steps++ === 0) history.epochs.push(record)
           history.steps++
           context.step++
