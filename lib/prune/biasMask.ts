@@ -15,8 +15,9 @@ export function checkedBiasRule(operation: string, rule: unknown): BiasRule {
 // A transposed convolution keeps its filters in the second dimension.
 const filterAxis = (module: Module): number => (module instanceof ConvTranspose2d ? 1 : 0)
 
-/** For each filter of a layer 1, or 0 where a mask, or the weight, has nothing left in it. */
-export const filtersLeft = (module: Module, weight: Tensor): NativeArray => slice(filterAxis(module)).open(weight)
+/** For each filter of a layer the entries of a mask, or of the weight, that are not 0. */
+export const entriesLeft = (module: Module, weight: Tensor): NativeArray =>
+  slice(filterAxis(module)).rank(weight, { name: 'entries', of: (x) => x, magnitude: true, norm: 0 })
 
 /** A layer's bias as it is learned, or null where it has none. */
 export function latentBias(module: Module): Parameter | null {
@@ -27,7 +28,7 @@ export function latentBias(module: Module): Parameter | null {
 export function biasMask(operation: string, module: Module, mask: Tensor, before: Tensor | null): Tensor | null {
   const latent = latentBias(module)
   if (latent === null) return null
-  const left = filtersLeft(module, mask)
+  const left = entriesLeft(module, mask)
   ensure(
     latent.rank === 1 && latent.size === left.length,
     'SHAPE_MISMATCH',

@@ -1,11 +1,12 @@
 import { EspalierError, ensure, native } from '../native/index.js'
 import { type Module, maskOf, type NewMask } from '../nn/index.js'
-import { allocate, full, hostValues, Tensor, tensor } from '../tensor/index.js'
+import { full, type Tensor, tensor } from '../tensor/index.js'
 import { type Amount, count, fraction } from './amounts/amount.js'
 import { apart } from './amounts/perTensor.js'
 import { biasMask } from './biasMask.js'
 import { draw, drawMasks, under } from './drawMasks.js'
 import { byParts, candidate, type Layer, onesIn } from './layer.js'
+import { onHost } from './onHost.js'
 import type { Action, Regrowth } from './schedules/schedule.js'
 import { unseen } from './statistics/unseen.js'
 
@@ -27,7 +28,7 @@ export function drawLayers(layers: readonly Layer[], actionOf: (layer: Layer) =>
 function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
   const { amount: goal, structure } = group[0]
   const { level, draw: how = 'onward', score = group[0].score, soft = false } = action
-  const amount = level === undefined ? goal : atLevel(goal, level)
+  const amount = level === undefined ? goal : atLevel(goal, level, how)
   const candidates = group.map((layer) => candidate(layer, how === 'anew'))
   const drawn = new Map<Layer, LayerDraw>()
   for (const { members, amount: own } of (amount.allocation ?? apart).pools(candidates, amount)) {
@@ -45,7 +46,13 @@ function drawGroup(group: readonly Layer[], action: Action): LayerDraw[] {
   return action.regrow === undefined ? all : all.map((one) => exchanged(one, action.regrow as Regrowth))
 }
 
-function atLevel(amount: Amount, level: number): Amount {
+function atLevel(amount: Amount, level: number, draw: Action['draw']): Amount {
+  // Shares of what remains would compound from one level to the next, far beyond the last.
+  ensure(
+    draw === 'anew' || amount.basis !== 'remaining',
+    'INVALID_ARGUMENT',
+    () => `Pruner: the levels of the schedule are of the total, but ${amount.name}; say { of: 'total' }`,
+  )
   if (amount.at !== undefined) return amount.at(level)
   throw new EspalierError('INVALID_ARGUMENT', `Pruner: the schedule asks for ${level}, but ${amount.name} has no number to change`)
 }
@@ -55,23 +62,22 @@ function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
   const { layer, mask } = drawn
   const { module, lies, score, observer } = layer
   ensure(lies.groups === undefined && lies.parts === undefined, 'INVALID_ARGUMENT', () => `Pruner: ${lies.name} has no units that could return`)
-  const latent = module.latentWeight('weight')
+  const latent = onHost(module.latentWeight('weight'))
   const { shape, dtype } = latent
   const seen = observer?.seen(mask) ?? unseen(mask)
   const [dropped] = drawMasks([under({ weight: latent, seen }, mask)], { score, structure: lies, amount: fraction(share) })
   const [before, standing] = [onesIn(lies.open(mask)), lies.open(dropped)]
   // Of what does not stand now all but the highest stay down.
-  const fallen = full(shape, 1, { dtype })
+  const fallen = full(shape, 1, { dtype, device: 'cpu' })
   const away = lies.fall(shape, fallen, standing.map((entry: number) => 1 - entry) as typeof standing)
   const returning = before - onesIn(standing)
   const candidates = onesIn(lies.open(away))
   const [grown] = drawMasks([{ weight: latent, mask: away, seen }], { score: by, structure: lies, amount: count(candidates - Math.min(returning, candidates)) })
-  const were = hostValues(mask.storage)
-  const [result, settled] = [dropped.copy(), full(shape, 1, { dtype })]
+  const [result, settled] = [dropped.copy(), full(shape, 1, { dtype, device: 'cpu' })]
   for (let i = 0; i < result.size; i++)
     if (grown.data[i] !== 0) {
       result.data[i] = 1
-      settled.data[i] = Number(were[i] !== 0)
+      settled.data[i] = Number(mask.data[i] !== 0)
     }
   return { ...drawn, mask: result, settled }
 }
@@ -90,7 +96,8 @@ export function newMasks(draws: readonly LayerDraw[]): NewMask[] {
 
 /** Multiplies a parameter by a mask, in place. */
 export function multiply(parameter: Tensor, mask: Tensor): void {
-  native.applyMask(parameter.storage, tensor(mask, { device: parameter.device }).storage, parameter.storage)
+  const { storage, device } = parameter
+  native.applyMask(storage, tensor(mask, { device }).storage, storage)
 }
 
 export const masksOf = (module: Module): [name: string, mask: Tensor][] =>
@@ -98,5 +105,3 @@ export const masksOf = (module: Module): [name: string, mask: Tensor][] =>
     const mask = maskOf(module, name)
     return mask === null ? [] : [[name, mask]]
   })
-
-export const onesLike = ({ dtype, size, shape }: Tensor): Tensor => new Tensor(allocate(dtype, size).fill(1), shape, dtype)

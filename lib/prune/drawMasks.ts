@@ -1,6 +1,6 @@
 import { noGrad } from '../autograd/index.js'
 import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
-import { allocate, empty, formatShape, full, sameShape, Tensor, tensor } from '../tensor/index.js'
+import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
 import type { Amount, Units } from './amounts/amount.js'
 import { kept } from './amounts/atLeast.js'
 import type { Score } from './scores/score.js'
@@ -127,10 +127,10 @@ export function under({ weight, seen }: Pick<Ranked, 'weight' | 'seen'>, mask: T
   }
 }
 
-function times({ storage, shape, dtype, device }: Tensor, mask: Tensor): Tensor {
-  const product = empty(shape, dtype, device)
-  native.applyMask(storage, tensor(mask, { device }).storage, product.storage)
-  return product
+function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
+  const product = allocate(dtype, size)
+  native.applyMask(data, mask.data, product)
+  return new Tensor(product, shape, dtype)
 }
 
 /** Draws each group for itself; gives the units asked for in all. */

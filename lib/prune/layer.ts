@@ -8,6 +8,7 @@ import { type BiasRule, checkedBiasRule } from './biasMask.js'
 import { type Ranked, under } from './drawMasks.js'
 import type { Gradient, Reparametrisation } from './gradients/gradient.js'
 import { type Matcher, matching, matchingAny } from './match.js'
+import { onHost } from './onHost.js'
 import { l1 } from './scores/l1.js'
 import type { Score } from './scores/score.js'
 import { type ScoreLike, scoreOf } from './scores/scoreOf.js'
@@ -144,8 +145,8 @@ export function byParts(layers: readonly Layer[]): Layer[][] {
 
 /** A layer's weight as the parts see it; `anew` as if nothing had fallen. */
 export function candidate({ name, module, lies, observer }: Layer, anew: boolean): Candidate {
-  const latent = module.latentWeight('weight')
-  const mask = anew ? null : maskOf(module, 'weight')
+  const latent = onHost(module.latentWeight('weight'))
+  const mask = anew ? null : maskOnHost(module, 'weight')
   const units = lies.units(latent.shape)
   const seen = observer?.seen(mask) ?? unseen(mask)
   const ranked: Ranked = mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
@@ -167,11 +168,14 @@ export function candidate({ name, module, lies, observer }: Layer, anew: boolean
   }
 }
 
+/** A weight's mask on the CPU, or null where it has none. */
+export function maskOnHost(module: Module, name: string): Tensor | null {
+  const mask = maskOf(module, name)
+  return mask && onHost(mask)
+}
+
 /** The ones of an array of zeros and ones; of any other, its entries that are not 0. */
 export function onesIn(array: NativeArray): number {
   const ones = native.countOnes(array)
-  if (ones >= 0) return ones
-  return array.length - zerosIn(array)
+  return ones >= 0 ? ones : array.length - native.countAtMost([array], [], 1, 0, 0)
 }
-
-export const zerosIn = (array: NativeArray): number => native.countAtMost([array], [], 1, 0, 0)

@@ -1,8 +1,9 @@
 import { describe, EspalierError } from '../native/index.js'
 import type { NewMask } from '../nn/index.js'
-import { formatShape, type GeneratorState, hostValues, sameShape, Tensor, tensor } from '../tensor/index.js'
+import { formatShape, type GeneratorState, sameShape, Tensor, tensor } from '../tensor/index.js'
 import { masksOf } from './drawLayers.js'
 import type { Layer } from './layer.js'
+import { onHost } from './onHost.js'
 import type { Moment } from './schedules/schedule.js'
 
 /** A pruner's state: tensors by name, to be saved as a model's are. */
@@ -24,7 +25,7 @@ export function savedState(layers: readonly Layer[], { moment: { tick, samples, 
   const shares = [...new Set(layers.flatMap(({ share }) => share ?? []))]
   state.shares = float64(layers.flatMap(({ share }) => (share === undefined ? [-1, -1, 0] : [shares.indexOf(share), share.asked ?? -1, share.layers])))
   for (const { name, module, observer } of layers) {
-    for (const [of, mask] of masksOf(module)) state[joined(name, `${of}_mask`)] = mask.copy()
+    for (const [of, mask] of masksOf(module)) state[joined(name, `${of}_mask`)] = onHost(mask).copy()
     for (const [{ name: statistic }, kept] of observer?.kept ?? []) if (observer?.ready.has(statistic)) state[joined(name, statistic)] = kept.copy()
   }
   return state
@@ -82,7 +83,7 @@ export function checkedState(
 
 function numbers(state: PrunerState, name: string, length: number): number[] {
   const value: unknown = state[name]
-  if (value instanceof Tensor && value.size === length) return Array.from(hostValues(value.storage))
+  if (value instanceof Tensor && value.size === length) return Array.from(onHost(value).data)
   return refuse(`${name} is ${shown(value)}, expected ${length} numbers`)
 }
 

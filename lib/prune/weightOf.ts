@@ -1,7 +1,8 @@
 import { describe, ensure } from '../native/index.js'
 import { Module, maskOf } from '../nn/index.js'
-import { formatShape, isFloat, sameShape, Tensor, tensor } from '../tensor/index.js'
+import { formatShape, isFloat, sameShape, Tensor } from '../tensor/index.js'
 import { type Ranked, under } from './drawMasks.js'
+import { onHost } from './onHost.js'
 
 /** A parameter, by its module and its name there. */
 export type Pair = readonly [module: Module, name: string]
@@ -42,9 +43,9 @@ export function checkedPairs(operation: string, pairs: unknown): Pair[] {
  * a GPU. Scores that stand in for it are taken as they are.
  */
 export function weightOf(operation: string, module: Module, name: string, importanceScores?: Tensor): Ranked {
-  const latent = tensor(checkedModule(operation, module).latentWeight(name), { device: 'cpu' })
+  const latent = onHost(checkedModule(operation, module).latentWeight(name))
   const present = maskOf(module, name)
-  const mask = present && tensor(present, { device: 'cpu' })
+  const mask = present && onHost(present)
   ensure(isFloat(latent.dtype), 'DTYPE_MISMATCH', () => `${operation}: ${name} is ${latent.dtype}, expected float32 or float64`)
   if (importanceScores !== undefined) return { weight: checkedScores(operation, importanceScores, latent), mask }
   return mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
@@ -58,5 +59,5 @@ function checkedScores(operation: string, scores: unknown, { shape, dtype }: Ten
     () => `${operation}: the importance scores have shape ${formatShape(scores.shape)}, the weight ${formatShape(shape)}`,
   )
   ensure(scores.dtype === dtype, 'DTYPE_MISMATCH', () => `${operation}: the importance scores are ${scores.dtype}, the weight ${dtype}`)
-  return tensor(scores, { device: 'cpu' })
+  return onHost(scores)
 }

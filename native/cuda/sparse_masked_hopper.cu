@@ -90,44 +90,30 @@ __global__ void __launch_bounds__(kThreads, 1)
         for (int h = 0; h < 2; ++h)
           bits[h] = reinterpret_cast<const uint2*>(job.bits + min(row + g + 8 * h, job.rows - 1) * (job.depth / 32));
       }
-      const auto release = [&](int i) {
-        if (ptx::elect_lane()) ptx::barrier_arrive(&empty[i]);
-      };
-      // The products of the stage at hand, with a from registers or shared memory.
-      const auto multiply = [&](const auto& a, bool add) {
+      int reading = -1;
+      for (int64_t slice = 0; slice < slices; ++slice) {
+        uint2 kept[2];
+        if constexpr (!kMaskOut) kept[0] = bits[0][slice], kept[1] = bits[1][slice];
+        ptx::barrier_wait(&full[stage], parity);
+        const unsigned char* const a_at = shared + stage * kStageBytes + group * kBlockBytes;
         const unsigned char* const b_at = shared + stage * kStageBytes + kRows / kSide * kBlockBytes;
         const uint64_t b = kNMajor ? ptx::mn_major(b_at, kBlockBytes) : ptx::k_major(b_at);
-        ptx::wgmma_fence();
+        if constexpr (kMaskOut) {
+          const uint64_t a = kMMajor ? ptx::mn_major(a_at, kBlockBytes) : ptx::k_major(a_at);
+          ptx::wgmma_fence();
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-          if constexpr (kMaskOut)
-            ptx::wgmma<T, kMMajor, kNMajor>(d, a + i * (kMMajor ? 128 : 2), b + i * (kNMajor ? 128 : 2), i > 0 || add);
-          else ptx::wgmma<T, kNMajor>(d, a[i], b + i * (kNMajor ? 128 : 2), i > 0 || add);
-        }
-        ptx::wgmma_commit();
-      };
-
-      if constexpr (kMaskOut) {
-        int reading = -1;
-        for (int64_t slice = 0; slice < slices; ++slice) {
-          ptx::barrier_wait(&full[stage], parity);
-          const unsigned char* const at = shared + stage * kStageBytes + group * kBlockBytes;
-          multiply(kMMajor ? ptx::mn_major(at, kBlockBytes) : ptx::k_major(at), slice > 0);
+          for (int i = 0; i < 4; ++i)
+            ptx::wgmma<T, kMMajor, kNMajor>(d, a + i * (kMMajor ? 128 : 2), b + i * (kNMajor ? 128 : 2),
+                                            i > 0 || slice > 0);
+          ptx::wgmma_commit();
           ptx::wgmma_wait<1>();
-          if (reading >= 0) release(reading);
+          if (reading >= 0 && ptx::elect_lane()) ptx::barrier_arrive(&empty[reading]);
           reading = stage;
-          advance();
-        }
-        ptx::wgmma_wait<0>();
-        release(reading);
-      } else {
-        // W's part of the stage at hand, masked.
-        const auto load = [&](uint32_t(&a)[4][4], const uint2(&kept)[2]) {
-          ptx::barrier_wait(&full[stage], parity);
-          const uint32_t base = ptx::shared_address(shared + stage * kStageBytes + group * kBlockBytes);
+        } else {
+          uint32_t a[4][4];
 #pragma unroll
           for (int i = 0; i < 4; ++i) {
-            const uint32_t at = base + ptx::swizzled128(fragment + i * (kMMajor ? 16 * 128 : 32));
+            const uint32_t at = ptx::shared_address(a_at) + ptx::swizzled128(fragment + i * (kMMajor ? 16 * 128 : 32));
             if constexpr (kMMajor) ptx::load_matrix4_transposed(a[i], at);
             else ptx::load_matrix4(a[i], at);
 #pragma unroll
@@ -136,27 +122,18 @@ __global__ void __launch_bounds__(kThreads, 1)
               a[i][e] &= spread(word >> (16 * (i % 2) + 8 * (e / 2) + 2 * t));
             }
           }
-        };
-        // While one stage's products run, the next one's W is loaded; its bits were read one stage before.
-        uint2 kept[2] = {bits[0][0], bits[1][0]};
-        const auto step = [&](const uint32_t(&now)[4][4], uint32_t(&next)[4][4], int64_t slice) {
-          multiply(now, slice > 0);
-          const int used = stage;
-          advance();
-          if (slice + 1 < slices) {
-            load(next, kept);
-            if (slice + 2 < slices) kept[0] = bits[0][slice + 2], kept[1] = bits[1][slice + 2];
-          }
-          ptx::wgmma_wait<0>();
-          release(used);
-        };
-        uint32_t even[4][4], odd[4][4];
-        load(even, kept);
-        if (slices > 1) kept[0] = bits[0][1], kept[1] = bits[1][1];
-        for (int64_t slice = 0; slice < slices; slice += 2) {
-          step(even, odd, slice);
-          if (slice + 1 < slices) step(odd, even, slice + 1);
+          ptx::wgmma_fence();
+#pragma unroll
+          for (int i = 0; i < 4; ++i) ptx::wgmma<T, kNMajor>(d, a[i], b + i * (kNMajor ? 128 : 2), i > 0 || slice > 0);
+          ptx::wgmma_commit();
+          ptx::wgmma_wait<0>();  // a's registers are written again next
+          if (ptx::elect_lane()) ptx::barrier_arrive(&empty[stage]);
         }
+        advance();
+      }
+      if constexpr (kMaskOut) {
+        ptx::wgmma_wait<0>();
+        if (ptx::elect_lane()) ptx::barrier_arrive(&empty[reading]);
       }
       ptx::settle(d);
 

@@ -50,7 +50,7 @@ struct Tiling {
 };
 
 // kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient.
-template <class T, int kRows, int kColumns, int kCluster, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
+template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
 __global__ void __launch_bounds__(kThreads, 1)
     tiles_kernel([[maybe_unused]] const __grid_constant__ CUtensorMap map_a,
                  [[maybe_unused]] const __grid_constant__ CUtensorMap map_b, [[maybe_unused]] const Walk walk) {
@@ -69,20 +69,11 @@ __global__ void __launch_bounds__(kThreads, 1)
   if (threadIdx.x == 0) {
     for (int i = 0; i < kStages; ++i) {
       ptx::barrier_init(&full[i], 1);
-      ptx::barrier_init(&empty[i], kCluster * kConsumerWarps);
+      ptx::barrier_init(&empty[i], kConsumerWarps);
     }
     ptx::barrier_init_done();
   }
   __syncthreads();
-  // Two blocks of a cluster compute the same rows of neighbouring columns: the same steps, of which each brings half
-  // of W's part to both. A stage is free when it is so in both.
-  const int rank = kCluster == 1 ? 0 : static_cast<int>(ptx::cluster_rank());
-  if constexpr (kCluster > 1) ptx::cluster_meet();
-  const auto release = [&](int i) {
-    if (!ptx::elect_lane()) return;
-    ptx::barrier_arrive(&empty[i]);
-    if constexpr (kCluster > 1) ptx::barrier_arrive_at(&empty[i], rank ^ 1);
-  };
 
   int stage = 0;
   uint32_t parity = 0;
@@ -101,25 +92,13 @@ __global__ void __launch_bounds__(kThreads, 1)
         ptx::barrier_arrive_expect(&full[stage], data ? (Shape::kABlocks + b_blocks) * kBlockBytes : 0);
         if (data) {
           unsigned char* to = shared + stage * Shape::kStageBytes;
-          if constexpr (kCluster == 1) {
-            for (int i = 0; i < Shape::kABlocks; ++i) {
-              const int at = a_row + i * kSide;
-              ptx::load_tile(to + i * kBlockBytes, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
-            }
-          } else if constexpr (Shape::kABlocks == 2) {  // a block each
-            const int at = a_row + rank * kSide;
-            ptx::load_tile_multicast(to + rank * kBlockBytes, &map_a, &full[stage], kMMajor ? at : slice,
-                                     kMMajor ? slice : at, 3);
-          } else {  // half of a block's rows each
-            ptx::load_tile_multicast(to + rank * kBlockBytes / 2, &map_a, &full[stage], kMMajor ? a_row : slice,
-                                     (kMMajor ? slice : a_row) + rank * kSide / 2, 3);
+          for (int i = 0; i < Shape::kABlocks; ++i, to += kBlockBytes) {
+            const int at = a_row + i * kSide;
+            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
           }
-          to += Shape::kABlocks * kBlockBytes;
-#pragma unroll
-          for (int i = 0; i < Shape::kBBlocks; ++i) {
-            if (i == b_blocks) break;
+          for (int i = 0; i < b_blocks; ++i, to += kBlockBytes) {
             const int at = b_at(i);
-            ptx::load_tile(to + i * kBlockBytes, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
+            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
           }
         }
         advance();
@@ -146,23 +125,30 @@ __global__ void __launch_bounds__(kThreads, 1)
           }
           for (int slice = 0; slice < slices; ++slice) {
             const uint32_t flags = (slice == 0 ? kFirst : 0) | (slice + 1 == slices ? kLast : 0);
-            put(
-                {row, first * walk.steps_per_tile + from, count, flags}, row, slice * kSide,
-                [&](int i) { return column[i]; }, count);
+            ptx::barrier_wait(&empty[stage], parity ^ 1);
+            steps[stage] = {row, first * walk.steps_per_tile + from, count, flags};
+            ptx::barrier_arrive_expect(&full[stage], (1 + count) * kBlockBytes);
+            unsigned char* const to = shared + stage * Shape::kStageBytes;
+            const int at = slice * kSide;
+            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? row : at, kMMajor ? at : row);
+#pragma unroll
+            for (int i = 0; i < kSampledBlocks; ++i)
+              if (i < count)
+                ptx::load_tile(to + (1 + i) * kBlockBytes, &map_b, &full[stage], kNMajor ? column[i] : at,
+                               kNMajor ? at : column[i]);
+            advance();
           }
         }
       } else {
-        const int64_t slabs = (walk.columns + kCluster * kColumns - 1) / (kCluster * kColumns),
-                      items = slabs * walk.units;
-        for (int64_t item = blockIdx.x / kCluster; item < items; item += gridDim.x / kCluster) {
+        const int64_t slabs = (walk.columns + kColumns - 1) / kColumns, items = slabs * walk.units;
+        for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
           // The longest rows first, every other time the shortest: a block's rows even out.
           const int slab = static_cast<int>(item / walk.units), rank = static_cast<int>(item % walk.units);
           const int unit = slab % 2 == 0 ? rank : walk.units - 1 - rank;
           const int tile = walk.order[unit / walk.per_tile];
-          const int row = (tile * walk.per_tile + unit % walk.per_tile) * kRows,
-                    column = (slab * kCluster + rank) * kColumns;
-          const int b_blocks = static_cast<int>(
-              max(int64_t{0}, min(int64_t{Shape::kBBlocks}, (walk.columns - column + kSide - 1) / kSide)));
+          const int row = (tile * walk.per_tile + unit % walk.per_tile) * kRows, column = slab * kColumns;
+          const int b_blocks =
+              static_cast<int>(min(int64_t{Shape::kBBlocks}, (walk.columns - column + kSide - 1) / kSide));
           const int first = walk.start[tile], last = walk.start[tile + 1];
           if (first == last) {
             put({row, column, 0, kFirst | kLast | kEmpty}, 0, 0, nowhere, 0);
@@ -204,8 +190,7 @@ __global__ void __launch_bounds__(kThreads, 1)
           bias[h] = widen(static_cast<const T*>(walk.bias)[row + (threadIdx.x & 31) / 4 + 8 * h]);
       }
       if (step.flags & kEmpty) {
-        __syncwarp();  // all have read the step
-        release(stage);
+        if (ptx::elect_lane()) ptx::barrier_arrive(&empty[stage]);
         advance();
         const float zeros[16] = {};
         for (int part = 0; part < kOwn / 32; ++part)
@@ -227,15 +212,17 @@ __global__ void __launch_bounds__(kThreads, 1)
         ptx::wgmma_commit();
         if (flags & kLast) break;
         ptx::wgmma_wait<1>();
-        if (reading >= 0) release(reading);
+        if (reading >= 0 && ptx::elect_lane()) ptx::barrier_arrive(&empty[reading]);
         reading = stage;
         advance();
         ptx::barrier_wait(&full[stage], parity);
       }
       ptx::wgmma_wait<0>();
       ptx::settle(d);
-      if (reading >= 0) release(reading);
-      release(stage);
+      if (ptx::elect_lane()) {
+        if (reading >= 0) ptx::barrier_arrive(&empty[reading]);
+        ptx::barrier_arrive(&empty[stage]);
+      }
       advance();
 
 #pragma unroll
@@ -253,51 +240,33 @@ __global__ void __launch_bounds__(kThreads, 1)
       }
     }
   }
-  if constexpr (kCluster > 1) ptx::cluster_meet();  // the other block may still copy here
 #endif
 }
 
-template <class T, int kRows, int kColumns, int kCluster, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
+template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
 void launch(const CUtensorMap& a, const CUtensorMap& b, const Walk& walk) {
   constexpr int kShared = Tiling<kRows, kColumns>::kSharedBytes;
-  const auto kernel = tiles_kernel<T, kRows, kColumns, kCluster, kMMajor, kNMajor, kTransposed, kSampled>;
+  const auto kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
-  int64_t clusters = traits().multiprocessors / kCluster;
-  if (!kSampled) clusters = std::min(clusters, walk.units * ceil_div(walk.columns, kCluster * kColumns));
-  cudaLaunchAttribute cluster;
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim.x = kCluster, cluster.val.clusterDim.y = 1, cluster.val.clusterDim.z = 1;
-  cudaLaunchConfig_t how{};
-  how.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
-  how.blockDim = dim3(kThreads);
-  how.dynamicSmemBytes = kShared;
-  how.stream = stream();
-  how.attrs = &cluster, how.numAttrs = 1;
-  check(cudaLaunchKernelEx(&how, kernel, a, b, walk), "tiles");
+  int64_t blocks = traits().multiprocessors;
+  if (!kSampled) blocks = std::min(blocks, walk.units * ceil_div(walk.columns, kColumns));
+  kernel<<<static_cast<unsigned>(blocks), kThreads, kShared, stream()>>>(a, b, walk);
+  launched("tiles");
 }
 
-// A as the copy engine reads it: its blocks, or halves of them.
-struct MapA {
-  CUtensorMap blocks, halves;
-};
-
 template <class T, bool kMMajor, bool kNMajor, bool kTransposed>
-void launch_product(const TileTask& task, Walk walk, const MapA& a, const CUtensorMap& b, int64_t rows,
+void launch_product(const TileTask& task, Walk walk, const CUtensorMap& a, const CUtensorMap& b, int64_t rows,
                     int64_t tile_rows) {
   walk.units = static_cast<int>(rows / kSide);
   walk.per_tile = static_cast<int>(tile_rows / kSide);
-  const int64_t n = task.shape.n;
-  if (tile_rows % 128 == 0 && n > 128) {
+  if (tile_rows % 128 == 0 && task.shape.n > 128) {
     walk.units /= 2;
     walk.per_tile /= 2;
-    if (n > 256 && variant == 0) launch<T, 128, 256, 2, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
-    else launch<T, 128, 256, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
-  } else if (n > 512 && variant == 0) {
-    launch<T, 64, 512, 2, kMMajor, kNMajor, kTransposed, false>(a.halves, b, walk);
-  } else if (n > 256) {
-    launch<T, 64, 512, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+    launch<T, 128, 256, kMMajor, kNMajor, kTransposed, false>(a, b, walk);
+  } else if (task.shape.n > 256) {
+    launch<T, 64, 512, kMMajor, kNMajor, kTransposed, false>(a, b, walk);
   } else {
-    launch<T, 64, 128, 1, kMMajor, kNMajor, kTransposed, false>(a.blocks, b, walk);
+    launch<T, 64, 128, kMMajor, kNMajor, kTransposed, false>(a, b, walk);
   }
 }
 
@@ -318,8 +287,7 @@ bool run(const TileTask& task, espalier_dtype dtype) {
       !tensor_mappable(task.b, dtype, b.rows, b.columns, b.columns) ||
       reinterpret_cast<uintptr_t>(task.out) % 16 != 0 || ld % 8 != 0)
     return false;
-  const MapA map_a{tensor_map(task.a, dtype, a.rows, a.columns, a.columns, kSide, kSide),
-                   tensor_map(task.a, dtype, a.rows, a.columns, a.columns, kSide / 2, kSide)};
+  const CUtensorMap map_a = tensor_map(task.a, dtype, a.rows, a.columns, a.columns, kSide, kSide);
   const CUtensorMap map_b = tensor_map(task.b, dtype, b.rows, b.columns, b.columns, kSide, kSide);
 
   Walk walk{};
@@ -344,8 +312,8 @@ bool run(const TileTask& task, espalier_dtype dtype) {
       walk.start = plan.row_start, walk.list = plan.row_columns;
       walk.group = plan.group, walk.groups = plan.groups;
       walk.per_tile = static_cast<int>(tile_rows / kSide), walk.steps_per_tile = static_cast<int>(tile_columns / kSide);
-      if (batch_major) launch<T, 64, 512, 1, true, true, false, true>(map_a.blocks, map_b, walk);
-      else launch<T, 64, 512, 1, false, false, false, true>(map_a.blocks, map_b, walk);
+      if (batch_major) launch<T, 64, 512, true, true, false, true>(map_a, map_b, walk);
+      else launch<T, 64, 512, false, false, false, true>(map_a, map_b, walk);
       break;
   }
   return true;

@@ -55,50 +55,56 @@ check('pruned globally, trained under its masks, and lifted', () => {
   for (const [name, value] of Object.entries(there.stateDict())) close(value, state[name], 2e-3, name)
 })
 
-check('a Pruner observes, draws, masks and regrows there', () => {
-  const make = () => new nn.Sequential(new nn.Flatten(), new nn.Linear(64, 48), new nn.ReLU(), new nn.Linear(48, 32), new nn.ReLU(), new nn.Linear(32, 10))
-  const polynomial = prune.polynomial({ begin: 2, end: 6, frequency: 2 })
-  const ways: Record<string, Omit<prune.PrunerOptions, 'optimizer'>> = {
-    'l1, globally': { amount: prune.global(0.8), schedule: polynomial },
-    lamp: { score: prune.lamp, amount: 0.6, schedule: polynomial },
-    'filters by fpgm': { score: prune.fpgm(), structure: prune.filter, amount: 0.25, schedule: polynomial, exclude: '5' },
-    '2:4, SR-STE': { structure: prune.nm(2, 4), gradient: prune.srSte(), schedule: polynomial },
-    gradientMagnitude: { score: prune.gradientMagnitude, amount: 0.5, schedule: polynomial },
-    taylor: { score: prune.taylor, amount: 0.5, schedule: polynomial },
-    movement: { score: prune.movement, amount: 0.5, schedule: polynomial },
-    wanda: { score: prune.wanda, amount: 0.5, schedule: polynomial },
-    hessian: { score: prune.hessian, amount: 0.5, schedule: polynomial },
-    regrowth: { amount: 0.7, schedule: prune.regrowth({ by: prune.gradientMagnitude, frequency: 2, end: 8 }) },
+check('pruners of every kind of part do there what they do here', () => {
+  const { policies } = prune
+  const ways: Record<string, () => prune.PrunerOptions> = {
+    gmp: () => policies.gmp({ sparsity: 0.8, end: 6, frequency: 2 }),
+    rigl: () => policies.rigl({ sparsity: 0.8, end: 9, frequency: 2, generator: new Generator(3) }),
+    srSte: () => ({ ...policies.srSte(), include: nn.Linear }),
+    sfp: () => ({ ...policies.sfp({ rate: 0.5, every: 'step', frequency: 2, harden: 6 }), include: nn.Conv2d, bias: 'mask' }),
+    taylor: () => ({ score: prune.taylor, structure: prune.filter, amount: 0.25, schedule: prune.oneShot({ at: 3 }), bias: 'mask' }),
+    fpgm: () => policies.fpgm({ rate: 0.25 }),
+    wanda: () => ({ ...policies.wanda({ sparsity: 0.5 }), schedule: prune.oneShot({ at: 2 }) }),
+    str: () => policies.str(),
   }
   for (const [name, options] of Object.entries(ways)) {
-    const [here, there] = twins(make)
+    const [here, there] = twins(() => new nn.Sequential(new nn.Conv2d(1, 8, 3), new nn.ReLU(), new nn.Flatten(), new nn.Linear(288, 10)))
     there.to('cuda')
-    for (const model of [here, there]) {
+    const [ours, theirs] = [here, there].map((model) => {
+      const pruner = new prune.Pruner(model, options())
+      const optimizer = new optim.SGD(model.parameters(), { lr: 0.01 })
       const device = model.parameters()[0].device
-      const optimizer = new optim.SGD(model.parameters(), { lr: 0.02, momentum: 0.9 })
-      const pruner = new prune.Pruner(model, { ...options, optimizer })
-      const batches = [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 8)
-      for (const [x, y] of batches) {
-        const loss = () => ops.crossEntropy(model.forward(x.to(device)), y.to(device))
+      for (const [x, y] of [...new data.DataLoader(data.digits().train, { batchSize: 32 })].slice(0, 6)) {
         optimizer.zeroGrad()
-        loss().backward()
+        ops.crossEntropy(model.forward(x.to(device)), y.to(device)).backward()
         optimizer.step()
-        if (name === 'hessian') pruner.probe(loss, { generator: new Generator(3) })
         pruner.step()
       }
-      require(pruner.report().total.zeros > 0, `${name}: something fell on ${device}`)
-    }
-    for (const [i, layer] of [...there.children()].entries()) {
-      if (!(layer instanceof nn.Linear)) continue
-      const [a, b] = [layer, [...here.children()][i]].map((one) => nn.maskOf(one, 'weight')?.to('cpu'))
-      require((a === undefined) === (b === undefined), `${name}: layers are masked alike`)
-      if (a === undefined || b === undefined) continue
-      require(nn.maskOf(layer, 'weight')?.device === 'cuda', `${name}: the mask is there`)
-      // Weights of almost the same score may fall in another order.
-      const differing = a.sub(b).abs().mean().item()
-      require(differing < 0.02, `${name}: ${(100 * differing).toFixed(1)}% of a mask differ`)
-    }
+      return pruner
+    })
+    const [reported, found] = [ours.report(), theirs.report()]
+    // Weights that agree to some digits may rank differently where they are all but equal.
+    require(Math.abs(found.total.zeros - reported.total.zeros) <= (name === 'str' ? 3 : 0), `${name}: ${found.message}, here ${reported.message}`)
+    require(found.total.dead === reported.total.dead && found.total.emitting === reported.total.emitting, `${name}: dead filters`)
+    const again = new prune.Pruner(there.clone(), options())
+    again.loadStateDict(theirs.stateDict())
+    theirs.remove()
+    ours.remove()
+    const state = here.stateDict()
+    for (const [key, value] of Object.entries(there.stateDict())) close(value, state[key], name === 'taylor' || name === 'gmp' ? 5e-3 : 2e-2, `${name}: ${key}`)
   }
+})
+
+check('the diagonal of a Hessian, probed there', () => {
+  const [here, there] = twins(() => new nn.Linear(6, 3))
+  there.to('cuda')
+  const x = rand([8, 6])
+  for (const model of [here, there]) {
+    const pruner = new prune.Pruner(model, { score: prune.hessian, amount: 0.5 })
+    pruner.probe(() => ops.sum(ops.square(model.forward(x.to(model.weight.device)))), { probes: 3, generator: new Generator(1) })
+    pruner.step()
+  }
+  close(nn.maskOf(there, 'weight')!, nn.maskOf(here, 'weight')!, 0, 'masks')
 })
 
 check('the limit of active inputs, drawn and lifted', () => {
@@ -144,31 +150,6 @@ check('quantised layers train, evaluate in integers and certify', () => {
   const exact = [here, there].map((model) => noGrad(() => quant.inIntegers(() => model.forward(x.to(model.parameters()[0].device)))))
   close(exact[1], exact[0], 1e-6, 'in integers')
   require(String(quant.certify(there)) === String(quant.certify(here)), 'the same certificate')
-})
-
-check('sparse layers hold and train their kept weights alone', () => {
-  for (const keep of ['unstructured', 'fan-in'] as const) {
-    const [here, there] = twins(() => {
-      const dense = new nn.Linear(60, 40)
-      if (keep === 'fan-in') nn.setMask(dense, 'weight', nn.fanInMask(dense.weight, 6))
-      else prune.l1Unstructured(dense, 'weight', 0.9)
-      return nn.SparseLinear.from(dense)
-    })
-    there.to('cuda')
-    require(there.weight.device === 'cuda' && there.positions.device === 'cpu', 'weights move, their places stay')
-    const x = rand([17, 60]).sub(0.5)
-    for (const layer of [here, there]) {
-      const optimizer = new optim.SGD(layer.parameters(), { lr: 0.1, momentum: 0.9 })
-      for (let step = 0; step < 3; step++) {
-        optimizer.zeroGrad()
-        layer.forward(x.to(layer.weight.device)).square().sum().backward()
-        optimizer.step()
-      }
-    }
-    close(there.weight, here.weight, 1e-5, `${keep}, weight`)
-    close(there.toLinear().weight, here.toLinear().weight, 1e-5, `${keep}, dense again`)
-    close(there.clone().to('cpu').forward(x), here.forward(x), 1e-5, `${keep}, back`)
-  }
 })
 
 check('a straight-through mask passes its gradient', () => {

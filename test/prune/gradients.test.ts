@@ -59,6 +59,11 @@ test('STR: sign(w)·relu(|w| − σ(s)), and its gradients, s included', (t) => 
   t.deepEqual(Array.from(clone.effective('weight').data).map(Math.abs), [2.5, 0, 1.5, 0])
   t.deepEqual(Array.from(layer.effective('weight').data), [-3, 0.5, 2, -0.25])
 
+  const own = new prune.Pruner(clone, prune.policies.str({ initial: -9 })) // goes on with the thresholds that are there
+  t.deepEqual(own.report().total.zeros, 2)
+  own.remove()
+  t.deepEqual(Object.keys(clone.stateDict()), ['weight'])
+
   threshold.data[0] = 0
   pruner.remove()
   t.deepEqual(Object.keys(layer.stateDict()), ['weight'])
@@ -89,6 +94,6 @@ test('bad settings are refused, and the layer stays as it was', (t) => {
   ])
     t.throws(bad, { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' })
   const layer = layerOf()
-  new prune.Pruner(layer, prune.policies.str())
+  Object.assign(layer, { weight_soft: 3 })
   t.throws(() => new prune.Pruner(layer, prune.policies.str()), { code: 'STATE' })
 })

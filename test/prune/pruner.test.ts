@@ -135,6 +135,7 @@ test('an act that fails changes nothing, in any layer', (t) => {
     ['blocks that do not divide', { structure: prune.block(4, 4), amount: 0.5 }, () => {}],
     ['kernel rows of a linear layer', { structure: prune.kernelRow, amount: 0.5 }, () => {}],
     ['a level that is no share', { amount: 0.5, schedule: { name: 'bad', every: 'step', at: () => ({ level: 1.5 }) } }, () => {}],
+    ['shares of what remains under a schedule of levels', { amount: prune.fraction(0.5), schedule: prune.polynomial({ end: 9 }) }, () => {}],
     ['a score that has seen nothing', { amount: 0.5, score: prune.taylor }, () => {}],
   ]
   for (const [what, options, prepare] of bad) {

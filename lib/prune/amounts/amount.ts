@@ -20,6 +20,8 @@ export interface Amount {
   readonly value?: number
   /** The same amount with another number; a schedule asks for it. */
   at?(value: number): Amount
+  /** What its number is counted against, where it is counted against either. */
+  readonly basis?: Basis
   /** How it is shared out among several weights. Absent: to each weight for itself. */
   readonly allocation?: Allocation
   /** Units that every weight keeps: a count, or below 1 a fraction. Absent: 0. */
@@ -44,6 +46,7 @@ export function count(n: number, { of = 'remaining' }: { of?: Basis } = {}): Amo
   return {
     name: `count(${n} of ${of})`,
     value: n,
+    basis: of,
     at: (value) => count(Math.round(value), { of }),
     of(units) {
       const falling = of === 'remaining' ? n : rest(n, units)
@@ -67,6 +70,7 @@ export function fraction(share: number, { of = 'remaining', round = 'nearest' }:
   return {
     name: `fraction(${share} of ${of})`,
     value: share,
+    basis: of,
     at: (value) => fraction(value, { of, round }),
     of: (units) => (of === 'remaining' ? whole(share * units.remaining) : rest(whole(share * units.total), units)),
   }

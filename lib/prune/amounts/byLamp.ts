@@ -1,5 +1,4 @@
 import { native } from '../../native/index.js'
-import { hostValues } from '../../tensor/index.js'
 import { drawMasks } from '../drawMasks.js'
 import { lamp } from '../scores/lamp.js'
 import { element } from '../structures/element.js'
@@ -26,7 +25,7 @@ const byMagnitudes: Allocation = {
     )
     return masks.map((mask, i) => ({
       members: [i],
-      amount: fraction(mask.size === 0 ? 0 : 1 - native.countOnes(hostValues(mask.storage)) / mask.size, { of: 'total' }),
+      amount: fraction(mask.size === 0 ? 0 : 1 - native.countOnes(mask.data) / mask.size, { of: 'total' }),
     }))
   },
 }

@@ -1,7 +1,7 @@
 import { wholeNumber } from '../../native/index.js'
 import type { Amount } from './amount.js'
 
-/** As many as leave `n`: with the structure `perNeuron` a cap on the fan-in. */
+/** As many as leave `n`: with the structure `perNeuron` a cap on the fan-in. A schedule that leads up to it starts from `initial` units, not from 0. */
 export function keep(n: number): Amount {
   wholeNumber('keep: n', n)
   return {

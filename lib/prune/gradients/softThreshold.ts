@@ -1,7 +1,7 @@
 import { ensure, realNumber } from '../../native/index.js'
-import { Module, Parameter, stages } from '../../nn/index.js'
+import { Module, Parameter, stages, type WeightTransform } from '../../nn/index.js'
 import { abs, mul, relu, sigmoid, sign, sub } from '../../ops/index.js'
-import { type DType, full, type Tensor } from '../../tensor/index.js'
+import { full, type Tensor } from '../../tensor/index.js'
 import type { Reparametrisation } from './gradient.js'
 
 /** sign(w)·relu(|w| − σ(s)) with a learned s: what stands in a layer's field `weight_soft`. */
@@ -9,9 +9,9 @@ export class SoftThreshold extends Module {
   /** s, of one element: trained and saved with the layer. */
   threshold: Parameter
 
-  constructor(initial: number, dtype: DType) {
+  constructor(initial: number, { dtype, device }: Pick<Tensor, 'dtype' | 'device'>) {
     super()
-    this.threshold = new Parameter(full([1], initial, { dtype }))
+    this.threshold = new Parameter(full([1], initial, { dtype, device }))
   }
 
   forward(weight: Tensor): Tensor {
@@ -32,20 +32,35 @@ export function softThreshold({ initial = -6 }: { initial?: number } = {}): Repa
     name: 'softThreshold',
     attach(module, parameter) {
       const field = `${parameter}_soft`
-      ensure(!(field in module), 'STATE', () => `softThreshold: ${module.constructor.name} has a field ${field} already`)
-      Object.assign(module, { [field]: new SoftThreshold(initial, module.latentWeight(parameter).dtype) })
-      // By the field's name, so that a clone of the layer computes with its own.
-      const handle = module.addTransform(parameter, {
-        kind: 'mask',
-        stage: stages.mask,
-        apply: (weight, layer) => (layer as unknown as Record<string, SoftThreshold>)[field].forward(weight),
-      })
+      // A clone in the middle of training has its own already.
+      const present = module.weightTransforms(parameter).find((transform) => transform instanceof Shrinkage)
+      ensure(present !== undefined || !(field in module), 'STATE', () => `softThreshold: ${module.constructor.name} has a field ${field} already`)
+      if (present === undefined) {
+        Object.assign(module, { [field]: new SoftThreshold(initial, module.latentWeight(parameter)) })
+        module.addTransform(parameter, new Shrinkage(field))
+      }
       return {
         remove() {
-          handle.remove()
+          for (const transform of module.weightTransforms(parameter)) if (transform instanceof Shrinkage) module.removeTransform(parameter, transform)
           module.unregister(field)
         },
       }
     },
+  }
+}
+
+/** What is on the weight's way: it finds the layer's threshold by the name of its field, so that a clone computes with its own. */
+class Shrinkage implements WeightTransform {
+  readonly kind = 'mask'
+  readonly stage = stages.mask
+
+  constructor(readonly field: string) {}
+
+  apply(weight: Tensor, module: Module): Tensor {
+    return (module as unknown as Record<string, SoftThreshold>)[this.field].forward(weight)
+  }
+
+  clone(): Shrinkage {
+    return new Shrinkage(this.field)
   }
 }

@@ -1,6 +1,7 @@
 import { describe, EspalierError, ensure } from '../../native/index.js'
 import { BatchNorm1d, BatchNorm2d, ConvTranspose2d, Module } from '../../nn/index.js'
 import { abs, expand } from '../../ops/index.js'
+import { onHost } from '../onHost.js'
 import type { Score } from './score.js'
 
 /**
@@ -21,7 +22,7 @@ export function bnScale({ of = following }: { of?: (module: Module, model: Modul
       const axis = module instanceof ConvTranspose2d ? 1 : 0
       const norm = of(module, model)
       ensure(norm instanceof Module, 'INVALID_ARGUMENT', () => `bnScale: no batch norm was found behind a ${module.constructor.name}; it is ${describe(norm)}`)
-      const scale = norm.effective('weight')
+      const scale = onHost(norm.effective('weight'))
       ensure(
         scale?.rank === 1 && scale.size === weight.shape[axis],
         'SHAPE_MISMATCH',

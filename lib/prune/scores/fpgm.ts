@@ -1,6 +1,6 @@
 import { native } from '../../native/index.js'
 import { expand, transpose } from '../../ops/index.js'
-import { allocate, axisOf, hostValues, type Tensor, zeros } from '../../tensor/index.js'
+import { allocate, axisOf, type Tensor, zeros } from '../../tensor/index.js'
 import { slice } from '../structures/slice.js'
 import type { Score } from './score.js'
 
@@ -27,9 +27,8 @@ function distances(weight: Tensor, mask: Tensor | null, axis: number): Tensor {
   const [rows, columns] = [shape[axis], weight.size / Math.max(1, shape[axis])]
   const standing = mask === null ? null : slice(axis).open(mask)
   const places = Array.from({ length: rows }, (_, i) => i).filter((i) => standing === null || standing[i] !== 0)
-  const values = hostValues(slices.storage)
   const kept = allocate(dtype, places.length * columns)
-  for (const [i, place] of places.entries()) kept.set(values.subarray(place * columns, (place + 1) * columns) as never, i * columns)
+  for (const [i, place] of places.entries()) kept.set(slices.data.subarray(place * columns, (place + 1) * columns) as never, i * columns)
   const sums = allocate(dtype, places.length)
   native.distanceSums(kept, places.length, columns, sums)
   const all = zeros([rows], { dtype })

@@ -10,6 +10,7 @@ export const given = (scores: Tensor, { magnitude = false, norm = 1 }: { magnitu
   name: 'given',
   magnitude,
   norm,
+  entrywise: true,
   of(weight) {
     ensure(scores instanceof Tensor, 'INVALID_ARGUMENT', () => `given: the scores are ${describe(scores)}, expected a tensor`)
     ensure(

@@ -10,8 +10,8 @@ export const lamp: Score = {
   name: 'lamp',
   magnitude: false,
   of(weight) {
-    const scores = empty(weight.shape, weight.dtype, weight.device)
-    native.lampScore(weight.storage, scores.storage)
+    const scores = empty(weight.shape, weight.dtype)
+    native.lampScore(weight.data, scores.data)
     return scores
   },
 }

@@ -5,5 +5,5 @@ import type { Statistic } from './statistic.js'
 export const curvature: Statistic = {
   name: 'curvature',
   resets: true,
-  onProbe: (kept, diagonal) => native.accumulate(diagonal.storage, kept.storage),
+  onProbe: (kept, diagonal) => native.accumulate(diagonal.data, kept.data),
 }

@@ -6,5 +6,5 @@ import type { Statistic } from './statistic.js'
 export const gradientSquares: Statistic = {
   name: 'gradientSquares',
   resets: true,
-  onGradient: (kept, gradient) => native.accumulate(square(gradient).storage, kept.storage),
+  onGradient: (kept, gradient) => native.accumulate(square(gradient).data, kept.data),
 }

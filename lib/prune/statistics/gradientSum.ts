@@ -5,5 +5,5 @@ import type { Statistic } from './statistic.js'
 export const gradientSum: Statistic = {
   name: 'gradientSum',
   resets: true,
-  onGradient: (kept, gradient) => native.accumulate(gradient.storage, kept.storage),
+  onGradient: (kept, gradient) => native.accumulate(gradient.data, kept.data),
 }

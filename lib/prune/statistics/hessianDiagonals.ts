@@ -1,6 +1,7 @@
 import { noGrad } from '../../autograd/index.js'
 import { EspalierError, realNumber, wholeNumber } from '../../native/index.js'
-import { assign, defaultGenerator, type Generator, type Tensor, tensor } from '../../tensor/index.js'
+import { assign, defaultGenerator, type Generator, type Tensor } from '../../tensor/index.js'
+import { onHost } from '../onHost.js'
 
 export interface ProbeOptions {
   /** How many. The more, the less the entries beside the diagonal disturb. Default 1. */
@@ -24,9 +25,9 @@ export function* hessianDiagonals(
   wholeNumber('Pruner.probe: probes', probes, 1)
   if (epsilon !== undefined) realNumber('Pruner.probe: epsilon', epsilon, Number.MIN_VALUE)
   const steps = weights.map(({ dtype }) => epsilon ?? (dtype === 'float64' ? 1e-4 : 1e-2))
-  const before = weights.map((weight) => weight.detach().copy())
+  const before = weights.map((weight) => onHost(weight).copy())
   for (let probe = 0; probe < probes; probe++) {
-    const signs = weights.map(({ shape, dtype, device }) => noGrad(() => tensor(generator.bernoulli(shape, { dtype, value: 2 }).sub(1), { device })))
+    const signs = weights.map(({ shape, dtype }) => noGrad(() => onHost(generator.bernoulli(shape, { dtype, value: 2 })).sub(1)))
     const gradientsAt = (side: 1 | -1): Tensor[] => {
       for (const [i, weight] of weights.entries()) {
         assign(weight.storage, noGrad(() => before[i].add(signs[i].mul(side * steps[i]))).storage)
@@ -34,7 +35,7 @@ export function* hessianDiagonals(
       }
       loss().backward()
       return weights.map(({ grad }) => {
-        if (grad !== null) return grad
+        if (grad !== null) return onHost(grad)
         throw new EspalierError('STATE', 'Pruner.probe: the loss does not depend on every weight that is scored by it')
       })
     }

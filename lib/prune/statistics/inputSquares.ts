@@ -2,7 +2,7 @@ import { noGrad } from '../../autograd/index.js'
 import { EspalierError, native } from '../../native/index.js'
 import { Conv1d, Conv2d, ConvTranspose2d, Linear, type Module } from '../../nn/index.js'
 import { conv1d, conv2d, convTranspose2d, linear, square } from '../../ops/index.js'
-import { besides, full, type Tensor, zeros } from '../../tensor/index.js'
+import { full, type Tensor, zeros } from '../../tensor/index.js'
 import type { Statistic } from './statistic.js'
 
 /**
@@ -18,7 +18,7 @@ export const inputSquares: Statistic = {
   },
   onInput(kept, input, module) {
     const squares = noGrad(() => square(input))
-    native.accumulate(weightGradient(module, squares, zeros(kept.shape, { dtype: kept.dtype, device: kept.device })).storage, kept.storage)
+    native.accumulate(weightGradient(module, squares, zeros(kept.shape, { dtype: kept.dtype })).data, kept.data)
   },
 }
 
@@ -35,10 +35,9 @@ function through<Arguments extends readonly unknown[]>(
   { spec }: { spec: import('../../autograd/index.js').OpSpec<Arguments, unknown> },
   args: Arguments,
 ): Tensor {
-  const result = besides(args[0] as Tensor, () => noGrad(() => spec.forward(...args)))
+  const result = noGrad(() => spec.forward(...args))
   const { output, saved } = 'saved' in result ? result : { output: result, saved: undefined }
-  const ones = full(output.shape, 1, { dtype: output.dtype, device: output.device })
-  const [, gradient] = besides(output, () => noGrad(() => spec.backward!(ones, { args, output, saved, needs: [false, true] })))
+  const [, gradient] = noGrad(() => spec.backward!(full(output.shape, 1, { dtype: output.dtype }), { args, output, saved, needs: [false, true] }))
   return gradient!
 }
 

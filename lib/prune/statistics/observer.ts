@@ -2,7 +2,8 @@ import { defineOp, noGrad } from '../../autograd/index.js'
 import { EspalierError } from '../../native/index.js'
 import { type Module, maskOf, type Removal, stages, type WeightTransform } from '../../nn/index.js'
 import { elementwiseShapes } from '../../ops/cases.js'
-import { assign, converted, fill, Tensor, zeros } from '../../tensor/index.js'
+import { assign, placedOn, Tensor, zeros } from '../../tensor/index.js'
+import { onHost } from '../onHost.js'
 import type { Seen, Statistic } from './statistic.js'
 
 /** The tensor itself, which tells `observe` of the gradient that passes back through it. */
@@ -48,20 +49,18 @@ export class Observer {
     counts: () => boolean,
   ) {
     const latent = module.latentWeight('weight')
-    this.kept = new Map(
-      statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype, device: latent.device }).keep()]),
-    )
+    this.kept = new Map(statistics.map((one) => [one, zeros(one.shape?.(latent.shape, module) ?? latent.shape, { dtype: latent.dtype, device: 'cpu' })]))
     const entries = [...this.kept]
     for (const [one, kept] of entries)
       if (one.onStart !== undefined) {
-        one.onStart(kept, latent)
+        one.onStart(kept, onHost(latent))
         this.ready.add(one.name)
       }
     if (statistics.some(({ onInput }) => onInput))
       this.#removals.push(
         module.registerForwardHook((seen, inputs) => {
           if (seen === module && counts())
-            for (const [one, kept] of entries) if (one.onInput !== undefined) this.#saw(one, () => one.onInput!(kept, inputs[0], module))
+            for (const [one, kept] of entries) if (one.onInput !== undefined) this.#saw(one, () => one.onInput!(kept, onHost(inputs[0]), module))
           return undefined
         }),
       )
@@ -69,7 +68,7 @@ export class Observer {
       const tap = new Tap((gradient) => {
         if (counts())
           for (const [one, kept] of entries)
-            if (one.onGradient !== undefined) this.#saw(one, () => one.onGradient!(kept, gradient, module.latentWeight('weight').detach()))
+            if (one.onGradient !== undefined) this.#saw(one, () => one.onGradient!(kept, onHost(gradient), onHost(module.latentWeight('weight'))))
       })
       this.#removals.push(module.addTransform('weight', tap))
     }
@@ -77,7 +76,6 @@ export class Observer {
 
   /** As a score sees it. */
   seen(mask: Tensor | null = maskOf(this.module, 'weight')): Seen {
-    this.#follow()
     return {
       module: this.module,
       model: this.model,
@@ -109,7 +107,7 @@ export class Observer {
   drew(): void {
     for (const [one, kept] of this.kept)
       if (one.resets) {
-        fill(kept.storage, 0)
+        kept.data.fill(0 as never)
         this.ready.delete(one.name)
       }
   }
@@ -126,19 +124,13 @@ export class Observer {
     }
   }
 
-  /** What is kept goes where the layer has gone. */
-  #follow(): void {
-    const { device } = this.module.latentWeight('weight')
-    for (const kept of this.kept.values()) if (kept.device !== device) Object.assign(kept, { storage: converted(kept.storage, kept.dtype, device) })
-  }
-
   detach(): void {
     for (const removal of this.#removals.splice(0)) removal.remove()
   }
 
   #saw(one: Statistic, update: () => void): void {
-    this.#follow()
-    noGrad(update)
+    // (A backward pass on a GPU makes there what is not told where.)
+    placedOn('cpu', () => noGrad(update))
     this.ready.add(one.name)
   }
 }

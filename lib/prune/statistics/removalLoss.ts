@@ -6,5 +6,5 @@ import type { Statistic } from './statistic.js'
 export const removalLoss: Statistic = {
   name: 'removalLoss',
   resets: true,
-  onGradient: (kept, gradient, weight) => native.accumulate(square(mul(gradient, weight)).storage, kept.storage),
+  onGradient: (kept, gradient, weight) => native.accumulate(square(mul(gradient, weight)).data, kept.data),
 }

@@ -1,5 +1,5 @@
 import { type NativeArray, native } from '../../native/index.js'
-import { allocate, dtypeOf, hostValues, Tensor } from '../../tensor/index.js'
+import { allocate, dtypeOf, Tensor } from '../../tensor/index.js'
 import type { Structure } from './structure.js'
 
 /**
@@ -11,19 +11,17 @@ export const element: Structure = {
   entries: true,
   units: (shape) => shape.reduce((size, dimension) => size * dimension, 1),
   open,
-  rank: (scores) => hostValues(scores.storage),
+  rank: (scores) => scores.data,
   fall(shape, mask, left, standing = mask === null ? undefined : open(mask)) {
-    const before = mask === null ? standing : hostValues(mask.storage)
-    if (before !== undefined && standing !== before) for (let i = 0; i < left.length; i++) if (before[i] !== 1) left[i] = before[i]
+    if (mask !== null && standing !== mask.data) for (let i = 0; i < left.length; i++) if (mask.data[i] !== 1) left[i] = mask.data[i]
     return new Tensor(left, shape, dtypeOf(left)!)
   },
 }
 
 function open(mask: Tensor): NativeArray {
   // The usual mask, of zeros and ones, says it itself.
-  const values = hostValues(mask.storage)
-  if (native.countOnes(values) >= 0) return values
+  if (native.countOnes(mask.data) >= 0) return mask.data
   const ones = allocate(mask.dtype, mask.size)
-  for (let i = 0; i < mask.size; i++) ones[i] = Number(values[i] === 1)
+  for (let i = 0; i < mask.size; i++) ones[i] = Number(mask.data[i] === 1)
   return ones
 }

@@ -1,7 +1,7 @@
 import { noGrad } from '../../autograd/index.js'
 import { native } from '../../native/index.js'
 import { mul } from '../../ops/index.js'
-import { allocate, dtypeOf, full, hostValues, type Shape, sizeOf, Tensor } from '../../tensor/index.js'
+import { allocate, dtypeOf, full, type Shape, sizeOf, Tensor } from '../../tensor/index.js'
 import type { Structure } from './structure.js'
 
 /** A weight cut into a shape of more or fewer dimensions, of which every index of the `kept` ones is a unit. */
@@ -19,10 +19,10 @@ export interface Cut {
  */
 export function grid(name: string, cut: (shape: Shape) => Cut): Structure {
   const reduced = ({ kept }: Cut): number[] => kept.map((count) => 1 - count)
-  const norms = ({ storage, shape, dtype }: Tensor, p: number) => {
+  const norms = ({ data, shape, dtype }: Tensor, p: number) => {
     const pieces = cut(shape)
     const result = allocate(dtype, unitsOf(pieces))
-    native.sliceNorm(pieces.shape, reduced(pieces), p, hostValues(storage), result)
+    native.sliceNorm(pieces.shape, reduced(pieces), p, data, result)
     return result
   }
   return {
@@ -33,7 +33,7 @@ export function grid(name: string, cut: (shape: Shape) => Cut): Structure {
       if (magnitude) return norms(scores, norm)
       const pieces = cut(scores.shape)
       const result = allocate(scores.dtype, unitsOf(pieces))
-      native.sum(pieces.shape, reduced(pieces), 1, hostValues(scores.storage), result)
+      native.sum(pieces.shape, reduced(pieces), 1, scores.data, result)
       return result
     },
     fall(shape, mask, left) {
@@ -51,7 +51,7 @@ export function grid(name: string, cut: (shape: Shape) => Cut): Structure {
         pieces.shape.map((size, i) => (pieces.kept[i] === 1 ? size : 1)),
         dtype,
       )
-      const before = mask === null ? full(shape, 1, { dtype }).data : hostValues(mask.storage)
+      const before = mask?.data ?? full(shape, 1, { dtype }).data
       return new Tensor(noGrad(() => mul(new Tensor(before, pieces.shape, dtype), stays)).data, shape, dtype)
     },
   }

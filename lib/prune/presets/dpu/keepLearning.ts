@@ -13,7 +13,7 @@ import {
   setMasks,
 } from '../../../nn/index.js'
 import { add, mul } from '../../../ops/index.js'
-import { assign, empty, full, hostValues, type Tensor, tensor } from '../../../tensor/index.js'
+import { empty, full, type Tensor } from '../../../tensor/index.js'
 import { straightThrough } from '../../gradients/straightThrough.js'
 import { slice } from '../../structures/slice.js'
 
@@ -69,14 +69,11 @@ export function keepLearning(model: Module, layers: readonly Module[]): Removal 
     const { computed, fallen } = makers.get(input) ?? {}
     if (computed === undefined || fallen == null || !module.training) return undefined
     const norm = module as BatchNorm
-    for (const [s, running] of statisticsOf(norm).entries()) {
-      const [now, before] = [hostValues(running.storage), hostValues(statistics.get(norm)![s].storage)]
-      for (let i = 0; i < fallen.length; i++) if (fallen[i] === 1) now[i] = before[i]
-      assign(running.storage, now)
-    }
+    for (const [s, running] of statisticsOf(norm).entries())
+      for (let i = 0; i < fallen.length; i++) if (fallen[i] === 1) running.data[i] = statistics.get(norm)![s].data[i]
     if (!gradEnabled()) return undefined
-    const [scale, variance] = [norm.latentWeight('weight'), norm.running_var].map((one) => one && hostValues(one.storage))
-    const passing = along(1, output, (i) => (fallen[i] * scale![i]) / Math.sqrt((variance?.[i] ?? 1) + norm.options.eps))
+    const [scale, variance] = [norm.latentWeight('weight').data, norm.running_var?.data]
+    const passing = along(1, output, (i) => (fallen[i] * scale[i]) / Math.sqrt((variance?.[i] ?? 1) + norm.options.eps))
     // Fallen channels compute 0: the product adds nothing but its gradient.
     return whispered(add(output, mul(computed, passing)), 1, fallen)
   }
@@ -114,7 +111,7 @@ function maskNorm(norm: BatchNorm, fallen: NativeArray | null): void {
   ensure(isAffine(norm) || fallen === null, 'STATE', () => `Dpu: the ${norm} after a pruned layer has no γ and β to switch a channel off`)
   if (!isAffine(norm)) return
   const before = maskOf(norm, 'weight')
-  if (before && hostValues(before.storage).every((stands: number, i: number) => stands === 1 - (fallen?.[i] ?? 0))) return
+  if (before?.data.every((stands: number, i: number) => stands === 1 - (fallen?.[i] ?? 0))) return
   const mask = full([norm.numFeatures], 1, { dtype: norm.latentWeight('weight').dtype })
   for (let i = 0; i < mask.size; i++) mask.data[i] -= fallen?.[i] ?? 0
   setMasks(affine.map((name) => ({ module: norm, name, mask, gradient: straightThrough })))
@@ -132,7 +129,7 @@ const whispered = (output: Tensor, dim: number, fallen: NativeArray): Tensor =>
 
 /** One value a channel, in a shape that goes with `like`. */
 function along(dim: number, like: Tensor, value: (channel: number) => number): Tensor {
-  const values = empty([like.shape[dim], ...like.shape.slice(dim + 1).fill(1)], like.dtype, 'cpu')
+  const values = empty([like.shape[dim], ...like.shape.slice(dim + 1).fill(1)], like.dtype)
   for (let i = 0; i < values.size; i++) values.data[i] = value(i)
-  return tensor(values, { device: like.device })
+  return values
 }

@@ -2,7 +2,7 @@ import { noGrad } from '../../../autograd/index.js'
 import { describe, ensure, native, realNumber, wholeNumber } from '../../../native/index.js'
 import { Linear, type Module, type NewMask, removeMask, setMasks } from '../../../nn/index.js'
 import { abs, maximum, permute, reshape, square } from '../../../ops/index.js'
-import { empty, formatShape, ones, type Tensor, tensor } from '../../../tensor/index.js'
+import { empty, formatShape, ones, type Tensor } from '../../../tensor/index.js'
 import { type Amount, fraction } from '../../amounts/amount.js'
 import { drawMasks } from '../../drawMasks.js'
 import { given } from '../../scores/given.js'
@@ -108,7 +108,7 @@ export class WeightNormSparsifier {
 
   #masked({ module, name, ...settings }: SparsityGroup): NewMask {
     const { sparsityLevel, sparseBlockShape, zerosPerBlock } = completed(settings)
-    const weight = tensor(module.effective(name).detach(), { device: 'cpu' })
+    const weight = module.effective(name)
     const blocks = intoBlocks(this.#norm(weight), sparseBlockShape)
     const [count, size] = blocks.values.shape
     const [fallen] = drawMasks([{ weight: blocks.values, mask: null }], { score: given(blocks.values), structure: slice(0), amount: ofBlocks(sparsityLevel) })
