@@ -1,64 +1,7 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { EspalierError, ensure, Finish, native } from '../native/index.js'
-import { empty, formatShape, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
-
-/** Shapes of (x, weight) whose product is checked: empty, single, and beside every vector width. */
-const shapes: readonly (readonly [Shape, Shape])[] = [
-  [
-    [1, 1],
-    [1, 1],
-  ],
-  [
-    [2, 3],
-    [4, 3],
-  ],
-  [[3], [2, 3]],
-  [[1], [1, 1]],
-  [
-    [0, 3],
-    [4, 3],
-  ],
-  [
-    [2, 0],
-    [4, 0],
-  ],
-  [
-    [2, 3],
-    [0, 3],
-  ],
-  [
-    [2, 3, 5],
-    [4, 5],
-  ],
-  [
-    [2, 1, 3, 2],
-    [3, 2],
-  ],
-  [
-    [1, 17],
-    [9, 17],
-  ],
-  [
-    [5, 7],
-    [33, 7],
-  ],
-  [
-    [15, 4],
-    [3, 4],
-  ],
-  [
-    [16, 2],
-    [8, 2],
-  ],
-  [
-    [17, 9],
-    [5, 9],
-  ],
-  [
-    [3, 31],
-    [1, 31],
-  ],
-]
+import { empty, formatShape, sameDtype, type Tensor } from '../tensor/index.js'
+import { linearShapes } from './cases.js'
 
 /**
  * x·weightᵀ + bias. x is [..., in], weight [out, in], bias [out] or null; the result is [..., out].
@@ -107,8 +50,8 @@ export const linear = defineOp({
     return [...gradients, db]
   },
   cases: (sample): [Tensor, Tensor, Tensor | null][] => [
-    ...shapes.map(([x, weight]): [Tensor, Tensor, Tensor] => [sample(x), sample(weight), sample([weight[0]])]),
-    ...shapes.slice(3, 11).map(([x, weight]): [Tensor, Tensor, null] => [sample(x), sample(weight), null]),
+    ...linearShapes.map(([x, weight]): [Tensor, Tensor, Tensor] => [sample(x), sample(weight), sample([weight[0]])]),
+    ...linearShapes.slice(3, 11).map(([x, weight]): [Tensor, Tensor, null] => [sample(x), sample(weight), null]),
     [sample([3, 4]).detach(), sample([2, 4]), sample([2])],
     [sample([3, 4]), sample([2, 4]).detach(), sample([2]).detach()],
   ],

@@ -2,65 +2,9 @@ import { asTensor, defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
 import { patternOn } from '../kernels/pattern.js'
 import { describe, EspalierError, ensure, native, nativeOnGpu } from '../native/index.js'
-import { empty, formatShape, type Shape, sameDtype, type Tensor, zeros } from '../tensor/index.js'
+import { empty, formatShape, sameDtype, type Tensor, zeros } from '../tensor/index.js'
+import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
-
-/** Shapes of (x, [out, in]) whose product is checked. */
-const shapes: readonly (readonly [Shape, readonly [number, number]])[] = [
-  [
-    [1, 1],
-    [1, 1],
-  ],
-  [
-    [2, 3],
-    [4, 3],
-  ],
-  [[3], [2, 3]],
-  [
-    [0, 3],
-    [4, 3],
-  ],
-  [
-    [2, 0],
-    [4, 0],
-  ],
-  [
-    [2, 3],
-    [0, 3],
-  ],
-  [
-    [2, 3, 5],
-    [4, 5],
-  ],
-  [
-    [2, 1, 3, 2],
-    [3, 2],
-  ],
-  [
-    [1, 17],
-    [9, 17],
-  ],
-  [
-    [5, 7],
-    [33, 7],
-  ],
-  [
-    [15, 4],
-    [3, 4],
-  ],
-  [
-    [16, 2],
-    [8, 2],
-  ],
-  [
-    [17, 9],
-    [29, 9],
-  ],
-  [
-    [3, 31],
-    [1, 31],
-  ],
-]
 
 /**
  * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which
@@ -119,7 +63,7 @@ export const sparseLinear = defineOp({
     return [...gradients, db]
   },
   cases: (sample): [Tensor, Tensor, SparseMatrix, Tensor | null][] =>
-    shapes.flatMap(([x, [rows, columns]], i) => {
+    linearShapes.flatMap(([x, [rows, columns]], i) => {
       const mask = Uint8Array.from({ length: rows * columns }, (_, j) => Number((j * 7 + i) % 3 === 0))
       const matrix = new SparseMatrix(new Float32Array(mask.length), rows, columns, { mask })
       const call = (bias: Tensor | null): [Tensor, Tensor, SparseMatrix, Tensor | null] => [sample(x), sample([matrix.count]), matrix, bias]
