@@ -37,12 +37,18 @@ __global__ void __launch_bounds__(kBlock) packs_kernel(int64_t n, Body body) {
     if (thread < n % N) body.template at<1>(packs * N + thread);
 }
 
+// A pack a thread: on an H200 a step that reads four arrays and writes two took 5% longer in blocks that go over
+// the arrays again and again, whatever their number; loads and stores past the caches changed nothing.
+inline unsigned grid_of_packs(int64_t packs) {
+  return static_cast<unsigned>(std::min<int64_t>(ceil_div(packs, kBlock), (int64_t{1} << 31) - 1));
+}
+
 // Calls body.at<count>(i) for elements i … i + count: packs of N where `packed`, single ones elsewhere.
 template <int N, class Body>
 void for_packs(int64_t n, bool packed, const char* name, const Body& body) {
   if (n <= 0) return;
-  if (packed) packs_kernel<N><<<grid_for(ceil_div(n, N)), kBlock, 0, stream()>>>(n, body);
-  else packs_kernel<1><<<grid_for(n), kBlock, 0, stream()>>>(n, body);
+  if (packed) packs_kernel<N><<<grid_of_packs(ceil_div(n, N)), kBlock, 0, stream()>>>(n, body);
+  else packs_kernel<1><<<grid_of_packs(n), kBlock, 0, stream()>>>(n, body);
   launched(name);
 }
 

@@ -110,11 +110,21 @@ struct Portion {
 
 constexpr int64_t kSample = 1 << 18;
 
-// Keys of entries spread evenly over the sequence; kAll, which no number has, for those out of play.
+// A number for each i that looks like chance (the finish of MurmurHash3, Appleby 2011).
+__device__ __forceinline__ uint32_t scattered(uint32_t i) {
+  i = (i ^ i >> 16) * 0x85ebca6bu;
+  i = (i ^ i >> 13) * 0xc2b2ae35u;
+  return i ^ i >> 16;
+}
+
+// Keys of entries spread over the sequence, one of each stretch of it; kAll, which no number has, for those out
+// of play. Which one is left to chance: in steps of one length a matrix whose rows have that length, or a power
+// of two near it, would show a single column, and the bracket would miss.
 template <class T, class M>
 __global__ void sample_kernel(Parts<T, M> parts, KeyFor<T>* keys) {
   for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < kSample; i += int64_t{gridDim.x} * blockDim.x) {
-    const int64_t at = i * (parts.size / kSample) + parts.size % kSample * i / kSample;
+    const int64_t stretch = parts.size / kSample, begin = i * stretch + parts.size % kSample * i / kSample;
+    const int64_t at = begin + (scattered(static_cast<uint32_t>(i)) * static_cast<uint64_t>(stretch) >> 32);
     const Part<T, M>& part = parts.items[parts.holding(at)];
     const T score = part.score[at - part.start];
     const bool alive = part.mask == nullptr || part.mask[at - part.start] != M{0};

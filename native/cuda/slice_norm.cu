@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cuda/core/launch.cuh"
+#include "cuda/divider.h"
 #include "espalier/cuda/operations.h"
 #include "espalier/select.h"
 
@@ -48,10 +49,11 @@ constexpr int kMostDims = 32;
 // Some of the dimensions of an array, outermost first, and how far a step along each goes.
 struct Dims {
   int rank = 0;
-  int64_t size[kMostDims], stride[kMostDims], count = 1;
+  Divider size[kMostDims];
+  int64_t stride[kMostDims], count = 1;
 
   void push_inside(int64_t extent, int64_t step) {
-    size[rank] = extent;
+    size[rank] = Divider(extent);
     stride[rank++] = step;
     count *= extent;
   }
@@ -59,9 +61,9 @@ struct Dims {
   __device__ int64_t offset(int64_t i) const {
     int64_t result = 0;
     for (int d = rank - 1; d > 0; --d) {
-      const int64_t rest = i / size[d];
-      result += (i - rest * size[d]) * stride[d];
-      i = rest;
+      int64_t along;
+      i = size[d].split(i, along);
+      result += along * stride[d];
     }
     return rank > 0 ? result + i * stride[0] : 0;
   }
@@ -122,29 +124,32 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-// A block takes a piece: where the entries of an output lie side by side.
-template <class T, class Rule>
+// A group of kThreads, a warp or the block, takes a piece: where the entries of an output lie side by side.
+template <int kThreads, class T, class Rule>
 __global__ void __launch_bounds__(kBlock)
-    norm_by_block_kernel(Slices slices, Plan plan, Rule rule, const T* x, double* parts) {
+    norm_by_group_kernel(Slices slices, Plan plan, Rule rule, const T* x, double* parts) {
   using W = wide_t<T>;
+  constexpr int kGroups = kBlock / kThreads, kAtOnce = 4;
   const int64_t n = slices.kept.count * plan.pieces;
-  for (int64_t i = blockIdx.x; i < n; i += gridDim.x) {
+  const auto join = [&](double a, double b) { return rule.join(a, b); };
+  for (int64_t i = blockIdx.x * int64_t{kGroups} + threadIdx.x / kThreads; i < n; i += int64_t{gridDim.x} * kGroups) {
     const int64_t piece = i / slices.kept.count;
     const T* const from = x + slices.kept.offset(i - piece * slices.kept.count);
     W part = Rule::template start<W>();
     const int64_t end = plan.begin(piece + 1, slices.reduced.count);
-    int64_t j = plan.begin(piece, slices.reduced.count) + threadIdx.x;
-    for (; j + 3 * kBlock < end; j += 4 * kBlock) {
-      W values[4];
+    int64_t j = plan.begin(piece, slices.reduced.count) + threadIdx.x % kThreads;
+    for (; j + (kAtOnce - 1) * kThreads < end; j += kAtOnce * kThreads) {
+      W values[kAtOnce];
 #pragma unroll
-      for (int k = 0; k < 4; ++k) values[k] = widen(from[slices.reduced.offset(j + k * kBlock)]);
+      for (int k = 0; k < kAtOnce; ++k) values[k] = widen(from[slices.reduced.offset(j + k * kThreads)]);
 #pragma unroll
-      for (int k = 0; k < 4; ++k) part = rule.take(part, values[k]);
+      for (int k = 0; k < kAtOnce; ++k) part = rule.take(part, values[k]);
     }
-    for (; j < end; j += kBlock) part = rule.take(part, widen(from[slices.reduced.offset(j)]));
-    const double all = block_reduce(static_cast<double>(part), Rule::template start<double>(),
-                                    [&](double a, double b) { return rule.join(a, b); });
-    if (threadIdx.x == 0) parts[i] = all;
+    for (; j < end; j += kThreads) part = rule.take(part, widen(from[slices.reduced.offset(j)]));
+    double all = static_cast<double>(part);
+    if constexpr (kThreads == 32) all = warp_reduce(all, join);
+    else all = block_reduce(all, Rule::template start<double>(), join);
+    if (threadIdx.x % kThreads == 0) parts[i] = all;
   }
 }
 
@@ -162,18 +167,21 @@ template <class T, NormKind kKind>
 void slice_norm(const Slices& slices, double p, const T* x, T* y) {
   const NormRule<wide_t<T>, kKind> rule{static_cast<wide_t<T>>(p)};
   const int64_t outputs = slices.kept.count, entries = slices.reduced.count;
-  const bool by_block = slices.reduced_inside && entries >= 64;
+  // A warp has enough to do with few entries; a block is for many, or where there are few outputs.
+  const bool by_group = slices.reduced_inside && entries >= 64;
+  const bool by_block = by_group && (entries >= 8192 || (entries >= 1024 && outputs < 4096));
   // Pieces enough to fill a device, each with enough to do.
-  const int64_t wanted = by_block ? 2048 / outputs : (int64_t{1} << 18) / outputs;
+  const int64_t wanted = by_block ? 2048 / outputs : by_group ? 1 : (int64_t{1} << 18) / outputs;
   const int64_t work = by_block ? 16 * kBlock : 32;
   const Plan plan{std::clamp<int64_t>(std::min(wanted, entries / work), 1, 1024)};
-  Temporary<double> parts(outputs * plan.pieces);
-  if (by_block) {
-    const auto grid = static_cast<unsigned>(std::min<int64_t>(outputs * plan.pieces, int64_t{1} << 20));
-    norm_by_block_kernel<<<grid, kBlock, 0, stream()>>>(slices, plan, rule, x, parts.get());
-  } else {
-    norm_by_thread_kernel<<<grid_for(outputs * plan.pieces), kBlock, 0, stream()>>>(slices, plan, rule, x, parts.get());
-  }
+  const int64_t pieces = outputs * plan.pieces;
+  Temporary<double> parts(pieces);
+  if (by_block)
+    norm_by_group_kernel<kBlock>
+        <<<grid_for(pieces * kBlock), kBlock, 0, stream()>>>(slices, plan, rule, x, parts.get());
+  else if (by_group)
+    norm_by_group_kernel<32><<<grid_for(pieces * 32), kBlock, 0, stream()>>>(slices, plan, rule, x, parts.get());
+  else norm_by_thread_kernel<<<grid_for(pieces), kBlock, 0, stream()>>>(slices, plan, rule, x, parts.get());
   launched("slice_norm");
   join_parts_kernel<<<grid_for(outputs), kBlock, 0, stream()>>>(outputs, plan, rule, parts.get(), y);
   launched("slice_norm_join");
