@@ -3,27 +3,10 @@
 
 namespace espalier::cuda::conv {
 
-// For checks and benches, to compare.
+// For checks and benches, which compare the engines.
 inline bool& warpgroups_allowed() {
   static bool allowed = true;
   return allowed;
-}
-
-inline bool& near_allowed() {
-  static bool allowed = true;
-  return allowed;
-}
-inline bool& near_wide() {
-  static bool wide = false;
-  return wide;
-}
-inline int& gather_variant() {
-  static int variant = 0;
-  return variant;
-}
-inline int& weight_variant() {
-  static int variant = 0;
-  return variant;
 }
 
 }  // namespace espalier::cuda::conv

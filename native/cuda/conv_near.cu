@@ -12,7 +12,9 @@
 namespace espalier::cuda::conv {
 namespace {
 
+constexpr int kRows = 256, kColumns = 64, kRing = 4;  // rows and columns of a tile; pairs of weights
 [[maybe_unused]] constexpr int kAhead = 2;
+constexpr int kTileBytes = kColumns * kRowBytes;
 [[maybe_unused]] constexpr int kEach = kThreads / 8;  // rows that are copied at once
 
 // The taps as offsets in rows of x.
@@ -22,21 +24,16 @@ struct Reach {
   int32_t chunks;     // of 64 channels
 };
 
-// A block of two warpgroups, each with kTall times 64 rows. With two halves one is multiplied while the other's rows
-// are read; with one each step is waited for.
-template <int kTallOf, int kColumnsOf>
-struct Shape {
-  static constexpr int kTall = kTallOf, kColumns = kColumnsOf, kRows = 128 * kTall;
-  static constexpr int kTileBytes = kColumns * kRowBytes, kRing = kTall == 2 ? 4 : 3;
-
-  float sum[kTall][kColumns / 2] = {};
-  const int row0 = static_cast<int>(threadIdx.x / 128) * 64 * kTall + static_cast<int>(threadIdx.x / 32 % 4) * 16;
+// What a thread holds of the product: two warpgroups, each with two halves of 64 rows.
+struct Sums {
+  float sum[2][kColumns / 2] = {};
+  const int row0 = static_cast<int>(threadIdx.x / 128) * 128 + static_cast<int>(threadIdx.x / 32 % 4) * 16;
 
   template <class F>
   __device__ void each(F f) const {
     const int lane = threadIdx.x & 31;
 #pragma unroll
-    for (int i = 0; i < kTall; ++i)
+    for (int i = 0; i < 2; ++i)
 #pragma unroll
       for (int j = 0; j < kColumns / 8; ++j) {
         const int row = row0 + 64 * i + (lane >> 2), column = 8 * j + 2 * (lane & 3);
@@ -46,19 +43,15 @@ struct Shape {
   }
 };
 
-template <class Form, class T, class Out>
+template <class T, class Out>
 __global__ __launch_bounds__(kThreads,
                              2) void near_kernel([[maybe_unused]] const __grid_constant__ GatherProduct<T, Out> product,
                                                  [[maybe_unused]] const Reach reach) {
 #if defined(ESPALIER_HOPPER)
   extern __shared__ __align__(1024) unsigned char shared[];
-  constexpr int kTall = Form::kTall, kRows = Form::kRows, kColumns = Form::kColumns;
-  constexpr int kRing = Form::kRing, kTileBytes = Form::kTileBytes;
   const Axis::Phase &down = product.rows.phase[0], &across = product.columns.phase[0];
   const int32_t height = product.rows.in, width = product.columns.in, count = product.images * height * width;
-  const int tiles_across = (product.width + kColumns - 1) / kColumns;
-  const int32_t first = static_cast<int32_t>(blockIdx.x) / tiles_across * kRows;
-  const int first_column = static_cast<int>(blockIdx.x) % tiles_across * kColumns;
+  const int32_t first = static_cast<int32_t>(blockIdx.x) * kRows;
   const int taps = down.taps * across.taps, steps = reach.chunks * taps;
   const auto rows_at = [&](int chunk) { return shared + kRing * kTileBytes + (chunk & 1) * reach.halo * kRowBytes; };
 
@@ -80,7 +73,7 @@ __global__ __launch_bounds__(kThreads,
                         across.element + next_column_tap * product.columns.element_hop;
 #pragma unroll
     for (int i = 0; i < kColumns / kEach; ++i) {
-      const int column = first_column + row + i * kEach;
+      const int column = row + i * kEach;
       const bool valid = column < product.width;
       ptx::copy16(shared + next_slot * kTileBytes + chunk_at(row + i * kEach, lane),
                   product.weight + (valid ? (int64_t{column} * product.kernel_elements + element) * product.depth +
@@ -95,12 +88,12 @@ __global__ __launch_bounds__(kThreads,
     next_row_tap = 0, ++next_chunk;
   };
 
-  // The rows of the tile that this lane names, 64 apart: which taps of them lie in the image.
-  Form sums;
-  uint32_t in_image[kTall] = {};
+  // The two rows of the tile that this lane names, 64 apart, and which taps of them lie in the image.
+  Sums sums;
+  uint32_t in_image[2] = {};
   const int lane = threadIdx.x & 31;
 #pragma unroll
-  for (int i = 0; i < kTall; ++i) {
+  for (int i = 0; i < 2; ++i) {
     const int32_t position = first + sums.row0 + 64 * i + (lane & 15);
     if (position >= count) continue;
     const int32_t line = position / width, h = line % height + down.offset;
@@ -119,7 +112,7 @@ __global__ __launch_bounds__(kThreads,
     ptx::copy_commit();
   }
 
-  uint32_t left[kTall][4][4];
+  uint32_t left[2][4][4];
   // Half i of the warpgroup's rows, times the weights in a slot of the ring.
   const auto multiply = [&](int i, int slot, const unsigned char* rows, int row_tap, int column_tap) {
     const int32_t offset = (down.offset + row_tap * product.rows.hop) * width + across.offset +
@@ -145,15 +138,13 @@ __global__ __launch_bounds__(kThreads,
     ptx::fence_async_shared();
     __syncthreads();
     multiply(0, step % kRing, rows_at(chunk), row_tap, column_tap);
-    if constexpr (kTall == 2) {
-      ptx::wgmma_wait<1>();  // this half, of the step before
-      ptx::keep(left[1]);
-      multiply(1, step % kRing, rows_at(chunk), row_tap, column_tap);
-    }
+    ptx::wgmma_wait<1>();  // this half, of the step before
+    ptx::keep(left[1]);
+    multiply(1, step % kRing, rows_at(chunk), row_tap, column_tap);
     if (step + kAhead < steps) load_weights();
     if (chunk + 1 < reach.chunks && tap < taps - 2) load_rows(chunk + 1, tap * part, min((tap + 1) * part, reach.halo));
     ptx::copy_commit();
-    ptx::wgmma_wait<kTall - 1>();
+    ptx::wgmma_wait<1>();
     ptx::keep(left[0]);
     ptx::settle(sums.sum[0]);
     ++tap;
@@ -162,7 +153,7 @@ __global__ __launch_bounds__(kThreads,
   }
   ptx::wgmma_wait<0>();
 #pragma unroll
-  for (int i = 0; i < kTall; ++i) {
+  for (int i = 0; i < 2; ++i) {
     ptx::keep(left[i]);
     ptx::settle(sums.sum[i]);
   }
@@ -171,36 +162,8 @@ __global__ __launch_bounds__(kThreads,
 
   const int32_t position = first + static_cast<int32_t>(threadIdx.x), plane = height * width;
   const int64_t y_from = position < count ? place_in_y(product, position / plane, position % plane) : int64_t{-1};
-  store_tile<kRows, kColumns>(product, sums, shared, y_from, first, count, first_column,
-                              min(kColumns, product.width - first_column));
+  store_tile<kRows, kColumns>(product, sums, shared, y_from, first, count, 0, product.width);
 #endif
-}
-
-template <class Form, class T, class Out>
-bool launch(const GatherProduct<T, Out>& product) {
-  const Axis &rows = product.rows, &columns = product.columns;
-  const auto span = [](const Axis& axis, int64_t pitch) {
-    const int64_t begin = axis.phase[0].offset * pitch,
-                  end = begin + int64_t{axis.phase[0].taps - 1} * axis.hop * pitch;
-    return std::pair{std::min(begin, end), std::max(begin, end)};
-  };
-  const auto [top, bottom] = span(rows, columns.in);
-  const auto [left, right] = span(columns, 1);
-  const int64_t halo = Form::kRows + bottom + right - top - left + 1;
-  const int chunks = product.depth / 64;
-  const int64_t bytes = std::max<int64_t>(Form::kRing * Form::kTileBytes + (chunks > 1 ? 2 : 1) * halo * kRowBytes,
-                                          kStoreBytes<Form::kRows, Form::kColumns>);
-  const int64_t count = int64_t{product.images} * rows.in * columns.in;
-  const int64_t blocks = ceil_div(count, Form::kRows) * ceil_div(product.width, Form::kColumns);
-  // Two blocks a multiprocessor, each with 1 KB that is not its own.
-  if (bytes > (228 << 10) / 2 - 1024 || blocks >= int64_t{1} << 31) return false;
-  const auto kernel = near_kernel<Form, T, Out>;
-  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
-  kernel<<<static_cast<unsigned>(blocks), kThreads, static_cast<size_t>(bytes), stream()>>>(
-      product, Reach{static_cast<int32_t>(top + left), static_cast<int32_t>(bottom + right), static_cast<int32_t>(halo),
-                     chunks});
-  launched("conv_near");
-  return true;
 }
 
 }  // namespace
@@ -208,12 +171,31 @@ bool launch(const GatherProduct<T, Out>& product) {
 template <class T, class Out>
 bool near_product(const GatherProduct<T, Out>& product) {
   const Axis &rows = product.rows, &columns = product.columns;
-  if (!warpgroups_serve() || !near_allowed() || product.groups != 1 || product.depth % 64 != 0 || rows.phases != 1 ||
-      columns.phases != 1 || rows.step != 1 || columns.step != 1 || rows.in != rows.out || columns.in != columns.out ||
-      rows.phase[0].taps * columns.phase[0].taps < 4)
+  if (!warpgroups_serve() || product.width > kColumns || product.groups != 1 || product.depth % 64 != 0 ||
+      rows.phases != 1 || columns.phases != 1 || rows.step != 1 || columns.step != 1 || rows.in != rows.out ||
+      columns.in != columns.out || rows.phase[0].taps * columns.phase[0].taps < 4)
     return false;
-  if (product.width > 64 && near_wide()) return launch<Shape<1, 128>>(product);
-  return launch<Shape<2, 64>>(product);
+  const auto span = [](const Axis& axis, int64_t pitch) {
+    const int64_t begin = axis.phase[0].offset * pitch,
+                  end = begin + int64_t{axis.phase[0].taps - 1} * axis.hop * pitch;
+    return std::pair{std::min(begin, end), std::max(begin, end)};
+  };
+  const auto [top, bottom] = span(rows, columns.in);
+  const auto [left, right] = span(columns, 1);
+  const int64_t halo = kRows + bottom + right - top - left + 1;
+  const int chunks = product.depth / 64;
+  const int64_t bytes =
+      std::max<int64_t>(kRing * kTileBytes + (chunks > 1 ? 2 : 1) * halo * kRowBytes, kStoreBytes<kRows, kColumns>);
+  // Two blocks a multiprocessor, each with 1 KB that is not its own.
+  if (bytes > (228 << 10) / 2 - 1024) return false;
+  const int64_t blocks = ceil_div(int64_t{product.images} * rows.in * columns.in, kRows);
+  const auto kernel = near_kernel<T, Out>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)));
+  kernel<<<static_cast<unsigned>(blocks), kThreads, static_cast<size_t>(bytes), stream()>>>(
+      product, Reach{static_cast<int32_t>(top + left), static_cast<int32_t>(bottom + right), static_cast<int32_t>(halo),
+                     chunks});
+  launched("conv_near");
+  return true;
 }
 
 template bool near_product(const GatherProduct<__nv_bfloat16, __nv_bfloat16>&);

@@ -151,9 +151,10 @@ __global__ __launch_bounds__(kBlockThreads,
 
 bool near_weight_serves(const espalier_conv2d& s) {
   const int64_t span = (kSide - 1) * (s.dilation_height * s.in_width + s.dilation_width);
-  return warpgroups_serve() && near_allowed() && s.groups == 1 && s.kernel_height == kSide && s.kernel_width == kSide &&
-         s.stride_height == 1 && s.stride_width == 1 && s.in_height == s.out_height && s.in_width == s.out_width &&
-         s.in_channels % kNearWeightSide == 0 && span + (kAhead + 1) * kNearWeightDepth <= kHeld;
+  return warpgroups_serve() && s.groups == 1 && s.out_channels <= kNearWeightSide && s.kernel_height == kSide &&
+         s.kernel_width == kSide && s.stride_height == 1 && s.stride_width == 1 && s.in_height == s.out_height &&
+         s.in_width == s.out_width && s.in_channels % kNearWeightSide == 0 &&
+         span + (kAhead + 1) * kNearWeightDepth <= kHeld;
 }
 
 template <class T>

@@ -39,13 +39,8 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
                                            shape.out_channels * shape.out_height * shape.out_width);
   Row row;
   row.task = "conv", row.name = std::string(s.name) + " " + direction + (last ? " NHWC bf16" : " NCHW bf16");
-  bool& warpgroups = espalier::cuda::conv::warpgroups_allowed();
-  const bool before = warpgroups;
-  const auto rate = [&](const char* of, double ms) {
-    std::printf("    %-44s %-10s %8.3f ms %7.1f TFLOP/s %7.1f GB/s\n", row.name.c_str(), of, ms, work / ms * 1e-9,
-                bytes / ms * 1e-6);
-  };
   // The last million values by the engine that every device has, then by the one that is timed.
+  bool& warpgroups = espalier::cuda::conv::warpgroups_allowed();
   const int64_t some = std::min<int64_t>(to.length(), 1 << 20);
   const auto computed = [&] {
     ok(espalier_cuda_fill_bytes(to.out().data, 255, to.length() * (to.out().dtype == ESPALIER_FLOAT32 ? 4 : 2)),
@@ -55,25 +50,13 @@ void time_one(const Shape& s, const char* direction, bool last, const espalier_c
   };
   warpgroups = false;
   const std::vector<double> expected = computed();
-  if (last) rate("mma.sync", time_ms(body, 6, 2));
+  const double plain = time_ms(body, 6, 2);
   warpgroups = true;
   close(computed(), expected, 1e-2, row.name.c_str());
   row.verified = true;
   row.ours = time_ms(body, 10, 3);
-  rate("taken", row.ours);
-  espalier::cuda::conv::near_wide() = true;
-  if (last) rate("wide", time_ms(body, 6, 2));
-  espalier::cuda::conv::near_wide() = false;
-  espalier::cuda::conv::near_allowed() = false;
-  if (last) rate("gathered", time_ms(body, 6, 2));
-  if (last)
-    for (int variant = 1; variant <= 4; ++variant) {
-      espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = variant;
-      rate(("variant " + std::to_string(variant)).c_str(), time_ms(body, 6, 2));
-    }
-  espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = 0;
-  espalier::cuda::conv::near_allowed() = true;
-  warpgroups = before;
+  std::printf("    %-52s %8.3f ms %7.1f TFLOP/s %7.1f GB/s; by mma.sync %8.3f ms\n", row.name.c_str(), row.ours,
+              work / row.ours * 1e-9, bytes / row.ours * 1e-6, plain);
   row.limit = bytes / copy_bandwidth() * 1e3;  // of memory; arithmetic sets it in most
   report(row);
 }

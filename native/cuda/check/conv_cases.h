@@ -149,11 +149,7 @@ struct With {
   explicit With(bool warpgroups) : before(cuda::conv::warpgroups_allowed()) {
     cuda::conv::warpgroups_allowed() = warpgroups;
   }
-  ~With() {
-    cuda::conv::warpgroups_allowed() = before;
-    cuda::conv::near_allowed() = true;
-    cuda::conv::gather_variant() = cuda::conv::weight_variant() = 0;
-  }
+  ~With() { cuda::conv::warpgroups_allowed() = before; }
   const bool before;
 };
 

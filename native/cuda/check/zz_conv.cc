@@ -25,19 +25,3 @@ ESPALIER_CHECK(conv_warpgroups_weight_grad) {
   weight_grad(ESPALIER_BFLOAT16, ESPALIER_FLOAT32, 1e-5);
   weight_grad(ESPALIER_FLOAT16, ESPALIER_FLOAT16, 2e-3);
 }
-ESPALIER_CHECK(conv_warpgroups_variants) {
-  const With warpgroups(true);
-  espalier::cuda::conv::near_wide() = true;
-  forward(ESPALIER_BFLOAT16, 1e-2);
-  data_grad(ESPALIER_BFLOAT16, 1e-2);
-  espalier::cuda::conv::near_wide() = false;
-  espalier::cuda::conv::near_allowed() = false;
-  forward(ESPALIER_BFLOAT16, 1e-2);
-  data_grad(ESPALIER_BFLOAT16, 1e-2);
-  for (int variant = 1; variant <= 4; ++variant) {
-    espalier::cuda::conv::gather_variant() = espalier::cuda::conv::weight_variant() = variant;
-    forward(ESPALIER_BFLOAT16, 1e-2);
-    data_grad(ESPALIER_BFLOAT16, 1e-2);
-    weight_grad(ESPALIER_BFLOAT16, ESPALIER_FLOAT32, 1e-5);
-  }
-}

@@ -14,26 +14,22 @@ __device__ __forceinline__ void keep(const uint32_t (&a)[kCount][4]) {
 
 #if defined(ESPALIER_HOPPER)
 
-// d += a·b, 64×N×16 of 16-bit types, b by a descriptor of k_major, or where kNMajor of mn_major.
-#define ESPALIER_WGMMA_REGISTERS(n, count, a0, a1, a2, a3, b_desc, major_b)                                    \
-  template <class T, bool kNMajor>                                                                             \
-  __device__ __forceinline__ void wgmma_registers(float(&d)[count], const uint32_t(&a)[4], uint64_t b) {       \
-    if constexpr (std::is_same_v<T, __nv_bfloat16>)                                                            \
-      asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" n               \
-                   "k16.f32.bf16.bf16 {" ESPALIER_WGMMA_##count "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b_desc \
-                                                                ", p, 1, 1, " major_b ";\n}"                   \
-                   : ESPALIER_WGMMA_D##count(d)                                                                \
-                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(int{kNMajor}));                   \
-    else                                                                                                       \
-      asm volatile("{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n" n               \
-                   "k16.f32.f16.f16 {" ESPALIER_WGMMA_##count "}, {" a0 ", " a1 ", " a2 ", " a3 "}, " b_desc   \
-                                                              ", p, 1, 1, " major_b ";\n}"                     \
-                   : ESPALIER_WGMMA_D##count(d)                                                                \
-                   : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(int{kNMajor}));                   \
-  }
-ESPALIER_WGMMA_REGISTERS("64", 32, "%32", "%33", "%34", "%35", "%36", "%37")
-ESPALIER_WGMMA_REGISTERS("128", 64, "%64", "%65", "%66", "%67", "%68", "%69")
-#undef ESPALIER_WGMMA_REGISTERS
+// d += a·b, 64×64×16 of 16-bit types, b by a descriptor of k_major, or where kNMajor of mn_major.
+template <class T, bool kNMajor>
+__device__ __forceinline__ void wgmma_registers(float (&d)[32], const uint32_t (&a)[4], uint64_t b) {
+  if constexpr (std::is_same_v<T, __nv_bfloat16>)
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
+        "{" ESPALIER_WGMMA_32 "}, {%32, %33, %34, %35}, %36, p, 1, 1, %37;\n}"
+        : ESPALIER_WGMMA_D32(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(int{kNMajor}));
+  else
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.eq.u32 p, 0, 0;\nwgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
+        "{" ESPALIER_WGMMA_32 "}, {%32, %33, %34, %35}, %36, p, 1, 1, %37;\n}"
+        : ESPALIER_WGMMA_D32(d)
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "n"(int{kNMajor}));
+}
 
 #endif
 
