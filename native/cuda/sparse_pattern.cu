@@ -207,8 +207,6 @@ void upright_result(bool batch, T* y, int64_t rows, int64_t n, Product product) 
 
 namespace espalier::cuda {
 
-int sparse::variant = 0;
-
 void require_sparse(const espalier_cuda_sparse& shape, int64_t count) {
   constexpr int64_t kMost = (int64_t{1} << 31) - 1;
   require_range("m", shape.m, int64_t{0}, kMost / 32);

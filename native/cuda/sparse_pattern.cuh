@@ -52,10 +52,6 @@ struct SparsePattern {
   int64_t length_ = 0;
 };
 
-namespace sparse {
-extern int variant;  // which of the kernels that a bench tries
-}
-
 void require_sparse(const espalier_cuda_sparse& shape, int64_t count);
 
 // y[i, :] = Σ over list i of value·x[index, :] + bias[i], of matrices as they are written: y is lists.count×n, x

@@ -22,13 +22,13 @@ struct RowsTask {
   int64_t blocks;  // that share a slice
 };
 
-template <class T, int kRows, int kReads>
-constexpr int kRowsShared = kPanelWarps*(Chunk<kReads>::kPlaces* static_cast<int>(sizeof(Entry<T>)) +
+template <class T, int kRows>
+constexpr int kRowsShared = kPanelWarps*(Chunk::kPlaces* static_cast<int>(sizeof(Entry<T>)) +
                                          kRows * static_cast<int>(sizeof(int2)));
 
 // A warp computes kRows rows of a slice. Rows are dealt by their length: the longest to the blocks in turn, then to
 // their warps.
-template <class T, int kRows, int kReads>
+template <class T, int kRows>
 __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T> task) {
   using W = wide_t<T>;
   constexpr int kOwn = kLaneElements<T>;
@@ -36,10 +36,9 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   const Panels<T>& panels = task.panels;
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / kTeamLanes;
   const int64_t slice = blockIdx.x / task.blocks, block = blockIdx.x % task.blocks;
-  using Elements = Chunk<kReads>;
-  Entry<T>* const entries = reinterpret_cast<Entry<T>*>(shared + 2 * panels.bytes()) + warp * Elements::kPlaces;
+  Entry<T>* const entries = reinterpret_cast<Entry<T>*>(shared + 2 * panels.bytes()) + warp * Chunk::kPlaces;
   int2* const spans =
-      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Elements::kPlaces * sizeof(Entry<T>)) +
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Chunk::kPlaces * sizeof(Entry<T>)) +
       warp * kRows;
   const auto row_of = [&](int r) -> int64_t {
     const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
@@ -58,12 +57,13 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   static_assert(kRows > 1);  // a row's span is written by one lane and read by all when its turn comes again
   W sum[kRows][kOwn] = {};
   int2 span = spans[0];
-  Elements chunk;
-  W value[kReads];
+  Chunk chunk;
+  W value[Chunk::kReads];
   const auto read = [&] {
     chunk.read(task.lists.index, span.x, span.y);
 #pragma unroll
-    for (int i = 0; i < kReads; ++i) value[i] = chunk.inside[i] ? widen(task.values[span.x + lane + 32 * i]) : W(0);
+    for (int i = 0; i < Chunk::kReads; ++i)
+      value[i] = chunk.inside[i] ? widen(task.values[span.x + lane + 32 * i]) : W(0);
   };
   read();
 
@@ -81,15 +81,15 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
         chunk.cut(first + panels.rows);
         __syncwarp();  // the last chunk's entries were read
 #pragma unroll
-        for (int i = 0; i < kReads; ++i)
-          entries[Elements::place(i)] = {
+        for (int i = 0; i < Chunk::kReads; ++i)
+          entries[Chunk::place(i)] = {
               static_cast<uint32_t>(chunk.inside[i] ? chunk.index[i] - first : panels.rows) * kSliceBytes,
               chunk.inside[i] ? value[i] : W(0)};
         __syncwarp();
         // The next chunk's elements arrive while this one's are multiplied.
         const int count = chunk.count;
         span.x += count;
-        if (count < Elements::kMost) {
+        if (count < Chunk::kMost) {
           if (lane == 0) spans[r].x = span.x;
           span = spans[(r + 1) % kRows];
         }
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
 #pragma unroll 2
         for (int i = 0; i * kTeams < count; i += 2) {
           const Pack<Entry<T>, 2> pair =
-              *reinterpret_cast<const Pack<Entry<T>, 2>*>(entries + team * Elements::kTeamPitch + i);
+              *reinterpret_cast<const Pack<Entry<T>, 2>*>(entries + team * Chunk::kTeamPitch + i);
 #pragma unroll
           for (int p = 0; p < 2; ++p) {
             const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p].offset);
@@ -106,7 +106,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
             for (int e = 0; e < kOwn; ++e) sum[r][e] += pair.at[p].value * widen(x.at[e]);
           }
         }
-        if (count < Elements::kMost) break;
+        if (count < Chunk::kMost) break;
       }
     }
   }
@@ -137,15 +137,15 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   }
 }
 
-template <class T, int kRows, int kReads>
+template <class T, int kRows>
 void launch(RowsTask<T> task, int64_t slices) {
   const int64_t groups = ceil_div(task.lists.count, kPanelWarps * kRows);
   task.blocks = groups;
   if (groups * slices >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
-  constexpr int kOther = kRowsShared<T, kRows, kReads>;
+  constexpr int kOther = kRowsShared<T, kRows>;
   task.panels = panels_of(task.panels.x, task.panels.depth, task.panels.n, kOther);
   const int bytes = 2 * task.panels.bytes() + kOther;
-  const auto kernel = rows_kernel<T, kRows, kReads>;
+  const auto kernel = rows_kernel<T, kRows>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<static_cast<unsigned>(groups * slices), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
   launched("sparse times dense");
@@ -166,9 +166,8 @@ void sparse_times_dense(const Lists& lists, const T* values, const T* x, int64_t
     const int64_t blocks = slices * ceil_div(lists.count, kPanelWarps * rows);
     return ceil_div(blocks, traits().multiprocessors) * rows;
   };
-  if (waves(kMost / 4) * 5 < waves(kMost) * 4) launch<T, kMost / 4, 2>(task, slices);
-  else if (sparse::variant == 1) launch<T, kMost, 1>(task, slices);
-  else launch<T, kMost, 2>(task, slices);
+  if (waves(kMost / 4) * 5 < waves(kMost) * 4) launch<T, kMost / 4>(task, slices);
+  else launch<T, kMost>(task, slices);
 }
 
 template void sparse_times_dense(const Lists&, const float*, const float*, int64_t, int64_t, const float*, float*);

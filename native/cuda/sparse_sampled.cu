@@ -18,13 +18,12 @@ struct SampledTask {
   int64_t elements, blocks, groups;
 };
 
-template <int kRows, int kReads>
-constexpr int kSampledShared = kPanelWarps*(Chunk<kReads>::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
+template <int kRows>
+constexpr int kSampledShared = kPanelWarps*(Chunk::kPlaces + kRows * 2) * static_cast<int>(sizeof(int32_t));
 
-template <class T, int kRows, int kReads>
+template <class T, int kRows>
 __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const SampledTask<T> task) {
   using W = wide_t<T>;
-  using Elements = Chunk<kReads>;
   constexpr int kOwn = kLaneElements<T>;
   static_assert(kRows > 1);
   extern __shared__ __align__(128) unsigned char shared[];
@@ -34,9 +33,9 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
   const int64_t slices = (panels.n + kSliceColumns<T> - 1) / kSliceColumns<T>;
   const int64_t first_slice = slices * group / task.groups, last_slice = slices * (group + 1) / task.groups;
   W* const parts = task.parts + group * task.elements;
-  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Elements::kPlaces;
+  uint32_t* const offsets = reinterpret_cast<uint32_t*>(shared + 2 * panels.bytes()) + warp * Chunk::kPlaces;
   int2* const spans =
-      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Elements::kPlaces * sizeof(uint32_t)) +
+      reinterpret_cast<int2*>(shared + 2 * panels.bytes() + kPanelWarps * Chunk::kPlaces * sizeof(uint32_t)) +
       warp * kRows;
   const auto row_of = [&](int r) -> int64_t {
     const int64_t rank = (int64_t{r} * kPanelWarps + warp) * task.blocks + block;
@@ -63,7 +62,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
         own[r].at[e] = row >= 0 && column + e < panels.n ? task.y[row * panels.n + column + e] : T(0.f);
     }
     int2 span = spans[0];
-    Elements chunk;
+    Chunk chunk;
     chunk.read(task.lists.index, span.x, span.y);
 
     int buffer = 0;
@@ -80,32 +79,32 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
           chunk.cut(first + panels.rows);
           __syncwarp();
 #pragma unroll
-          for (int i = 0; i < kReads; ++i)
-            offsets[Elements::place(i)] =
+          for (int i = 0; i < Chunk::kReads; ++i)
+            offsets[Chunk::place(i)] =
                 static_cast<uint32_t>(chunk.inside[i] ? chunk.index[i] - first : panels.rows) * kSliceBytes;
           __syncwarp();
           const int count = chunk.count;
           W* const to = parts + span.x + kTeams * (lane % kTeamLanes) + team;  // of the element whose sum ends up here
           const int left = count - (kTeams * (lane % kTeamLanes) + team);
-          W before[kReads];
+          W before[Chunk::kReads];
 #pragma unroll
-          for (int i = 0; i < kReads; ++i) before[i] = slice > first_slice && 32 * i < left ? to[32 * i] : W(0);
+          for (int i = 0; i < Chunk::kReads; ++i) before[i] = slice > first_slice && 32 * i < left ? to[32 * i] : W(0);
           span.x += count;
-          if (count < Elements::kMost) {
+          if (count < Chunk::kMost) {
             if (lane == 0) spans[r].x = span.x;
             span = spans[(r + 1) % kRows];
           }
           chunk.read(task.lists.index, span.x, span.y);
 
 #pragma unroll
-          for (int part = 0; part < kReads; ++part) {
+          for (int part = 0; part < Chunk::kReads; ++part) {
             if (32 * part >= count) break;
             W sum[kTeamLanes] = {};
 #pragma unroll
             for (int i = 0; i < kTeamLanes; i += 2) {
               if (32 * part + i * kTeams >= count) break;
               const Pack<uint32_t, 2> pair =
-                  *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Elements::kTeamPitch + 8 * part + i);
+                  *reinterpret_cast<const Pack<uint32_t, 2>*>(offsets + team * Chunk::kTeamPitch + 8 * part + i);
 #pragma unroll
               for (int p = 0; p < 2; ++p) {
                 const LanePack<T> x = *reinterpret_cast<const LanePack<T>*>(panel + pair.at[p]);
@@ -124,7 +123,7 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
             }
             if (32 * part < left) to[32 * part] = before[part] + sum[0];
           }
-          if (count < Elements::kMost) break;
+          if (count < Chunk::kMost) break;
         }
       }
     }
@@ -163,17 +162,12 @@ void sampled_products(const Lists& lists, int64_t elements, const T* y, const T*
   if constexpr (kDirect) {
     if (direct) task.parts = dvalues;
   }
-  const auto go = [&]<int kReads>() {
-    constexpr int kOther = kSampledShared<kRows, kReads>;
-    task.panels = panels_of(x, depth, n, kOther);
-    const int bytes = 2 * task.panels.bytes() + kOther;
-    const auto kernel = sampled_kernel<T, kRows, kReads>;
-    ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
-    launched("sampled products");
-  };
-  if (sparse::variant == 1) go.template operator()<1>();
-  else go.template operator()<2>();
+  task.panels = panels_of(x, depth, n, kSampledShared<kRows>);
+  const int bytes = 2 * task.panels.bytes() + kSampledShared<kRows>;
+  const auto kernel = sampled_kernel<T, kRows>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
+  launched("sampled products");
   if (!direct) add_parts<T>(parts.get(), elements, groups, dvalues);
 }
 

@@ -50,10 +50,6 @@ struct TilePlan {
   }
 };
 
-namespace sparse {
-extern int variant;  // which of the kernels that a bench tries
-}
-
 enum class TileProduct { kForward, kDataGrad, kWeightGrad };
 
 // One product. a is W (W, dY for the weight gradient), b what stands on its right; out what is written.

@@ -190,6 +190,7 @@ __global__ void __launch_bounds__(kThreads, 1)
           bias[h] = widen(static_cast<const T*>(walk.bias)[row + (threadIdx.x & 31) / 4 + 8 * h]);
       }
       if (step.flags & kEmpty) {
+        __syncwarp();  // all lanes have read the step
         if (ptx::elect_lane()) ptx::barrier_arrive(&empty[stage]);
         advance();
         const float zeros[16] = {};

@@ -7,7 +7,6 @@
 #include "cuda/blas.h"
 #include "cuda/check/check.h"
 #include "cuda/core/launch.cuh"
-#include "cuda/sparse_pattern.cuh"
 
 using namespace espalier::check;
 using namespace espalier::cuda;
@@ -164,14 +163,10 @@ void bench_tiles(espalier_dtype dtype, const char* dtype_name, int64_t m, int64_
       report({tiles + " " + product, label("", dtype_name, sparsity, m, k, n, batch), rival_name(), ours, theirs, limit,
               verified});
     };
-    for (sparse::variant = 1; sparse::variant >= 0; --sparse::variant) {
-      if (sparse::variant) std::printf("  variant %d\n", sparse::variant);
-      row("forward", y_ms, y, y_dense,
-          [&] { ok(espalier_cuda_tiles_forward(w.in(), plan.in(), x.in(), none, y.out(), shape), "forward"); });
-      row("data grad", dx_ms, dx, dx_dense,
-          [&] { ok(espalier_cuda_tiles_data_grad(w.in(), plan.in(), dy.in(), dx.out(), shape), "data grad"); });
-    }
-    sparse::variant = 0;
+    row("forward", y_ms, y, y_dense,
+        [&] { ok(espalier_cuda_tiles_forward(w.in(), plan.in(), x.in(), none, y.out(), shape), "forward"); });
+    row("data grad", dx_ms, dx, dx_dense,
+        [&] { ok(espalier_cuda_tiles_data_grad(w.in(), plan.in(), dy.in(), dx.out(), shape), "data grad"); });
     row("weight grad", dw_ms, dw, dw_dense,
         [&] { ok(espalier_cuda_tiles_weight_grad(x.in(), dy.in(), plan.in(), dw.out(), shape), "weight grad"); });
   }
@@ -240,19 +235,13 @@ void bench_elements(espalier_dtype dtype, const char* dtype_name, int64_t m, int
       report({std::string("sparse ") + product, label("", dtype_name, sparsity, m, k, n, batch), rival_name(), ours,
               theirs, limit, verified});
     };
-    for (sparse::variant = 1; sparse::variant >= 0; --sparse::variant) {
-      if (sparse::variant) std::printf("  variant %d\n", sparse::variant);
-      row("forward", y_ms, y, y_dense, [&] {
-        ok(espalier_cuda_sparse_forward(values.in(), pattern.in(), x.in(), none, y.out(), shape), "forward");
-      });
-      row("data grad", dx_ms, dx, dx_dense, [&] {
-        ok(espalier_cuda_sparse_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), shape), "data grad");
-      });
-      row("weight grad", dw_ms, dvalues, expected, [&] {
-        ok(espalier_cuda_sparse_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), shape), "weight grad");
-      });
-    }
-    sparse::variant = 0;
+    row("forward", y_ms, y, y_dense,
+        [&] { ok(espalier_cuda_sparse_forward(values.in(), pattern.in(), x.in(), none, y.out(), shape), "forward"); });
+    row("data grad", dx_ms, dx, dx_dense,
+        [&] { ok(espalier_cuda_sparse_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), shape), "data grad"); });
+    row("weight grad", dw_ms, dvalues, expected, [&] {
+      ok(espalier_cuda_sparse_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), shape), "weight grad");
+    });
   }
 }
 

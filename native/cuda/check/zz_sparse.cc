@@ -31,8 +31,8 @@ ESPALIER_CHECK(zz_tiles_masks) {
   }
 }
 
-// Two blocks of a cluster share W; the last has no columns of its own, or some.
-ESPALIER_CHECK(zz_tiles_clusters) {
+// Several blocks of columns, of which the last has few.
+ESPALIER_CHECK(zz_tiles_columns) {
   for (const int64_t batch : {0, 1}) {
     check_tiles(ESPALIER_BFLOAT16, {64, 64, 1024, batch}, 64, 64, {1});
     for (const int64_t n : {520, 1024, 1032, 1544})

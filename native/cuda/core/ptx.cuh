@@ -93,12 +93,6 @@ __device__ __forceinline__ void copy16(void* to, const void* from, int bytes = 1
                "l"(__cvta_generic_to_global(from)), "r"(bytes)
                : "memory");
 }
-// The same of 4 bytes.
-__device__ __forceinline__ void copy4(void* to, const void* from, int bytes = 4) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)),
-               "l"(__cvta_generic_to_global(from)), "r"(bytes)
-               : "memory");
-}
 __device__ __forceinline__ void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 template <int kLeft>
 __device__ __forceinline__ void copy_wait() {
@@ -106,13 +100,8 @@ __device__ __forceinline__ void copy_wait() {
 }
 
 // Bulk tensor copies, by one thread. Coordinates count elements, the innermost first; what lies outside the
-// tensor is read as zero and not written. A map is a `const __grid_constant__ CUtensorMap` parameter.
+// tensor is read as zero. A map is a `const __grid_constant__ CUtensorMap` parameter.
 
-__device__ __forceinline__ void prefetch_map([[maybe_unused]] const CUtensorMap* map) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("prefetch.tensormap [%0];" ::"l"(reinterpret_cast<uint64_t>(map)) : "memory");
-#endif
-}
 __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unused]] const CUtensorMap* map,
                                           [[maybe_unused]] uint64_t* barrier, [[maybe_unused]] int x,
                                           [[maybe_unused]] int y) {
@@ -122,45 +111,6 @@ __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unu
           shared_address(to)),
       "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier))
       : "memory");
-#endif
-}
-__device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unused]] const CUtensorMap* map,
-                                          [[maybe_unused]] uint64_t* barrier, [[maybe_unused]] int x,
-                                          [[maybe_unused]] int y, [[maybe_unused]] int z) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3, %4}], "
-      "[%5];" ::"r"(shared_address(to)),
-      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(z), "r"(shared_address(barrier))
-      : "memory");
-#endif
-}
-__device__ __forceinline__ void store_tile([[maybe_unused]] const CUtensorMap* map, [[maybe_unused]] const void* from,
-                                           [[maybe_unused]] int x, [[maybe_unused]] int y) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.tensor.2d.global.shared::cta.bulk_group [%0, {%2, %3}], [%1];" ::"l"(
-                   reinterpret_cast<uint64_t>(map)),
-               "r"(shared_address(from)), "r"(x), "r"(y)
-               : "memory");
-#endif
-}
-__device__ __forceinline__ void store_commit() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.commit_group;" ::: "memory");
-#endif
-}
-// Until at most kLeft of this thread's committed stores still read shared memory.
-template <int kLeft>
-__device__ __forceinline__ void store_wait_read() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kLeft) : "memory");
-#endif
-}
-// Until at most kLeft are not yet written: before the kernel's last instruction, store_wait<0>.
-template <int kLeft>
-__device__ __forceinline__ void store_wait() {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("cp.async.bulk.wait_group %0;" ::"n"(kLeft) : "memory");
 #endif
 }
 
@@ -182,22 +132,6 @@ __device__ __forceinline__ void load_matrix4_transposed(uint32_t (&to)[4], uint3
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
                : "r"(row)
                : "memory");
-}
-__device__ __forceinline__ void store_matrix4([[maybe_unused]] uint32_t row,
-                                              [[maybe_unused]] const uint32_t (&from)[4]) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(from[0]),
-               "r"(from[1]), "r"(from[2]), "r"(from[3])
-               : "memory");
-#endif
-}
-__device__ __forceinline__ void store_matrix4_transposed([[maybe_unused]] uint32_t row,
-                                                         [[maybe_unused]] const uint32_t (&from)[4]) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(row), "r"(from[0]),
-               "r"(from[1]), "r"(from[2]), "r"(from[3])
-               : "memory");
-#endif
 }
 
 // Products of one warp, d += a·b. With g = lane / 4, t = lane % 4: d holds rows g, g + 8 (d[0..1], d[2..3]) and
@@ -260,36 +194,6 @@ __device__ __forceinline__ void raise_registers() {
 template <int kRegisters>
 __device__ __forceinline__ void lower_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
-}
-
-// load_tile into the same place of every block of the cluster whose bit is set; each block's own barrier at that
-// place counts the bytes.
-__device__ __forceinline__ void load_tile_multicast(void* to, const CUtensorMap* map, uint64_t* barrier, int x, int y,
-                                                    uint16_t blocks) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster [%0], [%1, {%2, "
-      "%3}], [%4], %5;" ::"r"(shared_address(to)),
-      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"(blocks)
-      : "memory");
-}
-
-// Of a cluster: which block of it this is; all threads of all its blocks meet; an arrival at the barrier in the same
-// place of another block.
-__device__ __forceinline__ uint32_t cluster_rank() {
-  uint32_t rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-__device__ __forceinline__ void cluster_meet() {
-  asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
-}
-__device__ __forceinline__ void barrier_arrive_at(uint64_t* barrier, uint32_t block) {
-  asm volatile(
-      "{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, "
-      "%1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 "
-      "_, [there];\n}" ::"r"(shared_address(barrier)),
-      "r"(block)
-      : "memory");
 }
 
 // Before the first product, and after the accumulators were touched otherwise.

@@ -64,16 +64,6 @@ CUtensorMap tensor_map(const void* data, espalier_dtype dtype, int64_t rows, int
   return encode(data, dtype, 2, sizes, strides, box, swizzle);
 }
 
-CUtensorMap tensor_map(const void* data, espalier_dtype dtype, int64_t count, int64_t stride, int64_t rows,
-                       int64_t columns, int64_t ld, int64_t box_rows, int64_t box_columns, Swizzle swizzle) {
-  const cuuint64_t sizes[3] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows),
-                               static_cast<cuuint64_t>(count)};
-  const cuuint64_t strides[2] = {static_cast<cuuint64_t>(ld * element(dtype).bytes),
-                                 static_cast<cuuint64_t>(stride * element(dtype).bytes)};
-  const cuuint32_t box[3] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows), 1};
-  return encode(data, dtype, 3, sizes, strides, box, swizzle);
-}
-
 bool tensor_mappable(const void* data, espalier_dtype dtype, int64_t rows, int64_t columns, int64_t ld) {
   constexpr int64_t kMost = int64_t{1} << 31;
   return rows > 0 && columns > 0 && rows < kMost && columns < kMost && reinterpret_cast<uintptr_t>(data) % 16 == 0 &&

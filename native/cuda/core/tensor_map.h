@@ -16,11 +16,6 @@ enum class Swizzle { kNone, k128 };
 // `tensor_mappable`. A row of a box is 128 bytes at most where it is swizzled.
 CUtensorMap tensor_map(const void* data, espalier_dtype dtype, int64_t rows, int64_t columns, int64_t ld,
                        int64_t box_rows, int64_t box_columns, Swizzle swizzle = Swizzle::k128);
-// The same of `count` such matrices, `stride` elements apart; a box is one matrix deep.
-CUtensorMap tensor_map(const void* data, espalier_dtype dtype, int64_t count, int64_t stride, int64_t rows,
-                       int64_t columns, int64_t ld, int64_t box_rows, int64_t box_columns,
-                       Swizzle swizzle = Swizzle::k128);
-
 // Whether the engine can read a matrix: the address and a row's bytes are multiples of 16, no side is 0 or of
 // 2^31 and more.
 bool tensor_mappable(const void* data, espalier_dtype dtype, int64_t rows, int64_t columns, int64_t ld);
