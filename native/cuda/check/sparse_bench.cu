@@ -98,17 +98,17 @@ struct Dense {
   int64_t m, n, k;
   const Matrix &a, &b;
 };
-// The rival: cuBLAS, or our own dense product where there is none.
-const char* rival_name() { return blas_found() ? "cuBLAS dense" : "own dense"; }
-void rival(const Dense& p, const Matrix& c, bool tf32) {
+// The rival: cuBLAS, or our own dense product where there is none. Says which it was.
+const char* rival(const Dense& p, const Matrix& c, bool tf32) {
   const int64_t lda = p.transpose_a ? p.m : p.k, ldb = p.transpose_b ? p.k : p.n;
   if (blas_product(c.dtype, tf32, p.transpose_a, p.transpose_b, p.m, p.n, p.k, 1, p.a.data, lda, p.b.data, ldb, 0,
                    c.data, p.n))
-    return;
+    return "cuBLAS dense";
   const espalier_in none{nullptr, 0, c.dtype};
   ok(espalier_cuda_gemm(1, p.a.in(), p.b.in(), 0, none, none, ESPALIER_FINISH_NONE, c.out(),
                         {p.m, p.n, p.k, p.transpose_a, p.transpose_b, lda, ldb, p.n}),
      "gemm");
+  return "own dense";
 }
 
 // Of tensor cores, TFLOP/s of a dense 16-bit product at most; 0: not known here.
@@ -148,7 +148,7 @@ void bench_tiles(espalier_dtype dtype, const char* dtype_name, int64_t m, int64_
     fill_mask(mask, 1 - sparsity, 4);
     apply_tiles(w, mask, k, tile_rows, tile_columns);
     ok(espalier_cuda_tiles_plan(mask.in(), plan.out(), shape), "plan");
-    rival(forward, y_dense, tf32);
+    const char* const against = rival(forward, y_dense, tf32);
     rival(data, dx_dense, tf32);
     rival(weight, dw_dense, tf32);
     apply_tiles(dw_dense, mask, k, tile_rows, tile_columns);
@@ -160,7 +160,7 @@ void bench_tiles(espalier_dtype dtype, const char* dtype_name, int64_t m, int64_
       body();
       const bool verified = agree(got, expected, 1e-2);
       const double ours = time_ms(body, 20, 3);
-      report({tiles + " " + product, label("", dtype_name, sparsity, m, k, n, batch), rival_name(), ours, theirs, limit,
+      report({tiles + " " + product, label("", dtype_name, sparsity, m, k, n, batch), against, ours, theirs, limit,
               verified});
     };
     row("forward", y_ms, y, y_dense,
@@ -220,7 +220,7 @@ void bench_elements(espalier_dtype dtype, const char* dtype_name, int64_t m, int
         time_ms([&] { ok(espalier_cuda_sparse_pattern(mask.in(), count, pattern.out(), shape), "pattern"); }, 3, 1);
     std::printf("  the pattern of %lld elements: %.3f ms\n", static_cast<long long>(count), made);
     ok(espalier_cuda_sparse_gather(w.in(), pattern.in(), values.out(), shape), "gather");
-    rival(forward, y_dense, false);
+    const char* const against = rival(forward, y_dense, false);
     rival(data, dx_dense, false);
     rival(weight, dw_dense, false);
     ok(espalier_cuda_sparse_gather(dw_dense.in(), pattern.in(), expected.out(), shape), "gather");
@@ -232,8 +232,8 @@ void bench_elements(espalier_dtype dtype, const char* dtype_name, int64_t m, int
       body();
       const bool verified = agree(got, wanted, dtype == ESPALIER_FLOAT32 ? 1e-5 : 1e-2);
       const double ours = time_ms(body, 20, 3);
-      report({std::string("sparse ") + product, label("", dtype_name, sparsity, m, k, n, batch), rival_name(), ours,
-              theirs, limit, verified});
+      report({std::string("sparse ") + product, label("", dtype_name, sparsity, m, k, n, batch), against, ours, theirs,
+              limit, verified});
     };
     row("forward", y_ms, y, y_dense,
         [&] { ok(espalier_cuda_sparse_forward(values.in(), pattern.in(), x.in(), none, y.out(), shape), "forward"); });
@@ -281,11 +281,12 @@ void bench_masked(espalier_dtype dtype, const char* dtype_name, int64_t m, int64
   const double limit = 1e3 * flops / (tf32 ? tensor_peak() / 2 : tensor_peak());
   const auto row = [&](const char* product, const Dense& dense, const Matrix& got, const Matrix& expected, auto body) {
     const double theirs = time_ms([&] { rival(dense, expected, tf32); }, 10, 3);
+    const char* const against = rival(dense, expected, tf32);
     if (&expected == &dw_dense) apply_tiles(dw_dense, bytes, k, 1, 1);
     body();
     const bool verified = agree(got, expected, 1e-2);
-    report({std::string("masked ") + product, label("", dtype_name, 0.5, m, k, n, batch), rival_name(),
-            time_ms(body, 20, 3), theirs, tensor_peak() > 0 ? limit : 0, verified});
+    report({std::string("masked ") + product, label("", dtype_name, 0.5, m, k, n, batch), against, time_ms(body, 20, 3),
+            theirs, tensor_peak() > 0 ? limit : 0, verified});
   };
   row("forward, packed", forward, y, y_dense,
       [&] { ok(espalier_cuda_masked_forward(w.in(), words.in(), x.in(), none, y.out(), shape), "forward"); });
