@@ -11,7 +11,8 @@
 
 /* The convolution of conv.h with x [n, in_height, in_width, in_channels], weight [out_channels,
  * kernel_height, kernel_width, in_channels / groups] and y [n, out_height, out_width, out_channels]. Fastest
- * where the channels of a group are a multiple of 8 (4 in float32): others are padded in a copy.
+ * where the channels of a group are a multiple of 8 (4 in float32): others are padded in a copy. Kernels go
+ * up to 15 × 15 and strides up to 8; where y has elements x must have some, and the other way round.
  *
  * `moments` (float32, absent or espalier_cuda_moments_length values) receives what
  * espalier_cuda_batch_norm_train_nhwc needs of y, which it then does not have to read once more. */
