@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
-#include <mutex>
+#include <utility>
 
 namespace espalier::cuda {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 // The few functions and numbers of cuBLAS's interface that are used here, as its manual gives them.
 using Handle = void*;
 constexpr int kNoTranspose = 0, kTranspose = 1;
-constexpr int kCompute32f = 68, kCompute64f = 70, kComputeTf32 = 77, kDefaultAlgorithm = -1;
+constexpr int kCompute32f = 68, kCompute64f = 70, kComputeTf32 = 77, kDefaultAlgorithm = -1, kNotSupported = 15;
 struct Library {
   int (*create)(Handle*) = nullptr;
   int (*set_stream)(Handle, cudaStream_t) = nullptr;
@@ -46,18 +46,18 @@ const Library* library() {
   return found;
 }
 
-// A handle belongs to a device and, as its stream is set before each use, to a thread.
+// One handle for each device, thread and stream: a handle has working memory, which two streams must not share.
 Handle handle() {
-  thread_local std::map<int, Handle> handles;
+  thread_local std::map<std::pair<int, cudaStream_t>, Handle> handles;
   int device = 0;
   ESPALIER_CUDA(cudaGetDevice(&device));
-  Handle& found = handles[device];
-  if (found == nullptr && library()->create(&found) != 0) {
-    found = nullptr;
-    fail(ESPALIER_INTERNAL, "cuBLAS cannot start on device %d", device);
-  }
-  if (library()->set_stream(found, stream()) != 0) fail(ESPALIER_INTERNAL, "cuBLAS refuses the stream");
-  return found;
+  const cudaStream_t current = stream();
+  Handle& found = handles[{device, current}];
+  if (found != nullptr) return found;
+  Handle made = nullptr;
+  if (library()->create(&made) != 0) fail(ESPALIER_INTERNAL, "cuBLAS cannot start on device %d", device);
+  if (library()->set_stream(made, current) != 0) fail(ESPALIER_INTERNAL, "cuBLAS refuses the stream");
+  return found = made;
 }
 
 cudaDataType type_of(espalier_dtype dtype) {
@@ -71,7 +71,7 @@ cudaDataType type_of(espalier_dtype dtype) {
 
 }  // namespace
 
-bool blas_there() { return g_enabled.load(std::memory_order_relaxed) && library() != nullptr; }
+bool blas_found() { return g_enabled.load(std::memory_order_relaxed) && library() != nullptr; }
 void enable_blas(bool on) { g_enabled.store(on, std::memory_order_relaxed); }
 
 bool blas_product(espalier_dtype dtype, bool tf32, bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
@@ -92,6 +92,7 @@ bool blas_product(espalier_dtype dtype, bool tf32, bool transpose_a, bool transp
                       : tf32 ? kComputeTf32
                              : kCompute32f,
                       kDefaultAlgorithm);
+  if (status == kNotSupported) return false;
   if (status != 0) fail(ESPALIER_INTERNAL, "cuBLAS: status %d", status);
   return true;
 }

@@ -156,9 +156,6 @@ bool gemm_wgmma_takes(const Product<T, C>& product);
 template <class T, class C>
 void gemm_wgmma(const Product<T, C>& product);
 
-// A Bᵀ by a cluster of 1 or 2 blocks, that many rows of tiles at a time: for benches.
-void gemm_wgmma_variant(const Product<__nv_bfloat16, __nv_bfloat16>& product, int cluster, int group);
-
 // Whether gemm_wgmma is taken at all: a switch for checks, so that the other kernels can be had on Hopper too.
 bool wgmma_enabled();
 void enable_wgmma(bool on);

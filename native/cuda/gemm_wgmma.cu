@@ -45,13 +45,12 @@ struct Nowhere {
   __device__ void advance(int) {}
 };
 
-template <class T, int kConsumersOfTile, int kColumnsOfTile, bool kTA, bool kTB>
+template <class T, bool kTA, bool kTB>
 struct Dense {
   using Element = T;
   using Sum = float;
   using Where = Nowhere;
-  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 128;
-  static constexpr int kK = 128 / int{sizeof(T)};
+  static constexpr int kConsumers = 2, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
   static_assert(sizeof(T) == 2 || (!kTA && kTB));
 
@@ -77,7 +76,7 @@ template <class T>
 constexpr int kStepK = 128 / int{sizeof(T)};
 
 template <int kCluster, bool kTA, bool kTB, class T, class C>
-void run(const Product<T, C>& p, const Splits* cut, int group) {
+void run(const Product<T, C>& p, const Splits* cut) {
   constexpr espalier_dtype dtype = dtype_of<T>();
   const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK<T>, 64)
                             : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK<T>);
@@ -85,15 +84,14 @@ void run(const Product<T, C>& p, const Splits* cut, int group) {
                             : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK<T>, 64);
   const Target<C, false> to{p.c, p.m, p.n, p.ldc,
                             reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
-  launch_ring<Dense<T, kTileM / 64, kTileN, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut, group);
+  launch_ring<Dense<T, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut);
 }
 
 template <int kCluster, class T, class C>
-void by_transposes(const Product<T, C>& p, const Splits* cut = nullptr, int group = 0) {
-  if constexpr (sizeof(T) == 4) run<kCluster, false, true>(p, cut, group);
-  else if (p.transpose_a)
-    p.transpose_b ? run<kCluster, true, true>(p, cut, group) : run<kCluster, true, false>(p, cut, group);
-  else p.transpose_b ? run<kCluster, false, true>(p, cut, group) : run<kCluster, false, false>(p, cut, group);
+void by_transposes(const Product<T, C>& p, const Splits* cut = nullptr) {
+  if constexpr (sizeof(T) == 4) run<kCluster, false, true>(p, cut);
+  else if (p.transpose_a) p.transpose_b ? run<kCluster, true, true>(p, cut) : run<kCluster, true, false>(p, cut);
+  else p.transpose_b ? run<kCluster, false, true>(p, cut) : run<kCluster, false, false>(p, cut);
 }
 
 template <class T, class C>
@@ -129,10 +127,6 @@ void gemm_wgmma(const Product<T, C>& p) {
           p.m, p.n, p.k, p.transpose_a, p.transpose_b, p.a, p.lda, p.b, p.ldb, parts.get(), p.n, {}, {}, {}},
       &splits);
   add_parts(p, splits.parts, parts.get());
-}
-
-void gemm_wgmma_variant(const Product<__nv_bfloat16, __nv_bfloat16>& p, int cluster, int group) {
-  cluster == 2 ? run<2, false, true>(p, nullptr, group) : run<1, false, true>(p, nullptr, group);
 }
 
 #define ESPALIER_INSTANCE(T, C)                         \

@@ -168,16 +168,9 @@ void for_two_four(const char* name, espalier_dtype dtype, Body body) {
 }
 
 template <class T, class C, bool kTransposed, class F>
-void forward(TwoFourProduct<T, C, kTransposed, F> p, const espalier_cuda_two_four& shape) {
-  if (shape.m == 0 || shape.n == 0) return;
-  const bool on_hopper = two_four_wgmma_takes(p);
-  if (p.b_by_rows && !(on_hopper && sizeof(T) == 2 && p.ldb % 8 == 0)) {
-    const Temporary<T> turned(shape.n * shape.k);
-    transpose(shape.k, shape.n, p.b, turned.get(), shape.k);
-    p.b = turned, p.ldb = shape.k, p.b_by_rows = false;
-    return on_hopper ? two_four_wgmma(p, 0) : two_four_mma(p);
-  }
-  on_hopper ? two_four_wgmma(p, 0) : two_four_mma(p);
+void multiply(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  if (p.to.m == 0 || p.to.n == 0) return;
+  two_four_wgmma_takes(p) ? two_four_wgmma(p) : two_four_mma(p);
 }
 
 }  // namespace
@@ -243,12 +236,13 @@ espalier_status espalier_cuda_two_four_forward(espalier_in values, espalier_in p
       const T* const left = elements<T>("values", values, shape.m * shape.k / 2);
       const T* const right = elements<T>("x", x, shape.k * shape.n);
       const Places where{places_in(places, shape), blocks_m, blocks_k};
-      if (batch_major)
-        forward<T, C, true, F>({left, where, right, shape.k, shape.k, false, {to, shape.m, shape.n, ldc, wide}, finish},
-                               shape);
-      else
-        forward<T, C, false, F>({left, where, right, shape.n, shape.k, true, {to, shape.m, shape.n, ldc, wide}, finish},
-                                shape);
+      if (batch_major) {
+        multiply<T, C, true, F>({left, where, right, shape.k, {to, shape.m, shape.n, ldc, wide}, finish});
+      } else {
+        const Temporary<T> turned(shape.n * shape.k);
+        transpose(shape.k, shape.n, right, turned.get(), shape.k);
+        multiply<T, C, false, F>({left, where, turned.get(), shape.k, {to, shape.m, shape.n, ldc, wide}, finish});
+      }
     });
   });
 }

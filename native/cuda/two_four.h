@@ -17,7 +17,6 @@ namespace espalier::cuda {
 struct Places {
   const uint32_t* words = nullptr;  // [block of rows][block of K][lane]
   int blocks_m = 0, blocks_k = 0;
-  const uint4* packed = nullptr;
 };
 constexpr int kPlaceRows = 16, kPlaceK = 64;
 
@@ -32,26 +31,25 @@ struct WholeFinish {
   __device__ int32_t last(int32_t value) const { return value; }
 };
 
-// C = finish(W·B), B stored by columns of K (n×k, `ldb` apart), or by rows (k×n) where b_by_rows.
+// C = finish(W·B), B stored by its columns of K: n×k.
 template <class T, class C, bool kTransposed, class F>
 struct TwoFourProduct {
   const T* values;
   Places places;
   const T* b;
-  int64_t ldb, k;
-  bool b_by_rows;
+  int64_t k;
   Target<C, kTransposed> to;
   F finish;
 };
 
-// By mma.sp, on every chip from sm_80 on; B by columns alone.
+// By mma.sp, on every chip from sm_80 on.
 template <class T, class C, bool kTransposed, class F>
 void two_four_mma(const TwoFourProduct<T, C, kTransposed, F>& product);
 
-// By wgmma, on Hopper; int8 takes B by columns alone. `variant` chooses the shape of a tile, for benches.
+// By wgmma, on Hopper.
 template <class T, class C, bool kTransposed, class F>
 bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& product);
 template <class T, class C, bool kTransposed, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& product, int variant);
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& product);
 
 }  // namespace espalier::cuda

@@ -39,8 +39,7 @@ __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C,
   extern __shared__ __align__(128) uint8_t stages[];
   const auto* const values = reinterpret_cast<const uint8_t*>(p.values);
   const auto* const right = reinterpret_cast<const uint8_t*>(p.b);
-  const int64_t row_a = p.k / 2 * int64_t{sizeof(T)}, row_b = p.k * int64_t{sizeof(T)},
-                ldb = p.ldb * int64_t{sizeof(T)};
+  const int64_t row_a = p.k / 2 * int64_t{sizeof(T)}, row_b = p.k * int64_t{sizeof(T)};
 
   const int64_t tiles_n = tiles_of(p.to.n, kTile);
   const int64_t first_m = blockIdx.x / tiles_n * kTile, first_n = blockIdx.x % tiles_n * kTile;
@@ -53,7 +52,7 @@ __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C,
     if (step < steps) {
       uint8_t* const stage = stages + step % kStages * kStage;
       TileA::bring(stage, values, row_a, p.to.m, row_a, first_m, step * int64_t{64}, true);
-      TileB::bring(stage + TileA::kElements, right, ldb, p.to.n, row_b, first_n, step * int64_t{128}, true);
+      TileB::bring(stage + TileA::kElements, right, row_b, p.to.n, row_b, first_n, step * int64_t{128}, true);
     }
     copy_commit();
   };

@@ -1,6 +1,8 @@
-// 2:4 products on Hopper. What holds them back is shared memory: a warpgroup's instruction reads all of the
-// tile's B in the time in which a dense one reads half of it, 128 bytes a cycle, which is all there is. What the
-// copy engine writes comes on top, so that tall tiles, which write little for what is computed, do best.
+// 2:4 products on Hopper. At their full rate the instructions read twice the B of dense ones: 128 bytes a cycle of
+// shared memory, which is all there is, and the copy engine's writes come on top. Measured at 8192³ in bfloat16 on
+// an H200, one after the other while the chip clocked down: tiles of 128×256 and clusters of two 1.17 ms, tiles of
+// 192×192 1.26, of 256×128 1.31, no clusters 1.38; W's values straight from memory into registers, in the order of
+// the threads, 1.43 to 1.58.
 #include "cuda/gemm_ring.cuh"
 
 namespace espalier::cuda {
@@ -29,104 +31,32 @@ struct Lookahead {
   }
 };
 
-template <class T, int kConsumersOfTile, int kColumnsOfTile, bool kTB>
+template <class T>
 struct Sparse {
   using Element = T;
   using Sum = std::conditional_t<sizeof(T) == 1, int32_t, float>;
   static constexpr int kWords = sizeof(T) == 1 ? 2 : 1;
   using Where = Lookahead<kWords>;
-  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 64;
-  static constexpr int kK = 128 / int{sizeof(T)};
-  // Places must not change while products are under way. The other warpgroups keep the tensor cores busy.
-  static constexpr bool kTransposeA = false, kTransposeB = kTB, kUnderWay = false;
-  static_assert(sizeof(T) == 2 || kTB);
+  static constexpr int kConsumers = 2, kN = 256, kRowA = 64, kK = 128 / int{sizeof(T)};
+  // Places must not change while products are under way: the other warpgroup keeps the tensor cores busy.
+  static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
   static __device__ __forceinline__ void multiply(Sum (&sum)[kN / 2], uint32_t a, uint32_t b, bool add,
                                                   const Where& where) {
     // Two instructions of 64 bytes of K, of which W stores 32.
     const uint64_t left0 = operand(a, 64, 16, 512), left1 = operand(a + 32, 64, 16, 512);
-    const uint64_t right0 = kTB ? operand(b, 128, 16, 1024) : operand(b, 128, 8192, 1024);
-    const uint64_t right1 = kTB ? operand(b + 64, 128, 16, 1024) : operand(b + 32 * 128, 128, 8192, 1024);
+    const uint64_t right0 = operand(b, 128, 16, 1024), right1 = operand(b + 64, 128, 16, 1024);
     if constexpr (sizeof(T) == 1) {
       wgmma_sparse(sum, left0, right0, where.now[0], add);
       wgmma_sparse(sum, left1, right1, where.now[1], 1);
     } else {
-      wgmma_sparse<T, !kTB, 0>(sum, left0, right0, where.now[0], add);
-      wgmma_sparse<T, !kTB, 1>(sum, left1, right1, where.now[0], 1);
+      wgmma_sparse<T, 0>(sum, left0, right0, where.now[0], add);
+      wgmma_sparse<T, 1>(sum, left1, right1, where.now[0], 1);
     }
   }
 #endif
 };
-
-struct DirectLookahead {
-  uint32_t now, next;
-  uint4 left[2], coming[2];
-  const uint32_t* words;
-  const uint4* packed;
-  int last;
-
-  __device__ DirectLookahead(const Places& places, int64_t first_i, int lane, int begin)
-      : words(places.words + min(first_i / kPlaceRows, int64_t{places.blocks_m - 1}) * places.blocks_k * int64_t{32} +
-              lane),
-        packed(places.packed + min(first_i / kPlaceRows, int64_t{places.blocks_m - 1}) * places.blocks_k * int64_t{64} +
-               lane),
-        last(places.blocks_k - 1) {
-    look(begin);
-  }
-  __device__ void look(int step) {
-    const int at = min(step, last);
-    next = words[at * 32];
-    coming[0] = packed[at * 64];
-    coming[1] = packed[at * 64 + 32];
-  }
-  __device__ void advance(int step) {
-    now = next;
-    left[0] = coming[0];
-    left[1] = coming[1];
-    look(step + 1);
-  }
-};
-
-template <class T, int kConsumersOfTile, int kColumnsOfTile>
-struct SparseDirect {
-  using Element = T;
-  using Sum = float;
-  using Where = DirectLookahead;
-  static constexpr int kConsumers = kConsumersOfTile, kN = kColumnsOfTile, kRowA = 0;
-  static constexpr int kK = 128 / int{sizeof(T)};
-  static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
-
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  static __device__ __forceinline__ void multiply(Sum (&sum)[kN / 2], uint32_t, uint32_t b, bool add,
-                                                  const Where& where) {
-    wgmma_sparse_direct<T, false, 0>(sum, where.left[0], operand(b, 128, 16, 1024), where.now, add);
-    wgmma_sparse_direct<T, false, 1>(sum, where.left[1], operand(b + 64, 128, 16, 1024), where.now, 1);
-  }
-#endif
-};
-
-namespace {
-
-template <int kConsumers, int kN, int kCluster, class T, class C, bool kTransposed, class F>
-void run_direct(const TwoFourProduct<T, C, kTransposed, F>& p) {
-  const CUtensorMap b = tensor_map(dtype_of<T>(), p.b, p.to.n, p.k, p.ldb, kN / kCluster, 64);
-  Places places = p.places;
-  places.packed = reinterpret_cast<const uint4*>(p.values);
-  launch_ring<SparseDirect<T, kConsumers, kN>, kCluster>(b, b, p.to, p.k, p.finish, places, "two_four_wgmma");
-}
-
-template <int kConsumers, int kN, int kCluster, bool kTB, class T, class C, bool kTransposed, class F>
-void run(const TwoFourProduct<T, C, kTransposed, F>& p) {
-  using Math = Sparse<T, kConsumers, kN, kTB>;
-  constexpr espalier_dtype dtype = dtype_of<T>();
-  const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, 64 * kConsumers, 64 / int{sizeof(T)});
-  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.to.n, p.k, p.ldb, kN / kCluster, Math::kK)
-                            : tensor_map(dtype, p.b, p.k, p.to.n, p.ldb, 64, 64);
-  launch_ring<Math, kCluster>(a, b, p.to, p.k, p.finish, p.places, "two_four_wgmma");
-}
-
-}  // namespace
 
 template <class T, class C, bool kTransposed, class F>
 bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& p) {
@@ -137,26 +67,20 @@ bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& p) {
 }
 
 template <class T, class C, bool kTransposed, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p, int variant) {
-  if constexpr (sizeof(T) == 2 && !kTransposed) {
-    if (p.b_by_rows) return run<2, 256, 2, false>(p);
-  }
-  if constexpr (std::is_same_v<T, __nv_bfloat16> && kTransposed) {
-    if (variant == 1) return run<3, 192, 2, true>(p);
-    if (variant == 2) return run<4, 128, 2, true>(p);
-    if (variant == 4) return run_direct<2, 256, 2>(p);
-    if (variant == 5) return run_direct<4, 128, 2>(p);
-    if (variant == 6) return run_direct<3, 192, 2>(p);
-    if (variant == 3) return run<2, 256, 1, true>(p);
-  }
-  run<2, 256, 2, true>(p);
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  using Math = Sparse<T>;
+  constexpr int kCluster = 2;
+  constexpr espalier_dtype dtype = dtype_of<T>();
+  const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)});
+  const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kCluster, Math::kK);
+  launch_ring<Math, kCluster>(a, b, p.to, p.k, p.finish, p.places, "two_four_wgmma");
 }
 
 #define ESPALIER_INSTANCE(T, C, F)                                           \
   template bool two_four_wgmma_takes(const TwoFourProduct<T, C, false, F>&); \
   template bool two_four_wgmma_takes(const TwoFourProduct<T, C, true, F>&);  \
-  template void two_four_wgmma(const TwoFourProduct<T, C, false, F>&, int);  \
-  template void two_four_wgmma(const TwoFourProduct<T, C, true, F>&, int);
+  template void two_four_wgmma(const TwoFourProduct<T, C, false, F>&);       \
+  template void two_four_wgmma(const TwoFourProduct<T, C, true, F>&);
 ESPALIER_INSTANCE(__half, __half, Finish<__half>)
 ESPALIER_INSTANCE(__nv_bfloat16, __nv_bfloat16, Finish<__nv_bfloat16>)
 ESPALIER_INSTANCE(int8_t, int32_t, WholeFinish)

@@ -45,21 +45,14 @@ void batched(std::vector<int64_t> batch_a, std::vector<int64_t> batch_b, std::ve
 
 }  // namespace
 
-ESPALIER_CHECK(gemm_float32) {
-  const WithoutBlas ours;
-  every(ESPALIER_FLOAT32, ESPALIER_FLOAT32);
-}
-ESPALIER_CHECK(gemm_float64) {
-  const WithoutBlas ours;
-  every(ESPALIER_FLOAT64, ESPALIER_FLOAT64);
-}
+ESPALIER_CHECK(gemm_float32) { every(ESPALIER_FLOAT32, ESPALIER_FLOAT32); }
+ESPALIER_CHECK(gemm_float64) { every(ESPALIER_FLOAT64, ESPALIER_FLOAT64); }
 ESPALIER_CHECK(gemm_float16) { every(ESPALIER_FLOAT16, ESPALIER_FLOAT16); }
 ESPALIER_CHECK(gemm_float16_to_float32) { every(ESPALIER_FLOAT16, ESPALIER_FLOAT32); }
 ESPALIER_CHECK(gemm_bfloat16) { every(ESPALIER_BFLOAT16, ESPALIER_BFLOAT16); }
 ESPALIER_CHECK(gemm_bfloat16_to_float32) { every(ESPALIER_BFLOAT16, ESPALIER_FLOAT32); }
 
 ESPALIER_CHECK(gemm_float32_large_tiles) {
-  const WithoutBlas ours;
   for (const int64_t transposes : {0, 1, 2, 3})
     product({1500, 1601, 130, transposes}, transposes & 1, transposes >> 1, ESPALIER_FLOAT32, ESPALIER_FLOAT32);
 }
@@ -84,10 +77,11 @@ ESPALIER_CHECK(gemm_float32_as_bfloat16) {
 }
 
 ESPALIER_CHECK(gemm_by_cublas) {
-  if (!espalier::cuda::blas_there()) return;
-  for (const espalier_dtype type : {ESPALIER_FLOAT32, ESPALIER_FLOAT64})
+  if (!espalier::cuda::blas_found()) return;
+  for (const espalier_dtype type : {ESPALIER_FLOAT32, ESPALIER_FLOAT64, ESPALIER_FLOAT16, ESPALIER_BFLOAT16})
     for (const int64_t transposes : {0, 1, 2, 3})
-      for (const Case& of : kSmall) product(of, transposes & 1, transposes >> 1, type, type, 0.5, 0.25);
+      for (const Case& of : kSmall)
+        product(of, transposes & 1, transposes >> 1, type, type, 0.5, 0.25, false, ESPALIER_FINISH_NONE, 0, true);
 }
 
 ESPALIER_CHECK(matmul_batches) {

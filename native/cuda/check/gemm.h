@@ -1,7 +1,11 @@
 // One product on the device and the CPU, for the checks of products.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "cuda/blas.h"
@@ -31,7 +35,9 @@ struct WithoutBlas {
 
 inline void product(const Case& of, int64_t transpose_a, int64_t transpose_b, espalier_dtype ab, espalier_dtype c,
                     double alpha = 1, double beta = 0, bool biases = false,
-                    espalier_finish finish = ESPALIER_FINISH_NONE, double loose = 0) {
+                    espalier_finish finish = ESPALIER_FINISH_NONE, double loose = 0, bool by_blas = false) {
+  std::optional<WithoutBlas> ours;
+  if (!by_blas) ours.emplace();
   const int64_t rows_a = transpose_a ? of.k : of.m, columns_a = transpose_a ? of.m : of.k;
   const int64_t rows_b = transpose_b ? of.n : of.k, columns_b = transpose_b ? of.k : of.n;
   const espalier_product shape{of.m,
@@ -54,6 +60,20 @@ inline void product(const Case& of, int64_t transpose_a, int64_t transpose_b, es
                    " transposes " + std::to_string(transpose_a) + std::to_string(transpose_b) + " types " +
                    std::to_string(ab) + "," + std::to_string(c) + " pad " + std::to_string(of.pad) + ": " +
                    found.message};
+  }
+}
+
+// Times ours and the rival by turns, each after a rest: under load the chip clocks down, so that what comes
+// second would seem the slower. The best of three medians counts.
+inline void by_turns(Row& row, const std::function<void()>& ours, const std::function<void()>& rival) {
+  for (int turn = 0; turn < 3; ++turn) {
+    usleep(400'000);
+    const double own = time_ms(ours, 10, 2);
+    row.ours = turn == 0 ? own : std::min(row.ours, own);
+    if (!rival) continue;
+    usleep(400'000);
+    const double other = time_ms(rival, 10, 2);
+    row.theirs = turn == 0 ? other : std::min(row.theirs, other);
   }
 }
 

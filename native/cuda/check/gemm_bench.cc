@@ -60,16 +60,11 @@ void bench(const char* name, espalier_dtype dtype, int64_t m, int64_t n, int64_t
   run();
   ok(espalier_cuda_synchronize(), "synchronize");
   Row row{"gemm", name, "cuBLAS"};
-  if (rival()) {
-    // On tensor cores the order of sums and where they are cut off differ.
-    row.verified = alike(ours, theirs, dtype == ESPALIER_FLOAT32 ? (tf32 ? 1e-3 : 1e-5) : 6e-3);
-    row.theirs = time_ms([&] { rival(); });
-  } else {
-    row.rival = "(no cuBLAS)";
-  }
-  row.ours = time_ms(run);
-  if (row.theirs > 0) row.theirs = std::min(row.theirs, time_ms([&] { rival(); }));
-  row.ours = std::min(row.ours, time_ms(run));
+  const bool there = rival();
+  // On tensor cores the order of sums and where they are cut off differ.
+  if (there) row.verified = alike(ours, theirs, dtype == ESPALIER_FLOAT32 ? (tf32 ? 1e-3 : 1e-5) : 6e-3);
+  else row.rival = "(no cuBLAS)";
+  by_turns(row, run, there ? std::function<void()>([&] { rival(); }) : nullptr);
   ok(espalier_cuda_set_precision(ESPALIER_CUDA_PRECISION_FLOAT32), "precision");
   const double most = peak(dtype, tf32), operations = 2.0 * static_cast<double>(m) * static_cast<double>(n) * k;
   if (most > 0) row.limit = operations / most * 1e3;

@@ -15,7 +15,7 @@ constexpr int64_t kM = 768, kK = 256;
 
 // W·1 for a random choice of two of four in each group, whose elements are `code`(i, k).
 template <class T, class C, bool kTransposed, class F, class Code>
-std::string probe(const char* name, int variant, bool by_rows, Code code) {
+std::string probe(const char* name, Code code) {
   const espalier_cuda_two_four shape{kM, kK, kK, 0};
   std::vector<double> dense(kM * kK), identity(kK * kK);
   const Array pairs = integers(kM * kK / 4, 0, 6);
@@ -35,11 +35,9 @@ std::string probe(const char* name, int variant, bool by_rows, Code code) {
       {w.places.device<uint32_t>(), static_cast<int>(kM / cuda::kPlaceRows), static_cast<int>(kK / cuda::kPlaceK)},
       x.device<T>(),
       kK,
-      kK,
-      by_rows,
       {y.device<C>(), kM, kK, kTransposed ? kM : kK, true},
       {}};
-  cuda::two_four_wgmma(product, variant);
+  cuda::two_four_wgmma(product);
   ok(espalier_cuda_synchronize(), "synchronize");
   const std::vector<double> got = y.fetch();
   int64_t wrong = 0;
@@ -53,30 +51,29 @@ std::string probe(const char* name, int variant, bool by_rows, Code code) {
     if (wrong++ < 12 || (wrong & (wrong - 1)) == 0) some += text;
   }
   if (wrong == 0) return "";
-  return std::string("\n  ") + name + " variant " + std::to_string(variant) + " by_rows " + std::to_string(by_rows) +
-         ": " + std::to_string(wrong) + " of " + std::to_string(got.size()) + " wrong" + some;
+  return std::string("\n  ") + name + ": " + std::to_string(wrong) + " of " + std::to_string(got.size()) + " wrong" +
+         some;
 }
 
 template <class T, class C, bool kTransposed, class F>
-std::string probes(const char* name, int variant, bool by_rows) {
-  return probe<T, C, kTransposed, F>((std::string(name) + ", k").c_str(), variant, by_rows,
+std::string probes(const std::string& name) {
+  return probe<T, C, kTransposed, F>((name + ", k").c_str(),
                                      [](int64_t, int64_t k) { return static_cast<double>(k % 120 + 1); }) +
-         probe<T, C, kTransposed, F>((std::string(name) + ", row").c_str(), variant, by_rows,
+         probe<T, C, kTransposed, F>((name + ", row").c_str(),
                                      [](int64_t i, int64_t) { return static_cast<double>(i % 120 + 1); });
+}
+template <class T, class C, class F>
+std::string both(const std::string& name) {
+  return probes<T, C, true, F>(name + " by columns") + probes<T, C, false, F>(name + " by rows");
 }
 
 }  // namespace
 
 ESPALIER_CHECK(zz_two_four_probe) {
   if (cuda::traits().capability != 90 || !isolated("zz_two_four_probe")) return;
-  std::string found;
-  for (int variant = 0; variant < 4; ++variant)
-    found += probes<__nv_bfloat16, __nv_bfloat16, true, cuda::Finish<__nv_bfloat16>>("bfloat16", variant, false);
-  found += probes<__nv_bfloat16, __nv_bfloat16, false, cuda::Finish<__nv_bfloat16>>("bfloat16", 0, true);
-  found += probes<__half, __half, true, cuda::Finish<__half>>("float16", 0, false);
-  found += probes<__half, __half, false, cuda::Finish<__half>>("float16", 0, false);
-  found += probes<int8_t, int32_t, true, cuda::WholeFinish>("int8", 0, false);
-  found += probes<int8_t, int32_t, false, cuda::WholeFinish>("int8 by rows", 0, false);
+  const std::string found = both<__nv_bfloat16, __nv_bfloat16, cuda::Finish<__nv_bfloat16>>("bfloat16") +
+                            both<__half, __half, cuda::Finish<__half>>("float16") +
+                            both<int8_t, int32_t, cuda::WholeFinish>("int8");
   if (!found.empty()) {
     std::printf("zz_two_four_probe:%s\n", found.c_str());
     mismatch("operands are not read as they lie; see above");

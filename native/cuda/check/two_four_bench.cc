@@ -1,10 +1,10 @@
 // 2:4 products beside cuBLAS's dense one of the same size, in one run on the same random data.
-#include <algorithm>
+#include <functional>
 #include <string>
 
 #include "cuda/blas.h"
-#include "cuda/check/check.h"
-#include "cuda/two_four.h"
+#include "cuda/check/gemm.h"
+#include "cuda/core/device.h"
 
 using namespace espalier;
 using namespace espalier::check;
@@ -53,42 +53,12 @@ void bench(const char* name, espalier_dtype dtype, int64_t size) {
   if (there) {
     close(y.fetch(), theirs.fetch(), 6e-3, "the product");
     row.verified = true;
-    row.theirs = time_ms([&] { rival(); });
   }
-  row.ours = time_ms(run);
-  if (there) row.theirs = std::min(row.theirs, time_ms([&] { rival(); }));
-  row.ours = std::min(row.ours, time_ms(run));
+  by_turns(row, run, there ? std::function<void()>([&] { rival(); }) : nullptr);
   if (cuda::traits().capability == 90)
     row.limit = 2.0 * static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(size) /
                 (dtype == ESPALIER_INT8 ? 3958e12 : 1979e12) * 1e3;
   report(row);
-}
-
-// Each shape of tile of Hopper's kernel.
-void variants(int64_t size) {
-  if (cuda::traits().capability != 90) return;
-  const espalier_cuda_two_four shape{size, size, size, 1};
-  int64_t length = 0;
-  ok(espalier_cuda_two_four_places_size(shape, &length), "places_size");
-  const Array w = filled(size * size, ESPALIER_BFLOAT16, 1), x = filled(size * size, ESPALIER_BFLOAT16, 2);
-  Array values = result(size * size / 2, ESPALIER_BFLOAT16), places = result(length, ESPALIER_INT32);
-  Array y = result(size * size, ESPALIER_BFLOAT16);
-  ok(espalier_cuda_two_four_compress(w.in(), values.out(), places.out(), shape), "compress");
-  for (int variant = 0; variant < 7; ++variant) {
-    const cuda::TwoFourProduct<__nv_bfloat16, __nv_bfloat16, true, cuda::Finish<__nv_bfloat16>> product{
-        values.device<__nv_bfloat16>(),
-        {places.device<uint32_t>(), static_cast<int>(size / cuda::kPlaceRows), static_cast<int>(size / cuda::kPlaceK)},
-        x.device<__nv_bfloat16>(),
-        size,
-        size,
-        false,
-        {y.device<__nv_bfloat16>(), size, size, size, true},
-        {}};
-    Row row{"2:4", "variant " + std::to_string(variant), "(none)"};
-    row.ours = time_ms([&] { cuda::two_four_wgmma(product, variant); });
-    row.limit = 2.0 * static_cast<double>(size) * static_cast<double>(size) * static_cast<double>(size) / 1979e12 * 1e3;
-    report(row);
-  }
 }
 
 }  // namespace
@@ -98,5 +68,4 @@ ESPALIER_BENCH(two_four) {
   bench("f16 8192x8192x8192", ESPALIER_FLOAT16, 8192);
   bench("int8 8192x8192x8192 (rival bf16)", ESPALIER_INT8, 8192);
   bench("bf16 4096x4096x4096", ESPALIER_BFLOAT16, 4096);
-  variants(8192);
 }
