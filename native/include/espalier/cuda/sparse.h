@@ -90,7 +90,8 @@ ESPALIER_API espalier_status espalier_cuda_masked_weight_grad(espalier_in x, esp
  * m·k/2 elements that count, row by row; `places`, int32, says where they stand, in the order in which the
  * hardware reads it. The hardware skips along the dimension that is summed over, and only in W: Wᵀ·dY sums over
  * m, where W need not be 2:4, and is computed densely. Where W is 2:4 along both of its dimensions (Hubara et
- * al. 2021, transposable masks), compress Wᵀ as well and take the gradient of the data as a product by it. */
+ * al. 2021, transposable masks), compress Wᵀ as well and take the gradient of the data as a product by it. X is wanted
+ * with its k values side by side: where batch_major is 0 it is copied so first. */
 typedef struct espalier_cuda_two_four {
   int64_t m, k, n, batch_major;
 } espalier_cuda_two_four;
