@@ -1,8 +1,10 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
+import { describe, EspalierError, ensure, type NativeArray, native } from '../native/index.js'
 import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
-import type { Amount, Units } from './amounts/amount.js'
+import type { Amount } from './amounts/amount.js'
 import { kept } from './amounts/atLeast.js'
+import { fallingOf } from './amounts/fallingOf.js'
+import { drawGroups } from './drawGroups.js'
 import type { Score } from './scores/score.js'
 import type { Seen } from './statistics/statistic.js'
 import { unseen } from './statistics/unseen.js'
@@ -68,16 +70,18 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   if (structure.groups === undefined) {
     const standing = untouched ? units : open.map((array) => native.countOnes(array))
     const remaining = standing.reduce((sum, count) => sum + count, 0)
-    const known = (): { ranks: NativeArray[]; open: NativeArray[] } => ({ ranks: ranks(), open })
     // What falls is known to be possible before a random score draws.
-    const falling = fallingOf(amount, unitsFor(known, score.magnitude, remaining, total))
+    const falling = fallingOf(amount, { remaining, total, magnitude: score.magnitude, scores: () => ({ ranks: ranks(), open }) })
     asked = total - remaining + falling
     const safe = amount.minimum === undefined ? [] : units.map((count, i) => Math.min(standing[i], kept(amount, count)))
     if (safe.some((count) => count > 0)) pruneOthers(ranks(), open, score, falling, safe, standing, left)
     else native.pruneSmallest(ranks(), open, Number(score.magnitude), falling, left)
   } else {
     asked = 0
-    for (const [i, shape] of shapes.entries()) asked += drawGroups(ranks()[i], untouched ? null : open[i], structures[i].groups!(shape), score, amount, left[i])
+    for (const [i, shape] of shapes.entries()) {
+      const grouped = { ranks: ranks()[i], magnitude: score.magnitude, open: untouched ? null : open[i], groups: structures[i].groups!(shape) }
+      asked += drawGroups(grouped, amount, left[i])
+    }
   }
   return { masks: weights.map(({ mask }, i) => structures[i].fall(shapes[i], mask, left[i], open[i])), asked }
 }
@@ -131,74 +135,6 @@ function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
   const product = allocate(dtype, size)
   native.applyMask(data, mask.data, product)
   return new Tensor(product, shape, dtype)
-}
-
-/** Draws each group for itself; gives the units asked for in all. */
-function drawGroups(
-  ranks: NativeArray,
-  open: NativeArray | null,
-  [outer, size, inner]: readonly [number, number, number],
-  { magnitude }: Score,
-  amount: Amount,
-  left: NativeArray,
-): number {
-  const groups = outer * inner
-  let looked = false
-  const countFor = (group: number, remaining: number): number => {
-    const entries = (of: NativeArray): NativeArray => {
-      const begin = Math.floor(group / inner) * size * inner + (group % inner)
-      return Float64Array.from({ length: size }, (_, i) => of[begin + i * inner])
-    }
-    const one = (): { ranks: NativeArray[]; open: NativeArray[] } => {
-      looked = true
-      return { ranks: [entries(ranks)], open: open === null ? [] : [entries(open)] }
-    }
-    return Math.min(fallingOf(amount, unitsFor(one, magnitude, remaining, size)), Math.max(0, remaining - kept(amount, size)))
-  }
-  const prune = (falling: Int32Array): void => native.pruneGroups(ranks, open, Number(magnitude), outer, size, inner, falling, left)
-
-  if (open === null && groups > 0) {
-    const all = countFor(0, size)
-    if (!looked) {
-      prune(Int32Array.of(all))
-      return groups * all
-    }
-  }
-  const standing = new Int32Array(groups).fill(size)
-  if (open !== null) native.countGroups(open, outer, size, inner, standing)
-  // Most amounts follow from the number that stands: they are asked once for each such number.
-  const known = new Int32Array(size + 1).fill(-1)
-  const falling = new Int32Array(groups)
-  let asked = groups * size
-  for (let group = 0; group < groups; group++) {
-    const remaining = standing[group]
-    if (looked || known[remaining] < 0) known[remaining] = countFor(group, remaining)
-    falling[group] = known[remaining]
-    asked += known[remaining] - remaining
-  }
-  prune(falling)
-  return asked
-}
-
-function fallingOf(amount: Amount, units: Units): number {
-  return wholeNumber(`prune: ${describe(amount.name)} of ${units.remaining} units`, amount.of(units), 0, units.remaining)
-}
-
-function unitsFor(of: () => { ranks: NativeArray[]; open: NativeArray[] }, magnitude: boolean, remaining: number, total: number): Units {
-  return {
-    remaining,
-    total,
-    atMost(threshold, { strictly = false } = {}) {
-      const { ranks, open } = of()
-      return native.countAtMost(ranks, open, Number(magnitude), threshold, Number(strictly))
-    },
-    lowest(k) {
-      wholeNumber('lowest: k', k, 1, remaining)
-      const { ranks, open } = of()
-      const unused = ranks.map((array) => array.slice())
-      return native.pruneSmallest(ranks, open, Number(magnitude), k, unused)
-    },
-  }
 }
 
 function scoresOf(score: Score, weight: Tensor, seen: Seen): Tensor {

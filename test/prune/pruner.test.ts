@@ -69,6 +69,8 @@ test('asked and achieved, in each layer and in total', (t) => {
   const kept = new prune.Pruner(net(), { structure: prune.filter, amount: prune.atLeast(2, prune.global(33)) }).step()!
   t.is(kept.total.fallen, 34 - 6)
   t.true(kept.warnings.some((warning) => warning.includes('33 units were asked for, 28 have fallen')))
+  const capped = new prune.Pruner(new nn.Linear(10, 3), { structure: prune.perNeuron, amount: prune.atLeast(4, 0.8) }).step()!
+  t.deepEqual([capped.total.asked, capped.total.fallen], [24, 18])
 })
 
 test('dead filters that still emit their bias are reported; bias: mask takes it along, and gives it back', (t) => {
