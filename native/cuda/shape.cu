@@ -29,9 +29,10 @@ __global__ void __launch_bounds__(kBlock) rows_kernel(int64_t n, Nest<2> nest, c
 }
 
 // The two innermost dimensions in square tiles that pass through shared memory: x runs along the first of them
-// (its step there is 1), y along the second. A side of a tile is 128 bytes, or 32 elements if that is more.
+// (its step there is 1), y along the second. So large that a thread has many loads under way, and each row of a
+// tile is a whole number of sectors of memory.
 template <class E>
-constexpr int kSide = sizeof(E) >= 4 ? 32 : 128 / static_cast<int>(sizeof(E));
+constexpr int kSide = sizeof(E) == 8 ? 32 : 64;
 
 template <class E>
 struct Tiles {
@@ -42,26 +43,32 @@ struct Tiles {
 
 template <class E>
 __global__ void __launch_bounds__(kBlock) tiles_kernel(int64_t tiles, Tiles<E> of, Nest<2> outer, const E* x, E* y) {
-  constexpr int side = kSide<E>;
-  // One element more than the side, so that a column meets every bank.
+  constexpr int side = kSide<E>, step = kBlock / side, each = side / step;
+  // So much longer than the side that a column meets every bank.
   __shared__ E held[side][side + (sizeof(E) >= 4 ? 1 : 4 / static_cast<int>(sizeof(E)))];
+  const int along = threadIdx.x % side, first = threadIdx.x / side;
   for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
     int64_t left, top;
     const int64_t o = of.down.split(of.across.split(tile, left), top);
     left *= side;
     top *= side;
-    const E* const from = x + outer.offset(0, o) + top + left * of.column_x;
-    E* const to = y + outer.offset(1, o) + top * of.row_y + left * of.column_y;
+    const E* from = x + outer.offset(0, o) + top + along + (left + first) * of.column_x;
+    E* to = y + outer.offset(1, o) + (top + first) * of.row_y + (left + along) * of.column_y;
     const int height = static_cast<int>(min(of.rows - top, int64_t{side}));
     const int width = static_cast<int>(min(of.columns - left, int64_t{side}));
-    for (int i = threadIdx.x; i < side * side; i += kBlock) {
-      const int c = i / side, r = i % side;
-      if (c < width && r < height) held[c][r] = from[r + c * of.column_x];
+    E moved[each];
+#pragma unroll
+    for (int k = 0; k < each; ++k) {
+      if (along < height && first + k * step < width) moved[k] = *from;
+      from += step * of.column_x;
     }
+#pragma unroll
+    for (int k = 0; k < each; ++k) held[first + k * step][along] = moved[k];
     __syncthreads();
-    for (int i = threadIdx.x; i < side * side; i += kBlock) {
-      const int r = i / side, c = i % side;
-      if (c < width && r < height) to[r * of.row_y + c * of.column_y] = held[c][r];
+#pragma unroll
+    for (int k = 0; k < each; ++k) {
+      if (along < width && first + k * step < height) *to = held[along][first + k * step];
+      to += step * of.row_y;
     }
     __syncthreads();
   }
