@@ -72,11 +72,98 @@ __global__ void __launch_bounds__(kBlock)
     y[i] = narrow<T>(function(widen(a.data[nest.offset(0, i)]), widen(b.data[nest.offset(1, i)])));
 }
 
+// ---- A full array and one line of its middle ------------------------------------------------------------
+
+// y [outer, n, inner] = function(a, b[n]), a bias for the most part: what the general kernel does for this case takes
+// longer than the memory does.
+template <class T>
+struct Line {
+  const T* data;
+  Divider n, inner;
+  bool together;  // inner is 1, and packs of b lie on 16-byte boundaries
+
+  __device__ __forceinline__ T at(int64_t i) const {
+    int64_t place;
+    n.split(inner.quotient(i), place);
+    return data[place];
+  }
+  // The values that elements i … i + N meet.
+  template <int N>
+  __device__ __forceinline__ Pack<T, N> fetch(int64_t i) const {
+    int64_t rest, place;
+    n.split(inner.split(i, rest), place);
+    if (together) return load_pack<T, N>(data + place);
+    Pack<T, N> values;
+    const int64_t last = n.divisor() - 1, run = inner.divisor();
+    if (run >= N) {
+      const int left = static_cast<int>(min(run - rest, int64_t{N}));
+      const T here = data[place];
+      const T next = left < N ? data[place == last ? 0 : place + 1] : here;
+#pragma unroll
+      for (int k = 0; k < N; ++k) values.at[k] = k < left ? here : next;
+    } else {
+#pragma unroll
+      for (int k = 0; k < N; ++k) {
+        values.at[k] = data[place];
+        if (++rest == run) {
+          rest = 0;
+          place = place == last ? 0 : place + 1;
+        }
+      }
+    }
+    return values;
+  }
+};
+
+template <class T, class Function>
+__global__ void __launch_bounds__(kBlock)
+    middle_kernel(int64_t n, int64_t packs, Function function, const T* a, Line<T> b, T* y) {
+  constexpr int N = kPack<T>, kDepth = 2;
+  const int64_t step = int64_t{gridDim.x} * (kBlock * kDepth);
+  for (int64_t tile = int64_t{blockIdx.x} * (kBlock * kDepth) + threadIdx.x; tile < packs; tile += step) {
+    Pack<T, N> left[kDepth];
+#pragma unroll
+    for (int d = 0; d < kDepth; ++d)
+      if (tile + d * kBlock < packs) left[d] = load_pack<T, N>(a + (tile + d * kBlock) * N);
+#pragma unroll
+    for (int d = 0; d < kDepth; ++d) {
+      const int64_t pack = tile + d * kBlock;
+      if (pack >= packs) break;
+      const Pack<T, N> right = b.template fetch<N>(pack * N);
+#pragma unroll
+      for (int k = 0; k < N; ++k) left[d].at[k] = narrow<T>(function(widen(left[d].at[k]), widen(right.at[k])));
+      store_pack<T, N>(y + pack * N, left[d]);
+    }
+  }
+  const int64_t first = packs * N + int64_t{blockIdx.x} * kBlock + threadIdx.x;
+  for (int64_t i = first; i < n; i += int64_t{gridDim.x} * kBlock)
+    y[i] = narrow<T>(function(widen(a[i]), widen(b.at(i))));
+}
+
+// ---- Choice ---------------------------------------------------------------------------------------------
+
 bool lies_flat(const Layout<2>& layout, int k) {
   int64_t step = 1;
   for (int d = layout.rank - 1; d >= 0; --d) {
     if (layout.stride[k][d] != step) return false;
     step *= layout.shape[d];
+  }
+  return true;
+}
+
+// Whether array k runs along one dimension alone, with step 1; then n elements of it, each for `inner` in turn.
+bool lies_in_line(const Layout<2>& layout, int k, int64_t& n, int64_t& inner) {
+  n = inner = 1;
+  bool found = false;
+  for (int d = layout.rank - 1; d >= 0; --d) {
+    if (layout.stride[k][d] == 0) {
+      if (!found) inner *= layout.shape[d];
+    } else if (layout.stride[k][d] == 1 && !found) {
+      found = true;
+      n = layout.shape[d];
+    } else {
+      return false;
+    }
   }
   return true;
 }
@@ -89,9 +176,16 @@ void stretch(espalier_binary kind, const Layout<2>& layout, const T* a, const T*
   const bool packed = aligned_for(y, N) && (!left.flat || aligned_for(a, N)) && (!right.flat || aligned_for(b, N));
   const int64_t packs = packed ? n / N : 0;
   const int64_t blocks = packs > 0 ? ceil_div(packs, 2 * kBlock) : ceil_div(n, kBlock);
+  const unsigned grid = static_cast<unsigned>(std::min<int64_t>(blocks, INT32_MAX));
+  int64_t line, inner;
+  const bool in_line = left.flat && !right.flat && lies_in_line(layout, 1, line, inner);
   with_binary<wide_t<T>>(kind, [&](auto function) {
-    stretch_kernel<<<static_cast<unsigned>(std::min<int64_t>(blocks, INT32_MAX)), kBlock, 0, stream()>>>(
-        n, packs, function, Nest<2>(layout), left, right, y);
+    if (in_line) {
+      const Line<T> values{b, Divider(line), Divider(inner), inner == 1 && line % N == 0 && aligned_for(b, N)};
+      middle_kernel<<<grid, kBlock, 0, stream()>>>(n, packs, function, a, values, y);
+    } else {
+      stretch_kernel<<<grid, kBlock, 0, stream()>>>(n, packs, function, Nest<2>(layout), left, right, y);
+    }
     launched("binary of stretched arrays");
   });
 }

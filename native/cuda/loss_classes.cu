@@ -10,25 +10,15 @@ using namespace espalier::cuda;
 namespace {
 
 template <class W>
-struct Total {
-  using State = W;
-  __device__ __forceinline__ W identity() const { return 0; }
-  template <class Item>
-  __device__ __forceinline__ void append(W& sum, Item x, int64_t) const {
-    sum += widen(x);
-  }
-  __device__ __forceinline__ W combine(W a, W b) const { return a + b; }
-};
-
-template <class W>
-__device__ __forceinline__ W weight_of(const W* weight, int64_t c) {
+__device__ __forceinline__ W weight_of(const W* weight, int c) {
   return weight == nullptr ? W(1) : weight[c];
 }
 
 // What a class loss is of.
 template <class W>
 struct ClassTargets {
-  int64_t rows, classes;
+  int64_t rows;
+  int classes;
   const int32_t* target;
   const W* weight;  // nullptr: ones
   int64_t ignore_index;
@@ -81,30 +71,29 @@ __device__ __forceinline__ void each_row(int64_t rows, Body body) {
 
 // y[i] = body(i, x[i]) along a row, 16 bytes an access where both addresses allow it.
 template <int Lanes, class T, class Body>
-__device__ __forceinline__ void map_row(const T* x, T* y, int64_t n, int lane, Body body) {
+__device__ __forceinline__ void map_row(const T* x, T* y, int n, int lane, Body body) {
   constexpr int N = kPack<T>;
   const uintptr_t past = reinterpret_cast<uintptr_t>(x) % 16, same = reinterpret_cast<uintptr_t>(y) % 16;
-  int64_t head = past == same ? static_cast<int64_t>((16 - past) % 16 / sizeof(T)) : n;
-  head = min(head, n);
-  const int64_t packs = (n - head) / N, tail = head + packs * N;
-  for (int64_t i = lane; i < head; i += Lanes) y[i] = narrow<T>(body(i, widen(x[i])));
+  const int head = past == same ? min(static_cast<int>((16 - past) % 16 / sizeof(T)), n) : n;
+  const int packs = (n - head) / N, tail = head + packs * N;
+  for (int i = lane; i < head; i += Lanes) y[i] = narrow<T>(body(i, widen(x[i])));
 #pragma unroll 4
-  for (int64_t p = lane; p < packs; p += Lanes) {
-    const int64_t at = head + p * N;
+  for (int p = lane; p < packs; p += Lanes) {
+    const int at = head + p * N;
     Pack<T, N> values = load_pack<T, N>(x + at);
 #pragma unroll
     for (int k = 0; k < N; ++k) values.at[k] = narrow<T>(body(at + k, widen(values.at[k])));
     store_pack<T, N>(y + at, values);
   }
-  for (int64_t i = tail + lane; i < n; i += Lanes) y[i] = narrow<T>(body(i, widen(x[i])));
+  for (int i = tail + lane; i < n; i += Lanes) y[i] = narrow<T>(body(i, widen(x[i])));
 }
 
 // The sum of term(i, x[i]) along a row.
 template <int Lanes, class T, class Term>
-__device__ __forceinline__ wide_t<T> sum_row(const T* x, int64_t n, int lane, Term term) {
+__device__ __forceinline__ wide_t<T> sum_row(const T* x, int n, int lane, Term term) {
   using W = wide_t<T>;
   W sum = 0;
-  read_run<Lanes>(x, n, lane, [&](int64_t i, const auto& values) {
+  read_run<Lanes>(x, n, lane, [&](int i, const auto& values) {
 #pragma unroll
     for (int k = 0; k < static_cast<int>(sizeof values / sizeof(W)); ++k) sum += term(i + k, values[k]);
   });
@@ -124,7 +113,7 @@ __global__ void __launch_bounds__(kBlock) cross_entropy_kernel(ClassTargets<wide
     W around = 0;
     if (smooth.spread != 0)
       around = sum_row<Lanes>(scores, of.classes, lane,
-                              [&](int64_t c, W v) { return weight_of(of.weight, c) * (v - state.top); });
+                              [&](int c, W v) { return weight_of(of.weight, c) * (v - state.top); });
     if (!inside || lane != 0) return;
     kept[r] = state.top;
     kept[of.rows + r] = state.sum;
@@ -148,12 +137,12 @@ __global__ void __launch_bounds__(kBlock)
     if (!inside) return;
     const T* const scores = x + r * of.classes;
     T* const out = dx + r * of.classes;
-    if (!of.counts(r)) return map_row<Lanes>(scores, out, of.classes, lane, [](int64_t, W) { return W(0); });
+    if (!of.counts(r)) return map_row<Lanes>(scores, out, of.classes, lane, [](int, W) { return W(0); });
     const int32_t t = of.target[r];
     const W g = gradient(r), hit = g * smooth.sharp * weight_of(of.weight, t), spread = g * smooth.spread;
     const W all = smooth.spread == 0 ? W(0) : *smooth.all;
     const W top = kept[r], scale = (hit + spread * all) / kept[of.rows + r];
-    map_row<Lanes>(scores, out, of.classes, lane, [&](int64_t c, W v) {
+    map_row<Lanes>(scores, out, of.classes, lane, [&](int c, W v) {
       W d = exp_of_negative(v - top) * scale;
       if (smooth.spread != 0) d -= spread * weight_of(of.weight, c);
       return c == t ? d - hit : d;
@@ -165,12 +154,13 @@ __global__ void __launch_bounds__(kBlock)
 
 template <class T>
 struct SoftTargets {
-  int64_t rows, classes;
+  int64_t rows;
+  int classes;
   const T* target;
   const wide_t<T>* weight;
   wide_t<T> sharp, spread;
 
-  __device__ __forceinline__ wide_t<T> share(int64_t c, wide_t<T> t) const {
+  __device__ __forceinline__ wide_t<T> share(int c, wide_t<T> t) const {
     return (t * sharp + spread) * weight_of(weight, c);
   }
 };
@@ -185,7 +175,7 @@ __global__ void __launch_bounds__(kBlock)
     const Online<W> state = online_run<Lanes>(scores, of.classes, lane);
     const W log_all = state.top + log(state.sum);
     const W loss = sum_row<Lanes>(target, of.classes, lane,
-                                  [&](int64_t c, W t) { return of.share(c, t) * (log_all - widen(scores[c])); });
+                                  [&](int c, W t) { return of.share(c, t) * (log_all - widen(scores[c])); });
     if (!inside || lane != 0) return;
     kept[r] = state.top;
     kept[of.rows + r] = state.sum;
@@ -202,19 +192,19 @@ __global__ void __launch_bounds__(kBlock)
     const T* const scores = x + r * of.classes;
     const T* const target = of.target + r * of.classes;
     const W total =
-        dx == nullptr ? W(0) : sum_row<Lanes>(target, of.classes, lane, [&](int64_t c, W t) { return of.share(c, t); });
+        dx == nullptr ? W(0) : sum_row<Lanes>(target, of.classes, lane, [&](int c, W t) { return of.share(c, t); });
     if (!inside) return;
     const W g = gradient(r), top = kept[r], sum = kept[of.rows + r];
     if (dx != nullptr) {
       const W scale = total / sum;
-      map_row<Lanes>(scores, dx + r * of.classes, of.classes, lane, [&](int64_t c, W v) {
+      map_row<Lanes>(scores, dx + r * of.classes, of.classes, lane, [&](int c, W v) {
         return (exp_of_negative(v - top) * scale - of.share(c, widen(target[c]))) * g;
       });
     }
     if (dtarget != nullptr) {
       const W log_all = top + log(sum);
       map_row<Lanes>(scores, dtarget + r * of.classes, of.classes, lane,
-                     [&](int64_t c, W v) { return (log_all - v) * (g * of.sharp) * weight_of(of.weight, c); });
+                     [&](int c, W v) { return (log_all - v) * (g * of.sharp) * weight_of(of.weight, c); });
     }
   });
 }
@@ -269,8 +259,9 @@ template <class W>
 ClassTargets<W> class_targets(const char* function, espalier_in target, espalier_in weight,
                               espalier_reduction reduction, int64_t ignore_index, espalier_class_rows shape) {
   require_reduction(reduction);
+  require_range("classes", shape.classes, int64_t{0}, int64_t{INT32_MAX});
   return {shape.rows,
-          shape.classes,
+          static_cast<int>(shape.classes),
           elements<int32_t>("target", target, shape.rows),
           optional_elements<W>("weight", weight, shape.classes),
           ignore_index,
@@ -283,9 +274,10 @@ SoftTargets<T> soft_targets(espalier_in target, espalier_in weight, espalier_red
                             espalier_class_rows shape, int64_t size) {
   using W = wide_t<T>;
   require_reduction(reduction);
+  require_range("classes", shape.classes, int64_t{0}, int64_t{INT32_MAX});
   require_range("label_smoothing", smoothing, 0.0, 1.0);
   return {shape.rows,
-          shape.classes,
+          static_cast<int>(shape.classes),
           elements<T>("target", target, size),
           optional_elements<W>("weight", weight, shape.classes),
           static_cast<W>(1 - smoothing),
@@ -297,14 +289,14 @@ int64_t kept_size(espalier_class_rows shape) { return checked_product("rows", {s
 template <class T>
 void nll_rows(ClassTargets<wide_t<T>> of, const T* x, wide_t<T>* losses) {
   for_each(of.rows, "negative log-likelihood", [=] __device__(int64_t r) {
-    const int64_t t = of.target[r];
+    const int32_t t = of.target[r];
     losses[r] = of.counts(r) ? -weight_of(of.weight, t) * widen(x[r * of.classes + t]) : wide_t<T>(0);
   });
 }
 template <class T>
 void nll_gradient(ClassTargets<wide_t<T>> of, LossGradient<wide_t<T>> gradient, T* dx) {
   for_each(of.rows, "negative log-likelihood", [=] __device__(int64_t r) {
-    const int64_t t = of.target[r];
+    const int32_t t = of.target[r];
     if (of.counts(r)) dx[r * of.classes + t] = narrow<T>(-weight_of(of.weight, t) * gradient(r));
   });
 }

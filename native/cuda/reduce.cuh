@@ -52,24 +52,24 @@ __device__ __forceinline__ typename R::State combine_lanes(const R& r, typename 
 // A run of n neighbours, by a group of threads of which this is number `lane`; `first` is the place of the first
 // one in its line. Up to a 16-byte boundary and behind the last one element by element.
 template <int Lanes, class R, class Item>
-__device__ __forceinline__ typename R::State reduce_run(const R& r, const Item* x, int64_t n, int64_t first, int lane) {
+__device__ __forceinline__ typename R::State reduce_run(const R& r, const Item* x, int n, int64_t first, int lane) {
   constexpr int N = kPack<Item>;
   using State = typename R::State;
   State part[N];
 #pragma unroll
   for (int k = 0; k < N; ++k) part[k] = r.identity();
-  const int64_t past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(x) / sizeof(Item) % N);
-  const int64_t head = min(past == 0 ? int64_t{0} : N - past, n);
-  const int64_t packs = (n - head) / N, tail = head + packs * N;
-  for (int64_t i = lane; i < head; i += Lanes) r.append(part[0], x[i], first + i);
+  const int past = static_cast<int>(reinterpret_cast<uintptr_t>(x) / sizeof(Item) % N);
+  const int head = min(past == 0 ? 0 : N - past, n);
+  const int packs = (n - head) / N, tail = head + packs * N;
+  for (int i = lane; i < head; i += Lanes) r.append(part[0], x[i], first + i);
 #pragma unroll 4
-  for (int64_t p = lane; p < packs; p += Lanes) {
-    const int64_t at = head + p * N;
+  for (int p = lane; p < packs; p += Lanes) {
+    const int at = head + p * N;
     const Pack<Item, N> read = load_pack<Item, N>(x + at);
 #pragma unroll
     for (int k = 0; k < N; ++k) r.append(part[k], read.at[k], first + at + k);
   }
-  for (int64_t i = tail + lane; i < n; i += Lanes) r.append(part[0], x[i], first + i);
+  for (int i = tail + lane; i < n; i += Lanes) r.append(part[0], x[i], first + i);
 #pragma unroll
   for (int width = N / 2; width > 0; width /= 2)
 #pragma unroll
@@ -91,7 +91,8 @@ __global__ void __launch_bounds__(kBlock)
     int64_t p;
     const int64_t row = pieces.split(inside ? run : 0, p);
     const int64_t first = p * piece, count = inside ? min(piece, n - first) : 0;
-    const typename R::State state[1] = {reduce_run<Lanes>(r, x + row * n + first, count, first, lane)};
+    const typename R::State state[1] = {
+        reduce_run<Lanes>(r, x + row * n + first, static_cast<int>(count), first, lane)};
     if (inside && lane == 0) finish.write(run, state);
   }
 }
@@ -105,7 +106,7 @@ __global__ void __launch_bounds__(kBlock)
     reduce_columns_kernel(R r, int64_t columns, int width, int64_t n, int64_t inner, int64_t piece, int64_t blocks,
                           Divider pieces, Divider across, const Item* x, Finish finish) {
   using State = typename R::State;
-  constexpr int kRun = 16;  // rows to a sum before it is handed on, so that rounding errors do not pile up
+  constexpr int kBatch = 8;  // rows, which also make a sum of their own, so that rounding errors do not pile up
   __shared__ State shared[kBlock][N];
   const int step = kBlock / width, lane = threadIdx.x / width;
   for (int64_t block = blockIdx.x; block < blocks; block += gridDim.x) {
@@ -119,20 +120,27 @@ __global__ void __launch_bounds__(kBlock)
     for (int k = 0; k < N; ++k) total[k] = r.identity();
     if (active) {
       const Item* const from = x + o * n * inner + j * N;
-      for (int64_t top = first + lane; top < end; top += kRun * step) {
+      int64_t i = first + lane;
+      // Rows by the batch, all of it under way at once, while whole batches are left.
+      for (; i + (kBatch - 1) * step < end; i += kBatch * step) {
+        Pack<Item, N> read[kBatch];
+#pragma unroll
+        for (int b = 0; b < kBatch; ++b) read[b] = load_pack<Item, N>(from + (i + b * step) * inner);
         State part[N];
 #pragma unroll
         for (int k = 0; k < N; ++k) part[k] = r.identity();
-#pragma unroll 8
-        for (int s = 0; s < kRun; ++s) {
-          const int64_t i = top + s * step;
-          if (i >= end) break;
-          const Pack<Item, N> read = load_pack<Item, N>(from + i * inner);
 #pragma unroll
-          for (int k = 0; k < N; ++k) r.append(part[k], read.at[k], i);
-        }
+        for (int b = 0; b < kBatch; ++b)
+#pragma unroll
+          for (int k = 0; k < N; ++k) r.append(part[k], read[b].at[k], i + b * step);
 #pragma unroll
         for (int k = 0; k < N; ++k) total[k] = r.combine(total[k], part[k]);
+      }
+#pragma unroll 4
+      for (; i < end; i += step) {
+        const Pack<Item, N> read = load_pack<Item, N>(from + i * inner);
+#pragma unroll
+        for (int k = 0; k < N; ++k) r.append(total[k], read.at[k], i);
       }
     }
     if (step > 1) {

@@ -12,17 +12,6 @@ namespace {
 
 enum class Kind { kPlain, kLog };
 
-template <class W>
-struct Largest {
-  using State = W;
-  __device__ __forceinline__ W combine(W a, W b) const { return fmax(a, b); }
-};
-template <class W>
-struct Total {
-  using State = W;
-  __device__ __forceinline__ W combine(W a, W b) const { return a + b; }
-};
-
 // y of one strip from its largest value and sum of exponentials.
 template <class W>
 struct Outcome {

@@ -8,6 +8,22 @@
 namespace espalier::cuda {
 
 template <class W>
+struct Largest {
+  using State = W;
+  __device__ __forceinline__ W combine(W a, W b) const { return fmax(a, b); }
+};
+template <class W>
+struct Total {
+  using State = W;
+  __device__ __forceinline__ W identity() const { return 0; }
+  template <class Item>
+  __device__ __forceinline__ void append(W& sum, Item x, int64_t) const {
+    sum += widen(x);
+  }
+  __device__ __forceinline__ W combine(W a, W b) const { return a + b; }
+};
+
+template <class W>
 struct Online {
   W top, sum;
 };
@@ -48,18 +64,18 @@ struct OnlineSum {
 // body(i, values) over a run of n by a group of threads: element by element up to a 16-byte boundary and behind
 // the last one, N at a time between. `values` is an array of 1 or N.
 template <int Lanes, class T, class Body>
-__device__ __forceinline__ void read_run(const T* x, int64_t n, int lane, Body body) {
+__device__ __forceinline__ void read_run(const T* x, int n, int lane, Body body) {
   constexpr int N = kPack<T>;
-  const int64_t past = static_cast<int64_t>(reinterpret_cast<uintptr_t>(x) / sizeof(T) % N);
-  const int64_t head = min(past == 0 ? int64_t{0} : N - past, n);
-  const int64_t packs = (n - head) / N, tail = head + packs * N;
-  const auto one = [&](int64_t i) {
+  const int past = static_cast<int>(reinterpret_cast<uintptr_t>(x) / sizeof(T) % N);
+  const int head = min(past == 0 ? 0 : N - past, n);
+  const int packs = (n - head) / N, tail = head + packs * N;
+  const auto one = [&](int i) {
     const wide_t<T> value[1] = {widen(x[i])};
     body(i, value);
   };
   if (lane < head) one(lane);
 #pragma unroll 4
-  for (int64_t p = lane; p < packs; p += Lanes) {
+  for (int p = lane; p < packs; p += Lanes) {
     const Pack<T, N> read = load_pack<T, N>(x + head + p * N);
     wide_t<T> values[N];
 #pragma unroll
@@ -70,11 +86,15 @@ __device__ __forceinline__ void read_run(const T* x, int64_t n, int lane, Body b
 }
 
 template <int Lanes, class T>
-__device__ __forceinline__ Online<wide_t<T>> online_run(const T* x, int64_t n, int lane) {
-  const OnlineSum<wide_t<T>> of;
-  Online<wide_t<T>> state = of.identity();
-  read_run<Lanes>(x, n, lane, [&](int64_t, const auto& values) { of.add(state, values); });
-  state = combine_lanes<Lanes>(of, state);
+__device__ __forceinline__ Online<wide_t<T>> online_run(const T* x, int n, int lane) {
+  using W = wide_t<T>;
+  const OnlineSum<W> of;
+  Online<W> state = of.identity();
+  read_run<Lanes>(x, n, lane, [&](int, const auto& values) { of.add(state, values); });
+  // The largest first: each sum is then brought to it once.
+  const W top = combine_lanes<Lanes>(Largest<W>{}, state.top);
+  state.sum = combine_lanes<Lanes>(Total<W>{}, state.sum * exp_of_negative(state.top - of.shift(top)));
+  state.top = top;
   return n > 0 ? of.finish(state) : state;
 }
 
