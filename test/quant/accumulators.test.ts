@@ -163,3 +163,85 @@ test('no input of a tiny A2Q layer overflows: all of them tried, through the lay
       t.true(high > 0 && low < 0, 'the layer is not empty')
     }
 })
+
+test('an A2Q model can be copied, saved and frozen, and refuses what has no cap', (t) => {
+  const options: Setting = { accumulator: 'a2q+', accumulatorBits: 9, weightBits: 4, bits: 4, signed: true, biasBits: 4 }
+  const model = layerOf(options, 12, 3)
+  const x = randn([5, 12])
+  t.throws(() => quant.epInit(model), { instanceOf: EspalierError, code: 'STATE' })
+  t.throws(() => (model.at(1) as nn.Module).forward(x), { instanceOf: EspalierError, code: 'STATE' })
+  model.forward(x)
+  quant.epInit(model)
+  model.eval()
+  const y = noGrad(() => model.forward(x))
+  t.deepEqual(noGrad(() => model.clone().forward(x)).data, y.data)
+  const fresh = layerOf(options, 12, 3).eval()
+  fresh.loadStateDict(model.stateDict())
+  t.deepEqual(noGrad(() => fresh.forward(x)).data, y.data)
+  quant.freeze(model)
+  quant.certify(model).verify({ bits: 9 })
+  t.throws(() => quant.a2qPenalty(new nn.Linear(2, 2)), { instanceOf: EspalierError })
+  t.throws(() => layerOf({ ...options, accumulatorBits: 3 }, 12, 3), { instanceOf: EspalierError, message: /expected at least/ })
+  t.throws(() => new qnn.QuantLinear(2, 2, { accumulatorBits: 40 }), { instanceOf: EspalierError })
+  t.throws(() => new qnn.QuantLinear(2, 2, { accumulator: 'a2q' }), { instanceOf: EspalierError })
+})
+
+test('l1Projection gives the nearest point of the ball', (t) => {
+  const values = fc.array(fc.double({ min: -10, max: 10, noNaN: true }), { minLength: 1, maxLength: 12 })
+  fc.assert(
+    fc.property(values, fc.double({ min: 0, max: 20, noNaN: true }), values, (v, radius, other) => {
+      const norm = (point: ArrayLike<number>): number => Array.from(point).reduce((sum, value) => sum + Math.abs(value), 0)
+      const distance = (point: ArrayLike<number>): number => v.reduce((sum, value, i) => sum + (value - point[i]) ** 2, 0)
+      const projected = quant.l1Projection(v, radius)
+      t.true(norm(projected) <= radius * (1 + 1e-12) + 1e-12)
+      if (norm(v) <= radius) t.deepEqual(Array.from(projected), v)
+      // No other point of the ball is nearer.
+      const candidate = v.map((_, i) => other[i % other.length])
+      const shrunk = candidate.map((value) => (value * Math.min(1, radius / (norm(candidate) || 1))) as number)
+      t.true(distance(projected) <= distance(shrunk) + 1e-9)
+    }),
+  )
+})
+
+// The number of inputs
+
+const neuron = fc.record({
+  weight: fc.record({ min: fc.integer({ min: -8, max: 0 }), max: fc.integer({ min: 0, max: 7 }) }),
+  input: fc.record({ min: fc.integer({ min: -8, max: 0 }), max: fc.integer({ min: 1, max: 15 }) }),
+  bias: fc.integer({ min: 0, max: 10 }),
+})
+
+test('safeFanIn is exact: its worst neuron fits, that of one input more does not', (t) => {
+  fc.assert(
+    fc.property(neuron, fc.integer({ min: 9, max: 16 }), (codes, accumulatorBits) => {
+      fc.pre(codes.weight.min < 0 || codes.weight.max > 0)
+      const fanIn = quant.safeFanIn(accumulatorBits, codes)
+      const worst = (count: number): number => {
+        const neurons = [codes.weight.min, codes.weight.max].map((weight) => new Array<number>(count).fill(weight))
+        return Math.max(...neurons.flatMap((weights) => [codes.bias, -codes.bias].map((bias) => quant.accumulatorBound(weights, codes.input, bias).bits)))
+      }
+      t.true(worst(fanIn) <= accumulatorBits)
+      t.is(worst(fanIn + 1), quant.fanInWidth(fanIn + 1, codes))
+      t.true(worst(fanIn + 1) > accumulatorBits)
+    }),
+  )
+})
+
+test('where Ω is unsafe is found: P = 7, w = a = 2, unsigned; a neuron of Ω inputs overflows there and nowhere it is called safe', (t) => {
+  const unsafe = { accumulatorBits: 7, weightBits: 2, inputBits: 2 }
+  t.is(quant.layerCap(unsafe), 14)
+  t.false(quant.layerCapIsSafe(unsafe, { inputSigned: false }))
+  t.true(quant.layerCapIsSafe(unsafe, { inputSigned: true }))
+  t.true(quant.layerCapIsSafe(unsafe, { inputSigned: false, narrow: true }))
+  for (let accumulatorBits = 4; accumulatorBits <= 16; accumulatorBits++)
+    for (const weightBits of [2, 3, 4])
+      for (const inputBits of [2, 3, 4])
+        for (const inputSigned of [false, true]) {
+          const omega = quant.layerCap({ accumulatorBits, weightBits, inputBits })
+          const input = quant.integerRange({ bits: inputBits, signed: inputSigned })
+          const ends = quant.integerRange({ bits: weightBits, signed: true })
+          const bits = Math.max(...[ends.min, ends.max].map((weight) => quant.accumulatorBound(new Array<number>(omega).fill(weight), input).bits))
+          t.is(quant.layerCapIsSafe({ accumulatorBits, weightBits, inputBits }, { inputSigned }), bits <= accumulatorBits)
+        }
+  t.throws(() => quant.safeFanIn(4, { weight: { min: -4, max: 3 }, input: { min: 0, max: 7 } }), { instanceOf: EspalierError, message: /expected at least 6$/ })
+})
