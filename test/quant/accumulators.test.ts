@@ -117,12 +117,33 @@ test('an A2Q layer keeps its width at the start, through training and for any we
         verify()
       }
       layer.weight.data.set(randn([4, 24]).mul(size).data as never)
-      layer.weightQuantiser?.log2G.data.fill(size)
-      layer.weightQuantiser?.log2S.data.fill(-size)
+      const { log2G, log2S } = layer.weightQuantiser as quant.A2QQuantiser
+      log2G.data.fill(size)
+      log2S.data.fill(-size)
       verify()
     }),
     { numRuns: 100 },
   )
+  t.pass()
+})
+
+test('rounding in float32 costs no unit: equal weights at wide accumulators, and channels that centring leaves nothing of', (t) => {
+  for (const accumulator of ['a2q', 'a2q+'] as const)
+    for (const accumulatorBits of [8, 16, 24, 28])
+      for (const size of [3, 24, 511, 1024, 4096])
+        for (const value of [0.1, -0.1, 1 / 3, 1e3]) {
+          const layer = new qnn.QuantLinear(size, 2, { weightBits: 8, accumulatorBits, accumulator })
+          const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 8, collectSteps: 1 }), layer)
+          layer.weight.data.fill(value)
+          layer.weight.data.subarray(size).forEach((_, i, row) => {
+            row[i] = i % 2 === 0 ? value : -value
+          })
+          const { log2G, log2S } = layer.weightQuantiser as quant.A2QQuantiser
+          log2G.data.fill(40)
+          log2S.data.fill(0)
+          noGrad(() => model.forward(randn([1, size])))
+          quant.certify(model).verify({ bits: accumulatorBits })
+        }
   t.pass()
 })
 
@@ -132,7 +153,7 @@ test('no input of a tiny A2Q layer overflows: all of them tried, through the lay
       const model = layerOf({ accumulator, accumulatorBits: 6, weightBits: 4, bits: 2, signed, biasBits: 3 }, 5, 3)
       const layer = model.at(1) as qnn.QuantLinear
       layer.weight.data.set(randn([3, 5]).mul(10).data as never)
-      layer.weightQuantiser?.log2G.data.fill(10)
+      ;(layer.weightQuantiser as quant.A2QQuantiser).log2G.data.fill(10)
       const { min, max } = quant.integerRange({ bits: 2, signed })
       const count = (max - min + 1) ** 5
       const inputs = Array.from({ length: count * 5 }, (_, i) => min + (Math.floor(Math.floor(i / 5) / (max - min + 1) ** (i % 5)) % (max - min + 1)))

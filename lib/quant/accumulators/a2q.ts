@@ -1,10 +1,12 @@
 import { noGrad } from '../../autograd/index.js'
 import { ensure } from '../../native/index.js'
-import { Module, Parameter, stages, type WeightTransform } from '../../nn/index.js'
-import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, relu, reshape, roundToZero, sub, sum } from '../../ops/index.js'
+import { type Module, Parameter } from '../../nn/index.js'
+import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sub, sum } from '../../ops/index.js'
 import { assign, empty, hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { codesOf, type IntegerRange, integerRange } from '../range.js'
 import { a2qCap, a2qPlusCap } from './caps.js'
+import { overwrite, perRow, smallest, within } from './channels.js'
+import { Guard, guardOf } from './guard.js'
 import { l1Projection } from './l1Projection.js'
 
 // Weights whose L1 norm is learned and capped, so that no input can overflow the accumulator: Colbert
@@ -16,7 +18,7 @@ export type A2QMethod = 'a2q' | 'a2q+'
 export interface A2QOptions {
   /** Width P of the accumulator, two's complement, 2 to 32 bits. */
   accumulatorBits: number
-  /** `a2q+` centres the weights of a channel and affords about twice the norm. */
+  /** `a2q+` centres the weights of a channel and, under unsigned inputs, affords about twice the norm. */
   accumulator: A2QMethod
   /** Bit width of a weight's code, 2 to 8. Default 8. */
   weightBits?: number
@@ -26,23 +28,21 @@ export interface A2QOptions {
   input?: IntegerRange
 }
 
-// A channel without weights has the norm 0.
-const smallest = 1e-10
+// Sums in float32 are off by less than this share: what rounds to a code above must not be one too many.
+const slack = 2 ** -19
 
-/** [out] shaped to broadcast over a weight. */
-const perRow = (values: Tensor, weight: Tensor): Tensor => reshape(values, [values.size, ...new Array<number>(weight.rank - 1).fill(1)])
-
-/** All dimensions of a weight but that of its channels. */
-const within = (weight: Tensor): { dim: number[]; keepdim: true } => ({ dim: Array.from({ length: weight.rank - 1 }, (_, i) => i + 1), keepdim: true })
+/**
+ * The L1 norm of centred weights, as twice the sum of the side that is larger: both are the same but
+ * for rounding, which is all that is left of a channel of equal weights. No side has more than half then.
+ */
+const twiceLargerSide = (v: Tensor): Tensor => mul(maximum(sum(relu(v), within(v)), sum(relu(neg(v)), within(v))), 2)
 
 /** A weight quantiser whose norm g and scale s are learned, a channel each, as log₂. */
-export class A2QQuantiser extends Module {
+export class A2QQuantiser extends Guard {
   readonly range: IntegerRange
   readonly accumulatorBits: number
   readonly method: A2QMethod
   private readonly bias: number
-  /** Codes that feed the layer, on which the cap depends; null before it first ran. */
-  input: IntegerRange | null
   /** log₂ of the L1 norm that each channel is to have, and of its scale: [out]. */
   log2G: Parameter
   log2S: Parameter
@@ -75,8 +75,7 @@ export class A2QQuantiser extends Module {
 
   /** The largest L1 norm of a channel's codes. */
   get cap(): number {
-    ensure(this.input !== null, 'STATE', () => 'accumulatorBits wants a quantised input; put a QuantIdentity or QuantReLU in front and run the model once')
-    return capOf(this.method, this.input, this.accumulatorBits, this.bias)
+    return capOf(this.method, this.knownInput, this.accumulatorBits, this.bias)
   }
 
   /**
@@ -85,10 +84,11 @@ export class A2QQuantiser extends Module {
    * the rounding, and through norm and mean; g receives none where the cap takes over.
    */
   override forward(weight: Tensor): Tensor {
-    const v = this.method === 'a2q+' ? sub(weight, mean(weight, within(weight))) : weight
+    const centred = this.method === 'a2q+'
+    const v = centred ? sub(weight, mean(weight, within(weight))) : weight
     const scale = perRow(exp2(this.log2S), weight)
-    const norm = minimum(div(perRow(exp2(this.log2G), weight), scale), this.cap)
-    const step = div(maximum(sum(abs(v), within(v)), smallest), norm)
+    const norm = minimum(div(perRow(exp2(this.log2G), weight), scale), this.cap * (1 - slack))
+    const step = div(maximum(centred ? twiceLargerSide(v) : sum(abs(v), within(v)), smallest), norm)
     const { min, max } = this.range
     const quantised = mul(clamp(roundToZero(div(v, step)), min, max), scale)
     quantised.quantisation = { scale, min, max } satisfies Quantisation
@@ -125,35 +125,17 @@ export class A2QQuantiser extends Module {
   }
 }
 
-/** Overwrites a tensor, wherever it is, with values of float64. */
-function overwrite(to: Tensor, values: Float64Array): void {
-  const rounded = empty(to.shape, to.dtype, 'cpu')
-  rounded.data.set(values as never)
-  assign(to.storage, rounded.storage)
-}
-
 function capOf(method: A2QMethod, input: IntegerRange, accumulatorBits: number, bias: number): number {
   const { bits, signed } = codesOf(input)
   return (method === 'a2q' ? a2qCap : a2qPlusCap)({ accumulatorBits, inputBits: bits, inputSigned: signed, bias })
 }
 
-/** The quantiser in a layer's field; null where it learns none. */
-function weightQuantiserOf(layer: Module): A2QQuantiser | null {
-  const { weightQuantiser } = layer as { weightQuantiser?: unknown }
-  return weightQuantiser instanceof A2QQuantiser ? weightQuantiser : null
-}
-
-/** On the weight's way: the quantiser in the layer's field, under the cap that the layer's inputs leave. */
-export const a2qTransform: WeightTransform = {
-  kind: 'quantiser',
-  stage: stages.quantiser,
-  apply(weight, layer) {
-    const quantiser = weightQuantiserOf(layer) as A2QQuantiser
-    const { inputQuantisation } = layer as { inputQuantisation?: Quantisation | null }
-    if (inputQuantisation) quantiser.input = { min: inputQuantisation.min, max: inputQuantisation.max }
-    return quantiser.forward(weight)
-  },
-}
+/** The A2Q quantisers of a model, with the layers they serve. */
+const a2qLayers = (model: Module): { layer: Module; quantiser: A2QQuantiser }[] =>
+  [...model.modules()].flatMap((layer) => {
+    const quantiser = guardOf(layer)
+    return quantiser instanceof A2QQuantiser ? { layer, quantiser } : []
+  })
 
 /**
  * The regulariser of every A2Q and A2Q+ layer of a model together, to be added to the loss; see
@@ -172,7 +154,7 @@ export const a2qTransform: WeightTransform = {
  * ```
  */
 export function a2qPenalty(model: Module, form: 'linear' | 'log2' = 'linear'): Tensor {
-  const penalties = [...model.modules()].flatMap((layer) => weightQuantiserOf(layer)?.penalty(form) ?? [])
+  const penalties = a2qLayers(model).map(({ quantiser }) => quantiser.penalty(form))
   ensure(penalties.length > 0, 'INVALID_ARGUMENT', () => 'a2qPenalty: the model has no A2Q layer')
   return penalties.reduce((total, penalty) => total.add(penalty))
 }
@@ -182,5 +164,5 @@ export function a2qPenalty(model: Module, form: 'linear' | 'log2' = 'linear'): T
  * the L1 ball that the accumulator affords. See `A2QQuantiser.project`. The model must have run once.
  */
 export function epInit(model: Module): void {
-  for (const layer of model.modules()) weightQuantiserOf(layer)?.project(layer.latentWeight('weight'))
+  for (const { layer, quantiser } of a2qLayers(model)) quantiser.project(layer.latentWeight('weight'))
 }
