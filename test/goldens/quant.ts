@@ -220,6 +220,7 @@ function* activation(item: Activation): Iterable<string | undefined> {
   const optimiser = new SGD(layer.parameters(), { lr: item.sgd_lr })
   for (const [i, step] of item.steps.entries()) {
     const at = (what: string): string => `${what} of call ${i} (${step.mode})`
+    if (step.mode !== 'train' && step.mode !== 'eval') yield `no mode ${step.mode} here`
     layer.train(step.mode === 'train')
     optimiser.zeroGrad()
     const x = input(step.x)
@@ -313,6 +314,7 @@ function* layer(item: Layer): Iterable<string | undefined> {
   const codes = noGrad(() => first.forward(x))
   yield differs('input_scale', scaleOf(codes), item.input_scale!, close)
   yield differs('input_codes', codesOf(codes, scaleOf(codes)), item.input_codes!, exact)
+  yield requires('threshold_learned', item.input_quant?.threshold_learned, item.input_param !== undefined)
   if (item.input_param !== undefined) {
     yield differs('input_param', first.threshold.value, item.input_param, close)
     yield differs('grad_input_param', first.threshold.value.grad, item.grad_input_param!, gradient)
@@ -469,6 +471,7 @@ function* a2q(item: A2Q): Iterable<string | undefined> {
   const capped = Array.from(g.data, (norm, i) => norm / s.data[i] > cap)
   yield requires('capped', JSON.stringify(capped), JSON.stringify(item.capped))
 
+  yield differs('pre_scale', quantiser.step(quantiser.direction(v)), item.pre_scale, close)
   const w = quantiser.forward(v)
   yield differs('scale', scaleOf(w), item.scale, close)
   const codes = codesOf(w, scaleOf(w))

@@ -129,9 +129,9 @@ test('an A2Q layer keeps its width at the start, through training and for any we
 
 test('rounding in float32 costs no unit: equal weights at wide accumulators, and channels that centring leaves nothing of', (t) => {
   for (const accumulator of ['a2q', 'a2q+'] as const)
-    for (const accumulatorBits of [8, 16, 24, 28])
+    for (const accumulatorBits of [8, 16, 24, 26])
       for (const size of [3, 24, 511, 1024, 4096])
-        for (const value of [0.1, -0.1, 1 / 3, 1e3]) {
+        for (const value of [0.1, -0.1, 1 / 3, -1e3]) {
           const layer = new qnn.QuantLinear(size, 2, { weightBits: 8, accumulatorBits, accumulator })
           const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 8, collectSteps: 1 }), layer)
           layer.weight.data.fill(value)

@@ -189,3 +189,22 @@ test('projection after a step brings the sums of latent weights inside the budge
   t.deepEqual(noGrad(() => fresh.forward(x)).data, y.data)
   t.throws(() => new qnn.QuantLinear(2, 2, { accumulatorBits: 8, accumulator: 'none' as never }), { instanceOf: EspalierError, message: /budget, a2q, a2q\+/ })
 })
+
+test('weights under a mask use no budget and keep their latent values', (t) => {
+  const model = layerOf({ accumulatorBits: 7, weightBits: 3, bits: 3, signed: false, biasBits: undefined }, 20, 2)
+  const layer = model.at(1) as qnn.QuantLinear
+  model.forward(randn([4, 20]))
+  layer.weight.data.set(randn([2, 20]).mul(5).data as never)
+  const mask = nn.fanInMask(layer.weight, 2)
+  const twin = model.clone()
+  ;(twin.at(1) as qnn.QuantLinear).weight.data.forEach((_, i, values) => {
+    values[i] *= mask.data[i]
+  })
+  nn.setMask(layer, 'weight', mask)
+  const before = layer.latentWeight('weight').data.slice()
+  quant.projectBudgets(model)
+  quant.projectBudgets(twin)
+  const after = layer.latentWeight('weight').data
+  const expected = (twin.at(1) as qnn.QuantLinear).weight.data
+  for (const [i, value] of after.entries()) t.is(value, mask.data[i] === 0 ? before[i] : expected[i])
+})

@@ -84,15 +84,24 @@ export class A2QQuantiser extends Guard {
    * the rounding, and through norm and mean; g receives none where the cap takes over.
    */
   override forward(weight: Tensor): Tensor {
-    const centred = this.method === 'a2q+'
-    const v = centred ? sub(weight, mean(weight, within(weight))) : weight
-    const scale = perRow(exp2(this.log2S), weight)
-    const norm = minimum(div(perRow(exp2(this.log2G), weight), scale), this.cap * (1 - slack))
-    const step = div(maximum(centred ? twiceLargerSide(v) : sum(abs(v), within(v)), smallest), norm)
     const { min, max } = this.range
-    const quantised = mul(clamp(roundToZero(div(v, step)), min, max), scale)
+    const scale = perRow(exp2(this.log2S), weight)
+    const v = this.direction(weight)
+    const quantised = mul(clamp(roundToZero(div(v, this.step(v))), min, max), scale)
     quantised.quantisation = { scale, min, max } satisfies Quantisation
     return quantised
+  }
+
+  /** The weight whose norm is capped, v of `forward`. */
+  direction(weight: Tensor): Tensor {
+    return this.method === 'a2q+' ? sub(weight, mean(weight, within(weight))) : weight
+  }
+
+  /** How far apart codes lie on v, a channel each: ‖v‖₁ / min(g/s, cap). */
+  step(v: Tensor): Tensor {
+    const length = this.method === 'a2q+' ? twiceLargerSide(v) : sum(abs(v), within(v))
+    const norm = minimum(exp2(sub(this.log2G, this.log2S)), this.cap * (1 - slack))
+    return div(maximum(length, smallest), perRow(norm, v))
   }
 
   /**

@@ -1,5 +1,5 @@
 import { defineOp, noGrad } from '../../autograd/index.js'
-import { type Module, Parameter } from '../../nn/index.js'
+import { type Module, maskOf, Parameter } from '../../nn/index.js'
 import { div, exp2, log, maximum, mean, mul, sqrt, square } from '../../ops/index.js'
 import { assign, converted, empty, hostValues, type Quantisation, Tensor } from '../../tensor/index.js'
 import { type IntegerRange, integerRange } from '../range.js'
@@ -86,19 +86,32 @@ export class BudgetQuantiser extends Guard {
     return quantised
   }
 
-  /** Brings latent weights back to the budgets, in place: see `projectSigns`. */
-  project(weight: Tensor): void {
+  /**
+   * Brings latent weights back to the budgets, in place: see `projectSigns`. Those under a `mask` that is
+   * 0 use none of them, and stay as they are.
+   */
+  project(weight: Tensor, mask: Tensor | null = null): void {
     const { budgets } = this
+    const latent = hostValues(weight.storage)
+    const active = mask === null ? null : hostValues(mask.storage)
+    const open = (i: number): boolean => active === null || active[i] !== 0
     const exponents = hostValues(this.log2S.storage)
-    const values = eachRow(Float64Array.from(hostValues(weight.storage)), exponents.length, (row, i) => {
-      const scale = 2 ** exponents[i]
-      return projectSigns(
-        row.map((value) => value / scale),
-        budgets,
-        this.range.max,
-      ).map((value) => value * scale)
-    })
-    overwrite(weight, values)
+    const values = eachRow(
+      Float64Array.from(latent, (value, i) => (open(i) ? value : 0)),
+      exponents.length,
+      (row, i) => {
+        const scale = 2 ** exponents[i]
+        return projectSigns(
+          row.map((value) => value / scale),
+          budgets,
+          this.range.max,
+        ).map((value) => value * scale)
+      },
+    )
+    overwrite(
+      weight,
+      values.map((value, i) => (open(i) ? value : latent[i])),
+    )
   }
 }
 
@@ -126,6 +139,6 @@ export class BudgetQuantiser extends Guard {
 export function projectBudgets(model: Module): void {
   for (const layer of model.modules()) {
     const guard = guardOf(layer)
-    if (guard instanceof BudgetQuantiser) guard.project(layer.latentWeight('weight'))
+    if (guard instanceof BudgetQuantiser) guard.project(layer.latentWeight('weight'), maskOf(layer, 'weight'))
   }
 }
