@@ -16,15 +16,27 @@ export interface FakeQuantOptions {
 
 const rules = { clamped: RoundingGradient.clamp, 'straight-through': RoundingGradient.clampSte } as const
 
-/** How the kernels see x: every scale serves a run of `inner` elements. */
-const channelsOf = (x: Tensor, scale: Tensor): readonly [outer: number, channels: number, inner: number] =>
-  scale.size === 1 ? [1, 1, x.size] : [1, scale.size, x.size / scale.size]
+/** The dimension of x that has a scale for each index; −1 where the scale's shape fits none. */
+function channelAxis(x: Tensor, scale: Tensor): number {
+  const broad = scale.shape.findIndex((dimension) => dimension !== 1)
+  const axis = scale.rank === x.rank ? broad : 0
+  return scale.size === x.shape[axis] && scale.shape[broad] === scale.size ? axis : -1
+}
+
+/** How the kernels see x: every scale serves runs of `inner` elements. */
+function channelsOf(x: Tensor, scale: Tensor): readonly [outer: number, channels: number, inner: number] {
+  if (scale.size === 1) return [1, 1, x.size]
+  const axis = channelAxis(x, scale)
+  const inner = x.shape.slice(axis + 1).reduce((size, dimension) => size * dimension, 1)
+  return [x.size / (scale.size * inner || 1), scale.size, inner]
+}
 
 /**
  * The nearest of the values {min, …, max} · scale: scale · clamp(round(x / scale), min, max), rounding
- * half to even. `scale` has one element, or one for each index of x's first dimension. The gradient
- * passes straight through the rounding; the scale's is Σ grad · (code − x/scale), the second term only
- * where x receives a gradient. Jacob et al. 2018; learned scales: Esser et al. 2020; rules as in Brevitas.
+ * half to even. `scale` has one element, or one for each index of a dimension of x: of the first, or of
+ * the one its shape broadcasts along ([1, c, 1, 1]). The gradient passes straight through the rounding;
+ * the scale's is Σ grad · (code − x/scale), the second term only where x receives a gradient. Jacob et
+ * al. 2018; learned scales: Esser et al. 2020; rules as in Brevitas.
  *
  * @returns x's shape and dtype, float32 or float64
  */
@@ -35,7 +47,7 @@ export const fakeQuant = defineOp({
     asTensor('fakeQuant', 'scale', scale)
     widerDtype('fakeQuant', x, scale)
     ensure(
-      scale.size === 1 || scale.size === x.shape[0],
+      scale.size === 1 || channelAxis(x, scale) >= 0,
       'SHAPE_MISMATCH',
       () => `fakeQuant: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
     )

@@ -46,7 +46,7 @@ export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product
   if (observer !== null) return inCodes(layer, x, weight, product, 'float64', observer)
   // Evaluation sums codes too, where float32 holds every sum exactly: so that two classes with equal
   // sums have equal logits, and the bits are the same on every instruction set.
-  if (input !== null && !layer.training && !gradEnabled() && x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight))
+  if (input?.scale.size === 1 && !layer.training && !gradEnabled() && x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight))
     return inCodes(layer, x, weight, product, 'float32')
   return product(x, weight, biasOf(layer, input, weight))
 }
@@ -71,6 +71,12 @@ const perRow = (scale: Tensor): Tensor => (scale.size === 1 ? reshape(scale, [])
 
 function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
   if (input === null) throw new EspalierError('STATE', `${layer.constructor.name}: its input is not quantised; put a QuantIdentity or QuantReLU in front`)
+  ensure(
+    input.scale.size === 1,
+    'SHAPE_MISMATCH',
+    () =>
+      `${layer.constructor.name}: its input has scales of shape ${formatShape(input.scale.shape)}, expected one: products of different scales have no common sum`,
+  )
   return input
 }
 

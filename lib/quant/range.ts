@@ -7,7 +7,7 @@ export interface IntegerRange {
 }
 
 export interface CodeOptions {
-  /** Bit width of a code, 2 to 8. */
+  /** Bit width of a code, 2 to 8; 1 as well for unsigned codes that are not narrow. */
   bits: number
   /** Two's complement codes, or codes from 0. */
   signed: boolean
@@ -20,13 +20,23 @@ export interface CodeOptions {
  * (narrow: to 2^b−2). Brevitas' conventions.
  */
 export function integerRange({ bits, signed, narrow = false }: CodeOptions): IntegerRange {
-  wholeNumber('bits', bits, 2, 8)
+  wholeNumber('bits', bits, signed || narrow ? 2 : 1, 8)
   const cut = narrow ? 1 : 0
   return signed ? { min: -(2 ** (bits - 1)) + cut, max: 2 ** (bits - 1) - 1 } : { min: 0, max: 2 ** bits - 1 - cut }
 }
 
-/** The code a threshold is mapped to, so that scale = threshold / it. Brevitas' conventions. */
-export const codeOfThreshold = ({ bits, signed, narrow = false }: CodeOptions): number => (signed ? 2 ** (bits - 1) - (narrow ? 1 : 0) : 2 ** bits - 1)
+/**
+ * The code a threshold is mapped to, so that scale = threshold / it. With a power of two for threshold
+ * it is one too, whatever the range leaves out, so that the scale is a shift. Brevitas' conventions.
+ */
+export const codeOfThreshold = ({ bits, signed, narrow = false }: CodeOptions, powerOfTwo = false): number =>
+  powerOfTwo ? 2 ** (signed ? bits - 1 : bits) : signed ? 2 ** (bits - 1) - (narrow ? 1 : 0) : 2 ** bits - 1
+
+/** The width and kind of code that a range belongs to, the inverse of `integerRange`. */
+export function codesOf({ min, max }: IntegerRange): { bits: number; signed: boolean } {
+  const signed = min < 0
+  return { bits: signed ? bitsFor(min, max) : bitsFor(0, max) - 1, signed }
+}
 
 /** The least two's complement width that holds every integer in [min, max]. */
 export function bitsFor(min: number, max: number): number {

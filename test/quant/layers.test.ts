@@ -96,3 +96,47 @@ test('a quantised model can be copied and saved', (t) => {
   fresh.loadStateDict(model.stateDict())
   t.deepEqual(noGrad(() => fresh.forward(x)).data, y.data)
 })
+
+test('a threshold for each channel is the one of that channel alone', (t) => {
+  const options = { bits: 4, collectSteps: 2, momentum: null } as const
+  const together = new qnn.QuantIdentity({ ...options, channels: 3 })
+  const apart = [0, 1, 2].map(() => new qnn.QuantIdentity(options))
+  for (let step = 0; step < 4; step++) {
+    together.train(step < 3)
+    const x = randn([2, 3, 4])
+    const y = together.forward(x)
+    for (const [channel, identity] of apart.entries()) {
+      identity.train(step < 3)
+      const part = ops.slice(x, { dim: 1, start: channel, end: channel + 1 })
+      t.deepEqual(ops.slice(y, { dim: 1, start: channel, end: channel + 1 }).data, identity.forward(part).data)
+    }
+  }
+  t.throws(() => together.forward(randn([2, 4, 4])), { instanceOf: EspalierError, code: 'SHAPE_MISMATCH' })
+  // Sums of products of different scales have no unit for an integer bias.
+  const layer = new qnn.QuantConv2d(3, 2, 1, { biasBits: 8 })
+  t.throws(() => layer.forward(together.forward(randn([2, 3, 4, 4]))), { instanceOf: EspalierError, code: 'SHAPE_MISMATCH' })
+})
+
+test('power-of-two scales are powers of two: of weights always, of activations once learned and in evaluation', (t) => {
+  const model = new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 4, collectSteps: 2, powerOfTwo: true }),
+    new qnn.QuantLinear(6, 3, { weightBits: 4, powerOfTwo: true, perChannel: true }),
+  )
+  const whole = (scale: Tensor): boolean => scale.data.every((value: number) => Number.isInteger(Math.log2(value)))
+  const scaleOf = (y: Tensor): Tensor => (y.quantisation as NonNullable<Tensor['quantisation']>).scale
+  const identity = model.at(0) as qnn.QuantIdentity
+  for (let step = 0; step < 5; step++) {
+    t.is(whole(scaleOf(identity.train().forward(randn([4, 6])))), step >= 2)
+    t.true(whole(scaleOf(identity.eval().forward(randn([4, 6])))))
+    t.true(whole(scaleOf((model.at(1) as nn.Module).effective('weight'))))
+  }
+})
+
+test('a given threshold follows no batch', (t) => {
+  const identity = new qnn.QuantIdentity({ bits: 3, threshold: 2 })
+  for (const mode of [true, false]) {
+    const { scale } = identity.train(mode).forward(randn([9])).quantisation as NonNullable<Tensor['quantisation']>
+    t.is(scale.data[0], 0.5)
+  }
+  for (const threshold of [0, -1, Number.NaN]) t.throws(() => new qnn.QuantIdentity({ threshold }), { instanceOf: EspalierError })
+})

@@ -5,13 +5,14 @@ import { type ConvOptions, conv2d } from '../../ops/index.js'
 import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
 import { type AccumulatingLayer, accumulate } from '../integer.js'
-import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
+import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js'
 
 /**
  * A 2-d convolution whose weights are integers times a scale: [n, in, h, w] → [n, out, h', w'].
  *
  * With a quantised input each output is an integer sum times scale_in · scale_weight: the accumulator
  * that `quant.certify` bounds. `biasBits` makes the bias an integer in the same units, added inside.
+ * `accumulatorBits` keeps the weights so that no input overflows an accumulator of that width.
  * Semantics of Brevitas' `QuantConv2d`.
  *
  * @example
@@ -24,11 +25,13 @@ import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
 export class QuantConv2d extends Conv2d implements AccumulatingLayer {
   inputQuantisation: Quantisation | null = null
   readonly biasRange: ReturnType<typeof biasRangeOf>
+  /** What learns scales of its own, under an accumulator's width; null otherwise. */
+  weightQuantiser: ReturnType<typeof quantiseWeight>
 
-  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvOptions & WeightOptions & WeightQuantiserOptions & BiasOptions = {}) {
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvOptions & WeightOptions & QuantisedWeightOptions & BiasOptions = {}) {
     super(inChannels, outChannels, kernelSize, options)
     this.biasRange = biasRangeOf(options)
-    this.addTransform('weight', new WeightQuantiser(options))
+    this.weightQuantiser = quantiseWeight(this, options, this.biasRange)
   }
 
   override forward(x: Tensor): Tensor {

@@ -4,7 +4,7 @@ import { linear } from '../../ops/index.js'
 import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
 import { type AccumulatingLayer, accumulate } from '../integer.js'
-import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
+import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js'
 
 /**
  * A fully connected layer whose weights are integers times a scale: [n, in] → [n, out]. See
@@ -13,11 +13,13 @@ import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
 export class QuantLinear extends Linear implements AccumulatingLayer {
   inputQuantisation: Quantisation | null = null
   readonly biasRange: ReturnType<typeof biasRangeOf>
+  /** What learns scales of its own, under an accumulator's width; null otherwise. */
+  weightQuantiser: ReturnType<typeof quantiseWeight>
 
-  constructor(inFeatures: number, outFeatures: number, options: WeightOptions & WeightQuantiserOptions & BiasOptions = {}) {
+  constructor(inFeatures: number, outFeatures: number, options: WeightOptions & QuantisedWeightOptions & BiasOptions = {}) {
     super(inFeatures, outFeatures, options)
     this.biasRange = biasRangeOf(options)
-    this.addTransform('weight', new WeightQuantiser(options))
+    this.weightQuantiser = quantiseWeight(this, options, this.biasRange)
   }
 
   override forward(x: Tensor): Tensor {
