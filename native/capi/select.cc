@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/array.h"
+#include "core/slices.h"
 #include "kernels/groups.h"
 #include "kernels/select.h"
 #include "kernels/slice_norm.h"
@@ -36,16 +37,7 @@ espalier_status espalier_slice_norm(espalier_dims shape, espalier_dims reduced, 
                                     espalier_out y) {
   return guarded(__func__, [&] {
     const int64_t n = checked_product("shape", shape);
-    if (reduced.rank != shape.rank || (reduced.rank > 0 && reduced.data == nullptr))
-      fail(ESPALIER_SHAPE_MISMATCH, "reduced has %lld entries, shape %lld", static_cast<long long>(reduced.rank),
-           static_cast<long long>(shape.rank));
-    std::vector<int64_t> kept;
-    for (int64_t i = 0; i < reduced.rank; ++i) {
-      require_range("reduced", reduced.data[i], 0, 1);
-      if (reduced.data[i] == 0) kept.push_back(shape.data[i]);
-    }
-    if (std::isnan(p)) fail(ESPALIER_INVALID_ARGUMENT, "p is NaN");
-    const int64_t outputs = checked_product("shape", espalier_dims{kept.data(), static_cast<int64_t>(kept.size())});
+    const int64_t outputs = checked_slices(shape, reduced, p);
     for_float("x", x.dtype, [&]<class T>(T) {
       kernels::slice_norm(shape, reduced, p, elements<T>("x", x, n), elements<T>("y", y, outputs));
     });
