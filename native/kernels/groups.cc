@@ -8,6 +8,11 @@ namespace espalier {
 // The longest group whose entries are compared each with each.
 constexpr int64_t kLongestShort = 32;
 
+// What prune_short() found.
+struct GroupsSeen {
+  bool done, bad;  // bad: a NaN
+};
+
 }  // namespace espalier
 
 #define ESPALIER_KERNEL "kernels/groups.inl"
@@ -44,18 +49,38 @@ void prune_long(const Scored<T, M>& array, bool magnitude, const Groups& groups,
   }
 }
 
+template <class T, class M>
+void refuse_nan(const Scored<T, M>& array, bool magnitude) {
+  count_at_most(array, magnitude, std::numeric_limits<double>::infinity(), false);  // fails for one
+}
+
+// Fails for a NaN; results may have been written by then.
+template <class T, class M>
+void prune_piece(const Scored<T, M>& array, bool magnitude, const Groups& groups) {
+  GroupsSeen seen{};
+  if (groups.size <= kLongestShort) ESPALIER_ON_ISA(prune_short<T, M>(array, magnitude, groups, &seen));
+  if (seen.bad) refuse_nan(array, magnitude);
+  if (seen.done) return;
+  refuse_nan(array, magnitude);
+  for (int64_t outer = 0; outer < groups.outer; ++outer) prune_long(array, magnitude, groups, outer);
+}
+
 }  // namespace
 
 template <class T, class M>
 void prune_groups(const Scored<T, M>& array, bool magnitude, const Groups& groups) {
-  const int64_t grain = std::max<int64_t>(1, kGroupGrain / (groups.size * groups.inner));
-  // For its check: nothing is written where there is a NaN.
-  count_at_most(array, magnitude, std::numeric_limits<double>::infinity(), false);
+  const int64_t entries = groups.size * groups.inner, grain = std::max<int64_t>(1, kGroupGrain / entries);
+  // Masks that results are written over must survive a NaN. Elsewhere looking for one first would be a
+  // second pass over memory.
+  const bool in_place = array.mask == array.result;
+  if (in_place) refuse_nan(array, magnitude);
   parallel_ranges(groups.outer, grain, [&](int64_t begin, int64_t end) {
-    bool done = false;
-    if (groups.size <= kLongestShort) ESPALIER_ON_ISA(prune_short<T, M>(array, magnitude, groups, begin, end, &done));
-    if (!done)
-      for (int64_t outer = begin; outer < end; ++outer) prune_long(array, magnitude, groups, outer);
+    const int64_t first = begin * entries, n = (end - begin) * entries;
+    const M* const mask = array.mask == nullptr ? nullptr : array.mask + first;
+    // (Stores past the caches were slower, at 10 M entries too.)
+    const Scored<T, M> piece{array.score + first, mask, array.result + first, n};
+    const int32_t* const falling = groups.each ? groups.falling + begin * groups.inner : groups.falling;
+    prune_piece(piece, magnitude, {end - begin, groups.size, groups.inner, falling, groups.each});
   });
 }
 template void prune_groups(const Scored<float, float>&, bool, const Groups&);

@@ -33,48 +33,83 @@ ESPALIER_INLINE V turn(V v, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(v, v, (I / Size * Size + (I + Step) % Size)...);
 }
 
-// How many entries of its group come before each entry; of equal ones the lower index comes first.
-template <class T, int Size, int Step = 1>
-ESPALIER_INLINE void count_before(const Entries<T>& own, Mask<T>* before) {
+// Where an entry comes before one of its group: it is lower, or equal and the first by index, which `first` has
+// −1 for and 0 elsewhere.
+template <class T>
+ESPALIER_INLINE Mask<T> comes_before(Vec<T> other, Vec<T> own, Mask<T> first) {
+  return (other < own) | ((other == own) & first);
+}
+
+// The same for magnitudes, of which the bits are in their order as whole numbers and the difference of two has a
+// sign: without a comparison, whose answer processors with mask registers hand back late.
+template <class T>
+ESPALIER_INLINE Mask<T> comes_before(Mask<T> other, Mask<T> own, Mask<T> first) {
+  return (other - (own - first)) >> (8 * static_cast<int>(sizeof(T)) - 1);
+}
+
+// How many entries of its group come before each entry.
+template <class T, int Size, bool Masked, class V, int Step = 1>
+ESPALIER_INLINE void count_before(V own, Mask<T> live, Mask<T>* before) {
   if constexpr (Step < Size) {
     constexpr auto lanes = std::make_integer_sequence<int, kLanes<T>>{};
-    const Vec<T> other = turn<Vec<T>, Size, Step>(own.value, lanes);
-    const Mask<T> live = turn<Mask<T>, Size, Step>(own.live, lanes);
-    Mask<T> lower{};
-    for (int i = 0; i < kLanes<T>; ++i) lower[i] = i % Size + Step >= Size ? -1 : 0;
-    *before -= live & ((other < own.value) | ((other == own.value) & lower));
-    count_before<T, Size, Step + 1>(own, before);
+    Mask<T> first{};
+    for (int i = 0; i < kLanes<T>; ++i) first[i] = i % Size + Step >= Size ? -1 : 0;
+    Mask<T> counts = comes_before<T>(turn<V, Size, Step>(own, lanes), own, first);
+    if constexpr (Masked) counts &= turn<Mask<T>, Size, Step>(live, lanes);
+    *before -= counts;
+    count_before<T, Size, Masked, V, Step + 1>(own, live, before);
   }
 }
 
-// Groups that divide a vector, side by side.
-template <class T, class M, int Size>
-void prune_neighbours(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t begin,
-                      int64_t end) {
-  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0));
-  by_vector<T>(begin, end, [&](int64_t i, auto lanes) {
-    const Entries<T> own = entries<T, M>(array, magnitude, i, lanes);
+// Whether a mask holds in any lane.
+template <class V>
+ESPALIER_INLINE bool holds(const V& mask) {
+  bool any = false;
+  for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); ++i) any |= mask[i] != 0;
+  return any;
+}
+
+// Groups that divide a vector, side by side. Gives whether there is a NaN.
+template <class T, class M, int Size, bool Masked, bool Magnitude>
+bool prune_neighbours(const kernels::Scored<T, M>& array, const kernels::Groups& groups) {
+  typedef std::conditional_t<Magnitude, Mask<T>, Vec<T>> Keys;
+  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0)), bad{};
+  by_vector<T>(0, array.n, [=, &falling, &bad](int64_t i, auto lanes) {
+    const Entries<T> own = entries<T, M>(array, Magnitude, i, lanes);
+    bad |= own.value != own.value;
     if (groups.each)
       for (int64_t lane = 0; lane < lanes; ++lane) falling[lane] = groups.falling[(i + lane) / Size];
     Mask<T> before{};
-    count_before<T, Size>(own, &before);
+    count_before<T, Size, Masked, Keys>(reinterpret_cast<Keys>(own.value), own.live, &before);
     settle<T, M>(array, i, before < falling, lanes);
   });
+  return holds(bad);
+}
+template <class T, class M, int Size>
+bool prune_neighbours(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups) {
+  if (array.mask != nullptr) {
+    if (magnitude) return prune_neighbours<T, M, Size, true, true>(array, groups);
+    return prune_neighbours<T, M, Size, true, false>(array, groups);
+  }
+  if (magnitude) return prune_neighbours<T, M, Size, false, true>(array, groups);
+  return prune_neighbours<T, M, Size, false, false>(array, groups);
 }
 
-// One vector of groups whose entries lie `inner` apart, a lane a group, the first of them at `begin`.
+// One vector of groups whose entries lie `inner` apart, a lane a group, the first of them at `begin`. Gives where
+// there is a NaN.
 template <class T, class M, class Lanes>
-ESPALIER_INLINE void prune_lanes(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups,
-                                 int64_t begin, Mask<T> falling, Lanes lanes) {
+ESPALIER_INLINE Mask<T> prune_lanes(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups,
+                                    int64_t begin, Mask<T> falling, Lanes lanes) {
   // (Lanes past the last group are never written: they may count as live.)
   const auto read = [&](int64_t i) -> Entries<T> {
     const int64_t at = begin + i * groups.inner;
     if (array.mask == nullptr) return {ranked<T>(array.score + at, magnitude, lanes), Mask<T>{} == Mask<T>{}};
     return entries<T, M>(array, magnitude, at, lanes);
   };
-  Mask<T> fell[kLongestShort];
+  Mask<T> fell[kLongestShort], bad{};
   for (int64_t i = 0; i < groups.size; ++i) {
     const Entries<T> own = read(i);
+    bad |= own.value != own.value;
     Mask<T> before{};
     for (int64_t j = 0; j < i; ++j) {
       const Entries<T> other = read(j);
@@ -87,14 +122,15 @@ ESPALIER_INLINE void prune_lanes(const kernels::Scored<T, M>& array, bool magnit
     fell[i] = before < falling;
   }
   for (int64_t i = 0; i < groups.size; ++i) settle<T, M>(array, begin + i * groups.inner, fell[i], lanes);
+  return bad;
 }
 
-// The groups of one outer index, whose entries lie `inner` apart.
+// The groups of one outer index, whose entries lie `inner` apart. Gives whether there is a NaN.
 template <class T, class M>
-void prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t outer) {
+bool prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t outer) {
   typedef std::integral_constant<int64_t, kLanes<T>> Whole;
   const int64_t inner = groups.inner, begin = outer * groups.size * inner;
-  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0));
+  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0)), bad{};
   for (int64_t n = 0; n < inner; n += kLanes<T>) {
     // The last whole vector reaches back over groups that are done, unless the masks it would read are
     // their results.
@@ -102,29 +138,29 @@ void prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kerne
     const int64_t lanes = std::min<int64_t>(kLanes<T>, inner - n);
     if (groups.each)
       for (int64_t lane = 0; lane < lanes; ++lane) falling[lane] = groups.falling[outer * inner + n + lane];
-    if (lanes == kLanes<T>) prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, Whole{});
-    else prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, lanes);
+    if (lanes == kLanes<T>) bad |= prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, Whole{});
+    else bad |= prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, lanes);
   }
+  return holds(bad);
 }
 
-// The short groups of some outer indices. Sets `done` to false where they are of a kind that is not for vectors.
+// Prunes short groups, and says whether there is a NaN; not `done` where they are of a kind that is not for vectors.
 template <class T, class M>
-void prune_short(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t begin,
-                 int64_t end, bool* done) {
-  *done = true;
+void prune_short(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, GroupsSeen* seen) {
+  *seen = {true, false};
   if (groups.inner > 1) {
-    for (int64_t outer = begin; outer < end; ++outer) prune_apart<T, M>(array, magnitude, groups, outer);
+    for (int64_t outer = 0; outer < groups.outer; ++outer)
+      seen->bad |= prune_apart<T, M>(array, magnitude, groups, outer);
     return;
   }
-  const int64_t from = begin * groups.size, to = end * groups.size;
-  if (groups.size == 2) prune_neighbours<T, M, 2>(array, magnitude, groups, from, to);
+  if (groups.size == 2) seen->bad = prune_neighbours<T, M, 2>(array, magnitude, groups);
   else if (groups.size == 4 && kLanes<T> >= 4)
-    prune_neighbours<T, M, std::min(4, kLanes<T>)>(array, magnitude, groups, from, to);
+    seen->bad = prune_neighbours<T, M, std::min(4, kLanes<T>)>(array, magnitude, groups);
   else if (groups.size == 8 && kLanes<T> >= 8)
-    prune_neighbours<T, M, std::min(8, kLanes<T>)>(array, magnitude, groups, from, to);
+    seen->bad = prune_neighbours<T, M, std::min(8, kLanes<T>)>(array, magnitude, groups);
   else if (groups.size == 16 && kLanes<T> >= 16)
-    prune_neighbours<T, M, std::min(16, kLanes<T>)>(array, magnitude, groups, from, to);
-  else *done = false;
+    seen->bad = prune_neighbours<T, M, std::min(16, kLanes<T>)>(array, magnitude, groups);
+  else seen->done = false;
 }
 
 // counts[inner] += the entries of each row that are not 0.

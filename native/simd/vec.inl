@@ -106,7 +106,8 @@ ESPALIER_INLINE Vec<T> min(Vec<T> a, Vec<T> b) {
 }
 template <class T>
 ESPALIER_INLINE Vec<T> abs(Vec<T> a) {
-  return a < Vec<T>{} ? -a : a + Vec<T>{};
+  constexpr auto sign = std::numeric_limits<std::conditional_t<sizeof(T) == 4, int32_t, int64_t>>::min();
+  return reinterpret_cast<Vec<T>>(reinterpret_cast<Mask<T>>(a) & ~sign);
 }
 
 // (The masked forms, of all lanes: GCC 12 warns of an uninitialised operand inside the plain ones.)

@@ -75,7 +75,16 @@ test('a NaN in any group, and a number of groups that is not theirs, are errors'
     const scores = new Float32Array(outer * size * inner)
     scores[scores.length - 1] = Number.NaN
     const result = new Float32Array(scores.length)
-    t.throws(() => native.pruneGroups(scores, null, 1, outer, size, inner, new Int32Array([1]), result), { code: 'INVALID_ARGUMENT', message: /NaN/ })
+    const thrown = { code: 'INVALID_ARGUMENT', message: /NaN/ }
+    for (const magnitude of [0, 1]) {
+      t.throws(() => native.pruneGroups(scores, null, magnitude, outer, size, inner, new Int32Array([1]), result), thrown)
+      const mask = new Float32Array(scores.length).fill(1)
+      t.throws(() => native.pruneGroups(scores, mask, magnitude, outer, size, inner, new Int32Array([1]), mask), thrown)
+      t.true(
+        mask.every((entry) => entry === 1),
+        'a mask that is written over is as it was',
+      )
+    }
   }
   const eight = new Float32Array(8)
   t.throws(() => native.pruneGroups(eight, null, 1, 2, 4, 1, new Int32Array(3), eight), { code: 'SHAPE_MISMATCH' })
