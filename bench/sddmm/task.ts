@@ -1,4 +1,4 @@
-import { native, SparseKernel } from '../../lib/native/index.js'
+import { native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
 import { cxx } from '../support/process.js'
 import { pruned, transposed } from '../support/sparse.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
@@ -20,7 +20,7 @@ export default function* sddmm(): Iterable<Match> {
       const x = noise(samples * columns, 2)
       const a = transposed(dy, samples, rows)
       const whole = productChecker(a, x, rows, samples, columns)
-      const matrix = native.sparseCreate(rows, columns, weight, null, SparseKernel.automatic)
+      const matrix = native.sparseCreate(rows, columns, weight, null, SparseFormat.automatic, [])
       const positions = new Int32Array(native.sparseSize(matrix))
       native.sparsePositions(matrix, positions)
       yield {
@@ -59,7 +59,7 @@ export default function* sddmm(): Iterable<Match> {
 function sampled(matrix: number, count: number, dy: Float32Array, x: Float32Array, samples: number): Contender {
   const values = new Float32Array(count)
   return inProcess(
-    () => native.sddmm(matrix, samples, 1, dy, x, values),
+    () => native.sddmm(matrix, samples, SparseLayout.rows, dy, x, values),
     () => values,
   )
 }

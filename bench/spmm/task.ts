@@ -1,4 +1,4 @@
-import { Finish, native, SparseKernel } from '../../lib/native/index.js'
+import { Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
 import { cxx } from '../support/process.js'
 import { pruned, transposed } from '../support/sparse.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
@@ -53,11 +53,11 @@ export default function* spmm(): Iterable<Match> {
 }
 
 function product(weight: Float32Array, rows: number, columns: number, x: Float32Array, samples: number): Contender {
-  const matrix = native.sparseCreate(rows, columns, weight, null, SparseKernel.automatic)
+  const matrix = native.sparseCreate(rows, columns, weight, null, SparseFormat.automatic, [])
   const y = new Float32Array(samples * rows)
   return {
     ...inProcess(
-      () => native.spmm(matrix, 0, samples, 1, x, null, Finish.none, y),
+      () => native.spmm(matrix, 0, samples, SparseLayout.rows, x, null, Finish.none, y),
       () => y,
     ),
     close: () => native.sparseFree(matrix),

@@ -1,4 +1,4 @@
 // Kernels on plain typed arrays, for programs that bring their own tensors.
 export { applyMask } from './applyMask.js'
-export { type ProductOptions, SparseMatrix, type SparseMatrixOptions } from './sparseMatrix.js'
+export { type Format, type ProductOptions, type SampleLayout, SparseMatrix, type SparseMatrixOptions } from './sparseMatrix.js'
 export { topkL1 } from './topkL1.js'

@@ -1,21 +1,42 @@
-import { describe, EspalierError, ensure, Finish, native, SparseKernel, wholeNumber } from '../native/index.js'
+import { describe, EspalierError, ensure, Finish, native, SparseFormat, SparseLayout, wholeNumber } from '../native/index.js'
 import { floats, maskOf, vectorsIn } from './arguments.js'
+
+/**
+ * How a matrix is held and multiplied. `docs/sparse.md` says what each costs.
+ *
+ * - 'automatic': for each product what is expected to be the fastest of those that hold the mask
+ * - 'generated': any mask; machine code, an instruction an entry
+ * - 'rows': any mask; compressed rows, on every processor
+ * - 'vector': any mask; for a sample or a few, where what counts is bytes
+ * - 'fan-in': as many entries in each row
+ * - '2:4', '1:4', '4:8', …: at most N of each M neighbours in a row
+ * - '4x1', '8x1', '1x4', '4x4', …: blocks of that many rows by that many columns, kept or dropped whole
+ * - 'channels': whole rows and columns dropped
+ * - 'dense': nothing dropped
+ */
+export type Format = 'automatic' | 'generated' | 'rows' | 'vector' | 'fan-in' | `${number}:${number}` | `${number}x${number}` | 'channels' | 'dense'
+
+/**
+ * How X and Y hold a vector a sample. 'rows': [samples, elements], as a linear layer has its batch. 'columns':
+ * [elements, samples], as a convolution has its channels. 'panels': [⌈samples/16⌉, elements, 16], which is what
+ * products work on, so that a chain of them packs once; lanes past the last sample are computed too.
+ */
+export type SampleLayout = keyof typeof SparseLayout
 
 export interface SparseMatrixOptions {
   /** Which entries belong to the matrix: those where it is not 0. By default those where the weight is not 0. */
   mask?: Float32Array | Uint8Array
-  /** Default 'automatic': generated code where this processor has an emitter for it, else portable. */
-  kernel?: keyof typeof SparseKernel
+  /** Default 'automatic'. */
+  format?: Format
 }
 
 export interface ProductOptions {
   /** Multiply by the transpose. Default false. */
   transpose?: boolean
-  /**
-   * 'rows' (the default): a vector a row, [samples, elements], as a linear layer has its batch. 'columns':
-   * [elements, samples], as a convolution has its channels.
-   */
-  layout?: 'rows' | 'columns'
+  /** Default 'rows'. */
+  layout?: SampleLayout
+  /** How many samples there are: 'panels' alone cannot tell. By default as many as the panels hold. */
+  samples?: number
   /** Added to every result, an element a component. */
   bias?: Float32Array | null
   /** max(·, 0) of every result. Default false. */
@@ -31,13 +52,14 @@ const forgotten = new FinalizationRegistry<number>((number) => native.sparseFree
  * A pruned weight, prepared once for its mask: its products cost what its kept entries cost. float32.
  *
  * On x86 machine code is generated for the mask, an instruction for each kept entry; the values stand apart from
- * the code, so that training changes them without making it anew. Elsewhere, and with `ESPALIER_JIT=0`, a
- * portable kernel takes its place. See docs/sparse.md.
+ * the code, so that training changes them without making it anew. Elsewhere, and with `ESPALIER_JIT=0`, portable
+ * kernels take its place; for structured masks, and for few samples, there are others. See docs/sparse.md.
  *
  * The native side holds the code; `dispose` (or `using`) frees it at once, the garbage collector at some time.
  *
  * @throws EspalierError DTYPE_MISMATCH for arrays that are not float32, SHAPE_MISMATCH for lengths that do not
- *   fit, INVALID_ARGUMENT for dimensions that are no whole numbers or more than 2³¹ entries
+ *   fit, INVALID_ARGUMENT for dimensions that are no whole numbers or more than 2³¹ entries, and for a mask that the
+ *   format cannot hold (the message says where)
  * @example
  * ```ts
  * import { kernels } from 'espalier'
@@ -56,20 +78,17 @@ export class SparseMatrix {
   /** How many entries are kept. */
   readonly count: number
   #number: number
+  #stamp = 0
 
-  constructor(weight: Float32Array, rows: number, columns: number, { mask, kernel = 'automatic' }: SparseMatrixOptions = {}) {
+  constructor(weight: Float32Array, rows: number, columns: number, { mask, format = 'automatic' }: SparseMatrixOptions = {}) {
     wholeNumber('SparseMatrix: rows', rows)
     wholeNumber('SparseMatrix: columns', columns)
     floats('SparseMatrix', 'weight', weight, rows * columns)
-    ensure(
-      typeof kernel === 'string' && Object.hasOwn(SparseKernel, kernel),
-      'INVALID_ARGUMENT',
-      () => `SparseMatrix: kernel is ${describe(kernel)}, expected one of ${Object.keys(SparseKernel).join(', ')}`,
-    )
+    const [kind, parameters] = parsedFormat(format)
     if (mask !== undefined) maskOf('SparseMatrix', mask, weight.length)
     this.rows = rows
     this.columns = columns
-    this.#number = native.sparseCreate(rows, columns, weight, mask ?? null, SparseKernel[kernel])
+    this.#number = native.sparseCreate(rows, columns, weight, mask ?? null, kind, parameters)
     this.count = native.sparseSize(this.#number)
     forgotten.register(this, this.#number, this)
   }
@@ -87,9 +106,46 @@ export class SparseMatrix {
     return values
   }
 
-  /** Other values for the kept entries, in their order. Costs a pass over them. */
-  setValues(values: Float32Array): void {
+  /**
+   * Other values for the kept entries, in their order. Costs a copy, and in the next product each way a pass.
+   *
+   * @returns what `stamp` is until values are set again
+   */
+  setValues(values: Float32Array): number {
     native.sparseSetValues(this.#live, floats('setValues', 'values', values, this.count))
+    return ++this.#stamp
+  }
+
+  /** How often values were set: who set them knows by it whether they are still there. */
+  get stamp(): number {
+    return this.#stamp
+  }
+
+  /** The matrix with zeros where nothing is kept, [rows, columns]. */
+  unpack(): Float32Array {
+    const weight = new Float32Array(this.rows * this.columns)
+    native.sparseUnpack(this.#live, weight)
+    return weight
+  }
+
+  /** The format of the product with so many samples, as 'automatic' chose it or as was asked. Default of many. */
+  formatFor(samples = 256): Format {
+    return native.sparseFormatOf(this.#live, wholeNumber('formatFor: samples', samples)) as Format
+  }
+
+  /** The format of the product with many samples. */
+  get format(): Format {
+    return this.formatFor()
+  }
+
+  /** Nanoseconds that the product with so many samples is expected to take on one core: a model, for ranking. */
+  cost(samples = 256): number {
+    return native.sparseCost(this.#live, wholeNumber('cost: samples', samples))
+  }
+
+  /** Bytes held so far: values, indices and machine code. They grow with the first product of each kind. */
+  get bytes(): number {
+    return native.sparseBytes(this.#live)
   }
 
   /** Where the kept entries stand: row · columns + column of each, in their order. */
@@ -105,12 +161,12 @@ export class SparseMatrix {
   }
 
   /** W·x for every vector of `x`, or Wᵀ·x; `x` holds any number of vectors. */
-  multiply(x: Float32Array, { transpose = false, layout = 'rows', bias = null, relu = false, out }: ProductOptions = {}): Float32Array {
+  multiply(x: Float32Array, { transpose = false, layout = 'rows', samples, bias = null, relu = false, out }: ProductOptions = {}): Float32Array {
     const [from, to] = transpose ? [this.rows, this.columns] : [this.columns, this.rows]
-    const samples = vectorsIn('multiply', 'x', floats('multiply', 'x', x), from)
+    const count = samplesIn('multiply', 'x', floats('multiply', 'x', x), from, layout, samples)
     if (bias !== null) floats('multiply', 'bias', bias, to)
-    const y = out === undefined ? new Float32Array(samples * to) : floats('multiply', 'out', out, samples * to)
-    native.spmm(this.#live, Number(transpose), samples, byRow('multiply', layout), x, bias, relu ? Finish.relu : Finish.none, y)
+    const y = out === undefined ? new Float32Array(length(to, layout, count)) : floats('multiply', 'out', out, length(to, layout, count))
+    native.spmm(this.#live, Number(transpose), count, SparseLayout[layout], x, bias, relu ? Finish.relu : Finish.none, y)
     return y
   }
 
@@ -118,11 +174,15 @@ export class SparseMatrix {
    * The gradient of the kept values for a batch: for each the sum over the samples of dy at its row times x at its
    * column. The dense gradient is never made.
    */
-  sampled(dy: Float32Array, x: Float32Array, { layout = 'rows', out }: { layout?: 'rows' | 'columns'; out?: Float32Array } = {}): Float32Array {
-    const samples = vectorsIn('sampled', 'dy', floats('sampled', 'dy', dy), this.rows)
-    floats('sampled', 'x', x, samples * this.columns)
+  sampled(
+    dy: Float32Array,
+    x: Float32Array,
+    { layout = 'rows', samples, out }: { layout?: SampleLayout; samples?: number; out?: Float32Array } = {},
+  ): Float32Array {
+    const count = samplesIn('sampled', 'dy', floats('sampled', 'dy', dy), this.rows, layout, samples)
+    floats('sampled', 'x', x, length(this.columns, layout, count))
     const values = out === undefined ? new Float32Array(this.count) : floats('sampled', 'out', out, this.count)
-    native.sddmm(this.#live, samples, byRow('sampled', layout), dy, x, values)
+    native.sddmm(this.#live, count, SparseLayout[layout], dy, x, values)
     return values
   }
 
@@ -138,7 +198,52 @@ export class SparseMatrix {
   }
 }
 
-function byRow(operation: string, layout: unknown): number {
-  ensure(layout === 'rows' || layout === 'columns', 'INVALID_ARGUMENT', () => `${operation}: layout is ${describe(layout)}, expected 'rows' or 'columns'`)
-  return Number(layout === 'rows')
+/** Samples that stand together in a panel. */
+const panel = 16
+
+/** The elements of `samples` vectors of `elements`. */
+const length = (elements: number, layout: SampleLayout, samples: number): number =>
+  elements * (layout === 'panels' ? Math.ceil(samples / panel) * panel : samples)
+
+/** How many vectors of `elements` an array holds; what is said of them must agree. */
+function samplesIn(operation: string, name: string, array: Float32Array, elements: number, layout: SampleLayout, samples?: number): number {
+  ensure(
+    typeof layout === 'string' && Object.hasOwn(SparseLayout, layout),
+    'INVALID_ARGUMENT',
+    () => `${operation}: layout is ${describe(layout)}, expected one of ${Object.keys(SparseLayout).join(', ')}`,
+  )
+  const held = vectorsIn(operation, name, array, elements)
+  if (samples === undefined) {
+    ensure(
+      layout !== 'panels' || held % panel === 0,
+      'SHAPE_MISMATCH',
+      () => `${operation}: ${name} has ${array.length} elements, which are no panels of ${panel} vectors of ${elements}`,
+    )
+    return held
+  }
+  wholeNumber(`${operation}: samples`, samples)
+  const expected = length(elements, layout, samples)
+  ensure(array.length === expected, 'SHAPE_MISMATCH', () => `${operation}: ${name} has ${array.length} elements, expected ${expected} for ${samples} samples`)
+  return samples
+}
+
+const plainFormats: Record<string, SparseFormat> = {
+  automatic: SparseFormat.automatic,
+  generated: SparseFormat.generated,
+  rows: SparseFormat.rows,
+  vector: SparseFormat.vector,
+  'fan-in': SparseFormat.fanIn,
+  channels: SparseFormat.channels,
+  dense: SparseFormat.dense,
+}
+
+function parsedFormat(format: unknown): [SparseFormat, number[]] {
+  if (typeof format === 'string' && Object.hasOwn(plainFormats, format)) return [plainFormats[format], []]
+  const [, first, sign, second] = (typeof format === 'string' && /^(\d+)([:x])(\d+)$/.exec(format)) || []
+  if (sign === undefined)
+    throw new EspalierError(
+      'INVALID_ARGUMENT',
+      `SparseMatrix: format is ${describe(format)}, expected one of ${Object.keys(plainFormats).join(', ')}, N:M or RxC`,
+    )
+  return [sign === ':' ? SparseFormat.nOfM : SparseFormat.blocks, [Number(first), Number(second)]]
 }

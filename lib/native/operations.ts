@@ -89,12 +89,25 @@ export const RoundingGradient = {
 } as const
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 
-export const SparseKernel = {
+export const SparseFormat = {
   automatic: 0,
-  portable: 1,
-  generated: 2,
+  generated: 1,
+  rows: 2,
+  vector: 3,
+  fanIn: 4,
+  nOfM: 5,
+  blocks: 6,
+  channels: 7,
+  dense: 8,
 } as const
-export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
+export type SparseFormat = (typeof SparseFormat)[keyof typeof SparseFormat]
+
+export const SparseLayout = {
+  columns: 0,
+  rows: 1,
+  panels: 2,
+} as const
+export type SparseLayout = (typeof SparseLayout)[keyof typeof SparseLayout]
 
 export const CudaPrecision = {
   float32: 0,
@@ -332,8 +345,9 @@ export interface NativeOperations {
   distanceSums(x: Storage | null, rows: number, columns: number, y: Storage | null): void
   /** A matrix with the entries of `weight` [rows, columns] where `mask` (of its length, float32 or uint8) is not 0,
    * or, where the mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept.
-   * Code is generated at the first product, and for products by the transpose at the first of those. */
-  sparseCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, kernel: SparseKernel): number
+   * A mask that the format cannot hold is an error that says where. Code is generated at the first product, and for
+   * products by the transpose at the first of those. */
+  sparseCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, format: SparseFormat, parameters: readonly number[]): number
   sparseFree(matrix: number): void
   /** How many entries are kept. */
   sparseSize(matrix: number): number
@@ -342,14 +356,23 @@ export interface NativeOperations {
   /** The values, read and written; writing them costs a pass over them and no code. */
   sparseValues(matrix: number, values: Storage | null): void
   sparseSetValues(matrix: number, values: Storage | null): void
-  /** Bytes of machine code that the matrix holds so far; 0 where its products are portable. */
+  /** weight [rows, columns]: the values where they stand, 0 elsewhere. */
+  sparseUnpack(matrix: number, weight: Storage | null): void
+  /** The format's name: "generated", "2:4", "4x1"; of an automatic matrix, that of its product with so many samples. The
+   * text lives as long as the process. */
+  sparseFormatOf(matrix: number, samples: number): string
+  /** Nanoseconds that its product with so many samples is expected to take on one core. */
+  sparseCost(matrix: number, samples: number): number
+  /** Bytes that the matrix holds so far: values, indices, machine code. */
+  sparseBytes(matrix: number): number
+  /** Those of machine code alone; 0 where its products need none. */
   sparseCodeSize(matrix: number): number
   /** Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
    * column's. `bias` is optional: an element a component of Y's vectors. */
-  spmm(matrix: number, transpose: number, samples: number, byRow: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null): void
+  spmm(matrix: number, transpose: number, samples: number, layout: SparseLayout, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null): void
   /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
    * is never made. dy holds Y's vectors, x X's. */
-  sddmm(matrix: number, samples: number, byRow: number, dy: Storage | null, x: Storage | null, values: Storage | null): void
+  sddmm(matrix: number, samples: number, layout: SparseLayout, dy: Storage | null, x: Storage | null, values: Storage | null): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries

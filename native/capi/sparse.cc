@@ -1,9 +1,13 @@
 #include "espalier/sparse.h"
 
 #include <algorithm>
+#include <mutex>
+#include <set>
+#include <string>
 
 #include "core/array.h"
 #include "sparse/matrix.h"
+#include "sparse/panels.h"
 #include "sparse/sampled.h"
 
 using namespace espalier;
@@ -13,27 +17,47 @@ namespace {
 void require_flag(const char* name, int64_t value) { require_range(name, value, int64_t{0}, int64_t{1}); }
 
 template <class Keeps>
-int64_t made(int64_t rows, int64_t columns, const float* weight, espalier_sparse_kernel kernel, Keeps keeps) {
-  return sparse::keep(std::make_shared<sparse::Matrix>(rows, columns, weight, kernel, keeps));
+int64_t made(int64_t rows, int64_t columns, const float* weight, const std::shared_ptr<const sparse::Format>& format,
+             Keeps keeps) {
+  return sparse::keep(std::make_shared<sparse::Matrix>(rows, columns, weight, format, keeps));
+}
+
+// The elements of X or Y: in panels, whole ones.
+int64_t elements_of(const char* name, int64_t components, int64_t samples, espalier_sparse_layout layout) {
+  if (layout == ESPALIER_SPARSE_LAYOUT_PANELS && samples > 0)
+    return checked_product(name, {sparse::panels_of(samples), components, sparse::kPanel});
+  return checked_product(name, {components, samples});
+}
+
+// There are few names.
+const char* kept_for_good(const std::string& name) {
+  static std::mutex lock;
+  static std::set<std::string>* const names = new std::set<std::string>;
+  const std::lock_guard<std::mutex> hold(lock);
+  return names->insert(name).first->c_str();
 }
 
 }  // namespace
 
 espalier_status espalier_sparse_create(int64_t rows, int64_t columns, espalier_in weight, espalier_in mask,
-                                       espalier_sparse_kernel kernel, int64_t* matrix) {
+                                       espalier_sparse_format format, espalier_dims parameters, int64_t* matrix) {
   return guarded(__func__, [&] {
     // Positions are int32, in the interface and in the kernels.
     const int64_t size = checked_product("weight", {rows, columns});
     require_range("size of the matrix", size, int64_t{0}, int64_t{INT32_MAX});
     require_range("rows", rows, int64_t{0}, int64_t{INT32_MAX});
     require_range("columns", columns, int64_t{0}, int64_t{INT32_MAX});
+    const std::vector<int64_t> given(parameters.data, parameters.data + parameters.rank);
+    std::shared_ptr<const sparse::Format> wanted;
+    if (format != ESPALIER_SPARSE_FORMAT_AUTOMATIC) wanted = sparse::make_format(format, given);
+    else if (!given.empty()) fail(ESPALIER_INVALID_ARGUMENT, "parameters of a format that is not named");
     const float* const from = elements<float>("weight", weight, size);
     if (mask.dtype == ESPALIER_UINT8 && mask.data != nullptr) {
       const uint8_t* const kept = elements<uint8_t>("mask", mask, size);
-      *matrix = made(rows, columns, from, kernel, [=](int64_t i) { return kept[i] != 0; });
+      *matrix = made(rows, columns, from, wanted, [=](int64_t i) { return kept[i] != 0; });
     } else {
       const float* const kept = mask.data == nullptr && mask.length == 0 ? from : elements<float>("mask", mask, size);
-      *matrix = made(rows, columns, from, kernel, [=](int64_t i) { return kept[i] != 0; });
+      *matrix = made(rows, columns, from, wanted, [=](int64_t i) { return kept[i] != 0; });
     }
   });
 }
@@ -73,35 +97,60 @@ espalier_status espalier_sparse_set_values(int64_t matrix, espalier_in values) {
   });
 }
 
+espalier_status espalier_sparse_unpack(int64_t matrix, espalier_out weight) {
+  return guarded(__func__, [&] {
+    const auto of = sparse::find(matrix);
+    of->unpack(elements<float>("weight", weight, of->pattern().rows * of->pattern().columns));
+  });
+}
+
+espalier_status espalier_sparse_format_of(int64_t matrix, int64_t samples, const char** name) {
+  return guarded(__func__, [&] {
+    const auto of = sparse::find(matrix);
+    require_range("samples", samples, int64_t{0}, int64_t{1} << 53);
+    *name = kept_for_good(of->format(samples).name());
+  });
+}
+
+espalier_status espalier_sparse_cost(int64_t matrix, int64_t samples, double* nanoseconds) {
+  return guarded(__func__, [&] {
+    const auto of = sparse::find(matrix);
+    require_range("samples", samples, int64_t{0}, int64_t{1} << 53);
+    *nanoseconds = of->cost(samples);
+  });
+}
+
+espalier_status espalier_sparse_bytes(int64_t matrix, int64_t* bytes) {
+  return guarded(__func__, [&] { *bytes = sparse::find(matrix)->bytes(); });
+}
+
 espalier_status espalier_sparse_code_size(int64_t matrix, int64_t* bytes) {
   return guarded(__func__, [&] { *bytes = sparse::find(matrix)->code_size(); });
 }
 
-espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples, int64_t by_row, espalier_in x,
-                              espalier_in bias, espalier_finish finish, espalier_out y) {
+espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples, espalier_sparse_layout layout,
+                              espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y) {
   return guarded(__func__, [&] {
     const auto of = sparse::find(matrix);
     require_flag("transpose", transpose);
-    require_flag("by_row", by_row);
     const int64_t in = transpose ? of->pattern().rows : of->pattern().columns;
     const int64_t out = transpose ? of->pattern().columns : of->pattern().rows;
-    const float* const from = elements<float>("x", x, checked_product("x", {in, samples}));
+    const float* const from = elements<float>("x", x, elements_of("x", in, samples, layout));
     const float* const plus = optional_elements<float>("bias", bias, out);
-    float* const to = elements<float>("y", y, checked_product("y", {out, samples}));
+    float* const to = elements<float>("y", y, elements_of("y", out, samples, layout));
     if (out > 0 && samples > 0)
-      of->multiply(transpose == 1, {samples, by_row == 1}, from, plus, finish == ESPALIER_FINISH_RELU, to);
+      of->multiply(transpose == 1, {samples, layout}, from, plus, finish == ESPALIER_FINISH_RELU, to);
   });
 }
 
-espalier_status espalier_sddmm(int64_t matrix, int64_t samples, int64_t by_row, espalier_in dy, espalier_in x,
-                               espalier_out values) {
+espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout, espalier_in dy,
+                               espalier_in x, espalier_out values) {
   return guarded(__func__, [&] {
     const auto of = sparse::find(matrix);
-    require_flag("by_row", by_row);
     const sparse::Pattern& pattern = of->pattern();
-    const float* const gradient = elements<float>("dy", dy, checked_product("dy", {pattern.rows, samples}));
-    const float* const from = elements<float>("x", x, checked_product("x", {pattern.columns, samples}));
-    float* const to = elements<float>("values", values, static_cast<int64_t>(pattern.column.size()));
-    sparse::sampled_product(pattern, {samples, by_row == 1}, gradient, from, to);
+    const float* const gradient = elements<float>("dy", dy, elements_of("dy", pattern.rows, samples, layout));
+    const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));
+    float* const to = elements<float>("values", values, pattern.entries());
+    sparse::sampled_product(pattern, {samples, layout}, gradient, from, to);
   });
 }

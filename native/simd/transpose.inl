@@ -58,3 +58,47 @@ ESPALIER_INLINE void sum_lanes_of_each(Vec<T>* v) {
     sum_lanes_of_each<T, kPairs, Width / 2>(v);
   }
 }
+
+// Four neighbouring columns of as many rows as a vector has lanes, a vector a column: columns[j][i] = from[i·pitch +
+// j]. Rows are read in pieces of four and the pieces put side by side by the loads, so that only the last two of
+// `transpose`'s steps are left to the shuffles.
+template <int Lanes>
+struct Pieces {
+  typedef float type __attribute__((vector_size(Lanes * 4)));
+  template <int... I>
+  ESPALIER_INLINE static type joined(typename Pieces<Lanes / 2>::type a, typename Pieces<Lanes / 2>::type b,
+                                     std::integer_sequence<int, I...>) {
+    return __builtin_shufflevector(a, b, I...);
+  }
+  // Piece k is of the row 4k further down.
+  ESPALIER_INLINE static type load(const float* from, int64_t pitch) {
+    return joined(Pieces<Lanes / 2>::load(from, pitch), Pieces<Lanes / 2>::load(from + Lanes / 2 * pitch, pitch),
+                  std::make_integer_sequence<int, Lanes>{});
+  }
+};
+template <>
+struct Pieces<4> {
+  typedef float type __attribute__((vector_size(16)));
+  typedef float unaligned __attribute__((vector_size(16), aligned(4), may_alias));
+  ESPALIER_INLINE static type load(const float* from, int64_t) { return *reinterpret_cast<const unaligned*>(from); }
+};
+// Within each piece of four: a0 b0 a1 b1 (0) or a2 b2 a3 b3 (1); a0 a1 b0 b1 (0) or a2 a3 b2 b3 (1).
+template <int Half>
+struct Singles {
+  static constexpr int at(int i) { return i / 4 * 4 + i % 4 / 2 + 2 * Half + i % 2 * kLanes<float>; }
+};
+template <int Half>
+struct Doubles {
+  static constexpr int at(int i) { return i / 4 * 4 + i % 2 + 2 * Half + i % 4 / 2 * kLanes<float>; }
+};
+ESPALIER_INLINE void load_columns(const float* from, int64_t pitch, Vec<float> (&columns)[4]) {
+  const Vec<float> r0 = Pieces<kLanes<float>>::load(from, pitch), r1 = Pieces<kLanes<float>>::load(from + pitch, pitch);
+  const Vec<float> r2 = Pieces<kLanes<float>>::load(from + 2 * pitch, pitch),
+                   r3 = Pieces<kLanes<float>>::load(from + 3 * pitch, pitch);
+  const Vec<float> low01 = shuffle<float, Singles<0>>(r0, r1), high01 = shuffle<float, Singles<1>>(r0, r1);
+  const Vec<float> low23 = shuffle<float, Singles<0>>(r2, r3), high23 = shuffle<float, Singles<1>>(r2, r3);
+  columns[0] = shuffle<float, Doubles<0>>(low01, low23);
+  columns[1] = shuffle<float, Doubles<1>>(low01, low23);
+  columns[2] = shuffle<float, Doubles<0>>(high01, high23);
+  columns[3] = shuffle<float, Doubles<1>>(high01, high23);
+}

@@ -12,10 +12,13 @@ enum Gpr : int { kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8 };
 
 class Assembler {
  public:
-  const std::vector<uint8_t>& code() const { return code_; }
-  size_t size() const { return code_.size(); }
+  const std::vector<uint8_t>& code() const {
+    code_.resize(size_);
+    return code_;
+  }
+  size_t size() const { return size_; }
   void align(size_t to) {
-    while (code_.size() % to != 0) byte(0xCC);
+    while (size_ % to != 0) byte(0xCC);
   }
 
   void add(Gpr to, int32_t value) {
@@ -32,10 +35,10 @@ class Assembler {
     byte(0x0F);
     byte(0x84);
     word(0);
-    return code_.size();
+    return size_;
   }
   void land(size_t jump) {
-    const uint32_t distance = static_cast<uint32_t>(code_.size() - jump);
+    const uint32_t distance = static_cast<uint32_t>(size_ - jump);
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
   }
   void end() {
@@ -62,7 +65,11 @@ class Assembler {
   void maximum256(int to, int with) { vex_registers(1, 0, 0x5F, to, with, to); }
 
  private:
-  void byte(int value) { code_.push_back(static_cast<uint8_t>(value)); }
+  // (Millions of bytes: push_back would look at the capacity, and move the end, for each.)
+  void byte(int value) {
+    if (size_ == code_.size()) code_.resize(2 * size_ + 4096);
+    code_[size_++] = static_cast<uint8_t>(value);
+  }
   void word(int32_t value) {
     for (int shift = 0; shift < 32; shift += 8) byte((static_cast<uint32_t>(value) >> shift) & 0xFF);
   }
@@ -107,7 +114,8 @@ class Assembler {
     byte(0xC0 | (reg & 7) << 3 | (rm & 7));
   }
 
-  std::vector<uint8_t> code_;
+  mutable std::vector<uint8_t> code_;  // and room for more
+  size_t size_ = 0;
 };
 
 }  // namespace espalier::sparse

@@ -1,13 +1,13 @@
 #include "sparse/generated.h"
 
 #include <algorithm>
+#include <numeric>
 
-#include "core/parallel.h"
-#include "core/scratch.h"
 #include "simd/isa.h"
 #include "sparse/assembler.h"
 #include "sparse/code_memory.h"
-#include "sparse/panels.h"
+#include "sparse/cost.h"
+#include "sparse/panel_product.h"
 
 // A function is made for each group of rows and block of columns. It holds its rows' sums of one panel in
 // registers, walks the columns of its block once, loads the 16 samples of a column that has kept entries, and
@@ -20,15 +20,14 @@ namespace {
 // write (a line a row), what the sums start from, and the least they may end at, if there is one (0 for ReLU).
 using Function = void (*)(const float* x, const float* values, float* sums, const float* start, const float* floor);
 
-// Columns of a block: their part of a panel (64 bytes each) stays in the first-level cache.
-constexpr int64_t kBlockColumns = 384;
-// One block up to here: cutting in two costs a pass over the sums.
-constexpr int64_t kMostColumns = 400;
-// Bytes of code that are worth fetching again for every panel.
-constexpr int64_t kCodeNearby = 512 << 10;
-// Panels a piece of code is used for before the next: it is fetched once for all of them, while their part of
-// X (24 KiB each) stays in the second-level cache.
-constexpr int64_t kPanelsAtOnce = 12;
+// Columns of a block: X and the sums then mostly stay in the second-level cache.
+constexpr int64_t kMostColumns = 800;
+// Entries whose code no longer stays in the second-level cache. Then each function's is to be fetched once for as many
+// panels as there are, and to stay in the first-level cache meanwhile.
+constexpr int64_t kMuchCode = 100'000, kEntriesOfPiece = 2600, kPanelsOfMuchCode = 16;
+// About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
+constexpr int64_t kMostEntries = int64_t{3} << 20;
+constexpr double kBytesOfEntry = 9.6, kFetchedACycle = 6;
 constexpr size_t kAlignment = 64;
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
@@ -103,27 +102,57 @@ struct Block {
   bool starts, ends;  // the first, the last block of its rows
 };
 
+// The entries of a block by column and then row.
+struct Entry {
+  int row;  // within the block
+  int32_t entry;
+};
+class ByColumn {
+ public:
+  // `next` says for each row which of its entries is the first in this block, and is moved to the next block's.
+  ByColumn(const Block& block, const Pattern& pattern, std::vector<int64_t>& next)
+      : start_(static_cast<size_t>(block.last_column - block.first_column) + 1) {
+    std::vector<int64_t> end;
+    for (int64_t r = block.first_row; r < block.last_row; ++r) {
+      int64_t i = next[static_cast<size_t>(r)];
+      for (; i < pattern.end(r) && pattern.at(i) < block.last_column; ++i)
+        ++start_[static_cast<size_t>(pattern.at(i) - block.first_column) + 1];
+      end.push_back(i);
+    }
+    std::partial_sum(start_.begin(), start_.end(), start_.begin());
+    entries_.resize(static_cast<size_t>(start_.back()));
+    std::vector<int32_t> place(start_.begin(), start_.end() - 1);
+    for (int64_t r = block.first_row; r < block.last_row; ++r) {
+      const int row = static_cast<int>(r - block.first_row);
+      int64_t& from = next[static_cast<size_t>(r)];
+      for (; from < end[static_cast<size_t>(row)]; ++from) {
+        int32_t& at = place[static_cast<size_t>(pattern.at(from) - block.first_column)];
+        entries_[static_cast<size_t>(at++)] = {row, static_cast<int32_t>(from)};
+      }
+    }
+  }
+  const Entry* begin(int64_t column) const { return entries_.data() + start_[static_cast<size_t>(column)]; }
+  const Entry* end(int64_t column) const { return begin(column + 1); }
+
+ private:
+  std::vector<int32_t> start_;
+  std::vector<Entry> entries_;
+};
+
 template <class Shape>
-void emit(const Block& block, const Pattern& pattern, std::vector<int64_t>& next, Assembler& code,
-          std::vector<int64_t>& order) {
+void emit(const Block& block, const ByColumn& entries, Assembler& code, std::vector<int32_t>& order) {
   const int rows = static_cast<int>(block.last_row - block.first_row);
   for (int r = 0; r < rows; ++r) block.starts ? Shape::start(code, r) : Shape::resume(code, r);
   Walk x{kRdi, Shape::kReachX}, values{kRsi, Shape::kReachValues};
   int turn = 0;
-  const size_t before = order.size();
-  for (int64_t c = block.first_column; c < block.last_column; ++c) {
-    bool loaded = false;
-    for (int r = 0; r < rows; ++r) {
-      const size_t row = static_cast<size_t>(block.first_row + r);
-      int64_t& at = next[row];
-      if (at == pattern.row_start[row + 1] || pattern.column[static_cast<size_t>(at)] != c) continue;
-      if (!loaded) {
-        turn = (turn + 1) % Shape::kOperandCount;
-        Shape::load_x(code, turn, x.to(code, static_cast<int32_t>((c - block.first_column) * kPanel * 4)));
-        loaded = true;
-      }
-      Shape::multiply(code, r, turn, values.to(code, static_cast<int32_t>((order.size() - before) * 4)));
-      order.push_back(at++);
+  int32_t value = 0;
+  for (int64_t c = 0; c < block.last_column - block.first_column; ++c) {
+    if (entries.begin(c) == entries.end(c)) continue;
+    turn = (turn + 1) % Shape::kOperandCount;
+    Shape::load_x(code, turn, x.to(code, static_cast<int32_t>(c * kPanel * 4)));
+    for (const Entry* e = entries.begin(c); e != entries.end(c); ++e, ++value) {
+      Shape::multiply(code, e->row, turn, values.to(code, value * 4));
+      order.push_back(e->entry);
     }
   }
   if (block.ends) {
@@ -136,61 +165,39 @@ void emit(const Block& block, const Pattern& pattern, std::vector<int64_t>& next
   code.end();
 }
 
-class Generated final : public Product {
+class Generated final : public PanelProduct {
  public:
-  Generated(Pattern pattern) : rows_(pattern.rows), columns_(pattern.columns) {}
+  using PanelProduct::PanelProduct;
 
-  // False where the code would not fit or the system gives no executable memory.
+  // False where the system gives no executable memory.
   template <class Shape>
-  bool make(const Pattern& pattern, const std::vector<int64_t>& origin, int64_t most_bytes) {
-    const int64_t groups = (rows_ + Shape::kRows - 1) / Shape::kRows;
-    const int64_t blocks = columns_ <= kMostColumns ? 1 : (columns_ + kBlockColumns - 1) / kBlockColumns;
-    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1), order;
+  bool make(const Pattern& pattern, const std::vector<int32_t>& origin) {
+    groups_ = (rows_ + Shape::kRows - 1) / Shape::kRows;
+    int64_t most_columns = kMostColumns;
+    if (pattern.entries() > kMuchCode)
+      most_columns = std::clamp(kEntriesOfPiece * groups_ * columns_ / pattern.entries(), int64_t{128}, kMostColumns);
+    blocks_ = (columns_ + most_columns - 1) / most_columns;
+    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
+    std::vector<int32_t> order;
     order.reserve(origin.size());
     Assembler code;
-    for (int64_t b = 0; b < blocks; ++b) {
-      // Blocks alike in size, groups too: a last one of a row or two would waste its loads.
-      const int64_t first = columns_ * b / blocks, last = columns_ * (b + 1) / blocks;
-      for (int64_t g = 0; g < groups; ++g) {
-        const Block block{rows_ * g / groups, rows_ * (g + 1) / groups, first, last, b == 0, b == blocks - 1};
+    for (int64_t g = 0; g < groups_; ++g)
+      for (int64_t b = 0; b < blocks_; ++b) {
+        // Blocks alike in size, groups too: a last one of a row or two would waste its loads.
+        const Block block{first_row(g), first_row(g + 1), columns_ * b / blocks_, columns_ * (b + 1) / blocks_,
+                          b == 0,       b == blocks_ - 1};
         code.align(kAlignment);
         pieces_.push_back({block, code.size(), static_cast<int64_t>(order.size())});
-        emit<Shape>(block, pattern, next, code, order);
-        if (static_cast<int64_t>(code.size()) > most_bytes) return false;
+        emit<Shape>(block, ByColumn(block, pattern, next), code, order);
       }
-    }
-    groups_ = groups;
-    origin_.resize(order.size());
-    for (size_t i = 0; i < order.size(); ++i) origin_[i] = origin[static_cast<size_t>(order[i])];
-    stream_.resize(order.size());
+    for (int32_t& entry : order) entry = origin[static_cast<size_t>(entry)];
+    stream_ = Stream(std::move(order));
     return code_.hold(code.code());
   }
 
-  void set_values(const float* values) override {
-    for (size_t i = 0; i < origin_.size(); ++i) stream_[i] = values[origin_[i]];
-  }
+  void set_values(const float* values) override { stream_.set(values); }
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
-
-  void multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const override {
-    const int64_t panels = panels_of(samples.count);
-    const int64_t tasks = (panels + kPanelsAtOnce - 1) / kPanelsAtOnce;
-    if (tasks > 1) {
-      parallel_for(tasks, [&](int64_t task) {
-        const int64_t first = panels * task / tasks, count = panels * (task + 1) / tasks - first;
-        float* const packed = scratch<float>(Scratch::kPackB, count * stacked(columns_).panel);
-        pack_panels(samples, columns_, x, first, count, stacked(columns_), packed);
-        run(samples, first, count, 0, groups_, packed, bias, relu, y);
-      });
-      return;
-    }
-    // Few samples: the groups of rows are shared out instead.
-    float* const packed = scratch<float>(Scratch::kPackB, panels * stacked(columns_).panel);
-    pack_panels(samples, columns_, x, 0, panels, stacked(columns_), packed);
-    const int64_t parts = std::min<int64_t>(groups_, kParts);
-    parallel_for(parts, [&](int64_t part) {
-      run(samples, 0, panels, groups_ * part / parts, groups_ * (part + 1) / parts, packed, bias, relu, y);
-    });
-  }
+  int64_t bytes() const override { return code_size() + stream_.bytes(); }
 
  private:
   struct Piece {
@@ -198,62 +205,98 @@ class Generated final : public Product {
     size_t code;
     int64_t values;
   };
-  // Parts that a product of few samples is cut into at most.
-  static constexpr int64_t kParts = 8;
 
-  // The rows of groups [first_group, last_group) for some panels, packed.
-  void run(const Samples& samples, int64_t first, int64_t count, int64_t first_group, int64_t last_group,
-           const float* packed, const float* bias, bool relu, float* y) const {
+  int64_t groups() const override { return groups_; }
+  int64_t first_row(int64_t group) const override { return rows_ * group / groups_; }
+  int64_t panels_together() const override {
+    return has_much_code() ? kPanelsOfMuchCode : PanelProduct::panels_together();
+  }
+  bool has_much_code() const { return stream_.size() > kMuchCode; }
+
+  // A function's code is fetched once for all panels; its sums stay in the first-level cache from block to block.
+  void run(const Work& work) const override {
     constexpr float kZeros[Shape512::kRows] = {};
     const float floor = 0.0f;
-    const int64_t begin = rows_ * first_group / groups_, rows = rows_ * last_group / groups_ - begin;
-    // The sums go to panels of their own first: rows of Y may lie 4 KiB apart, and writing a line of each of a
-    // group's in turn is slow.
-    const Layout of_x = stacked(columns_), of_y = stacked(rows);
-    float* const sums = scratch<float>(Scratch::kColumns, count * of_y.panel);
-    const auto call = [&](const Piece& piece, int64_t p) {
+    const int64_t begin = first_row(work.first_group);
+    for (int64_t i = work.first_group * blocks_; i < work.last_group * blocks_; ++i) {
+      const Piece& piece = pieces_[static_cast<size_t>(i)];
       const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-      function(packed + p * of_x.panel + piece.block.first_column * kPanel, stream_.data() + piece.values,
-               sums + p * of_y.panel + (piece.block.first_row - begin) * kPanel,
-               bias == nullptr ? kZeros : bias + piece.block.first_row, relu ? &floor : nullptr);
-    };
-    for (size_t b = 0; b < pieces_.size(); b += static_cast<size_t>(groups_)) {
-      const Piece* const pieces = pieces_.data() + b;
-      const size_t end = b + static_cast<size_t>(groups_) < pieces_.size() ? pieces[groups_].code : code_.size();
-      // Either the code of a block or the panels are fetched once for all of the others' turns; the panels stay in
-      // the nearer cache where the code of the block stays in the second-level one.
-      if (static_cast<int64_t>(end - pieces[0].code) <= kCodeNearby)
-        for (int64_t p = 0; p < count; ++p)
-          for (int64_t g = first_group; g < last_group; ++g) call(pieces[g], p);
-      else
-        for (int64_t g = first_group; g < last_group; ++g)
-          for (int64_t p = 0; p < count; ++p) call(pieces[g], p);
+      const float* const x = work.x + piece.block.first_column * kPanel;
+      const float* const start = work.bias == nullptr ? kZeros : work.bias + piece.block.first_row;
+      float* const y = work.y + (piece.block.first_row - begin) * kPanel;
+      for (int64_t p = 0; p < work.panels; ++p) {
+        if (has_much_code()) fetch_ahead(i + 1, p, work.panels);
+        function(x + p * work.x_panel, stream_.data() + piece.values, y + p * work.y_panel, start,
+                 work.relu ? &floor : nullptr);
+      }
     }
-    unpack_panels(samples, {begin, rows, rows_}, sums, of_y, first, count, y);
   }
 
-  int64_t rows_, columns_, groups_ = 0;
-  std::vector<Piece> pieces_;    // by block, then by group
-  std::vector<int64_t> origin_;  // of each value of the stream, its place in the matrix
-  std::vector<float> stream_;
+  // A part of what a piece will need, into the second-level cache: processors hardly look ahead for instructions.
+  void fetch_ahead(int64_t piece, int64_t part, int64_t parts) const {
+    if (piece == static_cast<int64_t>(pieces_.size())) return;
+    const int64_t from = static_cast<int64_t>(pieces_[static_cast<size_t>(piece)].code);
+    const int64_t lines = (end_of_code(piece) - from + 63) / 64;
+    for (int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line)
+      __builtin_prefetch(code_.at(static_cast<size_t>(from + line * 64)), 0, 2);
+  }
+  int64_t end_of_code(int64_t piece) const {
+    const size_t next = static_cast<size_t>(piece) + 1;
+    return static_cast<int64_t>(next < pieces_.size() ? pieces_[next].code : code_.size());
+  }
+
+  int64_t groups_ = 0, blocks_ = 0;
+  std::vector<Piece> pieces_;  // by group, then by block
+  Stream stream_;
   CodeMemory code_;
 };
 
 }  // namespace
 
-std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int64_t>& origin,
-                                        int64_t most_bytes) {
+std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int32_t>& origin) {
 #if ESPALIER_X86
-  if (!can_generate()) return nullptr;
-  auto made = std::make_unique<Generated>(pattern);
-  const bool done = isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin, most_bytes)
-                                         : made->make<Shape256>(pattern, origin, most_bytes);
+  if (!can_generate() || pattern.entries() > kMostEntries) return nullptr;
+  auto made = std::make_unique<Generated>(pattern.rows, pattern.columns);
+  const bool done =
+      isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin) : made->make<Shape256>(pattern, origin);
   return done ? std::move(made) : nullptr;
 #else
   // No emitter for this processor.
-  (void)pattern, (void)origin, (void)most_bytes;
+  (void)pattern, (void)origin;
   return nullptr;
 #endif
 }
+
+double cost_of_generated(const Pattern& pattern, int64_t samples, bool transposed) {
+  if (!can_generate() || pattern.entries() > kMostEntries) return Format::kNever;
+  const int64_t rows = transposed ? pattern.columns : pattern.rows,
+                columns = transposed ? pattern.rows : pattern.columns;
+  const double entries = static_cast<double>(pattern.entries());
+  const double size = std::max(1.0, static_cast<double>(rows) * static_cast<double>(columns));
+  // Lines of X that a group of rows asks for, from the second-level cache.
+  const double lines = size / Shape512::kRows * (1 - std::pow(1 - entries / size, Shape512::kRows));
+  const double cycles = std::max(entries * cycles_of_entry(), lines * 2.6) + static_cast<double>(rows) * 2;
+  // With few panels the code is fetched for hardly any use.
+  const double fetching = entries * kBytesOfEntry / kFetchedACycle;
+  return kCycle * (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + fetching +
+                   cycles_of_panels(rows, columns, samples));
+}
+
+namespace {
+
+class GeneratedFormat final : public Format {
+ public:
+  std::string name() const override { return "generated"; }
+  double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
+    return cost_of_generated(pattern, samples, transposed);
+  }
+  std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {
+    return make_generated(pattern, origin);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Format> generated_format() { return std::make_unique<GeneratedFormat>(); }
 
 }  // namespace espalier::sparse

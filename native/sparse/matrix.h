@@ -1,22 +1,26 @@
 // A sparse matrix in compressed rows, with what its products prepare of it.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <vector>
 
 #include "espalier/sparse.h"
+#include "sparse/format.h"
 #include "sparse/product.h"
 
 namespace espalier::sparse {
 
 class Matrix {
  public:
-  // The kept entries of weight [rows, columns]; `keeps(i)` says which.
+  // The kept entries of weight [rows, columns]; `keeps(i)` says which. `format` is null for what is expected to be the
+  // fastest. Fails where the format cannot hold them.
   template <class Keeps>
-  Matrix(int64_t rows, int64_t columns, const float* weight, espalier_sparse_kernel kernel, Keeps keeps)
-      : kernel_(kernel) {
+  Matrix(int64_t rows, int64_t columns, const float* weight, std::shared_ptr<const Format> format, Keeps keeps) {
     pattern_.rows = rows;
     pattern_.columns = columns;
     pattern_.row_start.reserve(static_cast<size_t>(rows) + 1);
@@ -29,24 +33,45 @@ class Matrix {
         }
       pattern_.row_start.push_back(static_cast<int64_t>(values_.size()));
     }
+    settle(std::move(format));
   }
 
   const Pattern& pattern() const { return pattern_; }
   const std::vector<float>& values() const { return values_; }
+  // The streams of products follow when these are next used.
   void set_values(const float* values);
+  // weight [rows, columns].
+  void unpack(float* weight) const;
+
+  int64_t bytes() const;
   int64_t code_size() const;
+  // The format of a product with so many samples, and the nanoseconds it is expected to take.
+  const Format& format(int64_t samples, bool transpose = false) const;
+  double cost(int64_t samples, bool transpose = false) const;
 
   // W·X or Wᵀ·X, prepared at the first call.
   void multiply(bool transpose, const Samples& samples, const float* x, const float* bias, bool relu, float* y);
 
  private:
-  Product& product(bool transpose);
+  struct Made {
+    std::unique_ptr<Product> product;
+    int64_t version = -1;  // of the values in its stream
+  };
+  // From here on the choice is the one for many samples.
+  static constexpr int64_t kMany = 33, kAsMany = 256;
 
-  espalier_sparse_kernel kernel_;
-  Pattern pattern_;
+  void settle(std::shared_ptr<const Format> format);
+  const Format& choose(int64_t samples, bool transpose) const;
+  const Product& product(int64_t samples, bool transpose);
+
+  Pattern pattern_, transposed_;
+  std::vector<int32_t> transposed_origin_;
   std::vector<float> values_;
-  std::mutex making_;
-  std::unique_ptr<Product> products_[2];  // of W, of Wᵀ
+  int64_t version_ = 0;
+  std::vector<std::shared_ptr<const Format>> formats_;  // all that can hold it, or the one asked for
+  mutable std::mutex making_;
+  mutable std::array<std::array<const Format*, kMany + 1>, 2> choices_{};  // by direction and samples, or null
+  std::map<std::pair<const Format*, bool>, Made> made_;
 };
 
 // The matrix of a number; throws where there is none. It lives as long as the pointer does.

@@ -1,7 +1,8 @@
 #include "sparse/panels.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "core/failure.h"
 
 #define ESPALIER_KERNEL "sparse/panels.inl"
 namespace espalier {
@@ -14,27 +15,43 @@ namespace espalier::sparse {
 void pack_panels(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
                  const Layout& layout, float* to) {
   const int64_t from = first * kPanel, there = std::min(count * kPanel, samples.count - from);
-  if (samples.by_row)
-    for (int64_t p = 0; p < count; ++p)
-      ESPALIER_ON_ISA(pack_rows(components, x + (from + p * kPanel) * components, std::min(kPanel, there - p * kPanel),
-                                to + p * layout.panel, layout.component));
-  else ESPALIER_ON_ISA(pack_columns(components, samples.count, x + from, count, there, layout, to));
+  switch (samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      ESPALIER_ON_ISA(pack_columns(components, samples.count, x + from, count, there, layout, to));
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS:
+      for (int64_t p = 0; p < count; ++p)
+        ESPALIER_ON_ISA(pack_rows(components, x + (from + p * kPanel) * components,
+                                  std::min(kPanel, there - p * kPanel), to + p * layout.panel, layout.component));
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      ESPALIER_ON_ISA(copy_panels(components, x + from * components, close_together(components), count, to, layout));
+      for (int64_t s = there; s < count * kPanel; ++s)
+        for (int64_t c = 0; c < components; ++c)
+          to[s / kPanel * layout.panel + c * layout.component + s % kPanel] = 0.0f;
+      break;
+  }
 }
 
 void unpack_panels(const Samples& samples, const Part& part, const float* from, const Layout& layout, int64_t first,
                    int64_t count, float* y) {
   const int64_t begin = first * kPanel, there = std::min(count * kPanel, samples.count - begin);
-  if (samples.by_row)
-    for (int64_t p = 0; p < count; ++p)
-      ESPALIER_ON_ISA(unpack_rows(part.count, from + p * layout.panel, layout.component,
-                                  std::min(kPanel, there - p * kPanel),
-                                  y + (begin + p * kPanel) * part.all + part.first, part.all));
-  else
-    for (int64_t c = 0; c < part.count; ++c)
+  switch (samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      ESPALIER_ON_ISA(unpack_columns(part.count, from, layout, count, there, y + part.first * samples.count + begin,
+                                     samples.count));
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS:
       for (int64_t p = 0; p < count; ++p)
-        std::memcpy(y + (part.first + c) * samples.count + begin + p * kPanel,
-                    from + p * layout.panel + c * layout.component,
-                    static_cast<size_t>(std::min(kPanel, there - p * kPanel)) * sizeof(float));
+        ESPALIER_ON_ISA(unpack_rows(part.count, from + p * layout.panel, layout.component,
+                                    std::min(kPanel, there - p * kPanel),
+                                    y + (begin + p * kPanel) * part.all + part.first, part.all));
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      ESPALIER_ON_ISA(copy_panels(part.count, from, layout, count, y + begin * part.all + part.first * kPanel,
+                                  close_together(part.all)));
+      break;
+  }
 }
 
 }  // namespace espalier::sparse

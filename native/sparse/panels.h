@@ -16,6 +16,8 @@ inline int64_t panels_of(int64_t samples) { return (samples + kPanel - 1) / kPan
 struct Layout {
   int64_t panel, component;
 };
+// As callers hold panels: one after the other.
+inline Layout close_together(int64_t components) { return {components * kPanel, kPanel}; }
 // A panel's components in consecutive lines, panels an odd number of lines apart: with an even number the lines of
 // a component, one in each panel, would compete for the same few places of the cache.
 inline Layout stacked(int64_t components) { return {(components | 1) * kPanel, kPanel}; }

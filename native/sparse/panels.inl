@@ -5,6 +5,12 @@
 inline void pack_rows(int64_t components, const float* x, int64_t there, float* to, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   int64_t c = 0;
+  for (; there == 16 && c + 4 <= components; c += 4)
+    for (int64_t s = 0; s < 16; s += kStep) {
+      Vec<float> columns[4];
+      load_columns(x + s * components + c, components, columns);
+      for (int i = 0; i < 4; ++i) store<float>(to + (c + i) * pitch + s, columns[i]);
+    }
   for (; c + kStep <= components; c += kStep)
     for (int64_t s = 0; s < 16; s += kStep) {
       Vec<float> rows[kStep];
@@ -17,6 +23,10 @@ inline void pack_rows(int64_t components, const float* x, int64_t there, float* 
     for (int64_t s = 0; s < 16; ++s) to[c * pitch + s] = s < there ? x[s * components + c] : 0.0f;
 }
 
+ESPALIER_INLINE void copy16(const float* from, float* to) {
+  for (int64_t s = 0; s < 16; s += kLanes<float>) store<float>(to + s, load<float>(from + s));
+}
+
 // x has `stride` samples a component, of which `there` are taken. Component by component, so that x is read in
 // long runs.
 inline void pack_columns(int64_t components, int64_t stride, const float* x, int64_t panels, int64_t there,
@@ -25,24 +35,46 @@ inline void pack_columns(int64_t components, int64_t stride, const float* x, int
   for (int64_t c = 0; c < components; ++c) {
     const float* const from = x + c * stride;
     float* at = to + c * layout.component;
-    for (int64_t p = 0; p < whole; ++p, at += layout.panel)
-      for (int64_t s = 0; s < 16; s += kLanes<float>) store<float>(at + s, load<float>(from + p * 16 + s));
+    for (int64_t p = 0; p < whole; ++p, at += layout.panel) copy16(from + p * 16, at);
     if (whole < panels)
       for (int64_t s = 0; s < 16; ++s) at[s] = whole * 16 + s < there ? from[whole * 16 + s] : 0.0f;
   }
 }
 
-// The reverse, into rows of y that stand `pitch` apart.
+// From panels to panels: 16 samples of each component.
+inline void copy_panels(int64_t components, const float* from, const Layout& of_from, int64_t panels, float* to,
+                        const Layout& of_to) {
+  for (int64_t p = 0; p < panels; ++p)
+    for (int64_t c = 0; c < components; ++c)
+      copy16(from + p * of_from.panel + c * of_from.component, to + p * of_to.panel + c * of_to.component);
+}
+
+// The reverse of pack_rows, into rows of y that stand `pitch` apart. Four rows at a time, over a run of components:
+// where rows stand a multiple of 4 KiB apart, the lines of sixteen would not stay in the cache together.
 inline void unpack_rows(int64_t components, const float* from, int64_t apart, int64_t there, float* y, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
-  int64_t c = 0;
-  for (; c + kStep <= components; c += kStep)
-    for (int64_t s = 0; s < there; s += kStep) {
-      Vec<float> rows[kStep];
-      for (int i = 0; i < kStep; ++i) rows[i] = load<float>(from + (c + i) * apart + s);
-      transpose<float>(rows);
-      for (int64_t i = 0; i < std::min<int64_t>(kStep, there - s); ++i) store<float>(y + (s + i) * pitch + c, rows[i]);
-    }
-  for (; c < components; ++c)
+  constexpr int64_t kRun = 128;
+  const int64_t whole = components / kStep * kStep;
+  for (int64_t run = 0; run < whole; run += kRun)
+    for (int64_t s = 0; s < there; s += 4)
+      for (int64_t c = run; c < std::min(run + kRun, whole); c += kStep) {
+        Vec<float> rows[4];
+        load_columns(from + c * apart + s, apart, rows);
+        for (int64_t i = 0; i < std::min<int64_t>(4, there - s); ++i) store<float>(y + (s + i) * pitch + c, rows[i]);
+      }
+  for (int64_t c = whole; c < components; ++c)
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * apart + s];
+}
+
+// The reverse of pack_columns.
+inline void unpack_columns(int64_t components, const float* from, const Layout& layout, int64_t panels, int64_t there,
+                           float* y, int64_t stride) {
+  const int64_t whole = there / 16;
+  for (int64_t c = 0; c < components; ++c) {
+    const float* at = from + c * layout.component;
+    float* const to = y + c * stride;
+    for (int64_t p = 0; p < whole; ++p, at += layout.panel) copy16(at, to + p * 16);
+    if (whole < panels)
+      for (int64_t s = whole * 16; s < there; ++s) to[s] = at[s - whole * 16];
+  }
 }

@@ -1,8 +1,9 @@
 // A sparse matrix made ready to be multiplied by dense ones.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <memory>
+#include <utility>
 #include <vector>
 
 #include "espalier/sparse.h"
@@ -14,12 +15,17 @@ struct Pattern {
   int64_t rows = 0, columns = 0;
   std::vector<int64_t> row_start;  // rows + 1
   std::vector<int32_t> column;
+
+  int64_t entries() const { return static_cast<int64_t>(column.size()); }
+  int64_t begin(int64_t row) const { return row_start[static_cast<size_t>(row)]; }
+  int64_t end(int64_t row) const { return row_start[static_cast<size_t>(row) + 1]; }
+  int64_t at(int64_t entry) const { return column[static_cast<size_t>(entry)]; }
 };
 
 // How X and Y hold their samples.
 struct Samples {
   int64_t count;
-  bool by_row;
+  espalier_sparse_layout layout;
 };
 
 class Product {
@@ -27,12 +33,32 @@ class Product {
   virtual ~Product() = default;
   // The values of the matrix it was made for, in that matrix's order.
   virtual void set_values(const float* values) = 0;
+  // Values, indices and code that it holds; code alone.
+  virtual int64_t bytes() const = 0;
   virtual int64_t code_size() const { return 0; }
   // Y = X by the pattern, + bias (may be null), max(·, 0) with relu.
   virtual void multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const = 0;
 };
 
-// Entry i of the pattern takes value origin[i].
-std::unique_ptr<Product> make_product(Pattern pattern, std::vector<int64_t> origin, espalier_sparse_kernel kernel);
+// A product's values in the order in which it reads them: place i holds value origin[i] of the matrix, or 0 where that
+// is kPadding.
+class Stream {
+ public:
+  static constexpr int32_t kPadding = -1;
+
+  Stream() = default;
+  explicit Stream(std::vector<int32_t> origin) : origin_(std::move(origin)), values_(origin_.size()) {}
+
+  void set(const float* values) {
+    for (size_t i = 0; i < origin_.size(); ++i) values_[i] = origin_[i] < 0 ? 0.0f : values[origin_[i]];
+  }
+  const float* data() const { return values_.data(); }
+  int64_t size() const { return static_cast<int64_t>(values_.size()); }
+  int64_t bytes() const { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
+
+ private:
+  std::vector<int32_t> origin_;
+  std::vector<float> values_;
+};
 
 }  // namespace espalier::sparse

@@ -24,7 +24,7 @@ constexpr int64_t kRowsATask = 256;
 }  // namespace
 
 void sampled_product(const Pattern& pattern, const Samples& samples, const float* dy, const float* x, float* values) {
-  const int64_t entries = static_cast<int64_t>(pattern.column.size());
+  const int64_t entries = pattern.entries();
   std::fill_n(values, entries, 0.0f);
   if (entries == 0 || samples.count == 0) return;
   const int64_t panels = panels_of(samples.count);

@@ -22,12 +22,40 @@ test('a sparse matrix multiplies, by rows and columns, transposed, with bias and
 })
 
 test('a mask keeps entries that are 0, and they may become others', (t) => {
-  const matrix = new kernels.SparseMatrix(new Float32Array(4), 2, 2, { mask: Uint8Array.of(1, 0, 0, 1), kernel: 'portable' })
+  const matrix = new kernels.SparseMatrix(new Float32Array(4), 2, 2, { mask: Uint8Array.of(1, 0, 0, 1), format: 'rows' })
   t.deepEqual([...matrix.multiply(Float32Array.of(1, 1))], [0, 0])
   t.is(matrix.codeSize, 0)
   matrix.setValues(Float32Array.of(5, 6))
   t.deepEqual([...matrix.values()], [5, 6])
   t.deepEqual([...matrix.multiply(Float32Array.of(1, 1))], [5, 6])
+})
+
+test('formats are named, chosen, told apart and counted', (t) => {
+  const weight = Float32Array.from({ length: 64 * 64 }, (_, i) => Number((i >> 6) % 8 < 4))
+  const automatic = new kernels.SparseMatrix(weight, 64, 64)
+  t.true(['generated', 'channels', '4x1', '4x4', '1x4'].includes(automatic.format))
+  t.is(automatic.formatFor(1), 'vector')
+  t.deepEqual(automatic.unpack(), weight)
+  const before = automatic.bytes
+  const x = Float32Array.from({ length: 64 * 32 }, (_, i) => Math.sin(i))
+  const y = automatic.multiply(x)
+  t.true(automatic.bytes > before)
+  for (const format of ['rows', 'vector', 'fan-in', '4x1', '4x64'] as const) {
+    const mask = format === 'fan-in' ? new Uint8Array(64 * 64).fill(1) : undefined
+    const matrix = new kernels.SparseMatrix(weight, 64, 64, { format, mask })
+    t.is(matrix.format, format)
+    t.true(matrix.cost(32) > matrix.cost(1))
+    t.true(matrix.multiply(x).every((value, i) => Math.abs(value - y[i]) < 1e-5))
+  }
+  // A chain in panels is packed once.
+  const panels = new Float32Array(2 * 64 * 16)
+  for (let s = 0; s < 32; s++) for (let c = 0; c < 64; c++) panels[((s >> 4) * 64 + c) * 16 + (s & 15)] = x[s * 64 + c]
+  const inPanels = automatic.multiply(panels, { layout: 'panels' })
+  t.is(inPanels[(64 + 1) * 16 + 3], y[(16 + 3) * 64 + 1])
+  t.is(automatic.multiply(panels, { layout: 'panels', samples: 20 }).length, inPanels.length)
+  refused(t, 'INVALID_ARGUMENT', () => new kernels.SparseMatrix(weight, 64, 64, { format: '2:4' }))
+  refused(t, 'SHAPE_MISMATCH', () => automatic.multiply(panels.subarray(64), { layout: 'panels' }))
+  refused(t, 'SHAPE_MISMATCH', () => automatic.multiply(x, { samples: 31 }))
 })
 
 test('masks and the largest of several arrays', (t) => {
@@ -52,7 +80,7 @@ test('what is refused', (t) => {
   refused(t, 'DTYPE_MISMATCH', () => new kernels.SparseMatrix(new Float64Array(6) as never, 2, 3))
   refused(t, 'SHAPE_MISMATCH', () => new kernels.SparseMatrix(weight, 2, 3, { mask: new Uint8Array(5) }))
   refused(t, 'DTYPE_MISMATCH', () => new kernels.SparseMatrix(weight, 2, 3, { mask: new Int32Array(6) as never }))
-  refused(t, 'INVALID_ARGUMENT', () => new kernels.SparseMatrix(weight, 2, 3, { kernel: 'quick' as never }))
+  refused(t, 'INVALID_ARGUMENT', () => new kernels.SparseMatrix(weight, 2, 3, { format: 'quick' as never }))
   refused(t, 'SHAPE_MISMATCH', () => matrix.multiply(new Float32Array(4)))
   refused(t, 'SHAPE_MISMATCH', () => matrix.multiply(new Float32Array(3), { out: new Float32Array(3) }))
   refused(t, 'SHAPE_MISMATCH', () => matrix.multiply(new Float32Array(3), { bias: new Float32Array(3) }))

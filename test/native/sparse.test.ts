@@ -1,15 +1,28 @@
 import test from 'ava'
-import { EspalierError, Finish, native, SparseKernel } from '../../lib/native/index.js'
+import { EspalierError, Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
 const random = randomSource(23)
 const noise = (length: number): Float32Array => Float32Array.from({ length }, () => random() * 2 - 1)
 
-// Generated where this instruction set has an emitter, portable always.
-const kernels = native.isa() === 'baseline' || process.env.ESPALIER_JIT === '0' ? (['portable'] as const) : (['portable', 'generated'] as const)
+type Keeps = (row: number, column: number, rows: number, columns: number) => boolean
+interface Format {
+  kind: SparseFormat
+  parameters?: readonly number[]
+}
+
+// Generated where this instruction set has an emitter, the others always.
+const generates = native.isa() !== 'baseline' && process.env.ESPALIER_JIT !== '0'
+/** What any mask fits. */
+const unstructured: Record<string, Format> = {
+  ...(generates ? { generated: { kind: SparseFormat.generated } } : {}),
+  rows: { kind: SparseFormat.rows },
+  vector: { kind: SparseFormat.vector },
+  automatic: { kind: SparseFormat.automatic },
+}
 
 /** Masks that kernels could stumble over. */
-const masks: Record<string, (row: number, column: number, rows: number, columns: number) => boolean> = {
+const masks: Record<string, Keeps> = {
   'one in ten': () => random() < 0.1,
   half: () => random() < 0.5,
   'every entry': () => true,
@@ -19,6 +32,46 @@ const masks: Record<string, (row: number, column: number, rows: number, columns:
   'empty columns': (_, column) => column % 4 === 2,
   'one full row': (row) => row === 0,
 }
+/** Each block of `height` by `width` kept or not, as drawn once. */
+function inBlocks(height: number, width: number, density: number): Keeps {
+  const drawn = new Map<string, boolean>()
+  return (row, column) => {
+    const block = `${Math.floor(row / height)},${Math.floor(column / width)}`
+    if (!drawn.has(block)) drawn.set(block, random() < density)
+    return drawn.get(block) as boolean
+  }
+}
+/** N of each M, by a rotation that differs from row to row and group to group. */
+const nOfM =
+  (n: number, m: number): Keeps =>
+  (row, column) =>
+    (column + row * 3 + Math.floor(column / m) * 5) % m < n
+
+/** Formats that need a structure, with masks that have it. */
+const structured: Record<string, Format & { keeps: () => Keeps }> = {
+  'fan-in': { kind: SparseFormat.fanIn, keeps: () => (row, column, _, columns) => (column + row * 3) % columns < columns / 3 },
+  '2:4': { kind: SparseFormat.nOfM, parameters: [2, 4], keeps: () => nOfM(2, 4) },
+  '1:4': { kind: SparseFormat.nOfM, parameters: [1, 4], keeps: () => nOfM(1, 4) },
+  '4:8, not all of them': {
+    kind: SparseFormat.nOfM,
+    parameters: [4, 8],
+    keeps: () => (row, column, rows, columns) => nOfM(4, 8)(row, column, rows, columns) && random() < 0.8,
+  },
+  ...Object.fromEntries(
+    [
+      [4, 1],
+      [8, 1],
+      [1, 4],
+      [4, 4],
+      [3, 2],
+      [2, 16],
+    ].map(([height, width]) => [`${height}x${width}`, { kind: SparseFormat.blocks, parameters: [height, width], keeps: () => inBlocks(height, width, 0.3) }]),
+  ),
+  channels: { kind: SparseFormat.channels, keeps: () => (row, column) => row % 3 !== 1 && column % 5 !== 2 },
+  'channels, none': { kind: SparseFormat.channels, keeps: () => () => false },
+  dense: { kind: SparseFormat.dense, keeps: () => () => true },
+}
+
 const shapes: readonly (readonly [rows: number, columns: number, samples: number])[] = [
   [1, 1, 1],
   [28, 16, 16],
@@ -39,49 +92,64 @@ interface Sparse {
   readonly kept: readonly number[]
 }
 
-function sparse(rows: number, columns: number, keeps: (row: number, column: number, rows: number, columns: number) => boolean, kernel: SparseKernel): Sparse {
+function sparse(rows: number, columns: number, keeps: Keeps, { kind, parameters = [] }: Format): Sparse {
   const weight = noise(rows * columns)
   const mask = Uint8Array.from(weight, (_, i) => Number(keeps(Math.floor(i / columns), i % columns, rows, columns)))
-  const number = native.sparseCreate(rows, columns, weight, mask, kernel)
-  const dense = Float64Array.from(weight, (value, i) => value * mask[i])
+  const number = native.sparseCreate(rows, columns, weight, mask, kind, parameters)
+  const dense = Float64Array.from(weight, (value, i) => (mask[i] === 1 ? value : 0))
   return { number, rows, columns, dense, kept: Array.from(mask.keys()).filter((i) => mask[i] === 1) }
 }
 
+const layouts = Object.keys(SparseLayout) as (keyof typeof SparseLayout)[]
+type Layout = (typeof layouts)[number]
+const elements = (components: number, samples: number, layout: Layout): number => components * (layout === 'panels' ? Math.ceil(samples / 16) * 16 : samples)
+/** Where component c of sample s stands. */
+const place = (c: number, s: number, components: number, samples: number, layout: Layout): number =>
+  layout === 'rows' ? s * components + c : layout === 'columns' ? c * samples + s : (Math.floor(s / 16) * components + c) * 16 + (s % 16)
+
+interface Call {
+  samples: number
+  transpose: boolean
+  layout: Layout
+  bias: boolean
+  relu: boolean
+}
+
 /** The largest error of W·X or Wᵀ·X, in units of what float32 sums of so many terms may err. */
-function worstOfProduct({ number, rows, columns, dense }: Sparse, samples: number, transpose: boolean, byRow: boolean, bias: boolean, relu: boolean): number {
+function worstOfProduct({ number, rows, columns, dense }: Sparse, { samples, transpose, layout, bias, relu }: Call): number {
   const [inputs, outputs] = transpose ? [rows, columns] : [columns, rows]
-  const x = noise(inputs * samples)
+  const x = noise(elements(inputs, samples, layout))
   const plus = bias ? noise(outputs) : null
-  const y = new Float32Array(outputs * samples).fill(NaN)
-  native.spmm(number, Number(transpose), samples, Number(byRow), x, plus, relu ? Finish.relu : Finish.none, y)
+  const y = new Float32Array(elements(outputs, samples, layout)).fill(NaN)
+  native.spmm(number, Number(transpose), samples, SparseLayout[layout], x, plus, relu ? Finish.relu : Finish.none, y)
   let worst = 0
   for (let o = 0; o < outputs; o++)
     for (let s = 0; s < samples; s++) {
       let sum = plus?.[o] ?? 0
       let size = Math.abs(sum)
       for (let i = 0; i < inputs; i++) {
-        const term = dense[transpose ? i * columns + o : o * columns + i] * x[byRow ? s * inputs + i : i * samples + s]
+        const term = dense[transpose ? i * columns + o : o * columns + i] * x[place(i, s, inputs, samples, layout)]
         sum += term
         size += Math.abs(term)
       }
-      const error = Math.abs(y[byRow ? s * outputs + o : o * samples + s] - (relu ? Math.max(sum, 0) : sum))
+      const error = Math.abs(y[place(o, s, outputs, samples, layout)] - (relu ? Math.max(sum, 0) : sum))
       worst = Math.max(worst, Number.isNaN(error) ? Infinity : error / (size * (inputs + 2) * 2 ** -24 + 1e-40))
     }
   return worst
 }
 
 /** The same for the entries of dY·Xᵀ that are kept. */
-function worstOfSampled({ number, rows, columns, kept }: Sparse, samples: number, byRow: boolean): number {
-  const [dy, x] = [noise(rows * samples), noise(columns * samples)]
+function worstOfSampled({ number, rows, columns, kept }: Sparse, samples: number, layout: Layout): number {
+  const [dy, x] = [noise(elements(rows, samples, layout)), noise(elements(columns, samples, layout))]
   const values = new Float32Array(kept.length).fill(NaN)
-  native.sddmm(number, samples, Number(byRow), dy, x, values)
+  native.sddmm(number, samples, SparseLayout[layout], dy, x, values)
   let worst = 0
   for (const [i, position] of kept.entries()) {
     const [row, column] = [Math.floor(position / columns), position % columns]
     let sum = 0
     let size = 0
     for (let s = 0; s < samples; s++) {
-      const term = dy[byRow ? s * rows + row : row * samples + s] * x[byRow ? s * columns + column : column * samples + s]
+      const term = dy[place(row, s, rows, samples, layout)] * x[place(column, s, columns, samples, layout)]
       sum += term
       size += Math.abs(term)
     }
@@ -91,69 +159,123 @@ function worstOfSampled({ number, rows, columns, kept }: Sparse, samples: number
   return worst
 }
 
-for (const kernel of kernels)
+/** All products of one matrix. */
+function* calls(samples: number): Iterable<Call> {
+  for (const transpose of [false, true])
+    for (const layout of layouts)
+      for (const [bias, relu] of [
+        [false, false],
+        [true, true],
+      ])
+        yield { samples, transpose, layout, bias, relu }
+}
+
+for (const [format, of] of Object.entries(unstructured))
   for (const [name, keeps] of Object.entries(masks))
-    test(`${kernel}, ${name}: products and sampled products are those of float64`, (t) => {
+    test(`${format}, ${name}: products and sampled products are those of float64`, (t) => {
       for (const [rows, columns, samples] of shapes) {
-        const matrix = sparse(rows, columns, keeps, SparseKernel[kernel])
+        const matrix = sparse(rows, columns, keeps, of)
         t.is(native.sparseSize(matrix.number), matrix.kept.length)
         const positions = new Int32Array(matrix.kept.length)
         native.sparsePositions(matrix.number, positions)
         t.deepEqual([...positions], matrix.kept)
-        for (const transpose of [false, true])
-          for (const byRow of [false, true])
-            for (const [bias, relu] of [
-              [false, false],
-              [true, true],
-            ])
-              t.true(
-                worstOfProduct(matrix, samples, transpose, byRow, bias, relu) <= 1,
-                JSON.stringify({ rows, columns, samples, transpose, byRow, bias, relu }),
-              )
-        for (const byRow of [false, true]) t.true(worstOfSampled(matrix, samples, byRow) <= 1, JSON.stringify({ rows, columns, samples, byRow }))
+        for (const call of calls(samples)) t.true(worstOfProduct(matrix, call) <= 1, JSON.stringify({ rows, columns, ...call }))
+        for (const layout of layouts) t.true(worstOfSampled(matrix, samples, layout) <= 1, JSON.stringify({ rows, columns, samples, layout }))
         native.sparseFree(matrix.number)
       }
     })
 
-for (const kernel of kernels)
-  test(`${kernel}: new values need no new matrix; both products follow`, (t) => {
-    const matrix = sparse(40, 30, masks.half, SparseKernel[kernel])
+for (const [format, of] of Object.entries(structured))
+  test(`${format}: products are those of float64, what is packed comes back`, (t) => {
+    for (const [rows, columns, samples] of [...shapes, [8, 24, 1], [16, 64, 2], [33, 62, 3]]) {
+      const matrix = sparse(rows, columns, of.keeps(), of)
+      for (const call of calls(samples)) t.true(worstOfProduct(matrix, call) <= 1, JSON.stringify({ rows, columns, ...call }))
+      const weight = new Float32Array(rows * columns).fill(NaN)
+      native.sparseUnpack(matrix.number, weight)
+      t.deepEqual(weight, Float32Array.from(matrix.dense))
+      t.is(native.sparseFormatOf(matrix.number, samples), format.split(',')[0])
+      t.true(native.sparseBytes(matrix.number) >= matrix.kept.length * 4)
+      t.true(native.sparseCost(matrix.number, samples) > 0)
+      native.sparseFree(matrix.number)
+    }
+  })
+
+test('masks that a format cannot hold are refused, and told where', (t) => {
+  const refused = (expected: RegExp, kind: SparseFormat, parameters: number[], rows: number, columns: number, kept: number[]) => {
+    const weight = new Float32Array(rows * columns)
+    for (const i of kept) weight[i] = 1
+    const error = t.throws(() => native.sparseCreate(rows, columns, weight, null, kind, parameters), { instanceOf: EspalierError })
+    t.is(error?.code, 'INVALID_ARGUMENT')
+    t.regex(error?.message ?? '', expected)
+  }
+  refused(/fan-in: row 1 keeps 1 entries, row 0 2/, SparseFormat.fanIn, [], 2, 3, [0, 1, 5])
+  refused(/2:4: row 1 keeps more than 2 of the 4 columns from 4 on/, SparseFormat.nOfM, [2, 4], 2, 8, [0, 12, 13, 15])
+  refused(/2x1: rows 2 and 3 keep other columns/, SparseFormat.blocks, [2, 1], 4, 2, [4])
+  refused(/1x2: row 1 keeps column 3 but not the whole block/, SparseFormat.blocks, [1, 2], 2, 4, [7])
+  refused(/1x2: row 0 keeps column 0 but not the whole block/, SparseFormat.blocks, [1, 2], 1, 4, [0, 2, 3])
+  refused(/channels: rows 0 and 2 keep other columns/, SparseFormat.channels, [], 3, 2, [0, 5])
+  refused(/dense: 1 of 2 entries are kept/, SparseFormat.dense, [], 1, 2, [0])
+  refused(/0 of 4, expected 1 ≤ N < M ≤ 256/, SparseFormat.nOfM, [0, 4], 1, 4, [0])
+  refused(/0 by 1, expected 1 to 64 each/, SparseFormat.blocks, [0, 1], 1, 4, [0])
+  refused(/1 parameters, the format has 2/, SparseFormat.blocks, [4], 1, 4, [0])
+  refused(/parameters of a format that is not named/, SparseFormat.automatic, [4], 1, 4, [0])
+})
+
+for (const [format, of] of Object.entries(unstructured))
+  test(`${format}: new values need no new matrix; both products follow`, (t) => {
+    const matrix = sparse(40, 30, masks.half, of)
+    const both = () => {
+      for (const transpose of [false, true]) t.true(worstOfProduct(matrix, { samples: 20, transpose, layout: 'rows', bias: true, relu: false }) <= 1)
+    }
+    both()
+    const bytes = native.sparseCodeSize(matrix.number)
+    if (format !== 'automatic') t.is(bytes > 0, format === 'generated')
     for (let round = 0; round < 3; round++) {
-      for (const transpose of [false, true]) t.true(worstOfProduct(matrix, 20, transpose, true, true, false) <= 1)
-      const bytes = native.sparseCodeSize(matrix.number)
-      t.is(bytes > 0, kernel === 'generated')
       const values = noise(matrix.kept.length)
       native.sparseSetValues(matrix.number, values)
       for (const [i, position] of matrix.kept.entries()) matrix.dense[position] = values[i]
       const read = new Float32Array(values.length)
       native.sparseValues(matrix.number, read)
       t.deepEqual(read, values)
+      both()
       t.is(native.sparseCodeSize(matrix.number), bytes)
     }
     native.sparseFree(matrix.number)
   })
 
-for (const kernel of kernels)
-  test(`${kernel}: NaN and infinity pass through, ReLU keeps NaN`, (t) => {
-    const number = native.sparseCreate(2, 2, Float32Array.of(1, 0, 0, 1), null, SparseKernel[kernel])
-    const y = new Float32Array(2)
-    native.spmm(number, 0, 1, 0, Float32Array.of(NaN, Infinity), null, Finish.relu, y)
-    t.deepEqual(y, Float32Array.of(NaN, Infinity))
+for (const [format, of] of [...Object.entries(unstructured), ...Object.entries(structured).filter(([name]) => /^[48]x1$|^channels$/.test(name))])
+  test(`${format}: NaN and infinity pass through where entries are kept, and nowhere else; ReLU keeps NaN`, (t) => {
+    // Columns 0 and 1 of 40 belong to rows 0…7 and 8…15 alone; what stands in the others is multiplied by nothing.
+    const weight = new Float32Array(16 * 40)
+    for (let row = 0; row < 16; row++) weight[row * 40 + (row >> 3)] = 1
+    if (format === 'channels') for (let row = 0; row < 16; row++) weight[row * 40] = weight[row * 40 + 1] = row < 8 ? 1 : 0
+    const number = native.sparseCreate(16, 40, weight, null, of.kind, of.parameters ?? [])
+    for (const samples of [1, 17]) {
+      const x = new Float32Array(40 * samples).fill(NaN)
+      for (let s = 0; s < samples; s++) x.set([s === 0 ? Infinity : NaN, 2], s * 40)
+      const y = new Float32Array(16 * samples)
+      native.spmm(number, 0, samples, SparseLayout.rows, x, null, Finish.relu, y)
+      const channels = format === 'channels'
+      for (let s = 0; s < samples; s++)
+        for (let row = 0; row < 16; row++) t.is(y[s * 16 + row], row < 8 ? (s === 0 ? Infinity : NaN) : channels ? 0 : 2, `${s}, ${row}`)
+    }
     native.sparseFree(number)
   })
 
 test('the same bits from 1, 2, 3 and 8 threads', (t) => {
   const before = native.threads()
-  for (const kernel of kernels) {
-    const matrix = sparse(300, 700, masks['one in ten'], SparseKernel[kernel])
+  const blocks = structured['4x1']
+  for (const [of, keeps] of [...Object.values(unstructured).map((of) => [of, masks['one in ten']] as const), [blocks, blocks.keeps()] as const]) {
+    const matrix = sparse(300, 700, keeps, of)
     const runs = [1, 2, 3, 8].map((threads) => {
       native.setThreads(threads)
       const [x, dy] = [new Float32Array(700 * 500).map((_, i) => Math.sin(i)), new Float32Array(300 * 500).map((_, i) => Math.cos(i))]
-      const [y, few, values] = [new Float32Array(300 * 500), new Float32Array(300 * 40), new Float32Array(matrix.kept.length)]
-      native.spmm(matrix.number, 0, 500, 1, x, null, Finish.none, y)
-      native.spmm(matrix.number, 0, 40, 0, x.subarray(0, 700 * 40), null, Finish.none, few)
-      native.sddmm(matrix.number, 500, 1, dy, x, values)
-      return [...y, ...few, ...values]
+      const [y, few, one, values] = [new Float32Array(300 * 500), new Float32Array(300 * 40), new Float32Array(300), new Float32Array(matrix.kept.length)]
+      native.spmm(matrix.number, 0, 500, SparseLayout.rows, x, null, Finish.none, y)
+      native.spmm(matrix.number, 0, 40, SparseLayout.columns, x.subarray(0, 700 * 40), null, Finish.none, few)
+      native.spmm(matrix.number, 0, 1, SparseLayout.rows, x.subarray(0, 700), null, Finish.none, one)
+      native.sddmm(matrix.number, 500, SparseLayout.rows, dy, x, values)
+      return [...y, ...few, ...one, ...values]
     })
     for (const run of runs.slice(1)) t.deepEqual(run, runs[0])
     native.sparseFree(matrix.number)
@@ -163,22 +285,25 @@ test('the same bits from 1, 2, 3 and 8 threads', (t) => {
 
 test('what is refused', (t) => {
   const refused = (code: string, call: () => unknown) => t.is(t.throws(call, { instanceOf: EspalierError })?.code as string, code)
-  const number = native.sparseCreate(2, 3, noise(6), null, SparseKernel.automatic)
+  const number = native.sparseCreate(2, 3, noise(6), null, SparseFormat.automatic, [])
   refused('INVALID_ARGUMENT', () => native.spmm(number + 1000, 0, 1, 0, noise(3), null, Finish.none, noise(2)))
   refused('SHAPE_MISMATCH', () => native.spmm(number, 0, 1, 0, noise(2), null, Finish.none, noise(2)))
   refused('SHAPE_MISMATCH', () => native.spmm(number, 1, 1, 0, noise(2), noise(2), Finish.none, noise(3)))
   refused('DTYPE_MISMATCH', () => native.spmm(number, 0, 1, 0, new Float64Array(3), null, Finish.none, noise(2)))
   refused('INVALID_ARGUMENT', () => native.spmm(number, 2, 1, 0, noise(3), null, Finish.none, noise(2)))
   refused('INVALID_ARGUMENT', () => native.spmm(number, 0, -1, 0, noise(3), null, Finish.none, noise(2)))
+  refused('SHAPE_MISMATCH', () => native.spmm(number, 0, 17, SparseLayout.panels, noise(3 * 17), null, Finish.none, noise(2 * 32)))
+  refused('INVALID_ARGUMENT', () => native.sparseCost(number, -1))
+  refused('SHAPE_MISMATCH', () => native.sparseUnpack(number, noise(5)))
   refused('SHAPE_MISMATCH', () => native.sparseSetValues(number, noise(7)))
   refused('SHAPE_MISMATCH', () => native.sddmm(number, 1, 0, noise(2), noise(2), noise(6)))
-  refused('SHAPE_MISMATCH', () => native.sparseCreate(2, 3, noise(5), null, SparseKernel.automatic))
-  refused('SHAPE_MISMATCH', () => native.sparseCreate(2, 3, noise(6), new Uint8Array(5), SparseKernel.automatic))
-  refused('DTYPE_MISMATCH', () => native.sparseCreate(2, 3, noise(6), new Int32Array(6), SparseKernel.automatic))
-  refused('INVALID_ARGUMENT', () => native.sparseCreate(2 ** 16, 2 ** 16, noise(6), null, SparseKernel.automatic))
-  if (!kernels.includes('generated' as never))
+  refused('SHAPE_MISMATCH', () => native.sparseCreate(2, 3, noise(5), null, SparseFormat.automatic, []))
+  refused('SHAPE_MISMATCH', () => native.sparseCreate(2, 3, noise(6), new Uint8Array(5), SparseFormat.automatic, []))
+  refused('DTYPE_MISMATCH', () => native.sparseCreate(2, 3, noise(6), new Int32Array(6), SparseFormat.automatic, []))
+  refused('INVALID_ARGUMENT', () => native.sparseCreate(2 ** 16, 2 ** 16, noise(6), null, SparseFormat.automatic, []))
+  if (!generates)
     refused('INVALID_ARGUMENT', () => {
-      const wanted = native.sparseCreate(2, 3, noise(6), null, SparseKernel.generated)
+      const wanted = native.sparseCreate(2, 3, noise(6), null, SparseFormat.generated, [])
       native.spmm(wanted, 0, 1, 0, noise(3), null, Finish.none, noise(2))
     })
   native.sparseFree(number)

@@ -3,29 +3,42 @@
  * A matrix is named by a number that espalier_sparse_create gives and espalier_sparse_free takes back; a
  * number that names none is an error. Its kept entries have an order, row by row and within a row by
  * column: `values` are always in that order, one a kept entry. A matrix is read by any number of calls at
- * once; setting its values while another call reads them is the caller's fault.
- *
- * X and Y hold a vector a sample: `samples` of them, stored as columns (X is columns×samples, Y is
- * rows×samples, as a convolution has its channels) or, where `by_row` is 1, as rows (X is
- * samples×columns, Y is samples×rows, as a linear layer has its batch). */
+ * once; setting its values while another call reads them is the caller's fault. */
 #ifndef ESPALIER_SPARSE_H
 #define ESPALIER_SPARSE_H
 
 #include "gemm.h"
 #include "types.h"
 
-/* How a matrix is multiplied. */
-typedef enum espalier_sparse_kernel {
-  ESPALIER_SPARSE_KERNEL_AUTOMATIC = 0, /* generated code where it can be had and pays, else portable */
-  ESPALIER_SPARSE_KERNEL_PORTABLE = 1,
-  ESPALIER_SPARSE_KERNEL_GENERATED = 2 /* an error where code cannot be generated */
-} espalier_sparse_kernel;
+/* How a matrix is held and multiplied; docs/sparse.md says what each costs. */
+typedef enum espalier_sparse_format {
+  ESPALIER_SPARSE_FORMAT_AUTOMATIC = 0, /* what is expected to be the fastest here, product by product */
+  ESPALIER_SPARSE_FORMAT_GENERATED = 1, /* an instruction an entry; an error where code cannot be generated */
+  ESPALIER_SPARSE_FORMAT_ROWS = 2,      /* compressed rows, on every processor */
+  ESPALIER_SPARSE_FORMAT_VECTOR = 3,    /* compressed indices, for few samples */
+  ESPALIER_SPARSE_FORMAT_FAN_IN = 4,    /* as many entries in each row */
+  ESPALIER_SPARSE_FORMAT_N_OF_M = 5,    /* parameters [N, M]: N of each M neighbours in a row, at most */
+  ESPALIER_SPARSE_FORMAT_BLOCKS = 6,    /* parameters [r, c]: r×c blocks, whole ones; 4×1, 8×1, 1×4 or 4×4 */
+  ESPALIER_SPARSE_FORMAT_CHANNELS = 7,  /* whole rows and columns: dense on what is left */
+  ESPALIER_SPARSE_FORMAT_DENSE = 8      /* every entry */
+} espalier_sparse_format;
+
+/* How X and Y hold a vector a sample. */
+typedef enum espalier_sparse_layout {
+  ESPALIER_SPARSE_LAYOUT_COLUMNS = 0, /* [components, samples], as a convolution has its channels */
+  ESPALIER_SPARSE_LAYOUT_ROWS = 1,    /* [samples, components], as a linear layer has its batch */
+  /* [⌈samples/16⌉, components, 16], which is what products work on: nothing is packed. What stands past the last
+   * sample is computed too. */
+  ESPALIER_SPARSE_LAYOUT_PANELS = 2
+} espalier_sparse_layout;
 
 /* A matrix with the entries of `weight` [rows, columns] where `mask` (of its length, float32 or uint8) is not 0,
  * or, where the mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept.
- * Code is generated at the first product, and for products by the transpose at the first of those. */
+ * A mask that the format cannot hold is an error that says where. Code is generated at the first product, and for
+ * products by the transpose at the first of those. */
 ESPALIER_API espalier_status espalier_sparse_create(int64_t rows, int64_t columns, espalier_in weight, espalier_in mask,
-                                                    espalier_sparse_kernel kernel, int64_t* matrix);
+                                                    espalier_sparse_format format, espalier_dims parameters,
+                                                    int64_t* matrix);
 ESPALIER_API espalier_status espalier_sparse_free(int64_t matrix);
 
 /* How many entries are kept. */
@@ -36,17 +49,28 @@ ESPALIER_API espalier_status espalier_sparse_positions(int64_t matrix, espalier_
 ESPALIER_API espalier_status espalier_sparse_values(int64_t matrix, espalier_out values);
 ESPALIER_API espalier_status espalier_sparse_set_values(int64_t matrix, espalier_in values);
 
-/* Bytes of machine code that the matrix holds so far; 0 where its products are portable. */
+/* weight [rows, columns]: the values where they stand, 0 elsewhere. */
+ESPALIER_API espalier_status espalier_sparse_unpack(int64_t matrix, espalier_out weight);
+
+/* The format's name: "generated", "2:4", "4x1"; of an automatic matrix, that of its product with so many samples. The
+ * text lives as long as the process. */
+ESPALIER_API espalier_status espalier_sparse_format_of(int64_t matrix, int64_t samples, const char** name);
+/* Nanoseconds that its product with so many samples is expected to take on one core. */
+ESPALIER_API espalier_status espalier_sparse_cost(int64_t matrix, int64_t samples, double* nanoseconds);
+/* Bytes that the matrix holds so far: values, indices, machine code. */
+ESPALIER_API espalier_status espalier_sparse_bytes(int64_t matrix, int64_t* bytes);
+/* Those of machine code alone; 0 where its products need none. */
 ESPALIER_API espalier_status espalier_sparse_code_size(int64_t matrix, int64_t* bytes);
 
 /* Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
  * column's. `bias` is optional: an element a component of Y's vectors. */
-ESPALIER_API espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples, int64_t by_row,
-                                           espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y);
+ESPALIER_API espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples,
+                                           espalier_sparse_layout layout, espalier_in x, espalier_in bias,
+                                           espalier_finish finish, espalier_out y);
 
 /* The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
  * is never made. dy holds Y's vectors, x X's. */
-ESPALIER_API espalier_status espalier_sddmm(int64_t matrix, int64_t samples, int64_t by_row, espalier_in dy,
-                                            espalier_in x, espalier_out values);
+ESPALIER_API espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout,
+                                            espalier_in dy, espalier_in x, espalier_out values);
 
 #endif

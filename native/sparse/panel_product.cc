@@ -1,0 +1,76 @@
+#include "sparse/panel_product.h"
+
+#include <algorithm>
+
+#include "core/parallel.h"
+#include "core/scratch.h"
+
+namespace espalier::sparse {
+namespace {
+
+// Bytes of X and Y that work together: they stay in the second-level cache.
+constexpr int64_t kNear = 640 << 10;
+// Parts that a product of few samples is cut into at most.
+constexpr int64_t kParts = 8;
+
+}  // namespace
+
+int64_t PanelProduct::panels_together() const {
+  return std::clamp<int64_t>(kNear / ((rows_ + columns_ + 1) * kPanel * 4), 4, 16);
+}
+
+void PanelProduct::multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const {
+  const int64_t panels = panels_of(samples.count), together = panels_together();
+  const bool packs = samples.layout != ESPALIER_SPARSE_LAYOUT_PANELS;
+  const Layout of_x = packs ? stacked(columns_) : close_together(columns_);
+  int64_t tasks = (panels + together - 1) / together;
+  if (tasks > 1) {
+    // An even number: two threads then have as much to do.
+    tasks += tasks & 1;
+    parallel_for(tasks, [&](int64_t task) {
+      const int64_t first = panels * task / tasks, count = panels * (task + 1) / tasks - first;
+      const float* from = x + first * of_x.panel;
+      if (packs) {
+        float* const packed = scratch<float>(Scratch::kPackB, count * of_x.panel);
+        pack_panels(samples, columns_, x, first, count, of_x, packed);
+        from = packed;
+      }
+      multiply_part(samples, first, count, 0, groups(), from, of_x.panel, bias, relu, y);
+    });
+    return;
+  }
+  // Few samples: the groups of rows are shared out instead.
+  const float* from = x;
+  if (packs) {
+    float* const packed = scratch<float>(Scratch::kPackB, panels * of_x.panel);
+    parallel_for(panels, [&](int64_t p) { pack_panels(samples, columns_, x, p, 1, of_x, packed + p * of_x.panel); });
+    from = packed;
+  }
+  const int64_t parts = std::min<int64_t>(groups(), kParts);
+  parallel_for(parts, [&](int64_t part) {
+    multiply_part(samples, 0, panels, groups() * part / parts, groups() * (part + 1) / parts, from, of_x.panel, bias,
+                  relu, y);
+  });
+}
+
+// Sums go to panels of their own first where Y holds samples otherwise: its rows may lie 4 KiB apart, and writing a
+// line of each of a group's in turn is slow.
+void PanelProduct::multiply_part(const Samples& samples, int64_t first_panel, int64_t panels, int64_t first_group,
+                                 int64_t last_group, const float* x, int64_t x_panel, const float* bias, bool relu,
+                                 float* y) const {
+  const int64_t begin = first_row(first_group), rows = first_row(last_group) - begin;
+  Work work{first_group, last_group, panels, x, x_panel, bias, relu, nullptr, 0};
+  if (samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS) {
+    work.y_panel = close_together(rows_).panel;
+    work.y = y + first_panel * work.y_panel + begin * kPanel;
+    run(work);
+    return;
+  }
+  const Layout of_y = stacked(rows);
+  work.y_panel = of_y.panel;
+  work.y = scratch<float>(Scratch::kColumns, panels * of_y.panel);
+  run(work);
+  unpack_panels(samples, {begin, rows, rows_}, work.y, of_y, first_panel, panels, y);
+}
+
+}  // namespace espalier::sparse

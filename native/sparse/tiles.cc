@@ -1,0 +1,71 @@
+#include "sparse/tiles.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "sparse/cost.h"
+#include "sparse/panel_product.h"
+
+namespace espalier {
+namespace {
+using sparse::TileRow;
+struct TileView {
+  const TileRow* rows;
+  const int32_t* column;
+  int64_t width, columns;
+  const float* values;
+};
+}  // namespace
+}  // namespace espalier
+
+#define ESPALIER_KERNEL "sparse/tiles.inl"
+#include "simd/each_isa.h"
+
+namespace espalier::sparse {
+namespace {
+
+class TileProduct final : public PanelProduct {
+ public:
+  explicit TileProduct(Tiles tiles)
+      : PanelProduct(tiles.rows, tiles.columns), tiles_(std::move(tiles)), stream_(std::move(tiles_.origin)) {}
+
+  void set_values(const float* values) override { stream_.set(values); }
+  int64_t bytes() const override {
+    return stream_.bytes() +
+           static_cast<int64_t>(tiles_.column.size() * sizeof(int32_t) + tiles_.tile_rows.size() * sizeof(TileRow));
+  }
+
+ private:
+  int64_t groups() const override { return tiles_.in_order ? static_cast<int64_t>(tiles_.tile_rows.size()) : 1; }
+  int64_t first_row(int64_t group) const override {
+    return group == groups() ? rows_ : std::min(rows_, group * tiles_.height);
+  }
+  void run(const Work& work) const override {
+    const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), tiles_.width, columns_, stream_.data()};
+    const int64_t last = tiles_.in_order ? work.last_group : static_cast<int64_t>(tiles_.tile_rows.size());
+    const float floor = work.relu ? 0.0f : -std::numeric_limits<float>::infinity();
+    ESPALIER_ON_ISA(multiply_tiles(view, tiles_.height, work.first_group, last, work.bias, floor, work.panels, work.x,
+                                   work.x_panel, work.y - first_row(work.first_group) * kPanel, work.y_panel));
+  }
+
+  Tiles tiles_;
+  Stream stream_;
+};
+
+}  // namespace
+
+int64_t height_for(int64_t rows) {
+  for (const int64_t height : {kTallest, int64_t{4}, int64_t{2}})
+    if (rows % height == 0) return height;
+  return 1;
+}
+
+std::unique_ptr<Product> make_tiles(Tiles tiles) { return std::make_unique<TileProduct>(std::move(tiles)); }
+
+double cycles_of_tiles(int64_t height, double tiles, int64_t rows) {
+  // A load of X for every multiply-add, or for every few.
+  const double per_entry = cycles_of_entry() * (height == 1 ? 1.8 : height == 2 ? 1.3 : 1.05);
+  return tiles * static_cast<double>(height) * per_entry + static_cast<double>(rows) * 4;
+}
+
+}  // namespace espalier::sparse
