@@ -121,6 +121,8 @@ export type AdaptivePool2d = readonly [planes: number, height: number, width: nu
 
 export type Strip = readonly [outer: number, length: number, inner: number]
 
+export type SparseConv2d = readonly [inChannels: number, outChannels: number, kernelHeight: number, kernelWidth: number, groups: number]
+
 export type CudaTiles = readonly [m: number, k: number, n: number, batchMajor: number, tileRows: number, tileColumns: number]
 
 export type CudaSparse = readonly [m: number, k: number, n: number, batchMajor: number, fanIn: number]
@@ -350,6 +352,26 @@ export interface NativeOperations {
   /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
    * is never made. dy holds Y's vectors, x X's. */
   sddmm(matrix: number, samples: number, byRow: number, dy: Storage | null, x: Storage | null, values: Storage | null): void
+  /** A convolution by the entries of `weight` where `mask` (of its length, float32 or uint8) is not 0, or, where the
+   * mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept. The other sizes
+   * of a geometry are given with each call; code is generated at the first call of each pass with a geometry. */
+  sparseConv2dCreate(weight: Storage | null, mask: Storage | null, kernel: SparseKernel, ...size: SparseConv2d): number
+  sparseConv2dFree(convolution: number): void
+  /** How many entries are kept. */
+  sparseConv2dSize(convolution: number): number
+  /** Where they stand in the dense weight (int32). */
+  sparseConv2dPositions(convolution: number, index: Storage | null): void
+  /** The values, read and written; writing them costs a pass over them and no code. */
+  sparseConv2dValues(convolution: number, values: Storage | null): void
+  sparseConv2dSetValues(convolution: number, values: Storage | null): void
+  /** Bytes of machine code that the convolution holds so far; 0 where its passes are portable. */
+  sparseConv2dCodeSize(convolution: number): number
+  /** As espalier_conv2d_forward: y = finish(the convolution of x + bias), where `bias` [out_channels] is optional. */
+  sparseConv2dForward(convolution: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null, ...shape: Conv2d): void
+  /** dx, the gradient of sum(dy * y) for x. */
+  sparseConv2dDataGrad(convolution: number, dy: Storage | null, dx: Storage | null, ...shape: Conv2d): void
+  /** The gradient of the kept entries, in their order; the dense one is never made. */
+  sparseConv2dWeightGrad(convolution: number, x: Storage | null, dy: Storage | null, values: Storage | null, ...shape: Conv2d): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries
