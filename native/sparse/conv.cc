@@ -149,9 +149,7 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
                       bool relu, float* y) {
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
-  // Lines an odd number of cache lines apart: with an even number those of a channel would compete for the same few
-  // places of the cache.
-  const int64_t pitch = (out | 1) * kLine;
+  const int64_t pitch = pitch_of(out);
   const int64_t units = n * tiling.bands, tasks = (units + tiling.units - 1) / tiling.units;
   const int64_t cost = static_cast<int64_t>(plan.channels.size()) * packing.channel * kLine + tiling.lines() * pitch;
   parallel_ranges(tasks, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
@@ -168,7 +166,7 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
           rows = std::max(rows,
                           std::min(tiling.rows, plan.axes.rows.lattice(phase.row) - unit % tiling.bands * tiling.rows));
         if (rows == 0) continue;
-        kernel->run({packed, plan.base.data(), rows * tiling.row_lines(), sums, pitch}, bias, relu);
+        kernel->run({packed, plan.base.data(), rows * tiling.row_lines(), sums}, bias, relu);
         unpack_lines(plan.axes, tiling, phase, bands, out, sums, pitch, y);
       }
     }

@@ -19,7 +19,7 @@ using Function = void (*)(const float* x, const float* values, float* sums, cons
 
 // Lines of a block that are read: they stay in the first-level cache, 64 bytes each, until the neighbouring output
 // line has read them too.
-constexpr int64_t kBlockLines = 384;
+constexpr int64_t kBlockLines = 320;
 constexpr size_t kAlignment = 64;
 constexpr int kMostGroup = 28;
 
@@ -152,6 +152,7 @@ class Generated final : public StencilKernel {
       std::sort(of_group.begin(), of_group.end());
     }
 
+    pitch_ = pitch_of(stencil.channels);
     Assembler code;
     std::vector<size_t> next(static_cast<size_t>(groups));
     for (int64_t b = 0; b < blocks; ++b) {
@@ -193,11 +194,12 @@ class Generated final : public StencilKernel {
       const float* const start = bias == nullptr ? kZeros : bias + piece.first_channel;
       float* const to = lines.sums + piece.first_channel * kLine;
       for (int64_t i = 0; i < lines.count; ++i)
-        function(from + lines.base[i] * kLine, values, to + i * lines.pitch, start, relu ? &floor : nullptr);
+        function(from + lines.base[i] * kLine, values, to + i * pitch_, start, relu ? &floor : nullptr);
     }
   }
 
  private:
+  int64_t pitch_ = 0;
   std::vector<Piece> pieces_;    // by block, then by group
   std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight
   std::vector<float> stream_;

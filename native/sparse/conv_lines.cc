@@ -9,6 +9,13 @@
 namespace espalier {
 using sparse::Packing;
 using sparse::Tiling;
+
+// A few rows copied with zeros around them, so that lines are whole loads: column 0 stands at `zero` in each, and
+// columns [begin, end) are all that any line reads. Without a buffer where zeros would be out of proportion.
+struct Margins {
+  float* buffer;
+  int64_t rows, pitch, zero, begin, end;
+};
 }  // namespace espalier
 #include "simd/each_isa.h"
 
@@ -23,20 +30,34 @@ Packing::Packing(const Axes& axes, const Tiling& cut)
       // An odd number: channels a power of two apart would fall into the same few sets of the cache.
       channel((down.count() * cut.segments * right.count()) | 1) {}
 
+namespace {
+
+Margins margins_of(const Packing& packing) {
+  constexpr int64_t kBuffer = 4096, kMostPitch = 1 << 16;
+  const Tiling& tiling = packing.tiling;
+  const auto whole = [](int64_t floats) { return (floats + kLine - 1) / kLine * kLine; };
+  const int64_t lowest = packing.right.place.front();
+  // One past the last column of any line's last load.
+  const int64_t highest = (tiling.segments - 1) * tiling.segment() * packing.columns.stride +
+                          packing.right.place.back() + kLine * tiling.vectors * packing.columns.stride + kLine;
+  const int64_t begin = std::max<int64_t>(lowest, 0), end = std::min(highest, packing.columns.in);
+  if (highest - lowest > std::max(kMostPitch, 4 * packing.columns.in)) return {nullptr, 1, 0, 0, begin, end};
+  // (Copies begin where lines of the cache do.)
+  const int64_t zero = lowest < 0 ? whole(-lowest) : -(lowest / kLine * kLine);
+  const int64_t pitch = whole(highest + zero), rows = std::clamp<int64_t>(kBuffer / pitch, 1, packing.down.count());
+  float* const buffer = scratch<float>(Scratch::kOther, rows * pitch);
+  std::fill_n(buffer, rows * pitch, 0.0f);
+  return {buffer, rows, pitch, zero, begin, end};
+}
+
+}  // namespace
+
 void pack_lines(const Packing& packing, const Bands& bands, const std::vector<int32_t>& channels, int64_t of,
                 const float* x, float* to) {
   const Tiling& tiling = packing.tiling;
   const int64_t plane = packing.rows.in * packing.columns.in, size = packing.channel * kLine;
   if (packing.right.count() == 0 || packing.down.count() == 0) return;
-  const int64_t apart = tiling.vectors * packing.columns.stride;
-  // Rows are copied with zeros around them first, a few at a time, so that lines are whole loads.
-  constexpr int64_t kBuffer = 4096, kMostPitch = 1 << 16;
-  const int64_t pitch = (tiling.segments - 1) * tiling.segment() * packing.columns.stride + packing.right.place.back() -
-                        packing.right.place.front() + 16 * apart + 16;
-  const bool ordinary = pitch <= std::max(kMostPitch, 4 * packing.columns.in);
-  const int64_t together = ordinary ? std::clamp<int64_t>(kBuffer / pitch, 1, packing.down.count()) : 1;
-  float* const buffer = ordinary ? scratch<float>(Scratch::kOther, together * pitch) : nullptr;
-  if (ordinary) std::fill_n(buffer, together * pitch, 0.0f);
+  const Margins margins = margins_of(packing);
   for (size_t c = 0; c < channels.size(); ++c)
     for (int64_t unit = 0; unit < tiling.units; ++unit) {
       float* const lane = to + static_cast<int64_t>(c) * size + unit * tiling.columns;
@@ -45,8 +66,8 @@ void pack_lines(const Packing& packing, const Bands& bands, const std::vector<in
         continue;
       }
       const int64_t image = (bands.first + unit) / tiling.bands, band = (bands.first + unit) % tiling.bands;
-      ESPALIER_ON_ISA(pack_band(packing, x + (image * of + channels[c]) * plane,
-                                band * tiling.rows * packing.rows.stride, apart, buffer, pitch, together, lane));
+      ESPALIER_ON_ISA(pack_band(packing, margins, x + (image * of + channels[c]) * plane,
+                                band * tiling.rows * packing.rows.stride, lane));
     }
 }
 

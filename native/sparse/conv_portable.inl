@@ -30,14 +30,14 @@ ESPALIER_INLINE void channel_of_lines(const Stencil& stencil, const float* value
 inline void run_stencil(const Stencil& stencil, const float* values, const Lines& lines, const float* bias,
                         float floor) {
   constexpr int kTogether = kLanes<float> >= 4 ? kLanes<float> / 4 : 1;
+  const int64_t pitch = sparse::pitch_of(stencil.channels);
   for (int64_t c = 0; c < stencil.channels; ++c) {
     const float from = bias == nullptr ? 0.0f : bias[c];
     int64_t i = 0;
     for (; i + kTogether <= lines.count; i += kTogether)
-      channel_of_lines<kTogether>(stencil, values, c, from, floor, lines.packed, lines.base + i,
-                                  lines.sums + i * lines.pitch, lines.pitch);
+      channel_of_lines<kTogether>(stencil, values, c, from, floor, lines.packed, lines.base + i, lines.sums + i * pitch,
+                                  pitch);
     for (; i < lines.count; ++i)
-      channel_of_lines<1>(stencil, values, c, from, floor, lines.packed, lines.base + i, lines.sums + i * lines.pitch,
-                          lines.pitch);
+      channel_of_lines<1>(stencil, values, c, from, floor, lines.packed, lines.base + i, lines.sums + i * pitch, pitch);
   }
 }

@@ -19,14 +19,16 @@ struct Stencil {
 };
 
 // A task's lines: line i of the outputs begins at line base[i] of the packed input, and its sums go to
-// sums + i·pitch, a line a channel.
+// sums + i·pitch_of(channels), a line a channel.
 struct Lines {
   const float* packed;
   const int32_t* base;
   int64_t count;
   float* sums;
-  int64_t pitch;
 };
+// An odd number of cache lines: with an even one the lines of a channel would compete for the same few places of
+// the cache.
+constexpr int64_t pitch_of(int64_t channels) { return (channels | 1) * 16; }
 
 class StencilKernel {
  public:
