@@ -221,3 +221,114 @@ for (const kernel of kernels)
         native.sparseConv2dFree(made.number)
       }
     })
+
+for (const kernel of kernels)
+  test(`${kernel}: new values need no new convolution; all passes follow`, (t) => {
+    const made = sparse(geometry(2, 20, 31, [5, 18], 3, { padding: 1 }), masks.half, SparseKernel[kernel])
+    let bytes = 0
+    for (let round = 0; round < 3; round++) {
+      for (const [pass, worst] of Object.entries(errors(made))) t.true(worst <= 1, pass)
+      if (round > 0) t.is(native.sparseConv2dCodeSize(made.number), bytes)
+      bytes = native.sparseConv2dCodeSize(made.number)
+      t.is(bytes > 0, kernel === 'generated')
+      const values = noise(made.kept.length)
+      native.sparseConv2dSetValues(made.number, values)
+      for (const [i, at] of made.kept.entries()) made.weight[at] = values[i]
+      const read = new Float32Array(values.length)
+      native.sparseConv2dValues(made.number, read)
+      t.deepEqual(read, values)
+    }
+    native.sparseConv2dFree(made.number)
+  })
+
+for (const kernel of kernels)
+  test(`${kernel}: one convolution serves many geometries, also more than it remembers`, (t) => {
+    const first = sparse(geometry(2, 3, 5, [6, 20], 3, { padding: 1 }), masks.half, SparseKernel[kernel])
+    for (let round = 0; round < 2; round++)
+      for (let width = 3; width < 10; width++) {
+        const shape = geometry(1 + (width % 3), 3, 5, [4, width], 3, { padding: 1, stride: 1 + (width % 2) })
+        for (const [pass, worst] of Object.entries(errors({ ...first, ...shape }))) t.true(worst <= 1, `${pass} ${width}`)
+      }
+    native.sparseConv2dFree(first.number)
+  })
+
+for (const kernel of kernels)
+  test(`${kernel}: NaN and infinity pass through, ReLU keeps NaN`, (t) => {
+    const number = native.sparseConv2dCreate(Float32Array.of(1), null, SparseKernel[kernel], 1, 1, 1, 1, 1)
+    const y = new Float32Array(3)
+    native.sparseConv2dForward(number, Float32Array.of(NaN, Infinity, -1), null, Finish.relu, y, ...numbers(geometry(1, 1, 1, [1, 3], 1)))
+    t.deepEqual(y, Float32Array.of(NaN, Infinity, 0))
+    native.sparseConv2dFree(number)
+  })
+
+if (kernels.length > 1)
+  test('generated code and the portable kernel give the same sums, but for their order', (t) => {
+    for (const shape of geometries) {
+      const [portable, generated] = kernels.map((kernel) => {
+        const made = sparse(shape, (o, c, p, q) => (o * 5 + c * 3 + p * 2 + q) % 4 === 0, SparseKernel[kernel])
+        const values = Float32Array.from(made.kept, (i) => Math.sin(i))
+        native.sparseConv2dSetValues(made.number, values)
+        const x = Float32Array.from({ length: shape.n * shape.input * shape.size[0] * shape.size[1] }, (_, i) => Math.cos(i))
+        const y = new Float32Array(shape.n * shape.output * shape.out[0] * shape.out[1])
+        native.sparseConv2dForward(made.number, x, null, Finish.none, y, ...numbers(shape))
+        native.sparseConv2dFree(made.number)
+        return y
+      })
+      t.true(generated.every((value, i) => Math.abs(value - portable[i]) <= 1e-4))
+    }
+  })
+
+test('the same bits from 1, 2, 3 and 8 threads', (t) => {
+  const before = native.threads()
+  const wave = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(i * step))
+  for (const kernel of kernels)
+    for (const shape of [
+      geometry(9, 24, 40, [14, 20], 3, { padding: 1 }),
+      geometry(1, 24, 40, [40, 40], 3, { padding: 1, stride: 2 }),
+      geometry(20, 30, 30, 6, 3, { padding: 1, groups: 30 }),
+    ]) {
+      const made = sparse(shape, masks['one in ten'], SparseKernel[kernel])
+      const [x, dy] = [wave(shape.n * shape.input * shape.size[0] * shape.size[1], 1), wave(shape.n * shape.output * shape.out[0] * shape.out[1], 2)]
+      const runs = [1, 2, 3, 8].map((threads) => {
+        native.setThreads(threads)
+        const [y, dx, dw] = [new Float32Array(dy.length), new Float32Array(x.length), new Float32Array(made.kept.length)]
+        native.sparseConv2dForward(made.number, x, null, Finish.none, y, ...numbers(shape))
+        native.sparseConv2dDataGrad(made.number, dy, dx, ...numbers(shape))
+        native.sparseConv2dWeightGrad(made.number, x, dy, dw, ...numbers(shape))
+        return [y, dx, dw]
+      })
+      for (const run of runs.slice(1)) t.deepEqual(run, runs[0])
+      native.sparseConv2dFree(made.number)
+    }
+  native.setThreads(before)
+})
+
+test('what is refused', (t) => {
+  const refused = (code: string, call: () => unknown) => t.is(t.throws(call, { instanceOf: EspalierError })?.code as string, code)
+  const create = (weight: Parameters<typeof native.sparseConv2dCreate>[0], mask: Parameters<typeof native.sparseConv2dCreate>[1] = null, groups = 1) =>
+    native.sparseConv2dCreate(weight, mask, SparseKernel.automatic, 2, 3, 2, 2, groups)
+  const number = create(noise(24))
+  const shape = numbers(geometry(1, 2, 3, 4, 2))
+  const forward = (of: number, x: Float32Array | Float64Array, y: Float32Array, sizes: Conv2d = shape, bias: Float32Array | null = null) =>
+    native.sparseConv2dForward(of, x, bias, Finish.none, y, ...sizes)
+  refused('INVALID_ARGUMENT', () => forward(number + 1000, noise(32), noise(27)))
+  refused('SHAPE_MISMATCH', () => forward(number, noise(31), noise(27)))
+  refused('SHAPE_MISMATCH', () => forward(number, noise(32), noise(26)))
+  refused('SHAPE_MISMATCH', () => forward(number, noise(32), noise(27), shape, noise(2)))
+  refused('DTYPE_MISMATCH', () => forward(number, new Float64Array(32), noise(27)))
+  refused('SHAPE_MISMATCH', () => forward(number, noise(32), noise(27), numbers(geometry(1, 2, 3, 4, 3))))
+  refused('SHAPE_MISMATCH', () => forward(number, noise(48), noise(27), numbers(geometry(1, 3, 3, 4, 2))))
+  refused('INVALID_ARGUMENT', () => forward(number, noise(32), noise(27), shape.with(9, 0) as unknown as Conv2d))
+  refused('SHAPE_MISMATCH', () => native.sparseConv2dDataGrad(number, noise(27), noise(31), ...shape))
+  refused('SHAPE_MISMATCH', () => native.sparseConv2dWeightGrad(number, noise(32), noise(27), noise(23), ...shape))
+  refused('SHAPE_MISMATCH', () => native.sparseConv2dSetValues(number, noise(7)))
+  refused('SHAPE_MISMATCH', () => create(noise(23)))
+  refused('SHAPE_MISMATCH', () => create(noise(24), new Uint8Array(23)))
+  refused('DTYPE_MISMATCH', () => create(noise(24), new Int32Array(24)))
+  refused('INVALID_ARGUMENT', () => create(noise(24), null, 2))
+  refused('INVALID_ARGUMENT', () => native.sparseConv2dCreate(noise(24), null, SparseKernel.automatic, 2 ** 16, 2 ** 16, 1, 1, 1))
+  if (kernels.length === 1)
+    refused('INVALID_ARGUMENT', () => forward(native.sparseConv2dCreate(noise(24), null, SparseKernel.generated, 2, 3, 2, 2, 1), noise(32), noise(27)))
+  native.sparseConv2dFree(number)
+  refused('INVALID_ARGUMENT', () => native.sparseConv2dFree(number))
+})
