@@ -36,7 +36,7 @@ ConvLengths checked(const sparse::Convolution& of, const espalier_conv2d& shape)
   const espalier_sparse_conv2d& size = of.size();
   const auto require = [](const char* name, int64_t value, int64_t expected) {
     if (value != expected)
-      fail(ESPALIER_SHAPE_MISMATCH, "%s is %lld, the sparse convolution has %lld", name, static_cast<long long>(value),
+      fail(ESPALIER_SHAPE_MISMATCH, "%s is %lld, expected %lld", name, static_cast<long long>(value),
            static_cast<long long>(expected));
   };
   require("in_channels", shape.in_channels, size.in_channels);

@@ -186,8 +186,10 @@ class Generated final : public StencilKernel {
   void run(const Lines& lines, const float* bias, bool relu) const override {
     constexpr float kZeros[kMostGroup] = {};
     const float floor = 0.0f;
-    // A piece's code is fetched once for all lines of the task.
+    // A piece's code is fetched once for all lines of the task, and asked for beforehand.
+    if (!pieces_.empty()) ask_for(pieces_[0]);
     for (const Piece& piece : pieces_) {
+      if (&piece != &pieces_.back()) ask_for(*(&piece + 1));
       const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
       const float* const from = lines.packed + piece.first_line * kLine;
       const float* const values = stream_.data() + piece.values;
@@ -199,6 +201,15 @@ class Generated final : public StencilKernel {
   }
 
  private:
+  // Brings a piece's code and values to the second-level cache.
+  void ask_for(const Piece& piece) const {
+    const bool last = &piece == &pieces_.back();
+    const size_t code = last ? code_.size() : (&piece + 1)->code;
+    const size_t values = last ? stream_.size() : (&piece + 1)->values;
+    for (size_t at = piece.code; at < code; at += 64) __builtin_prefetch(code_.at(at), 0, 2);
+    for (size_t at = piece.values; at < values; at += 16) __builtin_prefetch(stream_.data() + at, 0, 2);
+  }
+
   int64_t pitch_ = 0;
   std::vector<Piece> pieces_;    // by block, then by group
   std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight
