@@ -109,6 +109,13 @@ export const SparseLayout = {
 } as const
 export type SparseLayout = (typeof SparseLayout)[keyof typeof SparseLayout]
 
+export const SparseKernel = {
+  automatic: 0,
+  portable: 1,
+  generated: 2,
+} as const
+export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
+
 export const CudaPrecision = {
   float32: 0,
   tf32: 1,
@@ -133,6 +140,8 @@ export type Pool2d = readonly [planes: number, height: number, width: number, ou
 export type AdaptivePool2d = readonly [planes: number, height: number, width: number, outHeight: number, outWidth: number]
 
 export type Strip = readonly [outer: number, length: number, inner: number]
+
+export type SparseConv2d = readonly [inChannels: number, outChannels: number, kernelHeight: number, kernelWidth: number, groups: number]
 
 export type CudaTiles = readonly [m: number, k: number, n: number, batchMajor: number, tileRows: number, tileColumns: number]
 
@@ -373,6 +382,26 @@ export interface NativeOperations {
   /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
    * is never made. dy holds Y's vectors, x X's. */
   sddmm(matrix: number, samples: number, layout: SparseLayout, dy: Storage | null, x: Storage | null, values: Storage | null): void
+  /** A convolution by the entries of `weight` where `mask` (of its length, float32 or uint8) is not 0, or, where the
+   * mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept. The other sizes
+   * of a geometry are given with each call; code is generated at the first call of each pass with a geometry. */
+  sparseConv2dCreate(weight: Storage | null, mask: Storage | null, kernel: SparseKernel, ...size: SparseConv2d): number
+  sparseConv2dFree(convolution: number): void
+  /** How many entries are kept. */
+  sparseConv2dSize(convolution: number): number
+  /** Where they stand in the dense weight (int32). */
+  sparseConv2dPositions(convolution: number, index: Storage | null): void
+  /** The values, read and written; writing them costs a pass over them and no code. */
+  sparseConv2dValues(convolution: number, values: Storage | null): void
+  sparseConv2dSetValues(convolution: number, values: Storage | null): void
+  /** Bytes of machine code that the convolution holds so far; 0 where its passes are portable. */
+  sparseConv2dCodeSize(convolution: number): number
+  /** As espalier_conv2d_forward: y = finish(the convolution of x + bias), where `bias` [out_channels] is optional. */
+  sparseConv2dForward(convolution: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null, ...shape: Conv2d): void
+  /** dx, the gradient of sum(dy * y) for x. */
+  sparseConv2dDataGrad(convolution: number, dy: Storage | null, dx: Storage | null, ...shape: Conv2d): void
+  /** The gradient of the kept entries, in their order; the dense one is never made. */
+  sparseConv2dWeightGrad(convolution: number, x: Storage | null, dy: Storage | null, values: Storage | null, ...shape: Conv2d): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries
@@ -394,7 +423,7 @@ export interface NativeOperations {
    * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
    * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
    * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
-   * `magnitude` as in prune_smallest; NaN is an error. */
+   * `magnitude` as in prune_smallest; NaN is an error, after which `result` may hold anything unless it is the mask. */
   pruneGroups(scores: Storage | null, mask: Storage | null, magnitude: number, outer: number, size: number, inner: number, falling: Storage | null, result: Storage | null): void
   /** counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
   countGroups(mask: Storage | null, outer: number, size: number, inner: number, counts: Storage | null): void

@@ -1,27 +1,10 @@
 import { defineOp } from '../autograd/index.js'
-import { type Conv2d, ensure } from '../native/index.js'
+import { type ConvSteps, geometryOf } from '../kernels/convGeometry.js'
+import { ensure } from '../native/index.js'
 import { formatShape, type Tensor } from '../tensor/index.js'
-import {
-  biasGradient,
-  checkBias,
-  checkGroups,
-  checkOperands,
-  dataGradient,
-  forward,
-  outputSize,
-  type Pair,
-  paddingOf,
-  pairOf,
-  weightGradient,
-} from './convolution.js'
+import { biasGradient, checkBias, checkGroups, checkOperands, dataGradient, forward, weightGradient } from './convolution.js'
 
-export interface ConvOptions {
-  /** Steps between outputs. Default 1. */
-  stride?: Pair
-  /** Zeros around each plane: a number, [height, width], 'valid' (none) or 'same' (the output keeps the size; stride 1). Default 0. */
-  padding?: Pair | 'same' | 'valid'
-  /** Steps between the elements of the kernel. Default 1. */
-  dilation?: Pair
+export interface ConvOptions extends ConvSteps {
   /** Channels are cut into this many groups that do not see each other. Default 1. */
   groups?: number
 }
@@ -40,7 +23,7 @@ export const conv2d = defineOp({
   name: 'conv2d',
   forward(x: Tensor, weight: Tensor, bias: Tensor | null, options: ConvOptions = defaults) {
     checkOperands('conv2d', 4, 'height, width', x, weight, bias)
-    const { groups = 1, padding = 0 } = options
+    const { groups = 1 } = options
     const [n, inChannels, height, width] = x.shape
     const [outChannels, seen, kernelHeight, kernelWidth] = weight.shape
     checkGroups('conv2d', groups, 'input', inChannels)
@@ -51,18 +34,9 @@ export const conv2d = defineOp({
     )
     checkGroups('conv2d', groups, 'output', outChannels)
     checkBias('conv2d', bias, outChannels)
-    const [strideHeight, strideWidth] = pairOf('conv2d', 'stride', options.stride ?? 1, 1)
-    const [dilationHeight, dilationWidth] = pairOf('conv2d', 'dilation', options.dilation ?? 1, 1)
-    const [padHeight, padWidth] = typeof padding === 'string' ? [padding, padding] : pairOf('conv2d', 'padding', padding, 0)
-    const [top, bottom] = paddingOf('conv2d', padHeight, kernelHeight, strideHeight, dilationHeight)
-    const [left, right] = paddingOf('conv2d', padWidth, kernelWidth, strideWidth, dilationWidth)
-    const outHeight = outputSize('conv2d', height, top + bottom, kernelHeight, strideHeight, dilationHeight)
-    const outWidth = outputSize('conv2d', width, left + right, kernelWidth, strideWidth, dilationWidth)
-    const geometry: Conv2d = [
-      ...[n, inChannels, height, width, outChannels, outHeight, outWidth, kernelHeight, kernelWidth],
-      ...[strideHeight, strideWidth, top, left, dilationHeight, dilationWidth, groups],
-    ] as unknown as Conv2d
-    return { output: forward(geometry, x, weight, bias, false, [n, outChannels, outHeight, outWidth]), saved: geometry }
+    const geometry = geometryOf('conv2d', { inChannels, outChannels, kernelSize: [kernelHeight, kernelWidth], groups }, n, [height, width], options)
+    const shape = [n, outChannels, geometry[5], geometry[6]]
+    return { output: forward(geometry, x, weight, bias, false, shape), saved: geometry }
   },
   backward: (grad, { args: [x, weight, bias], saved, needs }) => [
     needs[0] ? dataGradient(saved, weight, grad, null, x.shape) : null,

@@ -1,37 +1,10 @@
 // What the convolutions share: reading their options, and calling the kernels.
 import { asTensor } from '../autograd/index.js'
-import { type Conv2d, describe, EspalierError, ensure, native, wholeNumber } from '../native/index.js'
+import { type Conv2d, ensure, native, wholeNumber } from '../native/index.js'
+
+export { outputSize, type Pair, paddingOf, pairOf } from '../kernels/convGeometry.js'
+
 import { empty, formatShape, isFloat, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
-
-/** One number for both directions, or [height, width]. */
-export type Pair = number | readonly [height: number, width: number]
-
-/** An option as [height, width], each a whole number of at least `low`. */
-export function pairOf(operation: string, name: string, value: Pair, low: number): readonly [number, number] {
-  if (typeof value === 'number') {
-    wholeNumber(`${operation}: ${name}`, value, low)
-    return [value, value]
-  }
-  ensure(
-    Array.isArray(value) && value.length === 2,
-    'INVALID_ARGUMENT',
-    () => `${operation}: ${name} is ${describe(value)}, expected a whole number or [height, width]`,
-  )
-  wholeNumber(`${operation}: ${name}[0]`, value[0], low)
-  wholeNumber(`${operation}: ${name}[1]`, value[1], low)
-  return value
-}
-
-/** Zeros before and behind an axis: as given, or by torch's words for it. */
-export function paddingOf(operation: string, padding: number | string, kernel: number, stride: number, dilation: number): readonly [number, number] {
-  if (typeof padding === 'number') return [padding, padding]
-  if (padding === 'valid') return [0, 0]
-  ensure(padding === 'same', 'INVALID_ARGUMENT', () => `${operation}: padding is ${describe(padding)}, expected a size, 'valid' or 'same'`)
-  ensure(stride === 1, 'INVALID_ARGUMENT', () => `${operation}: padding 'same' keeps the size and goes with stride 1, the stride is ${stride}`)
-  // The odd zero goes behind.
-  const total = dilation * (kernel - 1)
-  return [Math.floor(total / 2), Math.ceil(total / 2)]
-}
 
 /** Checks what every convolution asks of its operands: float tensors of one dtype and of `rank` dimensions. */
 export function checkOperands(operation: string, rank: number, axes: string, x: Tensor, weight: Tensor, bias: Tensor | null): void {
@@ -64,15 +37,6 @@ export function checkBias(operation: string, bias: Tensor | null, channels: numb
 export function checkGroups(operation: string, groups: number, name: string, channels: number): void {
   wholeNumber(`${operation}: groups`, groups, 1)
   ensure(channels % groups === 0, 'SHAPE_MISMATCH', () => `${operation}: ${channels} ${name} channels do not divide into ${groups} groups`)
-}
-
-/** Outputs along an axis, of an input of `size` with `padding` zeros in all. */
-export function outputSize(operation: string, size: number, padding: number, kernel: number, stride: number, dilation: number): number {
-  const extent = dilation * (kernel - 1) + 1
-  if (kernel < 1) throw new EspalierError('SHAPE_MISMATCH', `${operation}: the kernel has no elements`)
-  if (extent > size + padding)
-    throw new EspalierError('SHAPE_MISMATCH', `${operation}: a kernel of ${kernel} spans ${extent}, more than the ${size + padding} of the padded input`)
-  return Math.floor((size + padding - extent) / stride) + 1
 }
 
 /** The convolution of `x` by `weight`, of output `shape`. */

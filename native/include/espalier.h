@@ -30,6 +30,7 @@
 #include "espalier/softmax.h"
 #include "espalier/score.h"
 #include "espalier/sparse.h"
+#include "espalier/sparse_conv.h"
 #include "espalier/select.h"
 
 #endif

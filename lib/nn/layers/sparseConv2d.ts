@@ -1,0 +1,192 @@
+import { SparseConv2d as Prepared } from '../../kernels/index.js'
+import { describe, EspalierError, ensure, wholeNumber } from '../../native/index.js'
+import { type ConvOptions, sparseConv2d } from '../../ops/index.js'
+import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
+import { maskOf } from '../mask.js'
+import { Module } from '../module.js'
+import { Parameter } from '../parameter.js'
+import { Conv2d } from './conv2d.js'
+import { type Pair, pairOf } from './pair.js'
+import { beside, showOptions } from './weights.js'
+
+/** What says which weights are kept: those where it is not 0, in the order of the dense weight. */
+export type KernelMask = Tensor | Float32Array | Uint8Array
+
+/**
+ * A two-dimensional convolution that holds only its kept weights: `weight` [kept] is what is learned and what
+ * optimisers update, and every pass, the gradients' among them, costs what is kept. float32, on the CPU.
+ *
+ * `positions` (int32, [kept], ascending) says where the weights stand in the dense
+ * [outChannels, inChannels / groups, kh, kw]: it is saved with the state, and may be replaced between steps together
+ * with the weights; `remask` does that.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for positions that do not ascend or lie outside of the weight
+ * @example
+ * ```ts
+ * import { nn, ops, prune, rand } from 'espalier'
+ * const dense = new nn.Conv2d(16, 32, 3, { padding: 1 })
+ * prune.l1Unstructured(dense, 'weight', 0.9)
+ * const layer = nn.SparseConv2d.from(dense)
+ * layer.weight.size // 461
+ * ops.sum(layer.forward(rand([4, 16, 8, 8]))).backward()
+ * layer.weight.grad?.shape // [461]
+ * layer.toConv2d() // the dense layer again, zeros where nothing is kept
+ * ```
+ */
+export class SparseConv2d extends Module {
+  weight: Parameter
+  declare positions: Tensor
+  bias: Parameter | null
+  /** [height, width] */
+  readonly kernelSize: readonly [number, number]
+  /** stride, padding, dilation and groups, as `ops.conv2d` takes them. */
+  readonly geometry: Conv2d['geometry']
+
+  constructor(
+    readonly inChannels: number,
+    readonly outChannels: number,
+    kernelSize: Pair,
+    positions: Int32Array,
+    values: Float32Array,
+    bias: Float32Array | null = null,
+    { stride = 1, padding = 0, dilation = 1, groups = 1 }: ConvOptions = {},
+  ) {
+    super()
+    wholeNumber('SparseConv2d: inChannels', inChannels)
+    wholeNumber('SparseConv2d: outChannels', outChannels)
+    wholeNumber('SparseConv2d: groups', groups, 1)
+    ensure(
+      inChannels % groups === 0 && outChannels % groups === 0,
+      'INVALID_ARGUMENT',
+      () => `SparseConv2d: ${inChannels} to ${outChannels} channels do not divide into ${groups} groups`,
+    )
+    this.kernelSize = pairOf('SparseConv2d: kernelSize', kernelSize, 1)
+    this.geometry = { stride, padding, dilation, groups }
+    ensure(positions instanceof Int32Array, 'INVALID_ARGUMENT', () => `SparseConv2d: positions is ${describe(positions)}, expected an Int32Array`)
+    ensure(
+      values instanceof Float32Array && values.length === positions.length,
+      'SHAPE_MISMATCH',
+      () => `SparseConv2d: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
+    )
+    ensure(
+      bias === null || (bias instanceof Float32Array && bias.length === outChannels),
+      'SHAPE_MISMATCH',
+      () => `SparseConv2d: bias is ${describe(bias)}, expected null or a Float32Array of ${outChannels} elements`,
+    )
+    this.weight = new Parameter(tensor(values.slice()))
+    this.registerBuffer('positions', tensor(positions.slice()), { onHost: true })
+    this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
+    preparedFor(this)
+  }
+
+  /**
+   * The weights of a layer that `mask` keeps: by default those its own mask keeps, or those that are not 0 of one
+   * without a mask.
+   */
+  static from(layer: Conv2d, mask?: KernelMask): SparseConv2d {
+    ensure(layer instanceof Conv2d, 'INVALID_ARGUMENT', () => `SparseConv2d.from: the layer is ${describe(layer)}, expected a Conv2d`)
+    const dense = hostValues(layer.effective('weight').storage) as Float32Array
+    const positions = positionsOf('SparseConv2d.from', mask ?? maskOf(layer, 'weight') ?? dense, dense.length)
+    const bias = layer.effectiveOrNull('bias')
+    return new SparseConv2d(
+      layer.inChannels,
+      layer.outChannels,
+      layer.kernelSize,
+      positions,
+      Float32Array.from(positions, (i) => dense[i]),
+      bias === null ? null : (hostValues(bias.storage) as Float32Array).slice(),
+      layer.geometry,
+    )
+  }
+
+  /** How many weights the dense layer has. */
+  get denseSize(): number {
+    return (this.outChannels * this.inChannels * this.kernelSize[0] * this.kernelSize[1]) / (this.geometry.groups as number)
+  }
+
+  /** The share of the weights that is kept. */
+  get density(): number {
+    return this.denseSize === 0 ? 0 : this.weight.size / this.denseSize
+  }
+
+  /**
+   * Keeps other weights from now on: those kept before and after stay as they are, new ones begin at 0. With as many
+   * as before, `weight` is the same parameter, and an optimiser may go on with it; else it is a new one, and an
+   * optimiser must be made for it.
+   *
+   * @returns whether `weight` is a new parameter
+   */
+  remask(mask: KernelMask): boolean {
+    const positions = positionsOf('SparseConv2d.remask', mask, this.denseSize)
+    const dense = this.dense()
+    const values = Float32Array.from(positions, (i) => dense[i])
+    const renewed = positions.length !== this.weight.size
+    if (renewed) this.weight = new Parameter(tensor(values))
+    else assign(this.weight.storage, values)
+    this.registerBuffer('positions', tensor(positions), { onHost: true })
+    return renewed
+  }
+
+  /** A dense layer of the same weights. */
+  toConv2d(): Conv2d {
+    const layer = new Conv2d(this.inChannels, this.outChannels, this.kernelSize, { ...this.geometry, bias: this.bias !== null })
+    assign(layer.weight.storage, this.dense())
+    if (this.bias !== null && layer.bias !== null) assign(layer.bias.storage, this.bias.storage)
+    return layer
+  }
+
+  private dense(): Float32Array {
+    const dense = new Float32Array(this.denseSize)
+    const values = hostValues(this.weight.storage)
+    for (const [i, position] of this.positions.data.entries()) dense[position] = values[i]
+    return dense
+  }
+
+  forward(x: Tensor): Tensor {
+    const { stride, padding, dilation } = this.geometry
+    return sparseConv2d(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')), { stride, padding, dilation })
+  }
+
+  override extraRepr(): string {
+    const options = showOptions({ ...this.geometry, bias: this.bias !== null }, { stride: 1, padding: 0, dilation: 1, groups: 1, bias: true })
+    return `${this.inChannels}, ${this.outChannels}, [${this.kernelSize.join(', ')}]${options}, kept: ${this.weight.size}`
+  }
+}
+
+/** Where a mask of `size` entries keeps something. */
+function positionsOf(operation: string, mask: KernelMask, size: number): Int32Array {
+  const kept = mask instanceof Tensor ? hostValues(mask.storage) : mask
+  if (!(mask instanceof Tensor || mask instanceof Float32Array || mask instanceof Uint8Array))
+    throw new EspalierError('INVALID_ARGUMENT', `${operation}: the mask is ${describe(mask)}, expected a tensor, a Float32Array or a Uint8Array`)
+  ensure(kept.length === size, 'SHAPE_MISMATCH', () => `${operation}: the mask has ${kept.length} entries, the weight ${size}`)
+  return Int32Array.from(kept.keys()).filter((i) => kept[i] !== 0)
+}
+
+// The convolution of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
+const prepared = new WeakMap<SparseConv2d, { readonly positions: Int32Array; readonly convolution: Prepared }>()
+
+/** A layer's convolution; made anew where the positions changed: by `remask`, by a loaded state, or because they were written to. */
+function preparedFor(layer: SparseConv2d): Prepared {
+  const positions = layer.positions.data as Int32Array
+  const present = prepared.get(layer)
+  if (present !== undefined && sameValues(present.positions, positions)) return present.convolution
+  const mask = new Uint8Array(layer.denseSize)
+  for (let i = 0; i < positions.length; i++) {
+    ensure(
+      positions[i] > (i === 0 ? -1 : positions[i - 1]) && positions[i] < mask.length,
+      'INVALID_ARGUMENT',
+      () => `SparseConv2d: position ${i} is ${positions[i]}, expected ascending ones below ${mask.length}`,
+    )
+    mask[positions[i]] = 1
+  }
+  const { inChannels, outChannels, kernelSize, geometry } = layer
+  const convolution = new Prepared(new Float32Array(mask.length), inChannels, outChannels, kernelSize, { groups: geometry.groups, mask })
+  prepared.set(layer, { positions: positions.slice(), convolution })
+  return convolution
+}
+
+function sameValues(a: Int32Array, b: Int32Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}

@@ -1,0 +1,197 @@
+#include "sparse/conv.h"
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "core/parallel.h"
+#include "core/scratch.h"
+
+namespace espalier::sparse {
+namespace {
+
+bool same(const espalier_conv2d& a, const espalier_conv2d& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
+// A weight's place.
+struct Entry {
+  int64_t out, in;  // channels, `in` of all groups
+  int64_t row, column;
+};
+Entry entry_at(int64_t position, const espalier_sparse_conv2d& size) {
+  const int64_t in_group = size.in_channels / size.groups, out_group = size.out_channels / size.groups;
+  const int64_t column = position % size.kernel_width, row = position / size.kernel_width % size.kernel_height;
+  const int64_t channel = position / (size.kernel_width * size.kernel_height);
+  const int64_t out = channel / in_group;
+  return {out, out / out_group * in_group + channel % in_group, row, column};
+}
+
+// The taps of a phase by their elements; null for an element that the phase does not take.
+std::vector<const Tap*> by_element(const std::vector<Tap>& taps, int64_t elements) {
+  std::vector<const Tap*> found(static_cast<size_t>(elements));
+  for (const Tap& tap : taps) found[static_cast<size_t>(tap.element)] = &tap;
+  return found;
+}
+
+// Multiply-adds below which a piece of work is not worth a thread's waking.
+constexpr int64_t kGrain = 1 << 18;
+
+}  // namespace
+
+void Convolution::set_values(const float* values) {
+  std::copy_n(values, values_.size(), values_.begin());
+  const std::lock_guard<std::mutex> hold(lock_);
+  for (const Known& known : known_)
+    for (const auto& phase : known.plan->phases) phase.kernel->set_values(values_.data());
+}
+
+int64_t Convolution::code_size() const {
+  const std::lock_guard<std::mutex> hold(lock_);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < known_.size(); ++i) {
+    const auto counted = [&](const Known& other) { return other.plan == known_[i].plan; };
+    if (std::any_of(known_.begin(), known_.begin() + static_cast<int64_t>(i), counted)) continue;
+    for (const auto& phase : known_[i].plan->phases) bytes += phase.kernel->code_size();
+  }
+  return bytes;
+}
+
+Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& phase) const {
+  const Packing& packing = plan.packing;
+  const auto down = by_element(packing.rows.phases[static_cast<size_t>(phase.row)], size_.kernel_height);
+  const auto right = by_element(packing.columns.phases[static_cast<size_t>(phase.column)], size_.kernel_width);
+  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (size_t i = 0; i < plan.channels.size(); ++i)
+    slot[static_cast<size_t>(plan.channels[i])] = static_cast<int32_t>(i);
+
+  Stencil made;
+  made.channels = transposed ? size_.in_channels : size_.out_channels;
+  made.start.assign(static_cast<size_t>(made.channels) + 1, 0);
+  const auto each = [&](auto body) {
+    for (size_t i = 0; i < positions_.size(); ++i) {
+      const Entry at = entry_at(positions_[i], size_);
+      const Tap *const row = down[static_cast<size_t>(at.row)], *const column = right[static_cast<size_t>(at.column)];
+      if (row == nullptr || column == nullptr) continue;
+      const int64_t to = transposed ? at.in : at.out, from = slot[static_cast<size_t>(transposed ? at.out : at.in)];
+      body(static_cast<size_t>(to), from * packing.channel + packing.offset(*row, *column), static_cast<int32_t>(i));
+    }
+  };
+  each([&](size_t to, int64_t, int32_t) { ++made.start[to + 1]; });
+  for (size_t c = 0; c < static_cast<size_t>(made.channels); ++c) made.start[c + 1] += made.start[c];
+  made.line.resize(static_cast<size_t>(made.start.back()));
+  made.origin.resize(made.line.size());
+  std::vector<int64_t> next(made.start.begin(), made.start.end() - 1);
+  each([&](size_t to, int64_t line, int32_t origin) {
+    const size_t at = static_cast<size_t>(next[to]++);
+    made.line[at] = static_cast<int32_t>(line);
+    made.origin[at] = origin;
+  });
+  return made;
+}
+
+std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                                     const Tiling& tiling) const {
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling);
+  const bool transposed = pass == Pass::kDataGrad;
+  std::vector<bool> read(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (const int32_t position : positions_) {
+    const Entry at = entry_at(position, size_);
+    read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
+  }
+  for (size_t c = 0; c < read.size(); ++c)
+    if (read[c]) plan->channels.push_back(static_cast<int32_t>(c));
+  // Lines are counted in int32.
+  const Packing& packing = plan->packing;
+  if (packing.channel > INT32_MAX / std::max<int64_t>(1, static_cast<int64_t>(plan->channels.size())))
+    throw std::bad_alloc();
+
+  for (int64_t row = 0; row < tiling.rows; ++row)
+    for (int64_t s = 0; s < tiling.segments; ++s)
+      for (int64_t v = 0; v < tiling.vectors; ++v) plan->base.push_back(static_cast<int32_t>(packing.base(row, s, v)));
+  if (pass == Pass::kWeightGrad) {
+    plan->order = grad_order(packing, stencil(false, *plan, {0, 0}));
+    return plan;
+  }
+  for (int64_t row = 0; row < static_cast<int64_t>(axes.rows.phases.size()); ++row)
+    for (int64_t column = 0; column < static_cast<int64_t>(axes.columns.phases.size()); ++column) {
+      plan->phases.push_back({{row, column}, make_stencil(stencil(transposed, *plan, {row, column}), kernel_)});
+      plan->phases.back().kernel->set_values(values_.data());
+    }
+  return plan;
+}
+
+std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_conv2d& shape) {
+  constexpr size_t kKept = 12;
+  const std::lock_guard<std::mutex> hold(lock_);
+  const auto found = std::find_if(known_.begin(), known_.end(),
+                                  [&](const Known& one) { return one.pass == pass && same(one.shape, shape); });
+  if (found != known_.end()) {
+    std::rotate(known_.begin(), found, found + 1);
+    return known_.front().plan;
+  }
+  const Axes axes = pass == Pass::kDataGrad ? data_grad_axes(shape) : forward_axes(shape);
+  const int64_t in = pass == Pass::kDataGrad ? size_.out_channels : size_.in_channels;
+  const int64_t out = size_.out_channels + size_.in_channels - in;
+  const Tiling tiling = tiling_of(axes, shape.n, in, out, static_cast<int64_t>(positions_.size()));
+  // Another number of images may do with the same plan.
+  espalier_conv2d anyhow = shape;
+  std::shared_ptr<Plan> plan;
+  for (const Known& one : known_) {
+    anyhow.n = one.shape.n;
+    if (one.pass == pass && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
+  }
+  if (plan == nullptr) plan = made(pass, shape, axes, tiling);
+  if (known_.size() == kKept) known_.pop_back();
+  known_.insert(known_.begin(), {pass, shape, plan});
+  return plan;
+}
+
+void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
+                      bool relu, float* y) {
+  const Packing& packing = plan.packing;
+  const Tiling& tiling = packing.tiling;
+  const int64_t pitch = pitch_of(out);
+  const int64_t units = n * tiling.bands, tasks = (units + tiling.units - 1) / tiling.units;
+  const int64_t cost = static_cast<int64_t>(plan.channels.size()) * packing.channel * kLine + tiling.lines() * pitch;
+  parallel_ranges(tasks, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
+    float* const packed =
+        scratch<float>(Scratch::kPackB, static_cast<int64_t>(plan.channels.size()) * packing.channel * kLine);
+    float* const sums = scratch<float>(Scratch::kColumns, tiling.lines() * pitch);
+    for (; task < last; ++task) {
+      const Bands bands{task * tiling.units, std::min(tiling.units, units - task * tiling.units)};
+      pack_lines(packing, bands, plan.channels, in, x, packed);
+      for (const auto& [phase, kernel] : plan.phases) {
+        // Bands at the lower edge may be shorter.
+        int64_t rows = 0;
+        for (int64_t unit = bands.first; unit < bands.first + bands.count; ++unit)
+          rows = std::max(rows,
+                          std::min(tiling.rows, plan.axes.rows.lattice(phase.row) - unit % tiling.bands * tiling.rows));
+        if (rows == 0) continue;
+        kernel->run({packed, plan.base.data(), rows * tiling.row_lines(), sums}, bias, relu);
+        unpack_lines(plan.axes, tiling, phase, bands, out, sums, pitch, y);
+      }
+    }
+  });
+}
+
+void Convolution::forward(const espalier_conv2d& s, const float* x, const float* bias, bool relu, float* y) {
+  if (s.n == 0 || s.out_channels == 0 || s.out_height == 0 || s.out_width == 0) return;
+  run(*plan(Pass::kForward, s), s.n, s.in_channels, s.out_channels, x, bias, relu, y);
+}
+
+void Convolution::data_grad(const espalier_conv2d& s, const float* dy, float* dx) {
+  if (s.n == 0 || s.in_channels == 0 || s.in_height == 0 || s.in_width == 0) return;
+  run(*plan(Pass::kDataGrad, s), s.n, s.out_channels, s.in_channels, dy, nullptr, false, dx);
+}
+
+void Convolution::weight_grad(const espalier_conv2d& s, const float* x, const float* dy, float* values) {
+  if (values_.empty()) return;
+  if (s.n == 0 || s.in_height == 0 || s.in_width == 0 || s.out_height == 0 || s.out_width == 0) {
+    std::fill_n(values, values_.size(), 0.0f);
+    return;
+  }
+  const auto of = plan(Pass::kWeightGrad, s);
+  sparse::weight_grad(of->axes, of->packing, of->order, s.n, of->channels, s.in_channels, s.out_channels, x, dy,
+                      values);
+}
+
+}  // namespace espalier::sparse
