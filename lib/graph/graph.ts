@@ -21,7 +21,7 @@ export class Value {
   ) {}
 }
 
-/** An argument of an operation as it was called, with values in the place of tensors. */
+/** An argument of an operation as it was called, with values in the place of tensors; objects of classes of their own are themselves. */
 export type Argument = Value | Dimension | string | boolean | null | undefined | readonly Argument[] | { readonly [name: string]: Argument }
 
 /** One operation of a graph. */
@@ -53,7 +53,7 @@ export class Graph {
 /** The values among an operation's arguments, in order. */
 export function valuesOf(argument: Argument | readonly Argument[]): Value[] {
   if (argument instanceof Value) return [argument]
-  if (typeof argument !== 'object' || argument === null) return []
+  if (!isPlain(argument)) return []
   return Object.values(argument as Record<string, Argument>).flatMap(valuesOf)
 }
 
@@ -74,10 +74,14 @@ function formatArgument(argument: Argument): string {
   if (isMultiple(argument)) return formatDimension(argument)
   if (typeof argument === 'string') return `'${argument}'`
   if (Array.isArray(argument)) return `[${argument.map(formatArgument).join(', ')}]`
-  if (typeof argument === 'object' && argument !== null)
+  if (isPlain(argument))
     return `{ ${Object.entries(argument)
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) => `${name}: ${formatArgument(value)}`)
       .join(', ')} }`
-  return String(argument)
+  return typeof argument === 'object' && argument !== null ? (argument as object).constructor.name : String(argument)
 }
+
+/** An array, or an object of no class of its own. */
+const isPlain = (value: unknown): value is object =>
+  Array.isArray(value) || (typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype)

@@ -133,8 +133,9 @@ function combined(first: Run, second: Run, names: ReadonlyMap<Tensor, string>): 
     }
     if (typeof a === 'object' && a !== null) {
       ensure(typeof b === 'object' && b !== null, 'STATE', () => differ(what, a, b))
-      const fields = Object.getPrototypeOf(a) === Object.prototype ? Object.entries(a) : []
-      return Object.fromEntries(fields.map(([name, item]) => [name, argument(item, (b as Record<string, unknown>)[name], `${what}.${name}`)]))
+      // Objects of classes of their own (generators, sparse matrices) are handed on as they are.
+      if (Object.getPrototypeOf(a) !== Object.prototype) return a as Argument
+      return Object.fromEntries(Object.entries(a).map(([name, item]) => [name, argument(item, (b as Record<string, unknown>)[name], `${what}.${name}`)]))
     }
     ensure(a === b, 'STATE', () => differ(what, a, b))
     return a as string | boolean | null | undefined
