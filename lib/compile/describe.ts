@@ -67,7 +67,7 @@ const kinds = [
   ...(['softmax', 'layerNorm', 'sum', 'extreme', 'move', 'fill', 'matmul'] as const),
 ] as const
 
-export function describe({ input, steps, output }: Plan): Uint8Array {
+export function describe({ input, steps, output, outputShape }: Plan): Uint8Array {
   const refs = new Map<Ref, number>([[input, 0]])
   for (const step of steps) for (const ref of [...readsOf(step), step.y]) if (!refs.has(ref)) refs.set(ref, refs.size)
   const constants = new Map<Float32Array, number>()
@@ -77,7 +77,7 @@ export function describe({ input, steps, output }: Plan): Uint8Array {
   const head = new Bytes().whole(constants.size)
   for (const data of constants.keys()) putConstant(head, data)
   head.list(Array.from(refs.keys(), ({ size }) => size))
-  const [rows, ...rest] = output.shape
+  const [rows, ...rest] = outputShape
   head
     .whole(refs.get(output) as number)
     .list(input.shape.slice(1))

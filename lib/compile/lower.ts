@@ -64,7 +64,12 @@ export type Lower = (of: Lowering) => Ref
 export function lower(graph: Graph): Plan {
   const planner = new Planner(graph)
   const output = planner.ref(graph.output, 'real')
-  return { input: planner.input, steps: planner.steps, output: output === planner.input ? planner.copy(output) : output }
+  return {
+    input: planner.input,
+    steps: planner.steps,
+    output: output === planner.input ? planner.copy(output) : output,
+    outputShape: dimsOf(graph.output, 'what forward returns'),
+  }
 }
 
 class Planner {

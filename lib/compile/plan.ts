@@ -97,6 +97,8 @@ export interface Plan {
   readonly input: Ref
   readonly steps: readonly Step[]
   readonly output: Ref
+  /** The result's shape: the value's elements may be seen in another one. */
+  readonly outputShape: readonly number[]
 }
 
 /** Every value that a step reads. */

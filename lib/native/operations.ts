@@ -277,8 +277,11 @@ export interface NativeOperations {
   programLoad(file: Storage | null): number
   /** The same from the description that a file holds, without its header: what a compiler hands over. */
   programCreate(description: Storage | null): number
-  /** Calls that run the program at this moment finish; its memory goes with the last of them. */
+  /** Takes a number back. Calls that run the program at this moment finish; its memory goes with the last of them,
+   * and with the last of its numbers. */
   programFree(program: number): void
+  /** A second number for the same program, to be taken back by itself: for a call that will be made later. */
+  programShare(program: number): number
   /** Elements of a sample, and of the result of one. */
   programInputSize(program: number): number
   programOutputSize(program: number): number

@@ -42,6 +42,10 @@ espalier_status espalier_program_free(int64_t program) {
   return guarded(__func__, [&] { programs().forget(program); });
 }
 
+espalier_status espalier_program_share(int64_t program, int64_t* other) {
+  return guarded(__func__, [&] { *other = programs().keep(programs().find(program)); });
+}
+
 espalier_status espalier_program_input_size(int64_t program, int64_t* elements) {
   return guarded(__func__, [&] { *elements = programs().find(program)->input_size(); });
 }

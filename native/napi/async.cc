@@ -9,9 +9,12 @@ namespace espalier::napi {
 namespace {
 
 // One run under way. It owns its arrays: those of JavaScript may be detached or shrunk meanwhile, and an environment
-// may end before the run does.
+// may end before the run does. It has a number of its own for the program, which may be disposed of.
 struct Run {
-  int64_t program, batch;
+  ~Run() {
+    if (program != 0) espalier_program_free(program);
+  }
+  int64_t program = 0, batch = 0;
   std::vector<float> x, y;
   espalier_status status = ESPALIER_OK;
   std::string message;
@@ -61,13 +64,14 @@ napi_value program_run_async(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
     Arguments arguments(env, info);
     auto run = std::make_unique<Run>();
-    run->program = whole(arguments);
+    const int64_t program = whole(arguments);
     run->batch = whole(arguments);
     const espalier_out x = array(arguments, arguments.next());
     if (x.dtype != ESPALIER_FLOAT32) arguments.refuse("DTYPE_MISMATCH", "is not float32");
     int64_t in, out;
-    espalier_status status = espalier_program_input_size(run->program, &in);
-    if (status == ESPALIER_OK) status = espalier_program_output_size(run->program, &out);
+    espalier_status status = espalier_program_input_size(program, &in);
+    if (status == ESPALIER_OK) status = espalier_program_output_size(program, &out);
+    if (status == ESPALIER_OK) status = espalier_program_share(program, &run->program);
     if (status != ESPALIER_OK) {
       throw_error(env, code_of(status), espalier_last_error());
       return nullptr;

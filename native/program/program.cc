@@ -107,6 +107,7 @@ Program::Program(const uint8_t* body, size_t size) {
     steps_[i]->index = static_cast<int>(i);
   }
   placement_ = place(sizes_, steps_, output_);
+  require_range("working memory of a sample", placement_.total, int64_t{0}, kMostElements);
 
   body_.assign(body, body + from.position());
   read_choices(from);

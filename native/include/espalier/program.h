@@ -23,8 +23,12 @@ ESPALIER_API espalier_status espalier_program_load(espalier_in file, int64_t* pr
 /* The same from the description that a file holds, without its header: what a compiler hands over. */
 ESPALIER_API espalier_status espalier_program_create(espalier_in description, int64_t* program);
 
-/* Calls that run the program at this moment finish; its memory goes with the last of them. */
+/* Takes a number back. Calls that run the program at this moment finish; its memory goes with the last of them,
+ * and with the last of its numbers. */
 ESPALIER_API espalier_status espalier_program_free(int64_t program);
+
+/* A second number for the same program, to be taken back by itself: for a call that will be made later. */
+ESPALIER_API espalier_status espalier_program_share(int64_t program, int64_t* other);
 
 /* Elements of a sample, and of the result of one. */
 ESPALIER_API espalier_status espalier_program_input_size(int64_t program, int64_t* elements);
