@@ -4,7 +4,7 @@
   "targets": [
     {
       "target_name": "espalier",
-      "sources": ["<!@(node scripts/native-sources.mjs core simd kernels sparse quant capi napi)"],
+      "sources": ["<!@(node scripts/native-sources.mjs core simd kernels sparse quant program capi napi)"],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
       "include_dirs": ["native", "native/include"],
       "defines": ["NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],

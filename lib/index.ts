@@ -1,7 +1,9 @@
 // The public names.
 
 export { type BackwardOptions, backward, noGrad } from './autograd/index.js'
+export { type CompileOptions, compile, type ExplainedStep, Explanation, explain, Program } from './compile/index.js'
 export * as data from './data/index.js'
+export * as graph from './graph/index.js'
 export * as kernels from './kernels/index.js'
 export * as cuda from './native/gpu.js'
 export { type Device, type DeviceInfo, devices, type ErrorCode, EspalierError } from './native/index.js'

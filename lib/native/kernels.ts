@@ -3,7 +3,13 @@ import { fileURLToPath } from 'node:url'
 import { type ErrorCode, EspalierError } from './error.js'
 import type { NativeOperations } from './operations.js'
 
-interface Addon extends NativeOperations {
+/** What the addon for the CPU has beyond the header's functions. */
+interface AsyncOperations {
+  /** `programRun` off the event loop: x is copied before it returns, the promise holds what it writes. */
+  programRunAsync(program: number, batch: number, x: Float32Array): Promise<Float32Array>
+}
+
+interface Addon extends NativeOperations, AsyncOperations {
   useErrorClass(made: new (code: ErrorCode, message: string) => Error): void
 }
 
@@ -32,4 +38,4 @@ addon.useErrorClass(EspalierError)
  * The kernels, one function each; see native/include/espalier.h for what they take. Once a GPU is in use
  * those that run there too go by where their arrays are.
  */
-export const native: NativeOperations = { ...addon }
+export const native: NativeOperations & AsyncOperations = { ...addon }

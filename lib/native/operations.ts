@@ -293,6 +293,36 @@ export interface NativeOperations {
   adaptiveAvgPool2dBackward(dy: Storage | null, dx: Storage | null, ...shape: AdaptivePool2d): void
   /** As espalier_max_pool2d_forward; its backward function serves both. */
   adaptiveMaxPool2dForward(x: Storage | null, y: Storage | null, indices: Storage | null, ...shape: AdaptivePool2d): void
+  /** A program from the bytes (uint8) of a file, which are not kept. Bytes that are not a whole, undamaged file of a
+   * version that this library knows are an error, found in time and memory bounded by their number (an element
+   * that is 0 takes a bit in a file, and four bytes in memory). */
+  programLoad(file: Storage | null): number
+  /** The same from the description that a file holds, without its header: what a compiler hands over. */
+  programCreate(description: Storage | null): number
+  /** Takes a number back. Calls that run the program at this moment finish; its memory goes with the last of them,
+   * and with the last of its numbers. */
+  programFree(program: number): void
+  /** A second number for the same program, to be taken back by itself: for a call that will be made later. */
+  programShare(program: number): number
+  /** Elements of a sample, and of the result of one. */
+  programInputSize(program: number): number
+  programOutputSize(program: number): number
+  /** y [batch, output size] = the network of x [batch, input size]; both float32, dense and row-major. Formats are
+   * prepared at the first run of a batch size, which takes longer. */
+  programRun(program: number, batch: number, x: Storage | null, y: Storage | null): void
+  /** Measures every format of every layer on batches of this size, and runs the fastest from then on; a file written
+   * later remembers them. Takes some milliseconds a layer. */
+  programTune(program: number, batch: number): void
+  /** The file: its size in bytes, and its bytes (uint8). */
+  programFileSize(program: number): number
+  programFile(program: number, file: Storage | null): void
+  /** What runs on what at a batch size, as text in JSON: for each step the layer, the operation, and for layers with
+   * weights the format, the kernel, the density, the predicted nanoseconds and those of the other formats. With
+   * `repeats` above 0 (at most 10000) the network is run so often, and each step has its measured nanoseconds (a
+   * median) and layers the share of the processor's peak (one thread's) that their kept weights make use of. At
+   * batch size 0 it tells the shapes and the steps alone, and prepares nothing. The text belongs to the calling thread
+   * and is good until its next such call. */
+  programExplain(program: number, batch: number, repeats: number): string
   /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
    * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
    * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is

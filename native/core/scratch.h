@@ -9,7 +9,7 @@ namespace espalier {
 
 // Slots let one kernel hold several pieces at once; a piece is valid until the same thread asks for
 // the same slot again. Throws std::bad_alloc. Contents are undefined.
-enum class Scratch { kPackA, kPackB, kColumns, kPartial, kIndex, kOther, kCount };
+enum class Scratch { kPackA, kPackB, kColumns, kPartial, kIndex, kOther, kProgram, kCount };
 
 void* scratch_bytes(Scratch slot, size_t bytes);
 

@@ -23,6 +23,7 @@
 #include "espalier/norm.h"
 #include "espalier/optimizer.h"
 #include "espalier/pool.h"
+#include "espalier/program.h"
 #include "espalier/quant.h"
 #include "espalier/random.h"
 #include "espalier/reduce.h"

@@ -1,4 +1,5 @@
 // The Node addon for the CPU: every function of espalier.h under its JavaScript name, on typed arrays.
+#include "napi/async.h"
 #include "napi/marshal.h"
 
 namespace espalier::napi {
@@ -43,6 +44,7 @@ Functions functions() {
 #include "napi/operations.inc"
 #undef ESPALIER_OPERATION
 #undef ESPALIER_ENUMERATION
+      {"programRunAsync", nullptr, program_run_async, nullptr, nullptr, nullptr, napi_enumerable, nullptr},
   };
   return {operations, sizeof operations / sizeof operations[0]};
 }

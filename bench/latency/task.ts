@@ -1,0 +1,10 @@
+import { TinyCNN } from '../../examples/tinyCnn.js'
+import { manualSeed } from '../../lib/tensor/index.js'
+import { networkMatch } from '../support/network.js'
+import type { Match } from '../support/task.js'
+
+/** One small image through a small network: what a call costs, more than its arithmetic. */
+export default function* latency(): Iterable<Match> {
+  manualSeed(1)
+  yield networkMatch('TinyCNN B=1', new TinyCNN(), [1, 8, 8], 1)
+}

@@ -1,0 +1,61 @@
+import Table from 'cli-table3'
+
+/** A step of a program: what runs, on what, and for how long. Times are nanoseconds. */
+export interface ExplainedStep {
+  /** The layer whose weights it has, else empty. */
+  readonly layer: string
+  /** The operations it stands for, those fused into it among them. */
+  readonly operation: string
+  /** How the weights are held: 'dense', 'sparse', …; absent for steps without a choice. */
+  readonly format?: string
+  /** What multiplies by them. */
+  readonly kernel?: string
+  readonly rows?: number
+  readonly columns?: number
+  /** The share of weights that are not 0. */
+  readonly density?: number
+  /** Bytes that the weights take in this format, its machine code among them. */
+  readonly bytes?: number
+  /** What the cost model expects of this format, and of those that were not taken. */
+  readonly predicted?: number
+  readonly others?: Readonly<Record<string, number>>
+  /** Whether the format was found by measurement. */
+  readonly tuned?: boolean
+  /** The median of what it took, where it was measured. */
+  readonly measured?: number
+  /** The least time that the arithmetic of the kept weights asks of a core, over the measured time. */
+  readonly limit?: number
+}
+
+/** What a program runs on, and why; prints as a table. */
+export class Explanation {
+  readonly isa!: string
+  readonly batch!: number
+  /** Samples that go through the network together; larger batches are cut into such pieces. */
+  readonly together!: number
+  /** Bytes of working memory a sample; and what it would be if no two values shared a place. */
+  readonly memory!: number
+  readonly memoryUnshared!: number
+  readonly steps!: readonly ExplainedStep[]
+
+  constructor(told: Omit<Explanation, 'toString'>) {
+    Object.assign(this, told)
+  }
+
+  toString(): string {
+    const micro = (nanoseconds?: number): string => (nanoseconds === undefined ? '' : (nanoseconds / 1000).toFixed(2))
+    const percent = (share?: number): string => (share === undefined ? '' : `${(100 * share).toFixed(1)}%`)
+    const table = new Table({
+      head: ['layer', 'operation', 'format', 'kernel', 'density', 'predicted µs', 'measured µs', 'of limit'],
+      style: { head: [], border: [] },
+    })
+    for (const { layer, operation, format = '', kernel = '', density, predicted, measured, limit } of this.steps)
+      table.push([layer, operation, format, kernel, percent(density), micro(predicted), micro(measured), percent(limit)])
+    const { isa, batch, together, memory, memoryUnshared } = this
+    return `batch ${batch}${together < batch ? `, ${together} at a time` : ''} on ${isa}; ${memory} bytes a sample (${memoryUnshared} unshared)\n${table}`
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
+  }
+}

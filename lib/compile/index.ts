@@ -1,0 +1,3 @@
+export { type CompileOptions, compile, explain } from './compile.js'
+export { type ExplainedStep, Explanation } from './explanation.js'
+export { Program } from './program.js'

@@ -1,0 +1,109 @@
+// Dense formats: a matrix packed once, and the direct convolution.
+#include "kernels/conv.h"
+#include "kernels/gemm.h"
+#include "program/cost.h"
+#include "program/format.h"
+#include "program/unrolled.h"
+
+namespace espalier::program {
+namespace {
+
+// The share of the peak that a product of so many rows of x reaches.
+double efficiency(int64_t vectors) { return vectors >= 12 ? 0.8 : 0.08 + 0.06 * static_cast<double>(vectors); }
+
+class Packed final : public Kernel {
+ public:
+  Packed(int64_t rows, int64_t columns, int64_t vectors, const float* weight, std::vector<float> bias, bool relu)
+      : rows_(rows), columns_(columns), vectors_(vectors), bias_(std::move(bias)), relu_(relu) {
+    const int64_t size = kernels::gemm_pack_size<float>(rows, columns);
+    if (size < 0) fail(ESPALIER_INVALID_ARGUMENT, "the weights are too many to pack");
+    packed_.resize(static_cast<size_t>(size));
+    kernels::gemm_pack<float>(true, rows, columns, weight, std::max<int64_t>(columns, 1), packed_.data());
+  }
+
+  void run(int64_t batch, const float* x, float* y) const override {
+    const kernels::GemmEpilogue<float> epilogue{nullptr, bias_.empty() ? nullptr : bias_.data(), relu_};
+    kernels::gemm_packed<float>(false, batch * vectors_, rows_, columns_, 1, x, std::max<int64_t>(columns_, 1),
+                                packed_.data(), 0, y, std::max<int64_t>(rows_, 1), epilogue);
+  }
+  const char* name() const override { return "packed product"; }
+  int64_t bytes() const override { return static_cast<int64_t>(packed_.size() * sizeof(float)); }
+
+ private:
+  int64_t rows_, columns_, vectors_;
+  std::vector<float> packed_, bias_;
+  bool relu_;
+};
+
+class Direct final : public Kernel {
+ public:
+  explicit Direct(const Task& task) : task_(task) {}
+
+  void run(int64_t batch, const float* x, float* y) const override {
+    espalier_conv2d shape = *task_.conv;
+    shape.n *= batch;
+    kernels::conv2d_forward<float>(shape, x, task_.weight->data.data(),
+                                   task_.bias == nullptr ? nullptr : task_.bias->data.data(), task_.relu, y);
+  }
+  const char* name() const override { return "direct convolution"; }
+  int64_t bytes() const override { return task_.weight->size() * static_cast<int64_t>(sizeof(float)); }
+
+ private:
+  Task task_;
+};
+
+}  // namespace
+
+namespace dense_linear {
+
+double nanoseconds(const Task& task, int64_t batch) {
+  if (task.conv) return -1;
+  const int64_t vectors = task.vectors * batch;
+  return 60 + product_time(task.dense_flops() * static_cast<double>(batch), efficiency(vectors),
+                           4.0 * static_cast<double>(task.weight->size()), 1);
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) {
+  return std::make_unique<Packed>(task.rows, task.columns, task.vectors, task.weight->data.data(),
+                                  task.bias == nullptr ? std::vector<float>{} : task.bias->data, task.relu);
+}
+
+}  // namespace dense_linear
+
+namespace dense_conv {
+
+double nanoseconds(const Task& task, int64_t batch) {
+  if (!task.conv) return -1;
+  // Weights are laid out anew in every call; short rows leave lanes empty.
+  const double width = static_cast<double>(task.conv->out_width);
+  const double lanes = batch * task.conv->n >= 16 ? 16 : 16 * std::max(1.0, width / 16);
+  const double filled = batch * task.conv->n >= 16 ? 1 : std::min(1.0, width / lanes);
+  return 600 + 1.2 * static_cast<double>(task.weight->size()) +
+         task.dense_flops() * static_cast<double>(batch) / (peak() * 0.65 * filled);
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Direct>(task); }
+
+}  // namespace dense_conv
+
+// A convolution of a few small planes as one matrix from all of an image to all of its output.
+namespace dense_unrolled {
+
+constexpr double kMost = 1 << 18;
+
+double nanoseconds(const Task& task, int64_t batch) {
+  if (!task.conv) return -1;
+  const Unrolled map(task);
+  const double size = static_cast<double>(map.rows()) * static_cast<double>(map.columns());
+  if (size > kMost) return -1;
+  const int64_t vectors = batch * task.conv->n;
+  return 60 + product_time(2 * size * static_cast<double>(vectors), efficiency(vectors), 4 * size, 1);
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) {
+  const Unrolled map(task);
+  return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix().data(), map.bias(), task.relu);
+}
+
+}  // namespace dense_unrolled
+}  // namespace espalier::program

@@ -1,0 +1,77 @@
+// How the weights of a layer can be held, and what multiplies by them: one table, a line a format.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+
+#include "espalier/conv.h"
+#include "program/step.h"
+
+namespace espalier::program {
+
+// A layer's product: y = finish(W·x + bias) for every vector of a sample, W being [rows, columns]. A convolution's
+// vectors are its output's places; `conv` says which elements they hold.
+struct Task {
+  int64_t rows = 0, columns = 0;
+  const Tensor* weight = nullptr;
+  const Tensor* bias = nullptr;  // an element a row; null: none
+  bool relu = false;
+  int64_t vectors = 0;                  // a sample
+  std::optional<espalier_conv2d> conv;  // n: images a sample
+
+  double density() const {
+    return weight->size() == 0 ? 1 : static_cast<double>(weight->kept) / static_cast<double>(weight->size());
+  }
+  // Operations a sample that the kept weights ask for; multiply and add count two.
+  double flops() const { return 2.0 * static_cast<double>(weight->kept) * static_cast<double>(vectors); }
+  double dense_flops() const { return 2.0 * static_cast<double>(weight->size()) * static_cast<double>(vectors); }
+};
+
+// Weights made ready in one format. Any number of threads may run it at once.
+class Kernel {
+ public:
+  virtual ~Kernel() = default;
+  virtual void run(int64_t batch, const float* x, float* y) const = 0;
+  // What does the work, for explain; and the bytes that the format holds.
+  virtual const char* name() const = 0;
+  virtual int64_t bytes() const = 0;
+};
+
+struct Format {
+  const char* name;
+  // The time of a run over a batch, roughly; negative where the format does not take the task.
+  double (*nanoseconds)(const Task& task, int64_t batch);
+  std::unique_ptr<Kernel> (*prepare)(const Task& task);
+};
+
+// Every format, dense ones first. The numbers are no names: files name formats by `name`.
+std::span<const Format> formats();
+
+// The formats' parts, a file each.
+namespace dense_linear {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace dense_linear
+namespace dense_conv {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace dense_conv
+namespace dense_unrolled {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace dense_unrolled
+namespace sparse_linear {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace sparse_linear
+namespace sparse_conv {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace sparse_conv
+namespace sparse_unrolled {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace sparse_unrolled
+
+}  // namespace espalier::program

@@ -1,0 +1,35 @@
+// A layer with weights: which format it runs in at which batch size.
+#pragma once
+
+#include <map>
+#include <mutex>
+
+#include "program/format.h"
+
+namespace espalier::program {
+
+class Layer {
+ public:
+  explicit Layer(const Task& task) : task_(task), prepared_(formats().size()) {}
+
+  const Task& task() const { return task_; }
+
+  // The format for a batch size: the one measured at the nearest size, where any was, else the one that the cost
+  // model finds fastest.
+  size_t choose(int64_t batch) const;
+  bool takes(size_t format) const { return formats()[format].nanoseconds(task_, 1) >= 0; }
+  // Weights in a format, prepared at the first call.
+  const Kernel& kernel(size_t format);
+
+  // Formats found by measurement, by batch size.
+  std::map<int64_t, size_t> measured() const;
+  void remember(int64_t batch, size_t format);
+
+ private:
+  const Task task_;
+  mutable std::mutex lock_;
+  std::vector<std::unique_ptr<Kernel>> prepared_;
+  std::map<int64_t, size_t> measured_;
+};
+
+}  // namespace espalier::program

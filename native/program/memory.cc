@@ -1,0 +1,88 @@
+#include "program/memory.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace espalier::program {
+namespace {
+
+// Places are multiples of a cache line: a place times the batch size is one too.
+constexpr int64_t kLine = 16;
+
+// Values that lie in one place by design: results that overwrite what they are made of.
+struct Tenant {
+  int64_t size = 0, first = -1, last = -1;  // steps at which it is written first and needed last
+  int64_t offset = 0;
+};
+
+}  // namespace
+
+Placement place(const std::vector<int64_t>& sizes, const std::vector<std::unique_ptr<Step>>& steps, int output) {
+  const size_t count = sizes.size();
+  std::vector<int64_t> last(count, -1);
+  std::vector<char> written(count, 0);
+  written[0] = 1;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    for (const int value : steps[i]->reads) {
+      if (!written[static_cast<size_t>(value)])
+        fail(ESPALIER_INVALID_ARGUMENT, "step %zu reads value %d, which no step before it makes", i, value);
+      last[static_cast<size_t>(value)] = static_cast<int64_t>(i);
+    }
+    written[static_cast<size_t>(steps[i]->writes)] = 1;
+  }
+  if (output == 0 || !written[static_cast<size_t>(output)]) fail(ESPALIER_INVALID_ARGUMENT, "no step makes the output");
+  last[static_cast<size_t>(output)] = static_cast<int64_t>(steps.size());
+
+  std::vector<size_t> tenant_of(count);
+  std::iota(tenant_of.begin(), tenant_of.end(), size_t{0});
+  std::vector<Tenant> tenants(count);
+  std::vector<char> begun(count, 0);
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = *steps[i];
+    const size_t value = static_cast<size_t>(step.writes);
+    const int64_t now = static_cast<int64_t>(i);
+    if (!begun[value]) {
+      begun[value] = 1;
+      const int from = step.reads.empty() ? 0 : step.reads[0];
+      const bool over = step.in_place && from != 0 && from != step.writes && last[static_cast<size_t>(from)] == now &&
+                        sizes[static_cast<size_t>(from)] == sizes[value] &&
+                        std::count(step.reads.begin(), step.reads.end(), from) == 1;
+      if (over) tenant_of[value] = tenant_of[static_cast<size_t>(from)];
+    }
+    Tenant& tenant = tenants[tenant_of[value]];
+    tenant.size = (sizes[value] + kLine - 1) / kLine * kLine;
+    if (tenant.first < 0) tenant.first = now;
+    tenant.last = std::max({tenant.last, now, last[value]});
+  }
+
+  // The largest first, each at the lowest place that is free while it is needed.
+  std::vector<size_t> order;
+  for (size_t t = 0; t < count; ++t)
+    if (tenants[t].first >= 0) order.push_back(t);
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return tenants[a].size > tenants[b].size; });
+  Placement made;
+  std::vector<const Tenant*> placed;  // by offset
+  for (const size_t t : order) {
+    Tenant& tenant = tenants[t];
+    int64_t at = 0;
+    for (const Tenant* other : placed) {
+      if (other->last < tenant.first || tenant.last < other->first) continue;
+      if (at + tenant.size <= other->offset) break;
+      at = std::max(at, other->offset + other->size);
+    }
+    tenant.offset = at;
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), &tenant,
+                                   [](const Tenant* a, const Tenant* b) { return a->offset < b->offset; }),
+                  &tenant);
+    made.total = std::max(made.total, at + tenant.size);
+  }
+  made.offsets.resize(count);
+  for (size_t value = 1; value < count; ++value)
+    if (begun[value]) {
+      made.offsets[value] = tenants[tenant_of[value]].offset;
+      made.separate += (sizes[value] + kLine - 1) / kLine * kLine;
+    }
+  return made;
+}
+
+}  // namespace espalier::program

@@ -1,0 +1,210 @@
+#include "program/program.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "core/parallel.h"
+#include "program/file.h"
+
+namespace espalier::program {
+namespace {
+
+constexpr int64_t kMostThings = 4096;  // values, steps
+constexpr int64_t kMostTensors = 1 << 14;
+constexpr int64_t kMostTensorElements = (int64_t{1} << 31) - 1;
+// Bytes of working memory that samples run together may take: what the second-level cache holds. A multiple of the
+// samples that stand side by side in registers.
+constexpr int64_t kChunkBytes = 1 << 20;
+constexpr int64_t kChunkStep = 16;
+// Batch sizes of which the choice of formats is kept.
+constexpr size_t kMostPlans = 64;
+constexpr size_t kMostSpare = 8;
+
+// How a tensor's elements are stored, in any combination: those that are 0 as bits alone; as whole numbers of 8 bits.
+constexpr int64_t kPacked = 1, kBytes = 2;
+
+Tensor read_tensor(Reader& from) {
+  Tensor made;
+  const int64_t length = from.whole("a constant's length", 0, kMostTensorElements);
+  const int64_t encoding = from.whole("a constant's encoding", 0, kPacked | kBytes);
+  const size_t size = static_cast<size_t>(length), each = encoding & kBytes ? 1 : sizeof(float);
+  const uint8_t* present = nullptr;
+  size_t stored = size;
+  if (encoding & kPacked) {
+    present = from.bytes("a constant", (size + 7) / 8);
+    stored = 0;
+    for (size_t i = 0; i < (size + 7) / 8; ++i) stored += static_cast<size_t>(std::popcount(present[i]));
+    if (size % 8 != 0 && present[size / 8] >> size % 8 != 0)
+      fail(ESPALIER_INVALID_ARGUMENT, "a constant has elements behind its end");
+  }
+  if (stored > from.left() / each) from.bytes("a constant", from.left() + 1);
+  const uint8_t* at = from.bytes("a constant", stored * each);
+  made.data.resize(size);
+  for (size_t i = 0; i < size; ++i) {
+    if (present != nullptr && !(present[i / 8] >> i % 8 & 1)) continue;
+    if (encoding & kBytes) made.data[i] = static_cast<float>(static_cast<int8_t>(*at));
+    else std::memcpy(&made.data[i], at, sizeof(float));
+    at += each;
+    made.kept += made.data[i] != 0;
+  }
+  return made;
+}
+
+}  // namespace
+
+Program::Loan::Loan(Program& from, int64_t length) : from_(from), length_(length) {
+  {
+    const std::lock_guard<std::mutex> hold(from.lock_);
+    auto& spare = from.spare_;
+    for (size_t i = 0; i < spare.size(); ++i)
+      if (spare[i].first >= length) {
+        std::swap(spare[i], spare.back());
+        length_ = spare.back().first;
+        memory_ = std::move(spare.back().second);
+        spare.pop_back();
+        return;
+      }
+  }
+  if (length > int64_t{1} << 40) throw std::bad_alloc();
+  // Zeros, so that a program that reads what it has not written reads nothing of others'.
+  memory_.reset(new float[static_cast<size_t>(length)]());
+}
+
+Program::Loan::~Loan() {
+  const std::lock_guard<std::mutex> hold(from_.lock_);
+  auto& spare = from_.spare_;
+  if (spare.size() < kMostSpare) spare.emplace_back(length_, std::move(memory_));
+  else {
+    // The smallest goes.
+    const auto smallest =
+        std::min_element(spare.begin(), spare.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    if (smallest->first < length_) *smallest = {length_, std::move(memory_)};
+  }
+}
+
+Program::Program(const uint8_t* body, size_t size) {
+  Reader from(body, size);
+  read_tensors(from);
+
+  sizes_.resize(static_cast<size_t>(from.count("values", kMostThings, sizeof(int64_t))));
+  if (sizes_.empty()) fail(ESPALIER_INVALID_ARGUMENT, "there are no values");
+  for (int64_t& elements : sizes_) elements = from.whole("a value's size", 0, kMostElements);
+  Blueprint blueprint(from, sizes_, tensors_);
+  output_ = blueprint.result("the output");
+  input_shape_ = blueprint.dims("the input's shape", 0, kMostElements);
+  output_rows_ = from.whole("the output's rows", 1, kMostElements);
+  output_shape_ = blueprint.dims("the output's shape", 0, kMostElements);
+  const auto elements = [](const std::vector<int64_t>& shape) {
+    return checked_product("a shape", {shape.data(), static_cast<int64_t>(shape.size())});
+  };
+  require_same("the input", input_size(), elements(input_shape_));
+  require_same("the output", output_size(), checked_product("the output", {output_rows_, elements(output_shape_)}));
+
+  steps_.resize(static_cast<size_t>(from.count("steps", kMostThings, 3 * sizeof(int64_t))));
+  for (size_t i = 0; i < steps_.size(); ++i) {
+    steps_[i] = read_step(blueprint);
+    steps_[i]->index = static_cast<int>(i);
+  }
+  placement_ = place(sizes_, steps_, output_);
+  require_range("working memory of a sample", placement_.total, int64_t{0}, kMostElements);
+
+  body_.assign(body, body + from.position());
+  read_choices(from);
+  if (from.left() > 0) fail(ESPALIER_INVALID_ARGUMENT, "%zu bytes stand behind the program", from.left());
+}
+
+void Program::read_tensors(Reader& from) {
+  tensors_.reserve(static_cast<size_t>(from.count("constants", kMostTensors, 2 * sizeof(int64_t))));
+  for (size_t i = 0, count = tensors_.capacity(); i < count; ++i) tensors_.push_back(read_tensor(from));
+}
+
+// Formats that were found by measurement; where one is not known here, or does not take the layer, the choice is
+// made anew.
+void Program::read_choices(Reader& from) {
+  for (int64_t left = from.count("choices", kMostThings * 16, 3 * sizeof(int64_t)); left > 0; --left) {
+    const int64_t step = from.whole("a choice's step", 0, static_cast<int64_t>(steps_.size()) - 1);
+    const int64_t batch = from.whole("a choice's batch size", 1, int64_t{1} << 31);
+    const std::string name = from.text("a choice's format", 64);
+    Layer* const layer = steps_[static_cast<size_t>(step)]->layer();
+    if (layer == nullptr)
+      fail(ESPALIER_INVALID_ARGUMENT, "a format is chosen for step %lld, which has none", static_cast<long long>(step));
+    for (size_t i = 0; i < formats().size(); ++i)
+      if (name == formats()[i].name && layer->takes(i)) layer->remember(batch, i);
+  }
+}
+
+std::vector<uint8_t> Program::file() const {
+  std::vector<uint8_t> choices;
+  const auto put = [&](int64_t number) {
+    const uint8_t* const bytes = reinterpret_cast<const uint8_t*>(&number);
+    choices.insert(choices.end(), bytes, bytes + sizeof number);
+  };
+  int64_t count = 0;
+  put(0);
+  for (const auto& step : steps_)
+    if (Layer* const layer = step->layer())
+      for (const auto& [batch, format] : layer->measured()) {
+        const char* const name = formats()[format].name;
+        put(step->index);
+        put(batch);
+        put(static_cast<int64_t>(std::strlen(name)));
+        choices.insert(choices.end(), name, name + std::strlen(name));
+        ++count;
+      }
+  std::memcpy(choices.data(), &count, sizeof count);
+  std::vector<uint8_t> made(kHeaderBytes + body_.size() + choices.size());
+  const auto behind = std::copy(body_.begin(), body_.end(), made.begin() + kHeaderBytes);
+  std::copy(choices.begin(), choices.end(), behind);
+  seal(made.data(), made.size());
+  return made;
+}
+
+int64_t Program::chunk(int64_t batch) const {
+  const int64_t each = std::max<int64_t>(1, (placement_.total + input_size()) * static_cast<int64_t>(sizeof(float)));
+  const int64_t together = std::max(kChunkStep, kChunkBytes / each / kChunkStep * kChunkStep);
+  // Nearly equal ones, so that the last is not a small one.
+  const int64_t chunks = std::max<int64_t>(1, (batch + together - 1) / together);
+  return std::max<int64_t>(
+      1, std::min(together, ((batch + chunks - 1) / chunks + kChunkStep - 1) / kChunkStep * kChunkStep));
+}
+
+std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
+  {
+    const std::lock_guard<std::mutex> hold(lock_);
+    const auto found = plans_.find(batch);
+    if (found != plans_.end()) return found->second;
+  }
+  Plan made{chunk(batch), std::vector<const Kernel*>(steps_.size())};
+  const int64_t together = std::min(batch, made.chunk);
+  for (const auto& step : steps_)
+    if (Layer* const layer = step->layer())
+      made.kernels[static_cast<size_t>(step->index)] = &layer->kernel(layer->choose(together));
+  const auto kept = std::make_shared<const Plan>(std::move(made));
+  const std::lock_guard<std::mutex> hold(lock_);
+  if (plans_.size() >= kMostPlans) plans_.clear();
+  plans_[batch] = kept;
+  return kept;
+}
+
+void Program::run_chunk(const Plan& plan, int64_t batch, const float* x, float* y) {
+  const Loan memory(*this, placement_.total * batch);
+  const Frame frame(batch, x, memory.get(), sizes_, placement_.offsets, plan.kernels);
+  for (const auto& step : steps_) step->run(frame);
+  std::copy_n(frame.read(output_), frame.length(output_), y);
+}
+
+void Program::run(int64_t batch, const float* x, float* y) {
+  if (batch == 0) return;
+  const std::shared_ptr<const Plan> how = plan(batch);
+  if (batch <= how->chunk) return run_chunk(*how, batch, x, y);
+  // A later chunk may fail: only then are the earlier ones' results told.
+  const int64_t size = output_size();
+  const std::unique_ptr<float[]> made(new float[static_cast<size_t>(size * batch)]);
+  parallel_ranges(batch, how->chunk, [&](int64_t first, int64_t last) {
+    run_chunk(*how, last - first, x + first * input_size(), made.get() + first * size);
+  });
+  std::copy_n(made.get(), size * batch, y);
+}
+
+}  // namespace espalier::program
