@@ -1,6 +1,7 @@
 // Sparse formats: the kept weights alone, through the products of native/sparse.
 #include <algorithm>
 #include <cmath>
+#include <string>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
@@ -20,23 +21,22 @@ double product(double kept, double vectors, double components) {
 }
 
 std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
-  return std::make_unique<sparse::Matrix>(rows, columns, weight, ESPALIER_SPARSE_KERNEL_AUTOMATIC,
-                                          [=](int64_t i) { return weight[i] != 0; });
+  return std::make_unique<sparse::Matrix>(rows, columns, weight, nullptr, [=](int64_t i) { return weight[i] != 0; });
 }
 
 class Sparse : public Kernel {
  public:
   Sparse(std::unique_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
-      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu) {
-    // Code is generated at the first product: now, not in a run.
-    const std::vector<float> x(static_cast<size_t>(matrix_->pattern().columns));
-    std::vector<float> y(static_cast<size_t>(matrix_->pattern().rows));
-    if (!y.empty()) matrix_->multiply(false, {1, true}, x.data(), nullptr, false, y.data());
+      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu), name_(matrix_->format(kMany).name()) {
+    // A matrix is prepared at the first product with few samples, and with many: now, not in a run.
+    const std::vector<float> x(static_cast<size_t>(kMany * matrix_->pattern().columns));
+    std::vector<float> y(static_cast<size_t>(kMany * matrix_->pattern().rows));
+    if (y.empty()) return;
+    for (const int64_t samples : {int64_t{1}, kMany})
+      matrix_->multiply(false, {samples, ESPALIER_SPARSE_LAYOUT_ROWS}, x.data(), nullptr, false, y.data());
   }
-  const char* name() const override { return matrix_->code_size() > 0 ? "generated code" : "portable"; }
-  int64_t bytes() const override {
-    return matrix_->code_size() + static_cast<int64_t>(matrix_->values().size() * (sizeof(float) + sizeof(int32_t)));
-  }
+  const char* name() const override { return name_.c_str(); }
+  int64_t bytes() const override { return matrix_->bytes(); }
 
  protected:
   void multiply(const sparse::Samples& samples, const float* x, float* y) const {
@@ -46,8 +46,11 @@ class Sparse : public Kernel {
   const std::unique_ptr<sparse::Matrix> matrix_;
 
  private:
+  static constexpr int64_t kMany = 64;
+
   const std::vector<float> bias_;
   const bool relu_;
+  const std::string name_;
 };
 
 // Vectors are rows of x and y.
@@ -55,7 +58,7 @@ class SparseRows final : public Sparse {
  public:
   SparseRows(std::unique_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
-  void run(int64_t batch, const float* x, float* y) const override { multiply({batch * vectors_, true}, x, y); }
+  void run(int64_t batch, const float* x, float* y) const override { multiply({batch * vectors_, ESPALIER_SPARSE_LAYOUT_ROWS}, x, y); }
 
  private:
   const int64_t vectors_;
@@ -86,7 +89,7 @@ class SparseColumns final : public Sparse {
         spread(from, columns);
         from = columns;
       }
-      multiply({plane, false}, from, y + image * s.out_channels * plane);
+      multiply({plane, ESPALIER_SPARSE_LAYOUT_COLUMNS}, from, y + image * s.out_channels * plane);
     });
   }
 
