@@ -2,6 +2,7 @@
 
 export { type BackwardOptions, backward, noGrad } from './autograd/index.js'
 export * as data from './data/index.js'
+export * from './estimators/index.js'
 export * as kernels from './kernels/index.js'
 export * as cuda from './native/gpu.js'
 export { type Device, type DeviceInfo, devices, type ErrorCode, EspalierError } from './native/index.js'

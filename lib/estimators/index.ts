@@ -1,0 +1,8 @@
+export type { AccumulatorMethod } from './accumulators.js'
+export { NeuralNetClassifier } from './classifier.js'
+export { FloatTwin, type LayerReport, NeuralNet } from './estimator.js'
+export type { LearningOptions } from './learn.js'
+export type { EstimatorOptions, EstimatorParameters, ModuleParameters, NamedParameters, TrainingParameters } from './parameters.js'
+export { NeuralNetRegressor } from './regressor.js'
+export type { Rows } from './rows.js'
+export type { Classification, Label, Labels, Task } from './tasks.js'
