@@ -33,6 +33,8 @@ export interface Keeping {
 
 /** A way of keeping a width. */
 interface Method {
+  /** The highest rate of a one-cycle schedule that suits it; found on a part of the digits held out of training. */
+  rate: number
   /** The options of a layer that is kept. */
   layer(widths: AccumulatorWidths): quant.QuantisedWeightOptions
   /** Throws where not one unit of weight fits beside the bias, under inputs of this range. */
@@ -45,6 +47,7 @@ interface Method {
 
 /** A budget for each sign of a neuron's weights, to which they are projected after each step. */
 const budget: Method = {
+  rate: 0.02,
   layer: ({ accumulatorBits, weightBits }) => ({ accumulatorBits, weightBits, accumulator: 'budget' }),
   room: ({ accumulatorBits }, input, bias) => void quant.signBudgets({ accumulatorBits, input, bias }),
   start: startInUnits,
@@ -53,6 +56,7 @@ const budget: Method = {
 
 /** So few inputs a neuron that none of its weights can overflow: the strongest, drawn anew after each step. */
 const fanIn: Method = {
+  rate: 0.01,
   layer: ({ weightBits, weightNarrow = true, powerOfTwo = false }) => ({ weightBits, weightNarrow, powerOfTwo }),
   room: (widths, input, bias) => void safeFanIn(widths, input, bias),
   keep(network, widths) {
@@ -74,6 +78,7 @@ const safeFanIn = ({ accumulatorBits, weightBits, weightNarrow = true }: Accumul
 
 /** A learned norm with a cap; `unit` is the least norm that leaves a code of 1. */
 const norm = (accumulator: 'a2q' | 'a2q+', capOf: (options: quant.AccumulatorOptions) => number, unit: number): Method => ({
+  rate: 0.01,
   layer: ({ accumulatorBits, weightBits }) => ({ accumulatorBits, weightBits, accumulator }),
   room({ accumulatorBits }, input, bias) {
     const { bits, signed } = codesOf(input)
@@ -81,6 +86,7 @@ const norm = (accumulator: 'a2q' | 'a2q+', capOf: (options: quant.AccumulatorOpt
     ensure(cap >= unit, 'INVALID_ARGUMENT', () => `accumulatorBits is ${accumulatorBits}: the norm of a neuron's weights is at most ${cap}`)
   },
   start(network) {
+    startSparse(network)
     startInUnits(network)
     quant.epInit(network)
   },
@@ -125,12 +131,30 @@ function startInUnits(network: Module): void {
   }
 }
 
+/**
+ * Leaves a neuron so many inputs that their codes are 1.5 on average under the cap. Codes are rounded
+ * towards zero: of a norm spread over all inputs of a wide neuron nothing is left, and it learns nothing.
+ * (TinyCNN on the digits, 8 bits, A2Q: 10% without, 81% with it.)
+ */
+function startSparse(network: Module): void {
+  for (const layer of network.modules()) {
+    const { weightQuantiser: quantiser } = layer as { weightQuantiser?: unknown }
+    if (!(quantiser instanceof quant.A2QQuantiser)) continue
+    const weight = layer.latentWeight('weight')
+    const mask = fanInMask(weight, Math.max(1, Math.floor(quantiser.cap / 1.5)))
+    assign(weight.storage, noGrad(() => mul(weight, mask)).storage)
+    quantiser.initialise(weight)
+  }
+}
+
 /** From here on nothing is held back. */
 const unbounded = 32
 
 // The bias may take a quarter of the register, and never needs more than 16 bits.
 const biasBits = ({ accumulatorBits }: AccumulatorWidths): number => Math.min(16, Math.max(2, accumulatorBits - 2))
 const biasOf = (widths: AccumulatorWidths): quant.IntegerRange => biasRangeOf({ biasBits: biasBits(widths) }) as quant.IntegerRange
+
+export const rateOf = (method: AccumulatorMethod): number => methods[method].rate
 
 /** The options of a layer whose accumulator is to keep these widths; its bias is an integer inside. */
 export function keptLayer(method: AccumulatorMethod, widths: AccumulatorWidths): quant.QuantisedWeightOptions & BiasOptions {

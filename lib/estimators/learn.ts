@@ -64,7 +64,7 @@ export async function learn(
 }
 
 /** A loss and what the network's accumulators cost; outside of training the loss alone. */
-function penalised(loss: Loss, penalty: Keeping['penalty']): Loss {
+export function penalised(loss: Loss, penalty: Keeping['penalty']): Loss {
   if (penalty === undefined) return loss
   return (output, target) => {
     const value = typeof loss === 'function' ? loss(output, target) : loss.forward(output, target)
