@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/index.js'
 import { EspalierError, ensure } from '../native/index.js'
 import { fanInMask, type Module, setMask } from '../nn/index.js'
-import { exp2, mul, neg, reshape } from '../ops/index.js'
+import { add, exp2, mul, neg, reshape, sub } from '../ops/index.js'
 import { straightThrough } from '../prune/index.js'
 import { type BiasOptions, biasRangeOf } from '../quant/bias.js'
 import * as quant from '../quant/index.js'
@@ -111,40 +111,46 @@ export type AccumulatorMethod = keyof typeof methods
 
 export const accumulatorMethods = Object.keys(methods) as readonly AccumulatorMethod[]
 
-/**
- * Brings layers with learned scales to a start at which a rate of 0.01 suits them: an optimiser like Adam
- * moves every weight by about its rate, and a code is worth 1/(4√largest), so that it takes some 25/√largest
- * steps to the next. (PyTorch's start would put the codes of a narrow layer within two steps of each other:
- * the digits in 10 epochs, 64 hidden neurons, 3-bit codes, 8-bit budgets: 89.5% instead of 94.8%.) Biases, for which the register has little
- * room, start from 0.
- */
-function startInUnits(network: Module): void {
-  for (const layer of network.modules()) {
+/** The layers of a network whose scales are learned. */
+const learnedLayers = (network: Module): { layer: Module; quantiser: quant.BudgetQuantiser | quant.A2QQuantiser }[] =>
+  [...network.modules()].flatMap((layer) => {
     const { weightQuantiser: quantiser } = layer as { weightQuantiser?: unknown }
-    if (!(quantiser instanceof quant.BudgetQuantiser || quantiser instanceof quant.A2QQuantiser)) continue
+    return quantiser instanceof quant.BudgetQuantiser || quantiser instanceof quant.A2QQuantiser ? [{ layer, quantiser }] : []
+  })
+
+/**
+ * Leaves a neuron so many inputs, its strongest, that their codes are 1.5 on average under the cap. Codes are
+ * rounded towards zero: of a norm spread over all inputs of a wide neuron nothing is left, and it learns
+ * nothing. (TinyCNN on the digits, 8 bits, A2Q: 10% without, 81% with it.)
+ */
+function startSparse(network: Module): void {
+  for (const { layer, quantiser } of learnedLayers(network)) {
+    if (!(quantiser instanceof quant.A2QQuantiser)) continue
     const weight = layer.latentWeight('weight')
-    const unit = 1 / (4 * Math.sqrt(quantiser.range.max))
-    const scaled = noGrad(() => mul(weight, reshape(mul(exp2(neg(quantiser.log2S)), unit), [-1, ...new Array<number>(weight.rank - 1).fill(1)])))
-    assign(weight.storage, scaled.storage)
+    const inputs = Math.max(1, Math.min(weight.size / weight.shape[0], Math.floor(quantiser.cap / 1.5)))
+    assign(weight.storage, noGrad(() => mul(weight, fanInMask(weight, inputs))).storage)
     quantiser.initialise(weight)
-    if (layer.effectiveOrNull('bias') !== null) fill(layer.latentWeight('bias').storage, 0)
+    assign(quantiser.log2S.storage, noGrad(() => sub(quantiser.log2G, Math.log2(1.5 * inputs))).storage)
   }
 }
 
 /**
- * Leaves a neuron so many inputs that their codes are 1.5 on average under the cap. Codes are rounded
- * towards zero: of a norm spread over all inputs of a wide neuron nothing is left, and it learns nothing.
- * (TinyCNN on the digits, 8 bits, A2Q: 10% without, 81% with it.)
+ * Brings layers with learned scales to a start at which a rate of 0.01 suits them: an optimiser like Adam
+ * moves every weight by about its rate, and a code is worth 1/(4√largest), so that it takes some 25/√largest
+ * steps to the next. (PyTorch's start would put the codes of a narrow layer within two steps of each other:
+ * the digits in 10 epochs, 64 hidden neurons, 3-bit codes, 8-bit budgets: 89.5% instead of 94.8%.) Biases, for
+ * which the register has little room, start from 0.
  */
-function startSparse(network: Module): void {
-  for (const layer of network.modules()) {
-    const { weightQuantiser: quantiser } = layer as { weightQuantiser?: unknown }
-    if (!(quantiser instanceof quant.A2QQuantiser)) continue
-    const weight = layer.latentWeight('weight')
-    const mask = fanInMask(weight, Math.max(1, Math.floor(quantiser.cap / 1.5)))
-    assign(weight.storage, noGrad(() => mul(weight, mask)).storage)
-    quantiser.initialise(weight)
-  }
+function startInUnits(network: Module): void {
+  for (const { layer, quantiser } of learnedLayers(network))
+    noGrad(() => {
+      const weight = layer.latentWeight('weight')
+      const growth = add(neg(quantiser.log2S), Math.log2(1 / (4 * Math.sqrt(quantiser.range.max))))
+      assign(weight.storage, mul(weight, reshape(exp2(growth), [-1, ...new Array<number>(weight.rank - 1).fill(1)])).storage)
+      for (const exponent of quantiser instanceof quant.A2QQuantiser ? [quantiser.log2G, quantiser.log2S] : [quantiser.log2S])
+        assign(exponent.storage, add(exponent, growth).storage)
+      if (layer.effectiveOrNull('bias') !== null) fill(layer.latentWeight('bias').storage, 0)
+    })
 }
 
 /** From here on nothing is held back. */
