@@ -49,7 +49,10 @@ interface Method {
 const budget: Method = {
   rate: 0.02,
   layer: ({ accumulatorBits, weightBits }) => ({ accumulatorBits, weightBits, accumulator: 'budget' }),
-  room: ({ accumulatorBits }, input, bias) => void quant.signBudgets({ accumulatorBits, input, bias }),
+  room({ accumulatorBits }, input, bias) {
+    const fits = (weight: number): boolean => [bias.min, bias.max].every((start) => quant.accumulatorBound([weight], input, start).bits <= accumulatorBits)
+    ensure(fits(1) || fits(-1), 'INVALID_ARGUMENT', () => `accumulatorBits is ${accumulatorBits}: no weight fits beside the bias`)
+  },
   start: startInUnits,
   keep: (network) => ({ afterStep: () => quant.projectBudgets(network) }),
 }
