@@ -50,8 +50,10 @@ const budget: Method = {
   rate: 0.02,
   layer: ({ accumulatorBits, weightBits }) => ({ accumulatorBits, weightBits, accumulator: 'budget' }),
   room({ accumulatorBits }, input, bias) {
-    const fits = (weight: number): boolean => [bias.min, bias.max].every((start) => quant.accumulatorBound([weight], input, start).bits <= accumulatorBits)
-    ensure(fits(1) || fits(-1), 'INVALID_ARGUMENT', () => `accumulatorBits is ${accumulatorBits}: no weight fits beside the bias`)
+    // Under signed inputs every weight counts at both ends, and the budgets are equal.
+    const least = input.min < 0 ? [[1, -1]] : [[1], [-1]]
+    const fits = (weights: number[]): boolean => [bias.min, bias.max].every((start) => quant.accumulatorBound(weights, input, start).bits <= accumulatorBits)
+    ensure(least.some(fits), 'INVALID_ARGUMENT', () => `accumulatorBits is ${accumulatorBits}: no weight fits beside the bias`)
   },
   start: startInUnits,
   keep: (network) => ({ afterStep: () => quant.projectBudgets(network) }),
