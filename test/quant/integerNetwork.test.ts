@@ -157,6 +157,31 @@ const networks: Record<string, { make: () => nn.Module; input: readonly number[]
   },
 }
 
+/** A network of one pool, in front of a quantiser or at the end. */
+const pooled = (pool: (x: Tensor) => Tensor, features: number, options: { powerOfTwo?: boolean; ends?: boolean } = {}): nn.Module =>
+  new (class extends nn.Module {
+    input = new qnn.QuantIdentity({ ...act, powerOfTwo: options.powerOfTwo ?? false })
+    conv = new qnn.QuantConv2d(1, 3, 3, { weightBits: 4 })
+    relu = new qnn.QuantReLU({ ...act, powerOfTwo: options.powerOfTwo ?? false })
+    again = new qnn.QuantIdentity({ bits: 5, collectSteps: 2 })
+    fc = new qnn.QuantLinear(features, 2, { weightBits: 4 })
+    override forward(x: Tensor): Tensor {
+      const y = pool(this.relu.forward(this.conv.forward(this.input.forward(x))))
+      return options.ends ? y.relu().flatten(1) : this.fc.forward(this.again.forward(y.mul(2)).flatten(1))
+    }
+  })()
+
+Object.assign(networks, {
+  'means of windows': { make: () => pooled((x) => ops.avgPool2d(x, { kernelSize: [3, 2], stride: [2, 1] }), 3 * 3 * 6), input: [1, 10, 9] },
+  'means of windows, all scales powers of two': {
+    make: () => pooled((x) => ops.avgPool2d(x, { kernelSize: 2 }), 3 * 4 * 3, { powerOfTwo: true }),
+    input: [1, 10, 9],
+  },
+  'means of shared windows': { make: () => pooled((x) => ops.adaptiveAvgPool2d(x, [4, 1]), 12), input: [1, 10, 9] },
+  'means of planes': { make: () => pooled((x) => x.mean({ dim: [2, -1] }), 3), input: [1, 10, 9] },
+  'means at the end': { make: () => pooled((x) => x.mean({ dim: [2, 3] }), 3, { ends: true }), input: [1, 10, 9] },
+})
+
 for (const [name, { make, input }] of Object.entries(networks))
   test(`bit for bit: ${name}`, (t) => {
     for (let seed = 0; seed < 4; seed++) {
@@ -347,6 +372,28 @@ test('what has no integer form is named', (t) => {
     }
   })()
   refuse(added, [200], /two accumulators meet before they are quantised/)
+  const detached = new (class extends nn.Module {
+    input = new qnn.QuantIdentity(act)
+    a = fc()
+    b = new qnn.QuantReLU(act)
+    c = fc()
+    override forward(x: Tensor): Tensor {
+      const y = this.a.forward(this.input.forward(x))
+      return this.c.forward(this.b.forward(y.add(y.data[0])))
+    }
+  })()
+  refuse(detached, [4], /computed from the input by other ways than operations/)
+  refuse(
+    pooled((x) => ops.avgPool2d(x, { kernelSize: 3, padding: 1 }), 3 * 2 * 2),
+    [1, 9, 9],
+    /avg_pool2d is not known to be monotone/,
+  )
+  // A mean that ends half-way between two codes, in units that floats do not hold.
+  const torn = pooled((x) => ops.avgPool2d(x, { kernelSize: 2 }), 3 * 3 * 3) as nn.Module & Record<'relu' | 'again', qnn.QuantReLU>
+  torn.relu = new qnn.QuantReLU({ bits: 4, threshold: 1.5 })
+  torn.again = new qnn.QuantReLU({ bits: 4, threshold: 3 })
+  refuse(torn, [1, 8, 8], /a mean of codes lies on the edge of code \d+ where its sum is \d+/)
+
   const program = quant.integerNetwork(ready(new nn.Sequential(new qnn.QuantIdentity(act), fc()), [4]), { input: [4] })
   t.throws(() => program.run(randn([2, 5])), { instanceOf: EspalierError, code: 'SHAPE_MISMATCH' })
   t.throws(() => program.runCodes(tensor(Int32Array.of(0, 0, 8, 0), [1, 4])), {

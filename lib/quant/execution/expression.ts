@@ -23,15 +23,20 @@ export interface Expression {
   readonly shape: Shape
   /** The value from its operands, whole numbers in float64 of shape [n, channels, …]. */
   readonly of: (integers: readonly Tensor[]) => Tensor
-  /** Whether it is one operand times one scale, and nothing else: the codes of a quantiser. */
-  readonly isCodes: boolean
+  /** The scale, of one element, where the value is its operand times that and nothing else: codes of a quantiser. Else null. */
+  readonly scale: Tensor | null
+  /**
+   * By how much its operand may seem more or less: the forward pass's value lies between those of the
+   * integer less this and the integer plus this. Default 0: it is the value itself.
+   */
+  readonly slack?: number
 }
 
 /** What is put in place of an operation's argument: itself, or a value that is computed. */
 export type Argument = { readonly value: Expression } | { readonly constant: unknown }
 
 /**
- * Operations whose every output element depends on the elements at its place alone and, rounding
+ * Operations, beside those that round to a quantiser's grid, whose every output element depends on the elements at its place alone and, rounding
  * included, only ever grows or only ever falls with each of them. By number of the argument: those that
  * may be a value; the others are constants.
  */
@@ -52,7 +57,6 @@ const monotone: Readonly<Record<string, readonly number[]>> = {
   bipolar: [0],
   cast: [0],
   batch_norm: [0],
-  fake_quant: [0],
 }
 
 /** Those that stay so where two of their arguments are values. */
@@ -63,7 +67,7 @@ export function applied(op: Op<readonly never[]>, args: readonly Argument[]): Ex
   const { name } = op.spec
   const places = args.flatMap((argument, i) => ('value' in argument ? i : []))
   const values = places.map((i) => (args[i] as { value: Expression }).value)
-  const allowed = monotone[name] as readonly number[] | undefined
+  const allowed = name.startsWith('fake_quant') ? [0] : (monotone[name] as readonly number[] | undefined)
   if (allowed === undefined || places.some((i) => !allowed.includes(i))) return `${name} is not known to be monotone in each element`
   if (values.length > 1 && !monotoneInBoth.has(name)) return `${name} of two values is not monotone in each`
   const constants = args.flatMap((argument) => ('constant' in argument ? tensorsIn(argument.constant) : []))
@@ -74,10 +78,13 @@ export function applied(op: Op<readonly never[]>, args: readonly Argument[]): Ex
   if (!sameShape(shape, layout) && constants.some(({ size }) => size !== 1)) return `${name} has factors of its own behind a change of shape`
   const all = [...new Map(values.flatMap((value) => value.operands).map((operand) => [operand.slot, operand])).values()]
   if (all.length < values.reduce((count, value) => count + value.operands.length, 0)) return `${name} meets the same integers twice`
+  const slack = Math.max(...values.map((value) => value.slack ?? 0))
+  if (slack > 0 && values.length > 1) return `${name} joins a mean and another value`
   const expression: Expression = {
     operands: all,
     shape,
-    isCodes: false,
+    scale: null,
+    slack,
     of(integers) {
       const given = (value: Expression): Tensor => value.of(value.operands.map(({ slot }) => integers[all.findIndex((operand) => operand.slot === slot)]))
       return op(...(args.map((argument) => ('value' in argument ? given(argument.value) : argument.constant)) as never[]))

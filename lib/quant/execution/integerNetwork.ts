@@ -1,15 +1,17 @@
 import { noGrad, type Op, operations, traced } from '../../autograd/index.js'
-import { EspalierError, ensure } from '../../native/index.js'
+import { type Conv2d, EspalierError, ensure } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
-import { cast, mul, reshape } from '../../ops/index.js'
+import { cast, concat, mul } from '../../ops/index.js'
 import { formatShape, type Quantisation, randn, type Shape, sameShape, Tensor, tensor } from '../../tensor/index.js'
 import { accumulatorBound } from '../accumulators/bounds.js'
-import { integerLayer, type LayerCall, recordingLayers, wholeNumbers } from '../integer.js'
+import { type IntegerLayer, integerLayer, type LayerCall, recordingLayers, wholeNumbers } from '../integer.js'
 import { bitsFor, type IntegerRange } from '../range.js'
+import { meanOf, windowSize, windowSums } from './averages.js'
 import { type Argument, applied, directions, type Expression, type Operand } from './expression.js'
 import { geometryOf } from './geometry.js'
 import { IntegerProgram, type ProgramParts, type Step } from './program.js'
 import { searchedAndListed, stepTable } from './stepTable.js'
+import { type Applied, floatValue, type IntegerValue, inputValue, shapeless, type Value } from './values.js'
 
 // A forward pass, read as a program on integers. Every tensor that depends on the input is one of three
 // things: floats in front of the first quantiser, an expression of integers, or floats that are no such
@@ -66,24 +68,31 @@ export function integerNetwork(model: Module, { input }: IntegerNetworkOptions):
     ),
   )
   const program = new IntegerProgram(reader.finish(output))
-  const again = noGrad(() => program.run(x).output)
-  ensure(
-    sameShape(again.shape, output.shape) && again.data.every((value: number, i: number) => Object.is(value + 0, output.data[i] + 0)),
-    'INTERNAL',
-    () => 'integerNetwork: the program does not give what the forward pass gives',
-  )
+  // Other inputs, and another number of them: what was computed past the operations would stand in the program as a constant.
+  for (const given of [x, noGrad(() => concat([x.mul(-0.75), x.mul(1.5)]))])
+    if (!agrees(program, model, given))
+      throw new EspalierError(
+        'INVALID_ARGUMENT',
+        'integerNetwork: the program does not give what the forward pass gives; something in that is computed from the input by other ways than operations',
+      )
   return program
 }
 
-type Value =
-  | { readonly kind: 'input'; readonly of: (x: Tensor) => Tensor }
-  | { readonly kind: 'integers'; readonly expression: Expression }
-  | { readonly kind: 'floats'; readonly operands: readonly Operand[]; readonly of: (integers: readonly Tensor[]) => Tensor; readonly because: string }
+/** Whether a program gives a forward pass's outputs, bit for bit. */
+function agrees(program: IntegerProgram, model: Module, x: Tensor): boolean {
+  const expected = noGrad(() => model.forward(x))
+  try {
+    const { output } = noGrad(() => program.run(x))
+    return sameShape(output.shape, expected.shape) && output.data.every((value: number, i: number) => Object.is(value + 0, expected.data[i] + 0))
+  } catch (error) {
+    // Constants of another number of samples do not fit.
+    if (error instanceof EspalierError && error.code === 'SHAPE_MISMATCH') return false
+    throw error
+  }
+}
 
-/** What is known of each argument of an operation; of an array, of each item. */
-type Found = readonly (Value | undefined | (Value | undefined)[])[]
+const integers = (expression: Expression): IntegerValue => ({ kind: 'integers', expression })
 
-const shapeless: ReadonlySet<string> = new Set(['reshape', 'flatten'])
 const maxima: ReadonlySet<string> = new Set(['max_pool1d', 'max_pool2d'])
 
 class Reader {
@@ -113,36 +122,40 @@ class Reader {
       'INVALID_ARGUMENT',
       () => `integerNetwork: ${name} gives shape ${formatShape(output.shape)}, expected a first dimension of samples`,
     )
-    const op = operations.get(name) as Op<readonly never[]>
-    this.values.set(output, this.made(op, args, found, values, output))
+    const step: Applied = { op: operations.get(name) as Op<readonly never[]>, args, found, shape: output.shape.slice(1) }
+    const value = this.made(step, values)
+    this.values.set(output, value.kind === 'integers' && value.expression.slack ? { ...value, exact: floatValue(step, '') } : value)
   }
 
-  private made(op: Op<readonly never[]>, args: readonly unknown[], found: Found, values: readonly Value[], output: Tensor): Value {
+  private made(step: Applied, values: readonly Value[]): Value {
+    const { op, args, found, shape } = step
     const { name } = op.spec
-    const shape = output.shape.slice(1)
-    const only = values.length === 1 && found[0] === values[0] ? values[0] : null
-    const floats = (because: string): Value => toFloats(op, args, found, values, because)
-    if (values.every((value) => value.kind === 'input')) return { kind: 'input', of: inputOf(op, args, found, shapeless.has(name) ? shape : null) }
-    if (only !== null && only.kind === 'integers') {
-      const { expression } = only
-      if (shapeless.has(name)) return { kind: 'integers', expression: reshaped(expression, shape) }
-      if (expression.isCodes && op.spec.selects === true) return this.selected(op, args, expression, shape, null)
+    if (values.every((value) => value.kind === 'input')) return inputValue(step)
+    const [first] = found
+    if (values.length === 1 && first === values[0] && values[0].kind === 'integers') {
+      const { expression } = values[0]
+      const { scale } = expression
+      if (shapeless.has(name)) return integers(reshaped(expression, shape))
+      if (scale !== null && op.spec.selects === true) return integers(this.selected(op, args, expression, shape, null))
+      const window = scale === null ? null : windowSums(name, args, expression.shape, shape)
+      if (scale !== null && window !== null) return integers(this.averaged(name, expression, scale, window, shape))
       // Of values that grow with their integers the largest is that of the largest; where they fall, of the smallest.
       if (maxima.has(name) && expression.operands.length === 1 && sameShape(expression.shape, expression.operands[0].shape))
-        return this.selected(op, args, expression, shape, directions(expression))
+        return integers(this.selected(op, args, expression, shape, directions(expression)))
     }
-    if (values.some((value) => value.kind === 'floats')) return floats((values.find((value) => value.kind === 'floats') as { because: string }).because)
-    if (values.some((value) => value.kind === 'input')) return floats(`${name} brings the input in again, which is not quantised there`)
-    if (found.some(Array.isArray)) return floats(`${name} joins several values`)
+    const floats = values.find((value) => value.kind === 'floats')
+    if (floats !== undefined) return floatValue(step, floats.because)
+    if (values.some((value) => value.kind === 'input')) return floatValue(step, `${name} brings the input in again, which is not quantised there`)
+    if (found.some(Array.isArray)) return floatValue(step, `${name} joins several values`)
     const expression = applied(
       op,
-      args.map((constant, i): Argument => (found[i] === undefined ? { constant } : { value: (found[i] as { expression: Expression }).expression })),
+      args.map((constant, i): Argument => (found[i] === undefined ? { constant } : { value: (found[i] as IntegerValue).expression })),
     )
-    return typeof expression === 'string' ? floats(expression) : { kind: 'integers', expression }
+    return typeof expression === 'string' ? floatValue(step, expression) : integers(expression)
   }
 
   /** The same expression of some of its integers, in other places. */
-  private selected(op: Op<readonly never[]>, args: readonly unknown[], expression: Expression, shape: Shape, direction: Int8Array | null): Value {
+  private selected(op: Op<readonly never[]>, args: readonly unknown[], expression: Expression, shape: Shape, direction: Int8Array | null): Expression {
     const [from] = expression.operands
     const to = this.slot(from.range, shape)
     const sign = direction?.includes(-1) ? direction : null
@@ -152,7 +165,7 @@ class Reader {
       ...({ kind: 'select', name: op.spec.name, options: args.slice(1), from: from.slot, to: to.slot, sign } as const),
       of: (integers) => (turned === null ? select(integers) : mul(select(mul(integers, turned)), turned)),
     })
-    return { kind: 'integers', expression: { ...expression, operands: [to], shape } }
+    return { ...expression, operands: [to], shape }
   }
 
   /** Takes note of a quantised layer of the forward pass. */
@@ -160,22 +173,36 @@ class Reader {
     const value = this.value(x)
     const [path] = [...this.model.namedModules()].find(([, module]) => module === layer) ?? ['']
     ensure(
-      value?.kind === 'integers' && value.expression.isCodes,
+      value?.kind === 'integers' && value.expression.scale !== null,
       'INVALID_ARGUMENT',
       () => `integerNetwork: the input of ${path || layer.constructor.name} is computed in a way that cannot be followed`,
     )
-    const uses = (this.names.get(path) ?? 0) + 1
-    this.names.set(path, uses)
-    const integers = integerLayer(uses === 1 ? path : `${path} (${uses})`, this.model, codes)
-    const [from] = value.expression.operands
-    const register = registerFor(integers)
-    const to = this.slot(register, output.shape.slice(1))
     const geometry = geometryOf(path, () => product(wholeNumbers(x, input.scale), codes.weights, null))
-    this.steps.push({ kind: 'product', layer: integers, from: from.slot, to: to.slot, geometry })
-    this.values.set(output, {
-      kind: 'integers',
-      expression: { operands: [to], shape: to.shape, isCodes: false, of: ([sums]) => codes.scaled(sums) },
-    })
+    const to = this.summed(integerLayer(this.named(path), this.model, codes), value.expression, geometry, output.shape.slice(1))
+    this.values.set(output, integers({ operands: [to], shape: to.shape, scale: null, of: ([sums]) => codes.scaled(sums) }))
+  }
+
+  /** The sums of a layer over codes, in a register that holds every partial one. */
+  private summed(layer: IntegerLayer, { operands: [from] }: Expression, geometry: Conv2d, shape: Shape): Operand {
+    const to = this.slot(registerFor(layer), shape)
+    this.steps.push({ kind: 'product', layer, from: from.slot, to: to.slot, geometry })
+    return to
+  }
+
+  /** A name for one more use of something. */
+  private named(what: string): string {
+    const uses = (this.names.get(what) ?? 0) + 1
+    this.names.set(what, uses)
+    return uses === 1 ? what : `${what} (${uses})`
+  }
+
+  /** Means of windows of codes. */
+  private averaged(name: string, expression: Expression, scale: Tensor, geometry: Conv2d, shape: Shape): Expression {
+    const [{ range }] = expression.operands
+    const [channels, count] = [shape[0], windowSize(geometry)]
+    const ones = new Int32Array(channels * count).fill(1)
+    const layer = { name: this.named(name), weights: ones, rows: channels, bias: null, input: range, inputFrom: 'clamp of the quantiser in front' }
+    return meanOf(this.summed(layer, expression, geometry, shape), shape, range, count, scale)
   }
 
   /** The parts of the program that gives `output`. */
@@ -186,7 +213,7 @@ class Reader {
       'INVALID_ARGUMENT',
       () => 'integerNetwork: the output does not depend on quantised inputs; put a QuantIdentity in front',
     )
-    const { operands, of } = value.kind === 'integers' ? value.expression : value
+    const { operands, of } = value.kind === 'integers' ? (value.exact ?? value.expression) : value
     return {
       input: this.x.shape.slice(1),
       slots: this.slots,
@@ -200,8 +227,8 @@ class Reader {
   private value(given: unknown): Value | undefined {
     if (!(given instanceof Tensor)) return undefined
     const value = this.values.get(given)
-    if (value === undefined || given.quantisation === null || (value.kind === 'integers' && value.expression.isCodes)) return value
-    const codes: Value = { kind: 'integers', expression: this.quantised(value, given.quantisation, given.shape.slice(1)) }
+    if (value === undefined || given.quantisation === null || (value.kind === 'integers' && value.expression.scale !== null)) return value
+    const codes = integers(this.quantised(value, given.quantisation, given.shape.slice(1)))
     this.values.set(given, codes)
     return codes
   }
@@ -212,7 +239,7 @@ class Reader {
     const codes = (operand: Operand): Expression => ({
       operands: [operand],
       shape,
-      isCodes: scale.size === 1,
+      scale: scale.size === 1 ? scale : null,
       of: ([integers]) => cast(integers, scale.dtype).mul(scale),
     })
     if (value.kind === 'input') {
@@ -239,49 +266,12 @@ class Reader {
   }
 }
 
-/** The arguments with computed values in place of those that were computed from the input. */
-function filled(args: readonly unknown[], found: Found, compute: (value: Value) => Tensor): never[] {
-  return args.map((argument, i) => {
-    const here = found[i]
-    if (Array.isArray(here)) return (argument as unknown[]).map((item, j) => (here[j] === undefined ? item : compute(here[j])))
-    return here === undefined ? argument : compute(here)
-  }) as never[]
-}
-
-function inputOf(op: Op<readonly never[]>, args: readonly unknown[], found: Found, shape: Shape | null): (x: Tensor) => Tensor {
-  // (The shape that a reshaping names holds the number of samples it was read with.)
-  if (shape !== null) return (x) => reshape((found[0] as { of: (x: Tensor) => Tensor }).of(x), [x.shape[0], ...shape])
-  return (x) => op(...filled(args, found, (value) => (value as { of: (x: Tensor) => Tensor }).of(x)))
-}
-
-function toFloats(op: Op<readonly never[]>, args: readonly unknown[], found: Found, values: readonly Value[], because: string): Value {
-  const operandsOf = (value: Value): readonly Operand[] =>
-    value.kind === 'integers' ? value.expression.operands : value.kind === 'floats' ? value.operands : []
-  const operands = [...new Map(values.flatMap(operandsOf).map((operand) => [operand.slot, operand])).values()]
-  return {
-    kind: 'floats',
-    operands,
-    because,
-    of(integers) {
-      const own = (value: Value): Tensor[] => operandsOf(value).map(({ slot }) => integers[operands.findIndex((operand) => operand.slot === slot)])
-      return op(
-        ...filled(args, found, (value) => {
-          if (value.kind === 'floats') return value.of(own(value))
-          ensure(value.kind === 'integers', 'INVALID_ARGUMENT', () => `integerNetwork: ${because}`)
-          const result = value.expression.of(own(value))
-          return reshape(result, [result.shape[0], ...value.expression.shape])
-        }),
-      )
-    },
-  }
-}
-
 /** An expression in another shape: codes alone know no channels, others keep those of their operands. */
 const reshaped = (expression: Expression, shape: Shape): Expression =>
-  expression.isCodes ? { ...expression, operands: [{ ...expression.operands[0], shape }], shape } : { ...expression, shape }
+  expression.scale !== null ? { ...expression, operands: [{ ...expression.operands[0], shape }], shape } : { ...expression, shape }
 
 /** The register that holds every partial sum of a layer. */
-function registerFor({ name, weights, rows, bias, input }: ReturnType<typeof integerLayer>): IntegerRange {
+function registerFor({ name, weights, rows, bias, input }: IntegerLayer): IntegerRange {
   const fanIn = rows === 0 ? 0 : weights.length / rows
   let [min, max] = [0, 0]
   for (let row = 0; row < rows; row++) {

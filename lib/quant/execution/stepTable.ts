@@ -65,11 +65,35 @@ export function stepTable(expression: Expression, quantisation: Quantisation): S
   if (ends.some(([low, high]) => low.some((code, channel) => (high[channel] - code) * sign[channel] < 0)))
     throw new EspalierError('INTERNAL', 'stepTable: a staircase rises for some values of its second operand and falls for others')
 
+  // The range in the direction in which codes rise.
+  const firstOf = (channel: number): number => (sign[channel] > 0 ? searched.range.min : -searched.range.max)
+  const lastOf = (channel: number): number => (sign[channel] > 0 ? searched.range.max : -searched.range.min)
+
+  /** Sees that a slack moves no edge: on it the code is reached whatever is taken away, and before it not, whatever is added. */
+  function requireClear(found: Float64Array, slack: number): void {
+    const [on, before] = [-slack, slack - 1].map((moved) =>
+      codesAt(
+        found.map((edge, i) => (edge + moved) * sign[i % channels]),
+        0,
+      ),
+    )
+    const torn = found.findIndex((edge, i) => {
+      const code = base + 1 + Math.floor(i / channels)
+      return (edge <= lastOf(i % channels) && on[i] < code) || (edge > firstOf(i % channels) && before[i] >= code)
+    })
+    ensure(
+      torn < 0,
+      'INVALID_ARGUMENT',
+      () =>
+        `integerNetwork: a mean of codes lies on the edge of code ${base + 1 + Math.floor(torn / channels)} where its sum is ${found[torn]}, and floats round it to either side; use scales that are powers of two, or others`,
+    )
+  }
+
   const edges = new Float64Array(channels * rows * steps)
   for (let row = 0; row < rows; row++) {
     // All edges of all channels at once, by bisection: `low` and `high` enclose each, the latter past the range.
-    const low = Float64Array.from({ length: steps * channels }, (_, i) => (sign[i % channels] > 0 ? searched.range.min : -searched.range.max))
-    const high = Float64Array.from({ length: steps * channels }, (_, i) => (sign[i % channels] > 0 ? searched.range.max : -searched.range.min) + 1)
+    const low = Float64Array.from({ length: steps * channels }, (_, i) => firstOf(i % channels))
+    const high = Float64Array.from({ length: steps * channels }, (_, i) => lastOf(i % channels) + 1)
     while (low.some((value, i) => value < high[i])) {
       const middle = low.map((value, i) => Math.floor((value + high[i]) / 2))
       // (Those already found ask again where they are, or at the end of the range.)
@@ -85,6 +109,7 @@ export function stepTable(expression: Expression, quantisation: Quantisation): S
     }
     for (let step = 0; step < steps; step++)
       for (let channel = 0; channel < channels; channel++) edges[(channel * rows + row) * steps + step] = low[step * channels + channel]
+    if (expression.slack) requireClear(low, expression.slack)
   }
   return { base, steps, channels, rows, rowFrom: listedRange.min, sign, edges }
 }
