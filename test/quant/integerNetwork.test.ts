@@ -250,6 +250,76 @@ test('the quickstart’s network on all test images: integers give the forward p
   )
 })
 
+/** Runs a program's JSON on one sample, by nothing but its numbers. */
+function byHand({ steps, slots, output }: quant.ProgramFile, codes: ArrayLike<number>): number[][] {
+  const held: number[][] = [Array.from(codes)]
+  for (const step of steps) {
+    const x = held[step.from]
+    const [channels, height = 1, width = 1] = slots[step.to].shape
+    if (step.kind === 'product') {
+      const g = step.geometry
+      const [seen, taps] = [g.inChannels / g.groups, g.kernelHeight * g.kernelWidth]
+      held[step.to] = Array.from({ length: g.outChannels * g.outHeight * g.outWidth }, (_, at) => {
+        const [o, i, j] = [Math.floor(at / (g.outHeight * g.outWidth)), Math.floor(at / g.outWidth) % g.outHeight, at % g.outWidth]
+        let sum = step.bias?.[o] ?? 0
+        for (let k = 0; k < seen * taps; k++) {
+          const channel = Math.floor(o / (g.outChannels / g.groups)) * seen + Math.floor(k / taps)
+          const row = i * g.strideHeight + Math.floor((k % taps) / g.kernelWidth) * g.dilationHeight - g.paddingTop
+          const column = j * g.strideWidth + (k % g.kernelWidth) * g.dilationWidth - g.paddingLeft
+          if (row >= 0 && row < g.inHeight && column >= 0 && column < g.inWidth)
+            sum += step.weights[o * seen * taps + k] * x[(channel * g.inHeight + row) * g.inWidth + column]
+        }
+        return sum
+      })
+    } else if (step.kind === 'codes') {
+      const each = step.edges.length / step.channels / step.rows
+      held[step.to] = x.map((value, at) => {
+        const channel = Math.floor(at / step.inner)
+        const row = step.second === null ? 0 : held[step.second][at] - step.rowFrom
+        const own = step.edges.slice((channel * step.rows + row) * each, (channel * step.rows + row + 1) * each)
+        return step.base + own.filter((edge) => edge <= value * step.sign[channel]).length
+      })
+    } else {
+      const [{ kernelSize, stride, padding }] = step.options as [{ kernelSize: [number, number]; stride: number | [number, number]; padding: number }]
+      const [down, right] = typeof stride === 'number' ? [stride, stride] : stride
+      const [, inHeight, inWidth] = slots[step.from].shape
+      held[step.to] = Array.from({ length: channels * height * width }, (_, at) => {
+        const [channel, i, j] = [Math.floor(at / (height * width)), Math.floor(at / width) % height, at % width]
+        const sign = step.sign?.[channel] ?? 1
+        let most = Number.NEGATIVE_INFINITY
+        for (let p = 0; p < kernelSize[0]; p++)
+          for (let q = 0; q < kernelSize[1]; q++) {
+            const [row, column] = [i * down + p - padding, j * right + q - padding]
+            if (row >= 0 && row < inHeight && column >= 0 && column < inWidth) most = Math.max(most, sign * x[(channel * inHeight + row) * inWidth + column])
+          }
+        return sign * most
+      })
+    }
+    const { min, max } = slots[step.to]
+    if (held[step.to].some((value) => value < min || value > max)) throw new Error(`slot ${step.to} leaves ${min}…${max}`)
+  }
+  return output.map((slot) => held[slot])
+}
+
+for (const name of [
+  'convolutions of every geometry, batch norms and integer biases',
+  'maxima of accumulators, of batch norms that fall, and of codes',
+  'residual sums of codes, and of codes and accumulators',
+  'means of windows',
+])
+  test(`a program’s JSON is all that it takes to run it elsewhere: ${name}`, (t) => {
+    manualSeed(7)
+    const { make, input } = networks[name]
+    const program = quant.integerNetwork(ready(make(), input), { input })
+    const file = JSON.parse(JSON.stringify(program)) as quant.ProgramFile
+    const codes = program.quantise(randn([5, ...input]))
+    const { integers } = program.runCodes(codes)
+    const each = codes.size / 5
+    for (let sample = 0; sample < 5; sample++)
+      for (const [i, values] of byHand(file, codes.data.subarray(sample * each, (sample + 1) * each)).entries())
+        t.deepEqual(values, Array.from(integers[i].data.subarray(sample * values.length, (sample + 1) * values.length)))
+  })
+
 test('requantisation is a staircase: at every integer of the register its code is that of the forward pass', (t) => {
   fc.assert(
     fc.property(fc.nat(), fc.boolean(), (seed, perChannel) => {

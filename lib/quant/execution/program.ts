@@ -15,6 +15,7 @@ import {
 import type { IntegerLayer, IntegerSource } from '../integer.js'
 import type { Operand } from './expression.js'
 import { OverflowLog, type Overflows } from './overflows.js'
+import { type ProgramFile, programFile } from './programFile.js'
 import { checkRegisters, drawnOrder, exactSums, fanInOf, type Products, type RegisterOptions, registerSums } from './registers.js'
 import { codesIn, type StepTable, stepCodes } from './stepTable.js'
 
@@ -156,6 +157,11 @@ export class IntegerProgram implements IntegerSource {
       integers: operands.map((operand, i) => joined(ends[i], [n, ...operand.shape])),
       overflows: log.report(),
     }
+  }
+
+  /** The program in plain numbers, to be run elsewhere. Nothing in it is a float but the scale of the input. */
+  toJSON(): ProgramFile {
+    return programFile(this.parts)
   }
 
   /** A row a step: what it does, what it gives a sample, and the integers that may be. */
