@@ -51,13 +51,14 @@ export function meanOf(sums: Operand, shape: Shape, codes: IntegerRange, count: 
   const unit = scale.dtype === 'float64' ? 2 ** -53 : 2 ** -24
   const largest = count * Math.max(-codes.min, codes.max)
   const power = (value: number): boolean => value > 0 && Number.isInteger(Math.log2(value))
-  // Powers of two round nothing.
-  const exact = power(scale.item()) && power(count) && largest < 1 / unit
+  // A scale that is a power of two rounds nothing, as long as sums have room; then the quotient alone is left.
+  const sumsRound = !power(scale.item()) || largest >= 1 / unit
+  const roundings = sumsRound ? 1.1 * (count + 8) : power(count) ? 0 : 4
   return {
     operands: [sums],
     shape,
     scale: null,
     of: ([integers]) => cast(integers, scale.dtype).mul(scale).div(count),
-    slack: exact ? 0 : 1.1 * (count + 8) * unit * largest,
+    slack: roundings * unit * largest,
   }
 }

@@ -85,7 +85,7 @@ export function stepTable(expression: Expression, quantisation: Quantisation): S
       torn < 0,
       'INVALID_ARGUMENT',
       () =>
-        `integerNetwork: a mean of codes lies on the edge of code ${base + 1 + Math.floor(torn / channels)} where its sum is ${found[torn]}, and floats round it to either side; use scales that are powers of two, or others`,
+        `integerNetwork: a mean of codes lies on the edge of code ${base + 1 + Math.floor(torn / channels)} where its sum is ${found[torn]}, and floats may round it to either side; with scales that are powers of two they round nothing`,
     )
   }
 
