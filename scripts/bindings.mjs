@@ -15,8 +15,10 @@ const listed = [...umbrella.matchAll(/#include "espalier\/(\w+\.h)"/g)].map((mat
 const forgotten = readdirSync(headers).filter((file) => file.endsWith('.h') && !listed.includes(file))
 if (forgotten.length) throw new Error(`espalier.h does not include ${forgotten.join(', ')}`)
 
-// What only makes sense on the CPU: its threads and instruction sets, its packed operands, its generated code, its compiled networks.
-const hostOnly = (file, name) => file === 'runtime.h' || file === 'sparse.h' || file === 'program.h' || /^gemm_pack/.test(name)
+// What only makes sense on the CPU: its threads and instruction sets, its packed operands, its generated code, its compiled networks, its
+// simulated registers.
+const ofTheHost = ['runtime.h', 'sparse.h', 'sparse_conv.h', 'program.h', 'accumulator.h']
+const hostOnly = (file, name) => ofTheHost.includes(file) || /^gemm_pack/.test(name)
 
 // What the CUDA library has beyond them.
 const cudaHeaders = [...readFileSync(new URL('native/include/espalier_cuda.h', root), 'utf8').matchAll(/#include "espalier\/(cuda\/\w+\.h)"/g)]

@@ -24,6 +24,18 @@ export const Dtype = {
 } as const
 export type Dtype = (typeof Dtype)[keyof typeof Dtype]
 
+export const Overflow = {
+  wrap: 0,
+  saturate: 1,
+} as const
+export type Overflow = (typeof Overflow)[keyof typeof Overflow]
+
+export const Summing = {
+  listed: 0,
+  worst: 1,
+} as const
+export type Summing = (typeof Summing)[keyof typeof Summing]
+
 export const Unary = {
   relu: 0,
   exp: 1,
@@ -166,6 +178,22 @@ export interface NativeOperations {
   threads(): number
   /** Sets it, 1 to 256. */
   setThreads(count: number): void
+  /** The convolution of espalier_conv2d_forward on int32 codes, each output summed in a register of `bits`
+   * bits, 2 to 32, that starts at bias[o] where `bias` is given, else at 0. A matrix product is the
+   * convolution of images of one element.
+   * 
+   * `order`, optional, lists the fan-in's indices 0 … in_channels / groups · kernel_height · kernel_width − 1,
+   * each once, as products are to be added. With `tile` above 0 each `tile` products in turn are added in a
+   * register of `tile_bits` bits that starts at 0, and its sum is then added to the first; ESPALIER_SUMMING_WORST
+   * orders the products inside of each tile, and then the sums of the tiles. With `tile` 0, `tile_bits` is
+   * not looked at.
+   * 
+   * `first`, int32 of y's length, is optional: at how many products the first sum left its register, 0
+   * where the bias alone does, −1 where none did; under ESPALIER_SUMMING_WORST, where it has no one place, the
+   * fan-in.
+   * 
+   * Codes of x and of the weight lie within ±2^15, and ESPALIER_SUMMING_WORST takes no `order`. */
+  narrowConv2d(x: Storage | null, weight: Storage | null, bias: Storage | null, order: Storage | null, summing: Summing, bits: number, overflow: Overflow, tile: number, tileBits: number, y: Storage | null, first: Storage | null, ...shape: Conv2d): void
   /** y as above, plus bias[o] where `bias` [out_channels] is not NULL; with `relu` 1, max(y, 0). */
   conv2dForward(x: Storage | null, weight: Storage | null, bias: Storage | null, relu: number, y: Storage | null, ...shape: Conv2d): void
   /** dx, the gradient of sum(dy * y) for x. It is also the transposed convolution of dy, and therefore

@@ -148,7 +148,7 @@ export class ActivationQuantiser extends Module {
     const scale = div(this.threshold.forward(x), this.topCode)
     const { min, max } = this.range
     const y = fakeQuant(x, scale, { min, max, gradient: 'clamped' })
-    y.quantisation = { scale, min, max }
+    y.quantisation = { scale, min, max, quantiser: this }
     return y
   }
 }

@@ -1,4 +1,4 @@
-import { gradEnabled, noGrad } from '../autograd/index.js'
+import { gradEnabled, noGrad, traced } from '../autograd/index.js'
 import { EspalierError, ensure } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import { add, cast, div, fakeQuant, mul, reshape, round } from '../ops/index.js'
@@ -6,6 +6,13 @@ import { allocate, converted, formatShape, hostValues, type Quantisation, Tensor
 import type { IntegerRange } from './range.js'
 
 // What the quantised layers share: how their sum is formed, in floats for training or in integers.
+
+declare module '../tensor/quantisation.js' {
+  interface Quantisation {
+    /** The module whose clamp keeps the codes in range, where it says so. */
+    readonly quantiser?: object
+  }
+}
 
 /** A layer whose sums have an accumulator: a product of quantised inputs and quantised weights. */
 export interface AccumulatingLayer extends Module {
@@ -38,17 +45,63 @@ export function inIntegers<T>(body: () => T, observe: AccumulatorObserver = () =
   }
 }
 
+/** One forward pass of a quantised layer, as told to whoever records a network. */
+export interface LayerCall {
+  readonly layer: AccumulatingLayer
+  readonly x: Tensor
+  readonly input: Quantisation
+  readonly product: Product
+  readonly codes: LayerCodes
+  readonly output: Tensor
+}
+
+let recorder: ((call: LayerCall) => void) | null = null
+
+/** Runs `body` with `record` told of every quantised layer's forward pass, in place of the operations that make it up. */
+export function recordingLayers<T>(record: (call: LayerCall) => void, body: () => T): T {
+  const before = recorder
+  recorder = record
+  try {
+    return body()
+  } finally {
+    recorder = before
+  }
+}
+
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
   const input = x.quantisation
-  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach().keep(), min: input.min, max: input.max }
+  if (input !== null) layer.inputQuantisation = { ...input, scale: input.scale.detach().keep() }
+  if (recorder !== null) return recorded(layer, x, product, recorder)
   const weight = layer.effective('weight')
-  if (observer !== null) return inCodes(layer, x, weight, product, 'float64', observer)
-  // Evaluation sums codes too, where float32 holds every sum exactly: so that two classes with equal
-  // sums have equal logits, and the bits are the same on every instruction set.
-  if (input?.scale.size === 1 && !layer.training && !gradEnabled() && x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight))
-    return inCodes(layer, x, weight, product, 'float32')
+  if (observer !== null) {
+    const observe = observer
+    return inCodes(codesOf(layer, input, weight, 'float64'), x, product, (sums) => observe(layer, hostValues(sums.storage) as Float64Array))
+  }
+  // Evaluation sums codes too: so that two classes with equal sums have equal logits, and the bits are the
+  // same on every instruction set. In float32 where that holds every sum exactly, else in float64.
+  if (input?.scale.size === 1 && !layer.training && !wantsGradient(layer, x, weight)) {
+    const single = x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight)
+    if (single || x.device === 'cpu') return inCodes(codesOf(layer, input, weight, single ? 'float32' : 'float64'), x, product)
+  }
   return product(x, weight, biasOf(layer, input, weight))
+}
+
+/** Whether a gradient has to pass through the layer: through codes there is none. */
+const wantsGradient = (layer: Module, x: Tensor, weight: Tensor): boolean =>
+  gradEnabled() && (x.requiresGrad || weight.requiresGrad || layer.effectiveOrNull('bias')?.requiresGrad === true)
+
+/** The forward pass of evaluation, its operations kept from whoever traces them. */
+function recorded(layer: AccumulatingLayer, x: Tensor, product: Product, record: (call: LayerCall) => void): Tensor {
+  const call = traced(
+    () => {},
+    () => {
+      const codes = codesOf(layer, x.quantisation, layer.effective('weight'), 'float64')
+      return { layer, x, input: codes.input, product, codes, output: inCodes(codes, x, product) }
+    },
+  )
+  record(call)
+  return call.output
 }
 
 /** Whether no sum of the layer, partial ones included, can reach `limit`. */
@@ -80,9 +133,14 @@ function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
   return input
 }
 
-/** value / scale as integers: sums of their products are exact up to 2^53, in float32 up to 2^24. */
-function codesOf(values: Tensor, scale: Tensor, dtype: 'float32' | 'float64' = 'float64'): Tensor {
-  if (values.device !== 'cpu') return codesOnDevice(values, scale, dtype)
+type SumDType = 'float32' | 'float64'
+
+/**
+ * value / scale as whole numbers: sums of their products are exact up to 2^53, in float32 up to 2^24. `scale`
+ * has one element, or one for each index of the first dimension.
+ */
+export function wholeNumbers(values: Tensor, scale: Tensor, dtype: SumDType = 'float64'): Tensor {
+  if (values.device !== 'cpu') return wholeOnDevice(values, scale, dtype)
   const codes = allocate(dtype, values.size)
   const run = scale.size === 1 ? values.size : values.size / scale.size
   for (let i = 0; i < values.size; i++) codes[i] = Math.round(values.data[i] / scale.data[Math.floor(i / run)])
@@ -90,26 +148,49 @@ function codesOf(values: Tensor, scale: Tensor, dtype: 'float32' | 'float64' = '
 }
 
 /** The same on a GPU, where no code lies half-way between two integers for rounding to tell apart. */
-const codesOnDevice = (values: Tensor, scale: Tensor, dtype: 'float32' | 'float64'): Tensor =>
+const wholeOnDevice = (values: Tensor, scale: Tensor, dtype: SumDType): Tensor =>
   noGrad(() => round(div(cast(values, dtype), cast(scale.size === 1 ? reshape(scale, []) : perFirst(scale, values.rank), dtype))))
 
 /** A scale per index of the first dimension, shaped to broadcast over a tensor of this rank. */
 const perFirst = (scale: Tensor, rank: number): Tensor => reshape(scale, [scale.size, ...new Array<number>(rank - 1).fill(1)])
 
-/** A forward pass on codes: integer sums in `dtype`, then scaled once. */
-function inCodes(layer: AccumulatingLayer, x: Tensor, weight: Tensor, product: Product, dtype: 'float32' | 'float64', observe?: AccumulatorObserver): Tensor {
-  const input = requireCodes(layer, x.quantisation)
+/** What a layer's integers are, whole numbers in a float dtype, and what becomes of their sums. */
+export interface LayerCodes {
+  readonly input: Quantisation
+  /** [out, …]. */
+  readonly weights: Tensor
+  /** [out]; null where the bias is added outside of the accumulator. */
+  readonly bias: Tensor | null
+  readonly dtype: SumDType
+  /** The layer's output from its sums [n, out, …]: each times its unit, plus the float bias. */
+  scaled(sums: Tensor): Tensor
+}
+
+function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, weight: Tensor, dtype: SumDType): LayerCodes {
+  const input = requireCodes(layer, quantisation)
   const { scale: weightScale } = weight.quantisation as Quantisation
   const bias = biasOf(layer, input, weight)
   const unit = mul(input.scale, perRow(weightScale))
-  const codesOfBias = bias === null || layer.biasRange === null ? null : codesOf(bias, unit, dtype)
-  const sums = product(codesOf(x, input.scale, dtype), codesOf(weight, weightScale, dtype), codesOfBias)
-  observe?.(layer, hostValues(sums.storage) as Float64Array)
+  const outside = layer.biasRange === null ? bias : null
+  return {
+    input,
+    weights: wholeNumbers(weight, weightScale, dtype),
+    bias: bias === null || outside !== null ? null : wholeNumbers(bias, unit, dtype),
+    dtype,
+    scaled(sums) {
+      const values = new Tensor(converted(sums.storage, weight.dtype, sums.device), sums.shape, weight.dtype)
+      const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
+      const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
+      return outside === null ? scaled : add(scaled, reshape(outside, channel))
+    },
+  }
+}
 
-  const values = new Tensor(converted(sums.storage, 'float32', sums.device), sums.shape, 'float32')
-  const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
-  const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
-  return bias === null || layer.biasRange !== null ? scaled : add(scaled, reshape(bias, channel))
+/** A forward pass on codes: sums of integers, scaled once. */
+function inCodes(codes: LayerCodes, x: Tensor, product: Product, observe?: (sums: Tensor) => void): Tensor {
+  const sums = product(wholeNumbers(x, codes.input.scale, codes.dtype), codes.weights, codes.bias)
+  observe?.(sums)
+  return codes.scaled(sums)
 }
 
 /** A quantised layer as integers: all that its accumulators depend on. */
@@ -121,6 +202,13 @@ export interface IntegerLayer {
   /** Codes of the bias, or null where it is added outside the accumulator. */
   readonly bias: Int32Array | null
   readonly input: IntegerRange
+  /** What keeps the input's codes in that range. */
+  readonly inputFrom: string
+}
+
+/** Something made of integer layers: an integer program, or whatever else is compiled from a network. */
+export interface IntegerSource {
+  integerLayers(): readonly IntegerLayer[]
 }
 
 const isAccumulating = (module: Module): module is AccumulatingLayer => 'inputQuantisation' in module
@@ -136,17 +224,25 @@ export function integerLayers(model: Module): IntegerLayer[] {
       'STATE',
       () => `${name || layer.constructor.name}: its input range is not known yet; run the model once, with a quantiser in front of this layer`,
     )
-    const weight = layer.effective('weight')
-    const { scale } = weight.quantisation as Quantisation
-    ensure(input.scale.size === 1, 'SHAPE_MISMATCH', () => `${name}: its input has scales of shape ${formatShape(input.scale.shape)}, expected one`)
-    const bias = layer.biasRange === null ? null : biasOf(layer, input, weight)
-    layers.push({
-      name,
-      weights: Int32Array.from(hostValues(codesOf(weight, scale).storage)),
-      rows: weight.shape[0],
-      bias: bias && Int32Array.from(hostValues(codesOf(bias, mul(input.scale, perRow(scale))).storage)),
-      input: { min: input.min, max: input.max },
-    })
+    layers.push(integerLayer(name, model, codesOf(layer, input, layer.effective('weight'), 'float64')))
   }
   return layers
+}
+
+/** A layer of a model as integers. */
+export function integerLayer(name: string, model: Module, { input, weights, bias }: LayerCodes): IntegerLayer {
+  return {
+    name,
+    weights: Int32Array.from(hostValues(weights.storage)),
+    rows: weights.shape[0],
+    bias: bias && Int32Array.from(hostValues(bias.storage)),
+    input: { min: input.min, max: input.max },
+    inputFrom: clampOf(model, input),
+  }
+}
+
+/** In words: the quantiser whose clamp guarantees the range of some codes. */
+function clampOf(model: Module, { quantiser }: Quantisation): string {
+  for (const [name, module] of model.namedModules()) if (module === quantiser) return `clamp of ${name.replace(/\.?quantiser$/, '') || 'the model'}`
+  return quantiser === undefined ? 'clamp of the quantiser in front' : `clamp of a ${quantiser.constructor.name} outside of the model`
 }

@@ -15,6 +15,7 @@
 
 #include "espalier/runtime.h"
 
+#include "espalier/accumulator.h"
 #include "espalier/conv.h"
 #include "espalier/elementwise.h"
 #include "espalier/embedding.h"
