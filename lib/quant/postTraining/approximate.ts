@@ -1,14 +1,13 @@
-import { ensure } from '../../native/index.js'
+import { EspalierError, ensure } from '../../native/index.js'
 import { type Module, maskOf } from '../../nn/index.js'
 import { hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { accumulatorBound } from '../accumulators/bounds.js'
 import { overwrite } from '../accumulators/channels.js'
-import { signBudgets } from '../accumulators/signBudgets.js'
 import type { AccumulatingLayer } from '../integer.js'
 import type { IntegerRange } from '../range.js'
 import { finite, watching } from './calibration.js'
 import { giveCodes } from './givenScales.js'
-import { type NeuronCodes, neuronCodes, type Room } from './greedy.js'
+import { hasPlace, type Neuron, type NeuronCodes, neuronCodes, neuronOf, type Room } from './greedy.js'
 import type { WeightedLayer } from './modules.js'
 import { addMoments, groupsOf, type Moments, momentsOf } from './moments.js'
 
@@ -86,6 +85,7 @@ export function approximate(layer: CodedLayer, meant: WeightedLayer, moments: re
   const together = options.perChannel ? 0 : least(total)
   const picked = Array.from({ length: rows }, (_, row) => (options.perChannel ? least((c) => errorAt(c, row)) : together))
   const chosen = picked.map((c, row) => candidates[c].neurons[row] ?? refused(problem, row, Math.max(...candidates.map(({ scales }) => scales[row]))))
+  for (const neuron of chosen) for (let sweep = 0; sweep < options.sweeps && neuron.improve(); sweep++);
   const scales = Float64Array.from(picked, (c, row) => candidates[c].scales[row])
   return assembled(problem, chosen, scales)
 }
@@ -96,11 +96,15 @@ export function give(layer: CodedLayer, { codes, scales, bias }: Approximation, 
   if (bias !== null) overwrite(layer.latentWeight('bias'), bias)
 }
 
-/** What scales are tried, times that at which the largest weight has the largest code. */
-function scaleFactors({ codes, powerOfTwo }: ApproximateOptions): number[] {
-  const perOctave = powerOfTwo ? 1 : 4
-  const [from, to] = [-2 * perOctave, Math.ceil(Math.log2(codes.max) * perOctave)]
-  return Array.from({ length: to - from + 1 }, (_, i) => 2 ** ((to - i) / perOctave))
+/**
+ * What scales are tried, times that at which the largest weight has the largest code: finer ones, which clip, and
+ * for a narrow accumulator coarser ones, up to a largest code of 1, which make less of a sum.
+ */
+function scaleFactors({ codes, powerOfTwo, accumulatorBits }: ApproximateOptions): number[] {
+  const perOctave = powerOfTwo ? 1 : 3
+  const finest = (codes.max === 1 ? -2 : -1) * perOctave
+  const coarsest = accumulatorBits === undefined ? 0 : Math.ceil(Math.log2(codes.max) * perOctave)
+  return Array.from({ length: coarsest - finest + 1 }, (_, i) => 2 ** ((coarsest - i) / perOctave))
 }
 
 interface Problem {
@@ -116,9 +120,9 @@ interface Problem {
   readonly input: Quantisation
   readonly inputScale: number
   readonly scales: Float64Array
-  /** The moments of a neuron's inputs, and those that its codes are chosen by. */
+  readonly neurons: readonly Neuron[]
+  /** The moments of a neuron's inputs as they are: its codes are chosen by those less their means where the bias is a float. */
   readonly moments: (row: number) => Moments
-  readonly matched: (row: number) => Moments
 }
 
 function problemOf(layer: CodedLayer, meant: WeightedLayer, moments: readonly Moments[], options: ApproximateOptions): Problem {
@@ -146,8 +150,8 @@ function problemOf(layer: CodedLayer, meant: WeightedLayer, moments: readonly Mo
     input,
     inputScale: hostValues(input.scale.storage)[0],
     scales: firstScales(weights, rows, options),
+    neurons: Array.from({ length: rows }, (_, row) => neuronOf(weights.subarray(row * fanIn, (row + 1) * fanIn), matched[group(row)])),
     moments: (row) => moments[group(row)],
-    matched: (row) => matched[group(row)],
   }
 }
 
@@ -172,44 +176,48 @@ function biasCode({ biasRange, bias, inputScale }: Problem, row: number, scale: 
 
 /** A neuron at a scale; null where its bias leaves no room for a weight. */
 function solved(problem: Problem, row: number, scale: number): NeuronCodes | null {
-  const { options, fanIn, weights, input, open } = problem
+  const { options, fanIn, input, open } = problem
   const room = roomBeside(problem, biasCode(problem, row, scale))
-  if (room !== null && Math.max(room.up, room.down) < Math.max(input.max, -input.min)) return null
-  return neuronCodes(weights.subarray(row * fanIn, (row + 1) * fanIn), problem.matched(row), {
+  if (room !== null && !hasPlace(room, input)) return null
+  return neuronCodes(problem.neurons[row], {
     scale,
     codes: options.codes,
     input,
     room,
     tile: options.tile ?? fanIn,
     open: open === null ? undefined : (i) => open[row * fanIn + i] !== 0,
-    sweeps: options.sweeps,
   })
 }
 
 /** What is left of each accumulator at the start: a tile's starts at 0, that of the whole sum at the bias. */
-function roomBeside({ options: { accumulatorBits, tile } }: Problem, bias: number): Room | null {
-  if (accumulatorBits === undefined) return null
+function roomBeside({ options: { accumulatorBits, tile } }: Problem, bias: number, bits = accumulatorBits): Room | null {
+  if (bits === undefined) return null
   const start = tile === undefined ? bias : 0
-  return { up: 2 ** (accumulatorBits - 1) - 1 - start, down: 2 ** (accumulatorBits - 1) + start }
+  return { up: 2 ** (bits - 1) - 1 - start, down: 2 ** (bits - 1) + start }
 }
 
 /** The error for a neuron that no scale leaves room for: it says the width that would do. */
 function refused(problem: Problem, row: number, scale: number): never {
-  const bias = problem.options.tile === undefined ? biasCode(problem, row, scale) : 0
-  const { accumulatorBits = 2 } = problem.options
-  signBudgets({ accumulatorBits, input: problem.input, bias: { min: bias, max: bias } })
-  throw new RangeError('unreachable: budgets without room')
+  const { input, options } = problem
+  const bias = options.tile === undefined ? biasCode(problem, row, scale) : 0
+  let enough = options.accumulatorBits as number
+  while (!hasPlace(roomBeside(problem, bias, enough) as Room, input)) enough++
+  const beside = bias === 0 ? '' : ` beside a bias of ${bias}`
+  throw new EspalierError(
+    'INVALID_ARGUMENT',
+    `accumulatorBits is ${options.accumulatorBits}: no room for a weight${beside} under inputs of ${input.min}…${input.max}, expected at least ${enough}`,
+  )
 }
 
 function assembled(problem: Problem, neurons: readonly NeuronCodes[], scales: Float64Array): Approximation {
-  const { fanIn, rows, weights, input, options } = problem
+  const { fanIn, rows, input, options } = problem
   const codes = new Int32Array(rows * fanIn)
   const bias = problem.bias === null ? null : new Float64Array(rows)
   let [distance, size, bits] = [0, 0, 1]
   for (const [row, neuron] of neurons.entries()) {
     codes.set(neuron.codes, row * fanIn)
     distance += neuron.error
-    size += squareOf(weights.subarray(row * fanIn, (row + 1) * fanIn), problem.matched(row))
+    size += problem.neurons[row].square
     const start = bias === null ? 0 : offset(problem, row, neuron, scales[row])
     if (bias !== null) bias[row] = problem.biasRange === null ? start : start * problem.inputScale * scales[row]
     const tile = options.tile ?? fanIn
@@ -220,13 +228,6 @@ function assembled(problem: Problem, neurons: readonly NeuronCodes[], scales: Fl
       )
   }
   return { codes, scales, bias, error: size > 0 ? distance / size : 0, bits }
-}
-
-/** Σ (target · meant inputs)². */
-function squareOf(target: Float64Array, { inputs: k, meant }: Moments): number {
-  let square = 0
-  for (let i = 0; i < k; i++) for (let j = 0; j < k; j++) square += target[i] * meant[i * k + j] * target[j]
-  return square
 }
 
 /** A neuron's offset with what its codes get wrong on average: as it is, or as an integer of the accumulator's within what is left there. */

@@ -10,7 +10,8 @@ export function percentile(percent = 99.99): Observer {
   return {
     name: 'percentile',
     threshold(seen) {
-      let left = (percent / 100) * seen.total - seen.zeros
+      // (Less a hair: 7 % of 100 values are 7 of them, whatever the product's rounding says.)
+      let left = Math.ceil((percent * seen.total) / 100 - 1e-9) - seen.zeros
       for (const [i, count] of seen.magnitudes().entries()) {
         left -= count
         if (left <= 0 && count > 0) return Math.min(seen.largest, (i + 1) * seen.width)
