@@ -7,7 +7,7 @@ import type { AccumulatingLayer } from '../integer.js'
 import type { IntegerRange } from '../range.js'
 import { finite, watching } from './calibration.js'
 import { giveCodes } from './givenScales.js'
-import { hasPlace, type Neuron, type NeuronCodes, neuronCodes, neuronOf, type Room } from './greedy.js'
+import { hasPlace, type Neuron, type NeuronCodes, neuronCodes, neuronOf, type Room, roomIn } from './greedy.js'
 import type { WeightedLayer } from './modules.js'
 import { addMoments, groupsOf, type Moments, momentsOf } from './moments.js'
 
@@ -90,6 +90,22 @@ export function approximate(layer: CodedLayer, meant: WeightedLayer, moments: re
   return assembled(problem, chosen, scales)
 }
 
+/**
+ * What the error of an approximation with a scale a channel would be, judged by some of the neurons after one pass
+ * over their weights; infinite where one of them has no room for a weight.
+ */
+export function approximationError(layer: CodedLayer, meant: WeightedLayer, moments: readonly Moments[], options: ApproximateOptions, neurons: number): number {
+  const problem = problemOf(layer, meant, moments, options)
+  const step = Math.max(1, Math.floor(problem.rows / neurons))
+  let [distance, size] = [0, 0]
+  for (let row = 0; row < problem.rows; row += step) {
+    const errors = scaleFactors(options).map((factor) => solved(problem, row, problem.scales[row] * factor)?.error ?? Number.POSITIVE_INFINITY)
+    distance += Math.min(...errors)
+    size += problem.neuron(row).square
+  }
+  return size > 0 ? distance / size : 0
+}
+
 /** Puts an approximation into a layer. */
 export function give(layer: CodedLayer, { codes, scales, bias }: Approximation, range: IntegerRange): void {
   giveCodes(layer, codes, scales, range)
@@ -120,7 +136,7 @@ interface Problem {
   readonly input: Quantisation
   readonly inputScale: number
   readonly scales: Float64Array
-  readonly neurons: readonly Neuron[]
+  readonly neuron: (row: number) => Neuron
   /** The moments of a neuron's inputs as they are: its codes are chosen by those less their means where the bias is a float. */
   readonly moments: (row: number) => Moments
 }
@@ -137,6 +153,7 @@ function problemOf(layer: CodedLayer, meant: WeightedLayer, moments: readonly Mo
   const biasRange = hasBias ? layer.biasRange : null
   // A float bias takes care of the means.
   const matched = hasBias && biasRange === null ? moments.map((one) => one.centred()) : moments
+  const neurons: Neuron[] = []
   const group = (row: number): number => Math.floor(row / (rows / groupsOf(layer)))
   return {
     options,
@@ -150,7 +167,10 @@ function problemOf(layer: CodedLayer, meant: WeightedLayer, moments: readonly Mo
     input,
     inputScale: hostValues(input.scale.storage)[0],
     scales: firstScales(weights, rows, options),
-    neurons: Array.from({ length: rows }, (_, row) => neuronOf(weights.subarray(row * fanIn, (row + 1) * fanIn), matched[group(row)])),
+    neuron(row) {
+      neurons[row] ??= neuronOf(weights.subarray(row * fanIn, (row + 1) * fanIn), matched[group(row)])
+      return neurons[row]
+    },
     moments: (row) => moments[group(row)],
   }
 }
@@ -179,7 +199,7 @@ function solved(problem: Problem, row: number, scale: number): NeuronCodes | nul
   const { options, fanIn, input, open } = problem
   const room = roomBeside(problem, biasCode(problem, row, scale))
   if (room !== null && !hasPlace(room, input)) return null
-  return neuronCodes(problem.neurons[row], {
+  return neuronCodes(problem.neuron(row), {
     scale,
     codes: options.codes,
     input,
@@ -190,18 +210,15 @@ function solved(problem: Problem, row: number, scale: number): NeuronCodes | nul
 }
 
 /** What is left of each accumulator at the start: a tile's starts at 0, that of the whole sum at the bias. */
-function roomBeside({ options: { accumulatorBits, tile } }: Problem, bias: number, bits = accumulatorBits): Room | null {
-  if (bits === undefined) return null
-  const start = tile === undefined ? bias : 0
-  return { up: 2 ** (bits - 1) - 1 - start, down: 2 ** (bits - 1) + start }
-}
+const roomBeside = ({ options: { accumulatorBits, tile } }: Problem, bias: number): Room | null =>
+  accumulatorBits === undefined ? null : roomIn(accumulatorBits, tile === undefined ? bias : 0)
 
 /** The error for a neuron that no scale leaves room for: it says the width that would do. */
 function refused(problem: Problem, row: number, scale: number): never {
   const { input, options } = problem
   const bias = options.tile === undefined ? biasCode(problem, row, scale) : 0
   let enough = options.accumulatorBits as number
-  while (!hasPlace(roomBeside(problem, bias, enough) as Room, input)) enough++
+  while (!hasPlace(roomIn(enough, bias), input)) enough++
   const beside = bias === 0 ? '' : ` beside a bias of ${bias}`
   throw new EspalierError(
     'INVALID_ARGUMENT',
@@ -217,7 +234,7 @@ function assembled(problem: Problem, neurons: readonly NeuronCodes[], scales: Fl
   for (const [row, neuron] of neurons.entries()) {
     codes.set(neuron.codes, row * fanIn)
     distance += neuron.error
-    size += problem.neurons[row].square
+    size += problem.neuron(row).square
     const start = bias === null ? 0 : offset(problem, row, neuron, scales[row])
     if (bias !== null) bias[row] = problem.biasRange === null ? start : start * problem.inputScale * scales[row]
     const tile = options.tile ?? fanIn

@@ -17,7 +17,7 @@ export interface AxeOptions {
    * into a wider one. Default: all of a neuron's.
    */
   tile?: number
-  /** Times that each code is chosen again, with all others as they are, after the first pass. Default 4; 0 is AXE as published. */
+  /** Times that each code is chosen again, with all others as they are, after the first pass. Default 4. */
   sweeps?: number
 }
 
@@ -37,8 +37,8 @@ export interface AxeLayer {
  * weights become codes one after the other, each making up for the rounding of those before it on the data
  * (GPFQ), and none taking more of its accumulator than is left (AXE). Scales are chosen again along with them,
  * and a bias takes care of what is wrong on average. Masks stay. No input overflows afterwards: it is proved, not
- * measured. Colbert et al. 2024, "Accumulator-aware post-training quantization for large language models"; see docs/post-training.md for where this
- * goes beyond it.
+ * measured. Colbert et al. 2024, "Accumulator-aware post-training quantization"; docs/post-training.md
+ * says where this goes beyond it.
  *
  * @returns what became of each layer, and the certificate of the whole
  * @throws EspalierError INVALID_ARGUMENT where a width leaves no room beside a bias (the message says which

@@ -18,6 +18,9 @@ export interface Room {
   down: number
 }
 
+/** The room of a register of so many bits, two's complement, that starts at `start`. */
+export const roomIn = (bits: number, start = 0): Room => ({ up: 2 ** (bits - 1) - 1 - start, down: 2 ** (bits - 1) + start })
+
 /** The weights a neuron is meant to have, and what follows from them and the moments of its inputs alone. */
 export interface Neuron {
   readonly target: Float64Array
