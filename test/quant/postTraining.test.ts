@@ -366,6 +366,23 @@ test('widths of single layers, floats that stay, masks, and layers without bias'
   t.is((bare.at(1) as nn.Linear).bias, null)
 })
 
+test('the same call makes the same layers, into which a saved state is read', (t) => {
+  const options = { data: calibration, weightBits: 4, activationBits: 3, accumulatorBits: 9 }
+  const model = quant.quantise(digits, options)
+  const again = quant.quantise(digits.clone(), {
+    ...options,
+    data: new data.Subset(
+      train,
+      Int32Array.from({ length: 50 }, (_, i) => i),
+    ),
+  })
+  const x = (train as data.TensorDataset).x
+  t.notDeepEqual(outputs(again, x).data, outputs(model, x).data)
+  again.loadStateDict(model.stateDict())
+  t.deepEqual(outputs(again, x).data, outputs(model, x).data)
+  quant.certify(again).verify({ bits: 9 })
+})
+
 test('bias correction takes away what rounding does to the mean', (t) => {
   manualSeed(8)
   const model = new nn.Sequential(new nn.Linear(20, 16), new nn.ReLU(), new nn.Linear(16, 5))
