@@ -3,6 +3,8 @@
 
 /** Bins on each side of 0. */
 const bins = 2048
+/** A magnitude below the least of float32 is no value of a network's, and has no bins. */
+const smallest = 2 ** -150
 
 /** Values with a count, in place of all those that fell into a bin. */
 export interface Occupied {
@@ -29,14 +31,14 @@ export class Histogram {
 
   /** @param values finite numbers */
   add(values: ArrayLike<number>): void {
-    for (let i = 0; i < values.length; i++) this.largest = Math.max(this.largest, Math.abs(values[i]))
+    for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) >= smallest) this.largest = Math.max(this.largest, Math.abs(values[i]))
     this.total += values.length
     if (this.top === 0) this.top = this.largest
     while (this.top < this.largest) this.double()
     const perUnit = bins / this.top
     for (let i = 0; i < values.length; i++) {
       const value = values[i]
-      if (value === 0) this.zeros++
+      if (Math.abs(value) < smallest) this.zeros++
       else (value > 0 ? this.positive : this.negative)[Math.min(bins - 1, Math.floor(Math.abs(value) * perUnit))]++
     }
   }
