@@ -194,3 +194,24 @@ test('a bias that does not fit is refused with a width in which it does', (t) =>
   const width = Number(/at least (\d+)$/.exec(error?.message ?? '')?.[1])
   quant.axe(model, { data: x, accumulatorBits: width }).certificate.verify({ bits: width })
 })
+
+test('scales that are powers of two stay such, and one for the whole tensor stays one', (t) => {
+  manualSeed(15)
+  for (const [options, scales] of [
+    [{ powerOfTwo: true, perChannel: true }, 6],
+    [{ powerOfTwo: true }, 1],
+    [{}, 1],
+  ] as const) {
+    const model = new nn.Sequential(
+      new qnn.QuantIdentity({ bits: 3, signed: false, collectSteps: 1 }),
+      new qnn.QuantLinear(20, 6, { weightBits: 4, ...options }),
+    )
+    const x = rand([50, 20])
+    for (let step = 0; step < 3; step++) model.forward(x)
+    quant.axe(model.eval(), { data: x, accumulatorBits: 9 }).certificate.verify({ bits: 9 })
+    const { scale } = (model.at(1) as qnn.QuantLinear).effective('weight').quantisation as NonNullable<Tensor['quantisation']>
+    const different = new Set(scale.data)
+    t.true(different.size <= scales)
+    if ('powerOfTwo' in options) for (const value of different) t.true(Number.isInteger(Math.log2(value)))
+  }
+})

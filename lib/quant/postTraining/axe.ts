@@ -1,6 +1,6 @@
 import { ensure, wholeNumber } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
-import type { Quantisation, Tensor } from '../../tensor/index.js'
+import { hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { type Certificate, certify } from '../accumulators/certificate.js'
 import type { IntegerRange } from '../range.js'
 import { type Approximation, approximate, type CodedLayer, gatherMoments, give } from './approximate.js'
@@ -134,12 +134,12 @@ export function inTurn(
     )
     const { min, max, scale } = layer.effective('weight').quantisation as Quantisation
     const codes = { min, max }
-    const options = { ...wishOf(target), codes, perChannel: scale.size > 1, powerOfTwo: isPowerOfTwo(layer) }
+    const options = { ...wishOf(target), codes, perChannel: scale.size > 1, powerOfTwo: powersOfTwo(scale) }
     const approximation = approximate(layer, meant, moments, options)
     give(layer, approximation, codes)
     return { name, approximation, codes }
   })
 }
 
-const isPowerOfTwo = (layer: Module): boolean =>
-  layer.weightTransforms('weight').some((transform) => 'powerOfTwo' in transform && transform.powerOfTwo === true)
+/** Whether all scales are powers of two: those that take their place are too. */
+const powersOfTwo = (scale: Tensor): boolean => Array.from(hostValues(scale.storage)).every((value) => Number.isInteger(Math.log2(value)))

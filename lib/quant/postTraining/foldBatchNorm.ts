@@ -1,8 +1,9 @@
+import { noGrad } from '../../autograd/index.js'
 import { describe, EspalierError, ensure } from '../../native/index.js'
 import { Identity, type Module, maskOf, Parameter, removeMask } from '../../nn/index.js'
 import { empty, hostValues } from '../../tensor/index.js'
 import { overwrite } from '../accumulators/channels.js'
-import { WeightQuantiser } from '../weights.js'
+import { guardOf } from '../accumulators/guard.js'
 import { type BatchNorm, isBatchNorm, isWeighted, replaceModules, sequencesIn, unshared, type WeightedLayer } from './modules.js'
 
 /** A layer, and the batch norm that its output goes through and nothing else reads. */
@@ -18,8 +19,8 @@ export interface FoldOptions {
  * is a layer of weights γ/√(σ² + ε)·W. The running statistics are used, so the outputs are those of evaluation
  * mode, up to rounding; where the norm stood there is an `nn.Identity`. A layer without bias gets one. Masks stay.
  *
- * Layers that are quantised already can be folded where every channel has a scale of its own that follows the
- * weights (`perChannel`), and the bias is a float.
+ * A layer that is quantised already can be folded where its codes stay the same: every channel has a scale of its
+ * own that follows the weights (`perChannel`), and the bias is a float.
  *
  * @returns the model itself
  * @throws EspalierError INVALID_ARGUMENT where a pair cannot be folded, or there is none; nothing is changed then
@@ -73,13 +74,24 @@ function whyNot(layer: WeightedLayer, norm: BatchNorm, within: ReadonlySet<Modul
   if (!within.has(layer) || !within.has(norm)) return 'the layer or its norm is not in the model, or shared within it'
   if (norm.running_mean === null || norm.running_var === null) return 'the batch norm keeps no running statistics'
   if (norm.numFeatures !== outputs) return `it has ${outputs} outputs, the batch norm ${norm.numFeatures} features`
-  for (const transform of layer.weightTransforms('weight'))
-    if (transform.kind === 'quantiser') {
-      if (!(transform instanceof WeightQuantiser && transform.perChannel && !transform.powerOfTwo))
-        return 'its weights are quantised with scales that do not follow those of its channels; fold before quantising'
-      if ('biasRange' in layer && layer.biasRange !== null) return 'its bias is an integer; fold before quantising'
-    }
-  return null
+  if (layer.weightTransforms('weight').every(({ kind }) => kind !== 'quantiser')) return null
+  if ('biasRange' in layer && layer.biasRange !== null) return 'its bias is an integer; fold before quantising'
+  return guardOf(layer) === null && keepsCodes(layer, norm)
+    ? null
+    : 'its weights are quantised with scales that do not follow those of its channels; fold before quantising'
+}
+
+/** Whether a quantised layer's codes are, but for signs, the same with the norm in its weights. */
+function keepsCodes(layer: WeightedLayer, norm: BatchNorm): boolean {
+  const scaled = layer.clone()
+  overwrite(scaled.latentWeight('weight'), folded(layer, norm).weight)
+  const [before, after] = [layer, scaled].map((one) => {
+    const { storage, size, quantisation } = noGrad(() => one.effective('weight'))
+    if (quantisation === null) return null
+    const [values, scales] = [hostValues(storage), hostValues(quantisation.scale.storage)]
+    return Int32Array.from(values, (value: number, i: number) => Math.abs(Math.round(value / scales[Math.floor((i * scales.length) / size)])))
+  })
+  return before !== null && after !== null && before.every((code, i) => code === after[i])
 }
 
 /** A layer's parameters with its norm in them. */
