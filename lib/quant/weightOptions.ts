@@ -1,26 +1,31 @@
 import { describe, ensure, wholeNumber } from '../native/index.js'
 import type { Module } from '../nn/index.js'
-import { type A2QMethod, A2QQuantiser } from './accumulators/a2q.js'
-import { BudgetQuantiser } from './accumulators/budget.js'
-import { type Guard, guardTransform } from './accumulators/guard.js'
+import { limitFanIn } from './accumulators/fanIn.js'
+import type { Guard } from './accumulators/guard.js'
+import { type AccumulatorMethodName, accumulatorMethods } from './accumulators/methods.js'
 import type { IntegerRange } from './range.js'
 import { WeightQuantiser, type WeightQuantiserOptions } from './weights.js'
 
 /** How a layer's weights become integers, and which accumulator they must fit. */
 export interface QuantisedWeightOptions extends WeightQuantiserOptions {
   /**
-   * Width of the accumulator, 2 to 32 bits: the weights are kept so that no input overflows it. Scales
-   * are learned then, one a channel, and codes are narrow. An integer bias (`biasBits`) is part of it.
+   * Width of the accumulator, 2 to 32 bits: the weights are kept so that no input overflows it. An
+   * integer bias (`biasBits`) is part of it.
    */
   accumulatorBits?: number
   /**
    * How they are kept there: within a budget for each sign (call `quant.projectBudgets` after each
-   * step), or by a cap on their norm. Default 'budget'.
+   * step), by the number of inputs a neuron may use (call `quant.refreshFanIn` now and then), or by a
+   * cap on their norm. But for 'fan-in' scales are learned, one a channel, and codes are narrow. Default
+   * 'budget'.
    */
-  accumulator?: 'budget' | A2QMethod
+  accumulator?: AccumulatorMethodName
+  /**
+   * The most inputs a neuron may use, ≥ 1: its strongest, under a mask that `quant.refreshFanIn` draws
+   * anew. By itself or with any `accumulator`. Default: all.
+   */
+  fanIn?: number
 }
-
-const accumulators: ReadonlySet<string> = new Set(['budget', 'a2q', 'a2q+'])
 
 /**
  * Puts the quantiser that the options ask for on a layer's weight. What learns something is returned,
@@ -29,22 +34,21 @@ const accumulators: ReadonlySet<string> = new Set(['budget', 'a2q', 'a2q+'])
  * @param biasRange codes of the layer's bias, null for a float one
  */
 export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | null {
-  const { accumulatorBits, accumulator = 'budget', weightNarrow = true, powerOfTwo = false } = options
+  const { accumulatorBits, accumulator = 'budget', fanIn } = options
   if (accumulatorBits === undefined) {
     ensure(options.accumulator === undefined, 'INVALID_ARGUMENT', () => `accumulator is '${accumulator}' but accumulatorBits is not given`)
-    layer.addTransform('weight', new WeightQuantiser(options))
+    const quantiser = new WeightQuantiser(options)
+    if (fanIn !== undefined) limitFanIn(layer, { fanIn })
+    layer.addTransform('weight', quantiser)
     return null
   }
   wholeNumber('accumulatorBits', accumulatorBits, 2, 32)
-  ensure(accumulators.has(accumulator), 'INVALID_ARGUMENT', () => `accumulator is ${describe(accumulator)}, expected one of ${[...accumulators].join(', ')}`)
   ensure(
-    weightNarrow && !powerOfTwo,
+    Object.hasOwn(accumulatorMethods, accumulator),
     'INVALID_ARGUMENT',
-    () => `accumulator '${accumulator}': codes are narrow and scales learned; leave out weightNarrow and powerOfTwo`,
+    () => `accumulator is ${describe(accumulator)}, expected one of ${Object.keys(accumulatorMethods).join(', ')}`,
   )
-  const weight = layer.latentWeight('weight')
   const bias = layer.effectiveOrNull('bias') === null ? null : biasRange
-  layer.addTransform('weight', guardTransform)
-  if (accumulator === 'budget') return new BudgetQuantiser(weight, { ...options, accumulatorBits, bias: bias ?? undefined })
-  return new A2QQuantiser(weight, { ...options, accumulatorBits, accumulator, bias: bias === null ? 0 : -bias.min })
+  if (fanIn !== undefined && accumulator !== 'fan-in') limitFanIn(layer, { fanIn })
+  return accumulatorMethods[accumulator](layer, { ...options, accumulatorBits, bias })
 }

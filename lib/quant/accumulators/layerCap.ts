@@ -27,9 +27,12 @@ export function layerCap({ accumulatorBits, weightBits, inputBits }: LayerCapOpt
 export interface NeuronCodes {
   weight: IntegerRange
   input: IntegerRange
-  /** Largest magnitude of an integer the sum starts from. Default 0. */
-  bias?: number
+  /** Integers the sum may start from, or their largest magnitude. Default 0. */
+  bias?: number | IntegerRange
 }
+
+/** The integers a sum may start from. */
+const startOf = ({ bias = 0 }: NeuronCodes): IntegerRange => (typeof bias === 'number' ? { min: -bias, max: bias } : bias)
 
 /** The largest and the smallest product of a weight and an input. */
 function productRange({ weight, input }: NeuronCodes): IntegerRange {
@@ -43,8 +46,8 @@ function productRange({ weight, input }: NeuronCodes): IntegerRange {
 export function fanInWidth(fanIn: number, codes: NeuronCodes): number {
   wholeNumber('fanIn', fanIn)
   const { min, max } = productRange(codes)
-  const { bias = 0 } = codes
-  return bitsFor(fanIn * min - bias, fanIn * max + bias)
+  const start = startOf(codes)
+  return bitsFor(fanIn * min + start.min, fanIn * max + start.max)
 }
 
 /**
@@ -65,12 +68,13 @@ export function fanInWidth(fanIn: number, codes: NeuronCodes): number {
 export function safeFanIn(accumulatorBits: number, codes: NeuronCodes): number {
   wholeNumber('accumulatorBits', accumulatorBits, 2, 32)
   const { min, max } = productRange(codes)
-  const { bias = 0 } = codes
-  const above = max === 0 ? Number.MAX_SAFE_INTEGER : (2 ** (accumulatorBits - 1) - 1 - bias) / max
-  const below = min === 0 ? Number.MAX_SAFE_INTEGER : (2 ** (accumulatorBits - 1) - bias) / -min
+  const start = startOf(codes)
+  const above = max === 0 ? Number.MAX_SAFE_INTEGER : (2 ** (accumulatorBits - 1) - 1 - start.max) / max
+  const below = min === 0 ? Number.MAX_SAFE_INTEGER : (2 ** (accumulatorBits - 1) + start.min) / -min
   const fanIn = Math.floor(Math.min(above, below))
   if (fanIn >= 1) return fanIn
-  throw new EspalierError('INVALID_ARGUMENT', `accumulatorBits is ${accumulatorBits}: not one input fits, expected at least ${fanInWidth(1, codes)}`)
+  const beside = start.min === 0 && start.max === 0 ? '' : ` beside a bias of ${start.min}…${start.max}`
+  throw new EspalierError('INVALID_ARGUMENT', `accumulatorBits is ${accumulatorBits}: not one input fits${beside}, expected at least ${fanInWidth(1, codes)}`)
 }
 
 /**

@@ -1,0 +1,49 @@
+import { ensure } from '../../native/index.js'
+import type { Module } from '../../nn/index.js'
+import type { Tensor } from '../../tensor/index.js'
+import type { IntegerRange } from '../range.js'
+import type { WeightQuantiserOptions } from '../weights.js'
+import { type A2QMethod, A2QQuantiser } from './a2q.js'
+import { BudgetQuantiser } from './budget.js'
+import { keepFanIn } from './fanIn.js'
+import { type Guard, guardTransform } from './guard.js'
+
+/** What a layer asks of the method that keeps it within its accumulator. */
+export interface AccumulatorWish extends WeightQuantiserOptions {
+  accumulatorBits: number
+  /** The most inputs a neuron may use. Default: as many as it has. */
+  fanIn?: number
+  /** Codes of an integer bias inside the accumulator; null where the layer has none there. */
+  bias: IntegerRange | null
+}
+
+/** Puts on a layer's weight what keeps it within the accumulator. What learns something is returned, for a field of the layer. */
+export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard | null
+
+/** A method that is a weight quantiser of its own, made from the weight it starts from. */
+const guarded =
+  (make: (weight: Tensor, wish: AccumulatorWish) => Guard): AccumulatorMethod =>
+  (layer, wish) => {
+    const { weightNarrow = true, powerOfTwo = false } = wish
+    ensure(
+      weightNarrow && !powerOfTwo,
+      'INVALID_ARGUMENT',
+      () => 'with this accumulator method codes are narrow and scales learned; leave out weightNarrow and powerOfTwo',
+    )
+    const guard = make(layer.latentWeight('weight'), wish)
+    layer.addTransform('weight', guardTransform)
+    return guard
+  }
+
+const a2q = (accumulator: A2QMethod): AccumulatorMethod =>
+  guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }))
+
+/** The ways to keep a layer's weights within an accumulator, by the names that layers are given. */
+export const accumulatorMethods = {
+  budget: guarded((weight, { bias, ...options }) => new BudgetQuantiser(weight, { ...options, bias: bias ?? undefined })),
+  a2q: a2q('a2q'),
+  'a2q+': a2q('a2q+'),
+  'fan-in': keepFanIn,
+} satisfies Record<string, AccumulatorMethod>
+
+export type AccumulatorMethodName = keyof typeof accumulatorMethods
