@@ -3,6 +3,7 @@ import type { Module } from '../nn/index.js'
 import { type A2QMethod, A2QQuantiser } from './accumulators/a2q.js'
 import { BudgetQuantiser } from './accumulators/budget.js'
 import { type Guard, guardTransform } from './accumulators/guard.js'
+import type { Quantiser } from './quantiser.js'
 import type { IntegerRange } from './range.js'
 import { WeightQuantiser, type WeightQuantiserOptions } from './weights.js'
 
@@ -28,12 +29,13 @@ const accumulators: ReadonlySet<string> = new Set(['budget', 'a2q', 'a2q+'])
  *
  * @param biasRange codes of the layer's bias, null for a float one
  */
-export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | null {
+export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | Quantiser | null {
   const { accumulatorBits, accumulator = 'budget', weightNarrow = true, powerOfTwo = false } = options
   if (accumulatorBits === undefined) {
     ensure(options.accumulator === undefined, 'INVALID_ARGUMENT', () => `accumulator is '${accumulator}' but accumulatorBits is not given`)
-    layer.addTransform('weight', new WeightQuantiser(options))
-    return null
+    const quantiser = new WeightQuantiser(options, layer.latentWeight('weight'))
+    layer.addTransform('weight', quantiser)
+    return quantiser.state
   }
   wholeNumber('accumulatorBits', accumulatorBits, 2, 32)
   ensure(accumulators.has(accumulator), 'INVALID_ARGUMENT', () => `accumulator is ${describe(accumulator)}, expected one of ${[...accumulators].join(', ')}`)

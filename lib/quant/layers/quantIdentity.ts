@@ -1,13 +1,15 @@
 import { Module } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
+import type { Quantiser } from '../quantiser.js'
 
 /**
  * Quantises what passes through it: the first layer of a quantised network, or between two layers.
  * Signed codes by default. Input and output have the same shape, any; float32 or float64.
  *
  * The threshold follows the batches for the first `collectSteps` training steps and is learned from
- * then on. Semantics of Brevitas' `QuantIdentity`.
+ * then on. Semantics of Brevitas' `QuantIdentity`. A `quantiser` takes the place of what the options
+ * describe.
  *
  * @example
  * ```ts
@@ -16,12 +18,13 @@ import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
  * String(quantise.forward(tensor([-1, -0.3, 0.1, 0.9]))) // multiples of 1/4 in −1 … 0.75
  * ```
  */
-export class QuantIdentity extends Module {
-  quantiser: ActivationQuantiser
+export class QuantIdentity<Q extends Quantiser = ActivationQuantiser> extends Module {
+  quantiser: Q
 
-  constructor({ signed = true, ...options }: ActivationOptions & { signed?: boolean } = {}) {
+  constructor(options: ActivationOptions & { signed?: boolean } & { quantiser?: Q } = {}) {
     super()
-    this.quantiser = new ActivationQuantiser(signed, options)
+    const { quantiser, signed = !options.asymmetric, ...rest } = options
+    this.quantiser = quantiser ?? (new ActivationQuantiser(signed, rest) as Quantiser as Q)
   }
 
   override forward(x: Tensor): Tensor {
@@ -29,7 +32,6 @@ export class QuantIdentity extends Module {
   }
 
   override extraRepr(): string {
-    const { min, max } = this.quantiser.range
-    return `bits=${this.quantiser.bits}, codes=${min}…${max}`
+    return this.quantiser.extraRepr()
   }
 }

@@ -1,5 +1,4 @@
 import { Module } from '../../nn/index.js'
-import { relu } from '../../ops/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
 
@@ -10,16 +9,16 @@ import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
 export class QuantReLU extends Module {
   quantiser: ActivationQuantiser
 
-  constructor(options: ActivationOptions = {}) {
+  constructor(options: Omit<ActivationOptions, 'asymmetric'> = {}) {
     super()
-    this.quantiser = new ActivationQuantiser(false, options)
+    this.quantiser = new ActivationQuantiser(false, options, { rectified: true })
   }
 
   override forward(x: Tensor): Tensor {
-    return this.quantiser.forward(relu(x))
+    return this.quantiser.forward(x)
   }
 
   override extraRepr(): string {
-    return `bits=${this.quantiser.bits}, codes=0…${this.quantiser.range.max}`
+    return this.quantiser.extraRepr()
   }
 }
