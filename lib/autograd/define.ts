@@ -35,11 +35,11 @@ export interface OpSpec<Arguments extends readonly unknown[], Saved> {
   forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved }
   /**
    * The gradient for each tensor among the arguments (arrays of tensors are flattened), in order;
-   * null where none is needed. `grad` has the output's shape and must not be written to. A rule returns
-   * new storage or `grad`'s own (whole, in whatever shape), never that of an operand or of what was
-   * saved: the walk reuses what it is given. Absent where the operation has no gradient.
+   * null where none is needed. `grad` has the output's shape and must not be written to, unless it is the
+   * walk's `own`. A rule returns new storage or `grad`'s own (whole, in whatever shape), never that of an
+   * operand or of what was saved: the walk reuses what it is given. Absent where the operation has no gradient.
    */
-  backward?(grad: Tensor, call: Call<Arguments, Saved>): readonly (Tensor | null)[]
+  backward?(grad: Tensor, call: Call<Arguments, Saved>, own?: boolean): readonly (Tensor | null)[]
   /**
    * Set where every element of the output is an element of the first operand, or 0: reshaping, slicing,
    * taking maxima. Integer codes behind the values then stay known.
@@ -89,7 +89,7 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
       if (inputs.some((input) => input.requiresGrad)) {
         const call = { args, output, saved: (made ? undefined : result.saved) as Saved, needs: inputs.map((input) => input.requiresGrad) }
         const rule = spec.backward
-        record(spec.name, inputs, output, (grad) => (device === null ? rule(grad, call) : placedOn(device, () => rule(grad, call))))
+        record(spec.name, inputs, output, (grad, own) => (device === null ? rule(grad, call, own) : placedOn(device, () => rule(grad, call, own))))
       }
     }
     return output

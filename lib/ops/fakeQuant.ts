@@ -16,7 +16,8 @@ export interface FakeQuantOptions {
   gradient: 'clamped' | 'rectified' | 'straight-through'
 }
 
-const rules = {
+/** The options' rules, as the kernels number them. */
+export const rules = {
   clamped: RoundingGradient.clamp,
   rectified: RoundingGradient.clampPositive,
   'straight-through': RoundingGradient.clampSte,
@@ -30,9 +31,14 @@ function channelAxis(x: Tensor, scale: Tensor): number {
 }
 
 /** How the kernels see x: every scale serves runs of `inner` elements. */
-export function channelsOf(x: Tensor, scale: Tensor): readonly [outer: number, channels: number, inner: number] {
+export function channelsOf(name: string, x: Tensor, scale: Tensor): readonly [outer: number, channels: number, inner: number] {
   if (scale.size === 1) return [1, 1, x.size]
   const axis = channelAxis(x, scale)
+  ensure(
+    axis >= 0,
+    'SHAPE_MISMATCH',
+    () => `${name}: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
+  )
   const inner = x.shape.slice(axis + 1).reduce((size, dimension) => size * dimension, 1)
   return [x.size / (scale.size * inner || 1), scale.size, inner]
 }
@@ -55,13 +61,8 @@ export const fakeQuant = defineOp({
     asTensor('fakeQuant', 'scale', scale)
     widerDtype('fakeQuant', x, scale)
     sameDtype('fakeQuant', scale, zero)
-    ensure(
-      scale.size === 1 || channelAxis(x, scale) >= 0,
-      'SHAPE_MISMATCH',
-      () => `fakeQuant: scale has shape ${formatShape(scale.shape)}, x ${formatShape(x.shape)}; expected one scale, or one a channel`,
-    )
     const y = empty(x.shape, x.dtype)
-    native.fakeQuantForward(x.storage, scale.storage, zero?.storage ?? null, null, ...channelsOf(x, scale), min, max, y.storage, null)
+    native.fakeQuantForward(x.storage, scale.storage, zero?.storage ?? null, null, ...channelsOf('fakeQuant', x, scale), min, max, y.storage, null)
     return y
   },
   backward(grad, { args: [x, scale, { min, max, gradient }, zero], needs }) {
@@ -73,7 +74,7 @@ export const fakeQuant = defineOp({
       scale.storage,
       zero?.storage ?? null,
       null,
-      ...channelsOf(x, scale),
+      ...channelsOf('fakeQuant', x, scale),
       min,
       max,
       rules[gradient],

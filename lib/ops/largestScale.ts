@@ -1,12 +1,13 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { native, RoundingGradient } from '../native/index.js'
+import { native, RoundingGradient, Unary } from '../native/index.js'
 import { empty, type Tensor, wideOf } from '../tensor/index.js'
 import { Binary, combine } from './binary.js'
 import { elementwiseShapes } from './cases.js'
 import { ceilPowerOfTwo } from './ceilPowerOfTwo.js'
 import { channelsOf } from './fakeQuant.js'
 import { magnitudeGradient } from './magnitude.js'
-import { scaleOf, smallestThreshold } from './thresholdScale.js'
+import { rescaled, smallestThreshold } from './thresholdScale.js'
+import { forward } from './unary.js'
 
 // A scale taken from the very tensor that it serves, as weights have it. By `absMax`, `thresholdScale` and
 // `fakeQuant` the same comes about; but the gradient of the maximum, one number, would then be brought to the size
@@ -21,11 +22,9 @@ export interface LargestScaleOptions {
   powerOfTwo?: boolean
 }
 
-/** Scales, apart from the tape, and what they were taken from. */
+/** Scales, apart from the tape, and where in x the elements are that they were taken from, int32. */
 export interface FoundScale {
   readonly scale: Tensor
-  /** The largest |x| of each channel, and its place, int32. */
-  readonly largest: Tensor
   readonly at: Tensor
 }
 
@@ -36,17 +35,18 @@ export function findLargest(x: Tensor, { top, perChannel = false, powerOfTwo = f
   const channels = largest.size
   const at = empty([channels], 'int32')
   native.absMax(x.storage, null, 1, channels, channels === 0 ? 0 : x.size / channels, largest.storage, at.storage)
-  return { scale: scaleOf(powerOfTwo ? powersAbove(largest) : largest, top), largest, at }
+  if (!powerOfTwo) return { scale: rescaled(largest, top), at }
+  return { scale: rescaled(ceilPowerOfTwo(combine('largestScale', Binary.maximum, largest, smallestThreshold)), top), at }
 }
 
-const powersAbove = (largest: Tensor): Tensor => ceilPowerOfTwo(combine('largestScale', Binary.maximum, largest, smallestThreshold))
-
-/** What the scale's gradient is to the largest magnitude: times scale / largest, which is 1 / top, or for a power of two straight through. */
-function ofLargest(grad: Tensor, { scale, largest }: FoundScale): Tensor {
-  const floored = combine('largestScale', Binary.maximum, largest, smallestThreshold)
-  const slope = combine('largestScale', Binary.div, scale, floored)
-  const above = combine('largestScale', Binary.greater, largest, smallestThreshold)
-  return combine('largestScale', Binary.mul, grad, combine('largestScale', Binary.mul, slope, above))
+/** The gradient of x from that of its scales: to the largest alone, times scale / largest; that is 1 / top, or for a power of two straight through. */
+function throughLargest(grad: Tensor, x: Tensor, { scale, at }: FoundScale): Tensor {
+  const largest = empty(scale.shape, x.dtype)
+  native.take(1, x.size, 1, x.storage, at.storage, largest.storage)
+  const size = combine('largestScale', Binary.maximum, forward('largestScale', Unary.abs, largest), smallestThreshold)
+  const slope = combine('largestScale', Binary.div, scale, size)
+  const above = combine('largestScale', Binary.greater, size, smallestThreshold)
+  return magnitudeGradient(combine('largestScale', Binary.mul, grad, combine('largestScale', Binary.mul, slope, above)), x, at)
 }
 
 /**
@@ -63,7 +63,7 @@ export const largestScale = defineOp({
     const saved = found ?? findLargest(x, options)
     return { output: saved.scale.detach(), saved }
   },
-  backward: (grad, { args: [x], saved }) => [magnitudeGradient(ofLargest(grad, saved), x, saved.at)],
+  backward: (grad, { args: [x], saved }) => [throughLargest(grad, x, saved)],
   cases: (sample) =>
     elementwiseShapes.map((shape, i): [Tensor, LargestScaleOptions] => [
       sample(shape, { distinct: true, min: 0.1, max: 3 }),
@@ -82,12 +82,13 @@ export const fakeQuantByLargest = defineOp({
   forward(x: Tensor, { scale }: FoundScale, min: number, max: number) {
     asTensor('fakeQuantByLargest', 'x', x)
     const y = empty(x.shape, x.dtype)
-    native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf(x, scale), min, max, y.storage, null)
+    native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf('fakeQuantByLargest', x, scale), min, max, y.storage, null)
     return y
   },
-  backward(grad, { args: [x, found, min, max] }) {
-    const { scale, at, largest } = found
-    const gradX = empty(x.shape, x.dtype)
+  backward(grad, { args: [x, found, min, max] }, own = false) {
+    const { scale, at } = found
+    // Straight through: the gradient of x is that of y, but for the elements that the scale was taken from.
+    const gradX = own ? grad : empty(x.shape, x.dtype)
     const gradScale = empty(scale.shape, scale.dtype)
     native.fakeQuantBackward(
       grad.storage,
@@ -95,18 +96,19 @@ export const fakeQuantByLargest = defineOp({
       scale.storage,
       null,
       null,
-      ...channelsOf(x, scale),
+      ...channelsOf('fakeQuantByLargest', x, scale),
       min,
       max,
       RoundingGradient.clampSte,
-      gradX.storage,
+      own ? null : gradX.storage,
       gradScale.storage,
     )
     if (x.device === 'cpu') {
-      for (let channel = 0; channel < at.size; channel++)
-        if (largest.data[channel] > smallestThreshold)
-          gradX.data[at.data[channel]] += (gradScale.data[channel] * scale.data[channel]) / (Math.sign(x.data[at.data[channel]]) * largest.data[channel])
-    } else native.accumulate(magnitudeGradient(ofLargest(gradScale, found), x, at).storage, gradX.storage)
+      for (let channel = 0; channel < at.size; channel++) {
+        const largest = x.data[at.data[channel]]
+        if (Math.abs(largest) > smallestThreshold) gradX.data[at.data[channel]] += (gradScale.data[channel] * scale.data[channel]) / largest
+      }
+    } else native.accumulate(throughLargest(gradScale, x, found).storage, gradX.storage)
     return [gradX]
   },
   // Rounding has no useful derivative: see test/ops/fakeQuant.test.ts for what the rule must give.

@@ -1,6 +1,6 @@
 import { Module } from '../nn/index.js'
 import { relu } from '../ops/index.js'
-import type { Tensor } from '../tensor/index.js'
+import type { Quantisation, Tensor } from '../tensor/index.js'
 import type { Codes } from './codes.js'
 import type { IntegerRange } from './range.js'
 import { type Gradient, halfEven, type Rounding } from './roundings.js'
@@ -55,18 +55,22 @@ export class Quantiser extends Module {
   }
 
   override forward(x: Tensor): Tensor {
-    const { codes, scale: source, zeroPoint, rounding, gradient } = this
+    const { codes, scale: source, zeroPoint, rounding } = this
     const top = codes.top(source.powerOfTwo)
-    if (source.quantise !== undefined && rounding === halfEven && gradient === 'straight-through' && zeroPoint === null) {
-      const { y, scale } = source.quantise(x, top, codes)
-      return marked(y, scale, codes, 0)
-    }
     // A statistic is one of the rectified values.
-    const rectified = gradient === 'rectified' && source.follows
+    const rectified = this.gradient === 'rectified' && source.follows
+    const gradient = rectified ? 'clamped' : this.gradient
     const values = rectified ? relu(x) : x
+    const atOnce = rounding === halfEven && zeroPoint === null ? source.quantise?.(values, top, codes, gradient) : null
+    if (atOnce) {
+      atOnce.y.quantisation = new Mark(this, atOnce.scale)
+      return atOnce.y
+    }
     const scale = source.of(values, top)
     const zero = zeroPoint === null ? null : zeroPoint.of(values, scale, codes)
-    return marked(rounding(values, scale, codes, rectified ? 'clamped' : gradient, zero), scale, codes, zero === null ? 0 : zero.item())
+    const y = rounding(values, scale, codes, gradient, zero)
+    y.quantisation = new Mark(this, () => scale, zero?.item())
+    return y
   }
 
   /** The codes, as integers around the value 0; with a zero point it is the widest such range. */
@@ -84,8 +88,27 @@ export class Quantiser extends Module {
   }
 }
 
-/** The result with what it stands for; codes are counted from the zero point. */
-function marked(y: Tensor, scale: Tensor, { min, max, bits }: Codes, zeroPoint: number): Tensor {
-  y.quantisation = zeroPoint === 0 ? { scale, min, max, bits } : { scale, min: min - zeroPoint, max: max - zeroPoint, zeroPoint, bits }
-  return y
+/** What a quantiser's result stands for. Codes are counted from the zero point. */
+class Mark implements Quantisation {
+  readonly min: number
+  readonly max: number
+  readonly bits: number
+  private found: Tensor | null = null
+
+  constructor(
+    readonly quantiser: Quantiser,
+    private readonly find: () => Tensor,
+    readonly zeroPoint = 0,
+  ) {
+    const { min, max, bits } = quantiser.codes
+    this.min = min - zeroPoint
+    this.max = max - zeroPoint
+    this.bits = bits
+  }
+
+  /** On the tape from when it is first asked for: few ask. */
+  get scale(): Tensor {
+    this.found ??= this.find()
+    return this.found
+  }
 }

@@ -13,6 +13,8 @@ export interface Quantisation {
   readonly max: number
   /** What the quantiser adds to a code. Default 0. */
   readonly zeroPoint?: number
+  /** The module whose clamp keeps the codes in range, where it says so. */
+  readonly quantiser?: object
   /** Width of the quantiser's codes where the range does not tell it: 1 for −1 and 1. */
   readonly bits?: number
 }

@@ -1,3 +1,4 @@
+import { lent } from '../../autograd/index.js'
 import { Conv2d } from '../../nn/index.js'
 import type { Pair } from '../../nn/layers/pair.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
@@ -35,6 +36,6 @@ export class QuantConv2d extends Conv2d implements AccumulatingLayer {
   }
 
   override forward(x: Tensor): Tensor {
-    return accumulate(this, x, (input, weight, bias) => conv2d(input, weight, bias, this.geometry))
+    return accumulate(this, x, (input, weight, bias) => conv2d(input, lent(weight), bias, this.geometry))
   }
 }

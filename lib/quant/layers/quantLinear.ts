@@ -1,3 +1,4 @@
+import { lent } from '../../autograd/index.js'
 import { Linear } from '../../nn/index.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
 import { linear } from '../../ops/index.js'
@@ -23,6 +24,6 @@ export class QuantLinear extends Linear implements AccumulatingLayer {
   }
 
   override forward(x: Tensor): Tensor {
-    return accumulate(this, x, linear)
+    return accumulate(this, x, (input, weight, bias) => linear(input, lent(weight), bias))
   }
 }

@@ -1,7 +1,9 @@
 import { realNumber } from '../../native/index.js'
-import { ceilPowerOfTwo, div, exp2, log, maximum, smallestThreshold, thresholdScale } from '../../ops/index.js'
+import { ceilPowerOfTwo, div, exp2, fakeQuantByThreshold, findScale, log, maximum, smallestThreshold, thresholdScale } from '../../ops/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { LearnedStatistic, type LearnedStatisticOptions } from '../learnedStatistic.js'
+import type { IntegerRange } from '../range.js'
+import type { Gradient } from '../roundings.js'
 import type { Statistic } from '../statistics.js'
 import type { Scale } from './scale.js'
 
@@ -34,6 +36,12 @@ export class LearnedScale extends LearnedStatistic implements Scale {
 
   of(x: Tensor, top: number): Tensor {
     return thresholdScale(this.forward(x), top)
+  }
+
+  quantise(x: Tensor, top: number, { min, max }: IntegerRange, gradient: Gradient): { y: Tensor; scale: () => Tensor } {
+    const threshold = this.forward(x)
+    const found = findScale(threshold, top)
+    return { y: fakeQuantByThreshold(x, threshold, found, { min, max, gradient }), scale: () => thresholdScale(threshold, top, found) }
   }
 
   /** The threshold for x. */

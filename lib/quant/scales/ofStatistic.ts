@@ -1,6 +1,5 @@
 import { ceilPowerOfTwo, fakeQuantByLargest, findLargest, largestScale, maximum, smallestThreshold, thresholdScale } from '../../ops/index.js'
 import type { Tensor } from '../../tensor/index.js'
-import type { IntegerRange } from '../range.js'
 import { largest, type Statistic } from '../statistics.js'
 import type { Scale } from './scale.js'
 
@@ -26,10 +25,11 @@ export function statisticScale(statistic: Statistic, { axis = null, powerOfTwo =
     powerOfTwo,
     follows: true,
     of: (x, top) => largestScale(x, { top, perChannel, powerOfTwo }),
-    quantise(x: Tensor, top: number, { min, max }: IntegerRange) {
+    quantise(x, top, { min, max }, gradient) {
+      if (gradient !== 'straight-through') return null
       const options = { top, perChannel, powerOfTwo }
       const found = findLargest(x, options)
-      return { y: fakeQuantByLargest(x, found, min, max), scale: largestScale(x, options, found) }
+      return { y: fakeQuantByLargest(x, found, min, max), scale: () => largestScale(x, options, found) }
     },
   }
 }

@@ -1,5 +1,6 @@
 import type { Tensor } from '../../tensor/index.js'
 import type { IntegerRange } from '../range.js'
+import type { Gradient } from '../roundings.js'
 
 /** Where the scale of a quantiser comes from. One that learns or remembers something is a module. */
 export interface Scale {
@@ -13,6 +14,9 @@ export interface Scale {
   of(x: Tensor, top: number): Tensor
   /** Whether `of` looks at x, as it is when it is called. */
   readonly follows: boolean
-  /** x rounded half to even on the grid of that scale, straight-through, where there is a faster way to it. */
-  quantise?(x: Tensor, top: number, codes: IntegerRange): { y: Tensor; scale: Tensor }
+  /**
+   * x rounded half to even on the grid of that scale, without a zero point, where there is a faster way
+   * to it; null where there is none. The scale that comes with it enters the tape only when it is asked for.
+   */
+  quantise?(x: Tensor, top: number, codes: IntegerRange, gradient: Gradient): { y: Tensor; scale: () => Tensor } | null
 }
