@@ -43,8 +43,8 @@ export function findLargest(x: Tensor, { top, perChannel = false, powerOfTwo = f
 function throughLargest(grad: Tensor, x: Tensor, { scale, at }: FoundScale): Tensor {
   const largest = empty(scale.shape, x.dtype)
   native.take(1, x.size, 1, x.storage, at.storage, largest.storage)
-  const size = combine('largestScale', Binary.maximum, forward('largestScale', Unary.abs, largest), smallestThreshold)
-  const slope = combine('largestScale', Binary.div, scale, size)
+  const size = forward('largestScale', Unary.abs, largest)
+  const slope = combine('largestScale', Binary.div, scale, combine('largestScale', Binary.maximum, size, smallestThreshold))
   const above = combine('largestScale', Binary.greater, size, smallestThreshold)
   return magnitudeGradient(combine('largestScale', Binary.mul, grad, combine('largestScale', Binary.mul, slope, above)), x, at)
 }

@@ -93,13 +93,16 @@ class Mark implements Quantisation {
   readonly min: number
   readonly max: number
   readonly bits: number
-  private found: Tensor | null = null
+  // Not to be copied along with the rest: they lead to the tape.
+  readonly #find: () => Tensor
+  #found: Tensor | null = null
 
   constructor(
     readonly quantiser: Quantiser,
-    private readonly find: () => Tensor,
+    find: () => Tensor,
     readonly zeroPoint = 0,
   ) {
+    this.#find = find
     const { min, max, bits } = quantiser.codes
     this.min = min - zeroPoint
     this.max = max - zeroPoint
@@ -108,7 +111,7 @@ class Mark implements Quantisation {
 
   /** On the tape from when it is first asked for: few ask. */
   get scale(): Tensor {
-    this.found ??= this.find()
-    return this.found
+    this.#found ??= this.#find()
+    return this.#found
   }
 }
