@@ -86,11 +86,8 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
     if (tracer !== null) tracer(spec.name, args, output)
     if (spec.backward !== undefined && gradEnabled()) {
       const inputs = tensorsOf(args)
-      if (inputs.some((input) => input.requiresGrad)) {
-        const call = { args, output, saved: (made ? undefined : result.saved) as Saved, needs: inputs.map((input) => input.requiresGrad) }
-        const rule = spec.backward
-        record(spec.name, inputs, output, (grad, own) => (device === null ? rule(grad, call, own) : placedOn(device, () => rule(grad, call, own))))
-      }
+      const needs = inputs.map(wantsGradient)
+      if (needs.includes(true)) recordCall(spec, { args, output, saved: (made ? undefined : result.saved) as Saved, needs }, inputs, device)
     }
     return output
   }
@@ -98,6 +95,19 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
   if (operations.has(spec.name)) throw new EspalierError('INTERNAL', `two operations are named ${spec.name}`)
   operations.set(spec.name, defined as unknown as Op<readonly never[]>)
   return defined
+}
+
+const wantsGradient = (input: Tensor): boolean => input.requiresGrad
+
+// Apart from the operation itself: what a closure is made in is kept for it, call after call.
+function recordCall<Arguments extends readonly unknown[], Saved>(
+  { name, backward }: OpSpec<Arguments, Saved>,
+  call: Call<Arguments, Saved>,
+  inputs: readonly Tensor[],
+  device: Device | null,
+): void {
+  const rule = backward as NonNullable<typeof backward>
+  record(name, inputs, call.output, device === null ? (grad, own) => rule(grad, call, own) : (grad, own) => placedOn(device, () => rule(grad, call, own)))
 }
 
 /** The device of the tensors among the arguments, on which the operation makes its own; an error where they are on several. */

@@ -107,13 +107,17 @@ interface Gradient {
 
 /** Hands a node's gradient on to what it was made from. A rule returns new storage, or the gradient's own. */
 function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, Gradient>): void {
+  const { inputs } = node
   const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
-  const given = parts.filter((part, i): part is Tensor => part !== null && node.inputs[i].requiresGrad)
-  const handedOn = given.filter((part) => part.storage === value.storage).length
-  for (const [i, part] of parts.entries()) {
-    if (part === null || !node.inputs[i].requiresGrad) continue
-    const alone = part.storage === value.storage ? own && handedOn === 1 : given.every((other) => other === part || other.storage !== part.storage)
-    give(gradients, node.inputs[i], { value: part, own: alone })
+  const goesOn = (i: number): boolean => parts[i] !== null && inputs[i].requiresGrad
+  let handedOn = 0
+  for (let i = 0; i < parts.length; i++) if (goesOn(i) && parts[i]?.storage === value.storage) handedOn++
+  for (let i = 0; i < parts.length; i++) {
+    if (!goesOn(i)) continue
+    const part = parts[i] as Tensor
+    let alone = part.storage !== value.storage || (own && handedOn === 1)
+    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(j) && parts[j]?.storage === part.storage) alone = false
+    give(gradients, inputs[i], { value: part, own: alone })
   }
   if (own && handedOn === 0) recycle(value.storage)
 }

@@ -19,8 +19,9 @@ export const fakeQuantByThreshold = defineOp({
     native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf('fakeQuantByThreshold', x, scale), min, max, y.storage, null)
     return y
   },
-  backward(grad, { args: [x, threshold, { scale, top }, { min, max, gradient }], needs }, own = false) {
-    const gradX = needs[0] ? (own ? grad : empty(x.shape, x.dtype)) : null
+  backward(grad, { args: [x, threshold, { scale, top }, { min, max, gradient }], needs }) {
+    // Not in the storage of `grad`: that serves the next step, which otherwise would touch fresh memory in its place.
+    const gradX = needs[0] ? empty(x.shape, x.dtype) : null
     const gradScale = needs[1] ? empty(scale.shape, scale.dtype) : null
     native.fakeQuantBackward(
       grad.storage,

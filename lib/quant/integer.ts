@@ -41,7 +41,7 @@ export function inIntegers<T>(body: () => T, observe: AccumulatorObserver = () =
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
   const input = x.quantisation
-  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach().keep(), min: input.min, max: input.max }
+  if (input !== null) layer.inputQuantisation = { scale: (input.plain ?? input.scale.detach()).keep(), min: input.min, max: input.max }
   const weight = layer.effective('weight')
   if (observer !== null) return inCodes(layer, x, weight, product, 'float64', observer)
   // Evaluation sums codes too, where float32 holds every sum exactly: so that two classes with equal

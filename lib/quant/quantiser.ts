@@ -63,13 +63,13 @@ export class Quantiser extends Module {
     const values = rectified ? relu(x) : x
     const atOnce = rounding === halfEven && zeroPoint === null ? source.quantise?.(values, top, codes, gradient) : null
     if (atOnce) {
-      atOnce.y.quantisation = new Mark(this, atOnce.scale)
+      atOnce.y.quantisation = new Mark(this, atOnce.plain, atOnce.scale)
       return atOnce.y
     }
     const scale = source.of(values, top)
     const zero = zeroPoint === null ? null : zeroPoint.of(values, scale, codes)
     const y = rounding(values, scale, codes, gradient, zero)
-    y.quantisation = new Mark(this, () => scale, zero?.item())
+    y.quantisation = new Mark(this, scale.detach(), () => scale, zero?.item())
     return y
   }
 
@@ -99,6 +99,7 @@ class Mark implements Quantisation {
 
   constructor(
     readonly quantiser: Quantiser,
+    readonly plain: Tensor,
     find: () => Tensor,
     readonly zeroPoint = 0,
   ) {

@@ -8,6 +8,8 @@ import type { Tensor } from './tensor.js'
 export interface Quantisation {
   /** One element, or one an output channel, shaped to broadcast over the values. */
   readonly scale: Tensor
+  /** The values of `scale` apart from the tape, where they are at hand. */
+  readonly plain?: Tensor
   /** Smallest and largest code; the range contains 0. */
   readonly min: number
   readonly max: number

@@ -155,7 +155,7 @@ function* actLearned(item: ActLearned): Iterable<string | undefined> {
     channels: item.per_channel ? item.x.shape[1] : undefined,
     threshold: 1,
   })
-  const { value } = quantiser.scale
+  const { value } = quantiser.threshold
   value.data.set(item.param.data as never)
   const x = input(item.x)
   const y = quantiser.forward(x)
@@ -216,7 +216,7 @@ function* activation(item: Activation): Iterable<string | undefined> {
   yield requires('per_channel', item.per_channel, false)
   yield requires('param_domain', item.param_domain, domainOf(item.power_of_two))
   const layer = activationLayer(item)
-  const { scale: threshold } = layer.quantiser
+  const { threshold } = layer.quantiser
   const optimiser = new SGD(layer.parameters(), { lr: item.sgd_lr })
   for (const [i, step] of item.steps.entries()) {
     const at = (what: string): string => `${what} of call ${i} (${step.mode})`
@@ -316,8 +316,8 @@ function* layer(item: Layer): Iterable<string | undefined> {
   yield differs('input_codes', codesOf(codes, scaleOf(codes)), item.input_codes!, exact)
   yield requires('threshold_learned', item.input_quant?.threshold_learned, item.input_param !== undefined)
   if (item.input_param !== undefined) {
-    yield differs('input_param', first.scale.value, item.input_param, close)
-    yield differs('grad_input_param', first.scale.value.grad, item.grad_input_param!, gradient)
+    yield differs('input_param', first.threshold.value, item.input_param, close)
+    yield differs('grad_input_param', first.threshold.value.grad, item.grad_input_param!, gradient)
   }
   const [{ bias }] = integerLayers(model)
   yield requires('integer bias', bias !== null, item.bias_codes !== undefined)

@@ -160,7 +160,7 @@ test('no input of a tiny A2Q layer overflows: all of them tried, through the lay
       const quantiser = (model.at(0) as qnn.QuantIdentity).quantiser
       model.forward(randn([4, 5]))
       model.eval()
-      const scale = quantiser.scale.running.data[0] / (signed ? 2 : 3)
+      const scale = quantiser.threshold.running.data[0] / (signed ? 2 : 3)
       let [low, high] = [0, 0]
       noGrad(() =>
         quant.inIntegers(

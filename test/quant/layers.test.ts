@@ -32,12 +32,12 @@ test('the threshold follows the batches, then is learned', (t) => {
   const threshold = (x: Tensor): number => Math.max(...x.data)
   relu.forward(first)
   relu.forward(second)
-  const { running, value, learned } = relu.quantiser.scale
+  const { running, value, learned } = relu.quantiser.threshold
   t.false(learned)
   const expected = 0.9 * threshold(first) + 0.1 * threshold(second)
   t.true(Math.abs(running.data[0] - expected) < 1e-6)
   const y = relu.forward(first)
-  t.true(relu.quantiser.scale.learned)
+  t.true(relu.quantiser.threshold.learned)
   t.true(Math.abs(value.data[0] - expected) < 1e-6)
   y.sum().backward()
   t.not(value.grad, null)

@@ -99,9 +99,9 @@ test('QuantEltwiseAdd: gradients reach both operands and the scale they share', 
     single.zeroGrad()
     single.forward(alone).sum().backward()
     t.deepEqual(x.grad?.data, alone.grad?.data)
-    sum += single.quantiser.scale.value.grad?.item() ?? 0
+    sum += single.quantiser.threshold.value.grad?.item() ?? 0
   }
-  t.true(Math.abs((residual.quantiser.scale.value.grad?.item() ?? 0) - sum) < 1e-5)
+  t.true(Math.abs((residual.quantiser.threshold.value.grad?.item() ?? 0) - sum) < 1e-5)
 })
 
 class Residual extends nn.Module {

@@ -277,3 +277,17 @@ test('what makes no quantiser is refused', (t) => {
   t.throws(() => new qnn.QuantIdentity({ percentile: 101 }), refused)
   t.throws(() => new qnn.QuantHardTanh({ min: 1, max: -1 }), refused)
 })
+
+test('a threshold that is not learned stays, and lets no gradient be asked of what is in front', (t) => {
+  const identity = new qnn.QuantIdentity({ bits: 4, signed: false, threshold: 1.5, learned: false })
+  t.is(identity.parameters().length, 0)
+  const y = identity.forward(tensor([-1, 0.31, 0.97, 4]))
+  t.false(y.requiresGrad)
+  t.true(Math.abs(markOf(y).scale.item() - 0.1) < 1e-7)
+  t.deepEqual(
+    Array.from(y.data, (value) => Math.round(10 * value)),
+    [0, 3, 10, 15],
+  )
+  t.throws(() => new qnn.QuantIdentity({ learned: false }), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' })
+  t.throws(() => identity.quantiser.threshold, { instanceOf: EspalierError, code: 'STATE' })
+})

@@ -46,7 +46,7 @@ export class QuantEltwiseAdd extends SummingLayer {
     )
     const [left, right] = this.operands(a, b)
     const input = left.quantisation as NonNullable<Tensor['quantisation']>
-    this.inputQuantisation = { ...input, scale: input.scale.detach().keep() }
+    this.inputQuantisation = { ...input, scale: (input.plain ?? input.scale.detach()).keep() }
     const y = add(left, right)
     y.quantisation = { scale: input.scale, min: 2 * input.min, max: 2 * input.max }
     return this.returnQuantTensor ? new QuantTensor(y, this.training) : y

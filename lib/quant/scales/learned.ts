@@ -5,7 +5,7 @@ import { LearnedStatistic, type LearnedStatisticOptions } from '../learnedStatis
 import type { IntegerRange } from '../range.js'
 import type { Gradient } from '../roundings.js'
 import type { Statistic } from '../statistics.js'
-import type { Scale } from './scale.js'
+import type { Quantised, Scale } from './scale.js'
 
 export interface LearnedScaleOptions extends LearnedStatisticOptions {
   /** Scales that are powers of two; the logarithm of the threshold is learned then. Default false. */
@@ -38,10 +38,10 @@ export class LearnedScale extends LearnedStatistic implements Scale {
     return thresholdScale(this.forward(x), top)
   }
 
-  quantise(x: Tensor, top: number, { min, max }: IntegerRange, gradient: Gradient): { y: Tensor; scale: () => Tensor } {
+  quantise(x: Tensor, top: number, { min, max }: IntegerRange, gradient: Gradient): Quantised {
     const threshold = this.forward(x)
     const found = findScale(threshold, top)
-    return { y: fakeQuantByThreshold(x, threshold, found, { min, max, gradient }), scale: () => thresholdScale(threshold, top, found) }
+    return { y: fakeQuantByThreshold(x, threshold, found, { min, max, gradient }), plain: found.scale, scale: () => thresholdScale(threshold, top, found) }
   }
 
   /** The threshold for x. */

@@ -29,7 +29,7 @@ export function statisticScale(statistic: Statistic, { axis = null, powerOfTwo =
       if (gradient !== 'straight-through') return null
       const options = { top, perChannel, powerOfTwo }
       const found = findLargest(x, options)
-      return { y: fakeQuantByLargest(x, found, min, max), scale: () => largestScale(x, options, found) }
+      return { y: fakeQuantByLargest(x, found, min, max), plain: found.scale, scale: () => largestScale(x, options, found) }
     },
   }
 }

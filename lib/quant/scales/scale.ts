@@ -16,7 +16,15 @@ export interface Scale {
   readonly follows: boolean
   /**
    * x rounded half to even on the grid of that scale, without a zero point, where there is a faster way
-   * to it; null where there is none. The scale that comes with it enters the tape only when it is asked for.
+   * to it; null where there is none.
    */
-  quantise?(x: Tensor, top: number, codes: IntegerRange, gradient: Gradient): { y: Tensor; scale: () => Tensor } | null
+  quantise?(x: Tensor, top: number, codes: IntegerRange, gradient: Gradient): Quantised | null
+}
+
+export interface Quantised {
+  readonly y: Tensor
+  /** The scale of y, apart from the tape. */
+  readonly plain: Tensor
+  /** The same on the tape, from when it is called. */
+  readonly scale: () => Tensor
 }
