@@ -1,7 +1,8 @@
 // A training step of quantised networks (forward, cross entropy, backward, Adam), beside the same step without
 // quantisers, and beside PyTorch with the same fake quantisation in its operations. Weights of 4 bits, activations
-// of 4: while thresholds follow the batches, and once they are learned. `ratio` against the float step is the inverse
-// of the overhead: at ×0.77 and more quantising costs at most 1.3 times the step.
+// of 4: once their thresholds are learned, and while they follow the batches; the input's range is given, or learned
+// as well, for which the first layer has to form a gradient of its input that the float step does without. `ratio`
+// against the float step is the inverse of the overhead: at ×0.77 and more quantising costs at most 1.3 times the step.
 import { data, nn, ops, optim, qnn, type Tensor, tensor } from '../../lib/index.js'
 import { python } from '../support/process.js'
 import type { Contender, Match } from '../support/task.js'
@@ -25,8 +26,8 @@ const floatParts: Parts = {
   linear: (inputs, outputs) => new nn.Linear(inputs, outputs),
 }
 
-const quantisedParts = (collectSteps: number): Parts => ({
-  input: () => new qnn.QuantIdentity({ bits, collectSteps }),
+const quantisedParts = ({ collectSteps, inputLearned }: (typeof phases)[Phase]): Parts => ({
+  input: () => new qnn.QuantIdentity(inputLearned ? { bits, collectSteps } : { bits, threshold: 1, learned: false }),
   relu: () => new qnn.QuantReLU({ bits, collectSteps }),
   conv: (inputs, outputs, kernel, options) => new qnn.QuantConv2d(inputs, outputs, kernel, { ...options, weightBits: bits }),
   linear: (inputs, outputs) => new qnn.QuantLinear(inputs, outputs, { weightBits: bits }),
@@ -40,8 +41,12 @@ const networks = {
 }
 type Network = keyof typeof networks
 
-/** Steps in which thresholds follow the batches: all of them, or none that is timed. */
-const phases = { statistics: Number.MAX_SAFE_INTEGER, learned: 1 } as const
+/** Steps in which thresholds follow the batches: all of them, or none that is timed. And whether the input has one. */
+const phases = {
+  learned: { collectSteps: 1, inputLearned: false },
+  'input learned': { collectSteps: 1, inputLearned: true },
+  statistics: { collectSteps: Number.MAX_SAFE_INTEGER, inputLearned: true },
+} as const
 type Phase = keyof typeof phases
 
 interface Batch {
@@ -112,7 +117,7 @@ function* matches(label: string, network: Network, phase: Phase, batches: readon
         source: 'quant-step/torch_quant.py',
         modules: ['torch'],
         install: 'apt-get install python3-torch',
-        args: [Object.keys(networks).indexOf(network), Number(phase === 'learned'), bits, x.shape[0], checkedSteps, ...x.shape.slice(1)],
+        args: [Object.keys(networks).indexOf(network), Number(phase !== 'statistics'), Number(phases[phase].inputLearned), bits, x.shape[0], checkedSteps, ...x.shape.slice(1)],
         inputs: {
           x: flat(batches.map((batch) => batch.x)),
           y: Int32Array.from(batches.flatMap((batch) => Array.from(batch.y.data))),
@@ -136,7 +141,7 @@ export default function* quantStep(): Iterable<Match> {
   const [x, y] = train.tensors
   const digits = [...batchesOf(x.mul(1 / 16), y, 64)]
   const rows = { x: tensor(noise(64 * 784, 1), [64, 784]), y: tensor(Int32Array.from({ length: 64 }, (_, i) => (i * 7) % 10)) }
-  for (const phase of ['learned', 'statistics'] as const) {
+  for (const phase of Object.keys(phases) as Phase[]) {
     yield* matches('TinyCNN digits epoch B=64', 'TinyCNN', phase, digits)
     yield* matches('MLP 784-1024-1024-10 B=64', 'MLP', phase, [rows])
   }

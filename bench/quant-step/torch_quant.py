@@ -6,7 +6,7 @@ import torch
 from rival import arguments, load, serve
 from torch import nn
 
-network, learned, bits, batch, steps, *size = arguments
+network, learned, input_learned, bits, batch, steps, *size = arguments
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
@@ -35,9 +35,10 @@ class Linear(nn.Linear):
 class Activation(nn.Module):
     """Codes of a threshold that is learned, or that follows the batches: their largest magnitude, which the percentile 99.999 is here."""
 
-    def __init__(self, signed):
+    def __init__(self, signed, given=False):
         super().__init__()
-        self.threshold = nn.Parameter(torch.ones(()))
+        self.given = given
+        self.threshold = torch.ones(()) if given else nn.Parameter(torch.ones(()))
         self.running = torch.ones(())
         self.signed = signed
         self.low, self.high = (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
@@ -45,17 +46,19 @@ class Activation(nn.Module):
 
     def forward(self, x):
         x = x if self.signed else x.relu()
-        threshold = self.threshold if learned else x.abs().max()
-        if not learned:
+        follows = not (learned or self.given)
+        threshold = x.abs().max() if follows else self.threshold
+        if follows:
             self.running = 0.9 * self.running + 0.1 * threshold.detach()
         scale = threshold.clamp_min(1e-10) / self.top
         return rounded(x / scale).clamp(self.low, self.high) * scale
 
 
+first = lambda: Activation(True, given=not input_learned)
 relu = lambda: Activation(False)
 makers = [
-    lambda: nn.Sequential(Activation(True), Conv2d(1, 8, 3), relu(), Conv2d(8, 16, 3, 2), relu(), Conv2d(16, 32, 2), relu(), nn.Flatten(), Linear(32, 10)),
-    lambda: nn.Sequential(Activation(True), Linear(784, 1024), relu(), Linear(1024, 1024), relu(), Linear(1024, 10)),
+    lambda: nn.Sequential(first(), Conv2d(1, 8, 3), relu(), Conv2d(8, 16, 3, 2), relu(), Conv2d(16, 32, 2), relu(), nn.Flatten(), Linear(32, 10)),
+    lambda: nn.Sequential(first(), Linear(784, 1024), relu(), Linear(1024, 1024), relu(), Linear(1024, 10)),
 ]
 x = torch.from_numpy(load("x").copy()).view(-1, *size).split(batch)
 y = torch.from_numpy(load("y", numpy.int32)).long().split(batch)
@@ -67,7 +70,7 @@ def fresh():
     model = makers[network]()
     with torch.no_grad():
         nn.utils.vector_to_parameters(initial.clone(), model.parameters())
-        for layer, running in zip((layer for layer in model if isinstance(layer, Activation)), thresholds):
+        for layer, running in zip((layer for layer in model if isinstance(layer, Activation) and not layer.given), thresholds):
             layer.running = torch.tensor(running)
     return model, torch.optim.Adam(model.parameters(), lr=0.001)
 
