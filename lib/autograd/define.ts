@@ -35,11 +35,11 @@ export interface OpSpec<Arguments extends readonly unknown[], Saved> {
   forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved }
   /**
    * The gradient for each tensor among the arguments (arrays of tensors are flattened), in order;
-   * null where none is needed. `grad` has the output's shape and must not be written to. A rule returns
-   * new storage or `grad`'s own (whole, in whatever shape), never that of an operand or of what was
-   * saved: the walk reuses what it is given. Absent where the operation has no gradient.
+   * null where none is needed. `grad` has the output's shape and must not be written to, unless it is the
+   * walk's `own`. A rule returns new storage or `grad`'s own (whole, in whatever shape), never that of an
+   * operand or of what was saved: the walk reuses what it is given. Absent where the operation has no gradient.
    */
-  backward?(grad: Tensor, call: Call<Arguments, Saved>): readonly (Tensor | null)[]
+  backward?(grad: Tensor, call: Call<Arguments, Saved>, own?: boolean): readonly (Tensor | null)[]
   /**
    * Set where every element of the output is an element of the first operand, or 0: reshaping, slicing,
    * taking maxima. Integer codes behind the values then stay known.
@@ -86,11 +86,8 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
     if (tracer !== null) tracer(spec.name, args, output)
     if (spec.backward !== undefined && gradEnabled()) {
       const inputs = tensorsOf(args)
-      if (inputs.some((input) => input.requiresGrad)) {
-        const call = { args, output, saved: (made ? undefined : result.saved) as Saved, needs: inputs.map((input) => input.requiresGrad) }
-        const rule = spec.backward
-        record(spec.name, inputs, output, (grad) => (device === null ? rule(grad, call) : placedOn(device, () => rule(grad, call))))
-      }
+      const needs = inputs.map(wantsGradient)
+      if (needs.includes(true)) recordCall(spec, { args, output, saved: (made ? undefined : result.saved) as Saved, needs }, inputs, device)
     }
     return output
   }
@@ -98,6 +95,19 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
   if (operations.has(spec.name)) throw new EspalierError('INTERNAL', `two operations are named ${spec.name}`)
   operations.set(spec.name, defined as unknown as Op<readonly never[]>)
   return defined
+}
+
+const wantsGradient = (input: Tensor): boolean => input.requiresGrad
+
+// Apart from the operation itself: what a closure is made in is kept for it, call after call.
+function recordCall<Arguments extends readonly unknown[], Saved>(
+  { name, backward }: OpSpec<Arguments, Saved>,
+  call: Call<Arguments, Saved>,
+  inputs: readonly Tensor[],
+  device: Device | null,
+): void {
+  const rule = backward as NonNullable<typeof backward>
+  record(name, inputs, call.output, device === null ? (grad, own) => rule(grad, call, own) : (grad, own) => placedOn(device, () => rule(grad, call, own)))
 }
 
 /** The device of the tensors among the arguments, on which the operation makes its own; an error where they are on several. */

@@ -12,8 +12,10 @@ export interface Node extends Origin {
   readonly name: string
   /** The tensors it read, in order. */
   inputs: readonly Tensor[]
-  /** The gradient of each input; null where it needs none. Undefined once the tape was released. */
-  backward: ((grad: Tensor) => readonly (Tensor | null)[]) | undefined
+  /** The gradient of each input; null where it needs none. Undefined once the tape was released. `own`: it may write to `grad`. */
+  backward: ((grad: Tensor, own?: boolean) => readonly (Tensor | null)[]) | undefined
+  /** What it made, where the tape alone refers to that. */
+  lent?: Tensor
 }
 
 /** Whether operations are being recorded. */
@@ -44,6 +46,17 @@ export function record(name: string, inputs: readonly Tensor[], output: Tensor, 
   const node: Node = { order: ++order, name, inputs, backward }
   output.origin = node
   output.requiresGrad = true
+}
+
+/**
+ * Leaves a tensor that an operation just made to the tape: whoever calls this keeps no hold of it, and once
+ * a gradient has passed, its storage serves the next request of its size.
+ *
+ * @returns the tensor, for the operations that use it
+ */
+export function lent(tensor: Tensor): Tensor {
+  if (tensor.origin !== null) (tensor.origin as Node).lent = tensor
+  return tensor
 }
 
 export interface BackwardOptions {
@@ -81,6 +94,7 @@ export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: B
     if (!retainGraph) {
       node.backward = undefined
       node.inputs = []
+      if (node.lent !== undefined) recycle(node.lent.storage)
     }
   }
 }
@@ -93,13 +107,17 @@ interface Gradient {
 
 /** Hands a node's gradient on to what it was made from. A rule returns new storage, or the gradient's own. */
 function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, Gradient>): void {
-  const parts = (node.backward as NonNullable<Node['backward']>)(value)
-  const given = parts.filter((part, i): part is Tensor => part !== null && node.inputs[i].requiresGrad)
-  const handedOn = given.filter((part) => part.storage === value.storage).length
-  for (const [i, part] of parts.entries()) {
-    if (part === null || !node.inputs[i].requiresGrad) continue
-    const alone = part.storage === value.storage ? own && handedOn === 1 : given.every((other) => other === part || other.storage !== part.storage)
-    give(gradients, node.inputs[i], { value: part, own: alone })
+  const { inputs } = node
+  const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
+  const goesOn = (i: number): boolean => parts[i] !== null && inputs[i].requiresGrad
+  let handedOn = 0
+  for (let i = 0; i < parts.length; i++) if (goesOn(i) && parts[i]?.storage === value.storage) handedOn++
+  for (let i = 0; i < parts.length; i++) {
+    if (!goesOn(i)) continue
+    const part = parts[i] as Tensor
+    let alone = part.storage !== value.storage || (own && handedOn === 1)
+    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(j) && parts[j]?.storage === part.storage) alone = false
+    give(gradients, inputs[i], { value: part, own: alone })
   }
   if (own && handedOn === 0) recycle(value.storage)
 }

@@ -98,6 +98,7 @@ export type MaskRule = (typeof MaskRule)[keyof typeof MaskRule]
 export const RoundingGradient = {
   clamp: 0,
   clampSte: 1,
+  clampPositive: 2,
 } as const
 export type RoundingGradient = (typeof RoundingGradient)[keyof typeof RoundingGradient]
 

@@ -7,13 +7,6 @@ import type { IntegerRange } from './range.js'
 
 // What the quantised layers share: how their sum is formed, in floats for training or in integers.
 
-declare module '../tensor/quantisation.js' {
-  interface Quantisation {
-    /** The module whose clamp keeps the codes in range, where it says so. */
-    readonly quantiser?: object
-  }
-}
-
 /** A layer whose sums have an accumulator: a product of quantised inputs and quantised weights. */
 export interface AccumulatingLayer extends Module {
   /** Where the codes of the last input came from; null before the first forward pass. */
@@ -71,7 +64,7 @@ export function recordingLayers<T>(record: (call: LayerCall) => void, body: () =
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
   const input = x.quantisation
-  if (input !== null) layer.inputQuantisation = { ...input, scale: input.scale.detach().keep() }
+  if (input !== null) layer.inputQuantisation = { ...input, scale: (input.plain ?? input.scale.detach()).keep() }
   if (recorder !== null) return recorded(layer, x, product, recorder)
   const weight = layer.effective('weight')
   if (observer !== null) {

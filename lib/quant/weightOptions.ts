@@ -3,6 +3,7 @@ import type { Module } from '../nn/index.js'
 import { limitFanIn } from './accumulators/fanIn.js'
 import type { Guard } from './accumulators/guard.js'
 import { type AccumulatorMethodName, accumulatorMethods } from './accumulators/methods.js'
+import type { Quantiser } from './quantiser.js'
 import type { IntegerRange } from './range.js'
 import { WeightQuantiser, type WeightQuantiserOptions } from './weights.js'
 
@@ -33,14 +34,14 @@ export interface QuantisedWeightOptions extends WeightQuantiserOptions {
  *
  * @param biasRange codes of the layer's bias, null for a float one
  */
-export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | null {
+export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | Quantiser | null {
   const { accumulatorBits, accumulator = 'budget', fanIn } = options
   if (accumulatorBits === undefined) {
     ensure(options.accumulator === undefined, 'INVALID_ARGUMENT', () => `accumulator is '${accumulator}' but accumulatorBits is not given`)
-    const quantiser = new WeightQuantiser(options)
+    const quantiser = new WeightQuantiser(options, layer.latentWeight('weight'))
     if (fanIn !== undefined) limitFanIn(layer, { fanIn })
     layer.addTransform('weight', quantiser)
-    return null
+    return quantiser.state
   }
   wholeNumber('accumulatorBits', accumulatorBits, 2, 32)
   ensure(

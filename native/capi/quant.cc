@@ -77,7 +77,7 @@ espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x
                                              espalier_out gradient_x, espalier_out gradient_scale) {
   return guarded(__func__, [&] {
     require_range("rule", static_cast<int64_t>(rule), ESPALIER_ROUNDING_GRADIENT_CLAMP,
-                  ESPALIER_ROUNDING_GRADIENT_CLAMP_STE);
+                  ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE);
     for_float("x", x.dtype, [&]<class T>(T) {
       const quant::Grid<T> grid = checked_grid<T>(x, scale, zero, mask, {outer, channels, inner}, qmin, qmax);
       const T* const upstream = elements<T>("gradient", gradient, x.length);

@@ -87,6 +87,7 @@ struct Gradient {
   Grid<T> grid;
   const T* upstream;
   bool clamped;
+  W above;  // no gradient for an x that is not
   T* of_x;  // null: not wanted
 
   template <int N>
@@ -97,7 +98,7 @@ struct Gradient {
     W sum = 0;
     on_grid<N>(grid, spot, values, masks, [&](int lane, const Rounded<W>& r, W, W zero) {
       const W g = widen(gradient.at[lane]);
-      const bool passes = !clamped || (r.nearest >= grid.low && r.nearest <= grid.high);
+      const bool passes = !clamped || (r.nearest >= grid.low && r.nearest <= grid.high && r.x > above);
       sum += g * (r.code - zero - (passes ? r.ratio : W{0}));
       W result = passes ? g : W{0};
       if (grid.mask != nullptr) result *= widen(masks.at[lane]);
@@ -256,13 +257,14 @@ espalier_status espalier_cuda_fake_quant_backward(espalier_in gradient, espalier
                                                   espalier_out gradient_scale) {
   return guarded(__func__, [&] {
     require_range("rule", static_cast<int64_t>(rule), ESPALIER_ROUNDING_GRADIENT_CLAMP,
-                  ESPALIER_ROUNDING_GRADIENT_CLAMP_STE);
+                  ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE);
     for_device_float("x", x.dtype, [&]<class T>(T) {
       using W = wide_t<T>;
       const Grid<T> grid = checked_grid<T>("espalier_cuda_fake_quant_backward", x, scale, zero, mask,
                                            {outer, channels, inner}, qmin, qmax);
       const Gradient<T> body{grid, elements<T>("gradient", gradient, x.length),
-                             rule == ESPALIER_ROUNDING_GRADIENT_CLAMP,
+                             rule != ESPALIER_ROUNDING_GRADIENT_CLAMP_STE,
+                             rule == ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE ? W{0} : -static_cast<W>(INFINITY),
                              optional_elements<T>("gradient_x", gradient_x, x.length)};
       W* const of_scale = optional_elements<W>("gradient_scale", gradient_scale, channels);
       check_scales(grid);

@@ -71,7 +71,9 @@ void fake_quant_forward(const quant::Grid<T>& grid, T* y, int32_t* codes) {
 template <class T>
 void fake_quant_backward(const quant::Grid<T>& grid, const T* gradient, espalier_rounding_gradient rule, T* gradient_x,
                          T* gradient_scale) {
-  const bool clamped = rule == ESPALIER_ROUNDING_GRADIENT_CLAMP;
+  const bool clamped = rule != ESPALIER_ROUNDING_GRADIENT_CLAMP_STE;
+  const Vec<T> above =
+      broadcast<T>(rule == ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE ? T{0} : -std::numeric_limits<T>::infinity());
   const int64_t rows = grid.outer * grid.channels;
   const int64_t pieces = (grid.inner + kQuantGrain - 1) / kQuantGrain;
   // A sum a piece, added up in their order: the bits do not depend on the threads.
@@ -84,7 +86,8 @@ void fake_quant_backward(const quant::Grid<T>& grid, const T* gradient, espalier
     along_row<T>(start + begin, start + end, [&](const auto& at, int64_t i) {
       const Vec<T> g = at.get(gradient + i);
       const Rounded<T> r(grid, at, i, scale, zero);
-      const Mask<T> inside = (r.nearest >= broadcast<T>(grid.low)) & (r.nearest <= broadcast<T>(grid.high));
+      const Mask<T> inside =
+          (r.nearest >= broadcast<T>(grid.low)) & (r.nearest <= broadcast<T>(grid.high)) & (r.x > above);
       // Lanes behind the end have g = 0.
       const Vec<T> own = clamped ? (inside ? r.ratio : Vec<T>{}) : r.ratio;
       sum += g * (r.code - zero - own);

@@ -41,6 +41,22 @@ test('straight-through: the gradient passes everywhere, and the scale always get
   t.true(Math.abs(scale - (1 + 10 * 0.4 + 100 * 0.4 + 1000 * -0.4 + 10000 * -0.6)) < 1e-9)
 })
 
+for (const dtype of ['float32', 'float64'] as const)
+  test(`rectified is the clamped quantiser of relu(x): ${dtype}`, (t) => {
+    fc.assert(
+      fc.property(fc.array(fc.float({ min: -4, max: 4, noNaN: true }), { maxLength: 40 }), (values) => {
+        const results = [false, true].map((atOnce) => {
+          const x = tensor(values, [values.length], { dtype, requiresGrad: true })
+          const scale = tensor(0.25, { dtype, requiresGrad: true })
+          const y = ops.fakeQuant(atOnce ? x : ops.relu(x), scale, { min: 0, max: 7, gradient: atOnce ? 'rectified' : 'clamped' })
+          y.mul(y.add(0.5)).sum().backward()
+          return [y.toArray(), x.grad?.toArray(), scale.grad?.item()]
+        })
+        t.deepEqual(results[1], results[0])
+      }),
+    )
+  })
+
 test('a scale a channel is the tensor’s scale of each channel', (t) => {
   fc.assert(
     fc.property(fc.array(fc.float({ min: -4, max: 4, noNaN: true }), { minLength: 6, maxLength: 6 }), (values) => {

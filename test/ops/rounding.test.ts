@@ -22,6 +22,23 @@ test('roundToZero is Math.trunc, and the gradient passes straight through', (t) 
   t.deepEqual(gradient(ops.roundToZero, [-1.5, 0.3, 7]), [1, 1, 1])
 })
 
+test('floor is Math.floor, and the gradient passes straight through', (t) => {
+  fc.assert(
+    fc.property(fc.array(fc.oneof(float, fc.integer({ min: -50, max: 50 }))), (values) => {
+      t.deepEqual(
+        Array.from(ops.floor(tensor(values, [values.length])).data, (value) => value + 0),
+        values.map((value) => Math.floor(value) + 0),
+      )
+    }),
+  )
+  t.deepEqual(gradient(ops.floor, [-1.5, 0.3, 7]), [1, 1, 1])
+})
+
+test('bipolar is the sign, 1 of 0, and the gradient passes straight through', (t) => {
+  t.deepEqual(ops.bipolar(tensor([-3, -1e-30, -0, 0, 1e-30, 7])).toArray(), [-1, -1, 1, 1, 1, 1])
+  t.deepEqual(gradient(ops.bipolar, [-1.5, 0, 7]), [1, 1, 1])
+})
+
 test('ceilPowerOfTwo gives the least power of two not below; powers stay; the gradient is y/x', (t) => {
   const powers = Array.from({ length: 200 }, (_, i) => 2 ** (i - 100))
   t.deepEqual(Array.from(ops.ceilPowerOfTwo(tensor(powers)).data), powers)

@@ -56,7 +56,12 @@ test('every network fits its accumulators afterwards, tile by tile, and says so 
         if (tile === undefined) t.is(layers[i].bits, bits)
         else {
           // A tile's sum starts at 0: the bias is added outside.
-          const widest = Math.max(...rowsOf(weights, tile).map((row) => quant.accumulatorBound(row, input).bits))
+          const widest = Math.max(
+            ...rowsOf(
+              weights.map((row) => Array.from(row)),
+              tile,
+            ).map((row) => quant.accumulatorBound(row, input).bits),
+          )
           t.true(widest <= accumulatorBits)
           t.is(layers[i].bits, widest)
         }
@@ -129,7 +134,7 @@ test('masked weights stay away', (t) => {
   const mask = nn.fanInMask(layer.weight, 5)
   nn.setMask(layer, 'weight', mask)
   const { certificate } = quant.axe(model, { data: x, accumulatorBits: 9 })
-  for (const [i, code] of certificate.layers[1].weights.flat().entries()) if (mask.data[i] === 0) t.is(code, 0)
+  for (const [i, code] of certificate.layers[1].weights.flatMap((row) => Array.from(row)).entries()) if (mask.data[i] === 0) t.is(code, 0)
 })
 
 test('layers trained within another accumulator can be brought into a narrower one; a width for each layer', (t) => {

@@ -3,6 +3,7 @@ import { ensure, wholeNumber } from '../../native/index.js'
 import { fanInMask, type MaskGradient, type Module, maskOf, setMasks, stages, type WeightTransform } from '../../nn/index.js'
 import { add, mul, sub } from '../../ops/index.js'
 import { hostValues, ones, type Quantisation, type Tensor } from '../../tensor/index.js'
+import type { Quantiser } from '../quantiser.js'
 import type { IntegerRange } from '../range.js'
 import { WeightQuantiser, type WeightQuantiserOptions } from '../weights.js'
 import { safeFanIn } from './layerCap.js'
@@ -91,11 +92,11 @@ export function limitFanIn(layer: Module, options: FanInOptions): void {
 export function keepFanIn(
   layer: Module,
   { accumulatorBits, fanIn, bias, ...options }: WeightQuantiserOptions & { accumulatorBits: number; fanIn?: number; bias: IntegerRange | null },
-): null {
-  const quantiser = new WeightQuantiser(options)
+): Quantiser | null {
+  const quantiser = new WeightQuantiser(options, layer.latentWeight('weight'))
   limitFanIn(layer, { fanIn, accumulator: { bits: accumulatorBits, weight: quantiser.range, bias } })
   layer.addTransform('weight', quantiser)
-  return null
+  return quantiser.state
 }
 
 const limitOf = (layer: Module): FanInLimit | undefined =>

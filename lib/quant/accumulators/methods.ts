@@ -1,6 +1,7 @@
 import { ensure } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
+import type { Quantiser } from '../quantiser.js'
 import type { IntegerRange } from '../range.js'
 import type { WeightQuantiserOptions } from '../weights.js'
 import { type A2QMethod, A2QQuantiser } from './a2q.js'
@@ -18,7 +19,7 @@ export interface AccumulatorWish extends WeightQuantiserOptions {
 }
 
 /** Puts on a layer's weight what keeps it within the accumulator. What learns something is returned, for a field of the layer. */
-export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard | null
+export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard | Quantiser | null
 
 /** A method that is a weight quantiser of its own, made from the weight it starts from. */
 const guarded =

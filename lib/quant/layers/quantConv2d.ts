@@ -1,3 +1,4 @@
+import { lent } from '../../autograd/index.js'
 import { Conv2d } from '../../nn/index.js'
 import type { Pair } from '../../nn/layers/pair.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
@@ -6,6 +7,7 @@ import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
 import { type AccumulatingLayer, accumulate } from '../integer.js'
 import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js'
+import { type OutputOptions, withSums } from './output.js'
 
 /**
  * A 2-d convolution whose weights are integers times a scale: [n, in, h, w] → [n, out, h', w'].
@@ -25,16 +27,24 @@ import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js
 export class QuantConv2d extends Conv2d implements AccumulatingLayer {
   inputQuantisation: Quantisation | null = null
   readonly biasRange: ReturnType<typeof biasRangeOf>
-  /** What learns scales of its own, under an accumulator's width; null otherwise. */
+  /** What learns scales of its own; null otherwise. */
   weightQuantiser: ReturnType<typeof quantiseWeight>
+  readonly returnQuantTensor: boolean
 
-  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: ConvOptions & WeightOptions & QuantisedWeightOptions & BiasOptions = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Pair,
+    options: ConvOptions & WeightOptions & QuantisedWeightOptions & BiasOptions & OutputOptions = {},
+  ) {
     super(inChannels, outChannels, kernelSize, options)
     this.biasRange = biasRangeOf(options)
     this.weightQuantiser = quantiseWeight(this, options, this.biasRange)
+    this.returnQuantTensor = options.returnQuantTensor ?? false
   }
 
   override forward(x: Tensor): Tensor {
-    return accumulate(this, x, (input, weight, bias) => conv2d(input, weight, bias, this.geometry))
+    const y = accumulate(this, x, (input, weight, bias) => conv2d(input, lent(weight), bias, this.geometry))
+    return this.returnQuantTensor ? withSums(this, x, y) : y
   }
 }

@@ -1,6 +1,13 @@
-import { Module } from '../../nn/index.js'
-import type { Tensor } from '../../tensor/index.js'
-import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
+import { ActivationQuantiser } from '../activations.js'
+import type { Quantiser } from '../quantiser.js'
+import { ActivationLayer, type ActivationLayerOptions } from './activation.js'
+
+export interface QuantIdentityOptions<Q extends Quantiser> extends ActivationLayerOptions {
+  /** Two's complement codes, or codes from 0. Default: true, but false with `asymmetric`. */
+  signed?: boolean
+  /** A quantiser in place of what the other options describe. */
+  quantiser?: Q
+}
 
 /**
  * Quantises what passes through it: the first layer of a quantised network, or between two layers.
@@ -16,20 +23,9 @@ import { type ActivationOptions, ActivationQuantiser } from '../activations.js'
  * String(quantise.forward(tensor([-1, -0.3, 0.1, 0.9]))) // multiples of 1/4 in −1 … 0.75
  * ```
  */
-export class QuantIdentity extends Module {
-  quantiser: ActivationQuantiser
-
-  constructor({ signed = true, ...options }: ActivationOptions & { signed?: boolean } = {}) {
-    super()
-    this.quantiser = new ActivationQuantiser(signed, options)
-  }
-
-  override forward(x: Tensor): Tensor {
-    return this.quantiser.forward(x)
-  }
-
-  override extraRepr(): string {
-    const { min, max } = this.quantiser.range
-    return `bits=${this.quantiser.bits}, codes=${min}…${max}`
+export class QuantIdentity<Q extends Quantiser = ActivationQuantiser> extends ActivationLayer<Q> {
+  constructor({ returnQuantTensor, quantiser, ...options }: QuantIdentityOptions<Q> = {}) {
+    const { signed = !options.asymmetric, ...rest } = options
+    super(quantiser ?? (new ActivationQuantiser(signed, rest) as Quantiser as Q), returnQuantTensor)
   }
 }

@@ -1,3 +1,4 @@
+import { lent } from '../../autograd/index.js'
 import { Linear } from '../../nn/index.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
 import { linear } from '../../ops/index.js'
@@ -5,6 +6,7 @@ import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
 import { type AccumulatingLayer, accumulate } from '../integer.js'
 import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js'
+import { type OutputOptions, withSums } from './output.js'
 
 /**
  * A fully connected layer whose weights are integers times a scale: [n, in] → [n, out]. See
@@ -13,16 +15,19 @@ import { type QuantisedWeightOptions, quantiseWeight } from '../weightOptions.js
 export class QuantLinear extends Linear implements AccumulatingLayer {
   inputQuantisation: Quantisation | null = null
   readonly biasRange: ReturnType<typeof biasRangeOf>
-  /** What learns scales of its own, under an accumulator's width; null otherwise. */
+  /** What learns scales of its own; null otherwise. */
   weightQuantiser: ReturnType<typeof quantiseWeight>
+  readonly returnQuantTensor: boolean
 
-  constructor(inFeatures: number, outFeatures: number, options: WeightOptions & QuantisedWeightOptions & BiasOptions = {}) {
+  constructor(inFeatures: number, outFeatures: number, options: WeightOptions & QuantisedWeightOptions & BiasOptions & OutputOptions = {}) {
     super(inFeatures, outFeatures, options)
     this.biasRange = biasRangeOf(options)
     this.weightQuantiser = quantiseWeight(this, options, this.biasRange)
+    this.returnQuantTensor = options.returnQuantTensor ?? false
   }
 
   override forward(x: Tensor): Tensor {
-    return accumulate(this, x, linear)
+    const y = accumulate(this, x, (input, weight, bias) => linear(input, lent(weight), bias))
+    return this.returnQuantTensor ? withSums(this, x, y) : y
   }
 }

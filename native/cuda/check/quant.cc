@@ -54,6 +54,8 @@ ESPALIER_CHECK(fake_quant) {
         same(near, espalier_fake_quant_backward, espalier_cuda_fake_quant_backward, g, x, scale, none, none, view.outer,
              c, view.inner, -8, 7, rule, none, of_scale);
       }
+      same(std::max(2e-5, type.tolerance), espalier_fake_quant_backward, espalier_cuda_fake_quant_backward, g, x, scale,
+           none, none, view.outer, c, view.inner, 0, 15, ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE, of_x, of_scale);
     }
 }
 

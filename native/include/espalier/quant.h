@@ -17,7 +17,9 @@ typedef enum espalier_rounding_gradient {
   ESPALIER_ROUNDING_GRADIENT_CLAMP = 0,
   /* x receives the gradient everywhere; the scale Σ g·(q − zero − x/scale): for weights whose scale
    * is a statistic of them. */
-  ESPALIER_ROUNDING_GRADIENT_CLAMP_STE = 1
+  ESPALIER_ROUNDING_GRADIENT_CLAMP_STE = 1,
+  /* CLAMP for max(x, 0) in place of x, where qmin is 0 (and zero is): x ≤ 0 receives nothing. */
+  ESPALIER_ROUNDING_GRADIENT_CLAMP_POSITIVE = 2
 } espalier_rounding_gradient;
 
 /* q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
