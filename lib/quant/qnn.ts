@@ -1,5 +1,10 @@
 // The quantised layers, named as a user of nn would guess.
+export { Codes } from './layers/codes.js'
+export { IntegerConv2d } from './layers/integerConv2d.js'
+export { IntegerLinear } from './layers/integerLinear.js'
 export { QuantConv2d } from './layers/quantConv2d.js'
 export { QuantIdentity } from './layers/quantIdentity.js'
 export { QuantLinear } from './layers/quantLinear.js'
 export { QuantReLU } from './layers/quantReLU.js'
+export { Requantise } from './layers/requantise.js'
+export { Rescale } from './layers/rescale.js'

@@ -3,6 +3,7 @@ import type { Module } from '../nn/index.js'
 import { type A2QMethod, A2QQuantiser } from './accumulators/a2q.js'
 import { BudgetQuantiser } from './accumulators/budget.js'
 import { type Guard, guardTransform } from './accumulators/guard.js'
+import { requireRoom } from './accumulators/signBudgets.js'
 import type { IntegerRange } from './range.js'
 import { WeightQuantiser, type WeightQuantiserOptions } from './weights.js'
 
@@ -45,6 +46,10 @@ export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, b
   const weight = layer.latentWeight('weight')
   const bias = layer.effectiveOrNull('bias') === null ? null : biasRange
   layer.addTransform('weight', guardTransform)
-  if (accumulator === 'budget') return new BudgetQuantiser(weight, { ...options, accumulatorBits, bias: bias ?? undefined })
+  if (accumulator === 'budget') {
+    // (Between its ends every bias leaves room for more.)
+    if (bias !== null) for (const end of [bias.min, bias.max]) requireRoom({ accumulatorBits, input: { min: 0, max: 1 }, bias: end })
+    return new BudgetQuantiser(weight, { ...options, accumulatorBits })
+  }
   return new A2QQuantiser(weight, { ...options, accumulatorBits, accumulator, bias: bias === null ? 0 : -bias.min })
 }

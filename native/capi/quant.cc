@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/array.h"
+#include "quant/budget.h"
 #include "quant/fake_quant.h"
 
 using namespace espalier;
@@ -31,6 +32,13 @@ quant::Grid<T> checked_grid(espalier_in x, espalier_in mask, View view) {
           T{0}};
 }
 
+template <class T>
+void require_scale(const T* scale, int64_t i) {
+  if (!(scale[i] > 0 && std::isfinite(scale[i])))
+    fail(ESPALIER_INVALID_ARGUMENT, "scale[%lld] is %g, expected a positive number", static_cast<long long>(i),
+         static_cast<double>(scale[i]));
+}
+
 // A code as T has it: where T cannot hold it, the next one towards zero.
 template <class T>
 T code(const char* name, double value) {
@@ -46,14 +54,36 @@ quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, 
   quant::Grid<T> grid = checked_grid<T>(x, mask, view);
   grid.scale = elements<T>("scale", scale, view.channels);
   grid.zero = optional_elements<T>("zero", zero, view.channels);
-  for (int64_t channel = 0; channel < view.channels; ++channel)
-    if (const T s = grid.scale[channel]; !(s > 0 && std::isfinite(s)))
-      fail(ESPALIER_INVALID_ARGUMENT, "scale[%lld] is %g, expected a positive number", static_cast<long long>(channel),
-           static_cast<double>(s));
+  for (int64_t channel = 0; channel < view.channels; ++channel) require_scale(grid.scale, channel);
   if (!(qmin <= qmax)) fail(ESPALIER_INVALID_ARGUMENT, "qmin is %g, qmax %g, expected qmin ≤ qmax", qmin, qmax);
   grid.low = code<T>("qmin", qmin);
   grid.high = code<T>("qmax", qmax);
   return grid;
+}
+
+template <class T>
+quant::Budgeted<T> checked_budget(espalier_in v, espalier_in scale, espalier_in bias, int64_t rows, int64_t fan_in,
+                                  int64_t largest, espalier_accumulator accumulator) {
+  const int64_t n = checked_product("weights", {rows, fan_in});
+  require_range("largest", largest, 1, (1 << 15) - 1);
+  require_range("bits", accumulator.bits, 2, 32);
+  require_range("input_min", accumulator.input_min, -(1 << 15), 0);
+  require_range("input_max", accumulator.input_max, 0, 1 << 15);
+  if (accumulator.input_min == accumulator.input_max) fail(ESPALIER_INVALID_ARGUMENT, "inputs are 0, expected a range");
+  const quant::Budgeted<T> weights{elements<T>("v", v, n),
+                                   optional_elements<T>("scale", scale, rows),
+                                   optional_elements<T>("bias", bias, rows),
+                                   rows,
+                                   fan_in,
+                                   largest,
+                                   accumulator};
+  for (int64_t row = 0; weights.scale != nullptr && row < rows; ++row) require_scale(weights.scale, row);
+  const double limit = std::ldexp(1.0, static_cast<int>(accumulator.bits) - 1);
+  for (int64_t row = 0; weights.bias != nullptr && row < rows; ++row)
+    if (const double b = static_cast<double>(weights.bias[row]); !(b >= -limit && b < limit && b == std::floor(b)))
+      fail(ESPALIER_INVALID_ARGUMENT, "bias[%lld] is %g, expected a whole number of %lld bits",
+           static_cast<long long>(row), b, static_cast<long long>(accumulator.bits));
+  return weights;
 }
 
 }  // namespace
@@ -103,6 +133,30 @@ espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer,
       }
       std::fill_n(most, channels, T{0});
       if (where != nullptr) std::fill_n(where, channels, -1);
+    });
+  });
+}
+
+espalier_status espalier_budget_codes(espalier_in v, espalier_in scale, espalier_in bias, int64_t rows, int64_t fan_in,
+                                      int64_t largest, espalier_out codes, espalier_accumulator accumulator) {
+  return guarded(__func__, [&] {
+    for_float("v", v.dtype, [&]<class T>(T) {
+      const quant::Budgeted<T> weights = checked_budget<T>(v, scale, bias, rows, fan_in, largest, accumulator);
+      T* const result = elements<T>("codes", codes, v.length);
+      if (v.length > 0) quant::budget_codes(weights, result);
+    });
+  });
+}
+
+espalier_status espalier_budget_project(espalier_in v, espalier_in scale, espalier_in mask, espalier_in bias,
+                                        int64_t rows, int64_t fan_in, int64_t largest, espalier_out y,
+                                        espalier_accumulator accumulator) {
+  return guarded(__func__, [&] {
+    for_float("v", v.dtype, [&]<class T>(T) {
+      const quant::Budgeted<T> weights = checked_budget<T>(v, scale, bias, rows, fan_in, largest, accumulator);
+      const T* const open = optional_elements<T>("mask", mask, v.length);
+      T* const result = elements<T>("y", y, v.length);
+      if (v.length > 0) quant::budget_project(weights, open, result);
     });
   });
 }
