@@ -295,8 +295,8 @@ export interface NativeOperations {
    * each sign that fits; where it lies on the border of several codes, those of lower index have what is
    * left. So the unit that brings the codes nearest to u comes first, and of inputs of one sign they are the
    * nearest of all that fit. Under inputs of both signs, where every weight counts at both ends, t is found for
-   * both signs together, and then less for the positive and for the negative ones, where either can use what is
-   * left. v must be finite and scale positive; v, scale, bias and codes are of one type; codes may be v. */
+   * both signs together, and then less for the one that can use what is left. v must be finite and scale positive; v,
+   * scale, bias and codes are of one type; codes may be v. */
   budgetCodes(v: Storage | null, scale: Storage | null, bias: Storage | null, rows: number, fanIn: number, largest: number, codes: Storage | null, ...accumulator: Accumulator): void
   /** The weights v brought to where the accumulator has codes for them: u clamped to ±(largest + 0.49), then
    * every magnitude less by what brings the sums of the real numbers p and n to the bounds above, nothing
@@ -304,6 +304,12 @@ export interface NativeOperations {
    * et al. 2008), else they share the larger one. Where `mask`, optional, of v's length and type, is 0, entries
    * count as 0 and stay as they are. What need not move keeps every bit. y may be v. */
   budgetProject(v: Storage | null, scale: Storage | null, mask: Storage | null, bias: Storage | null, rows: number, fanIn: number, largest: number, y: Storage | null, ...accumulator: Accumulator): void
+  /** Sums of x [outer, channels, inner] to codes: y = clamp(round(x·m), 0, top), m = exp(log_multiplier) for each
+   * channel, ties to even; a whole number 1 ≤ top < 2^15. Where x is NaN so is y. y may be x. */
+  requantiseForward(x: Storage | null, logMultiplier: Storage | null, outer: number, channels: number, inner: number, top: number, y: Storage | null): void
+  /** The gradients of x and of the multipliers' logarithms for `gradient`, that of y: it passes where x·m rounds to
+   * 0 … top, times m and times x·m. Both results are optional; `gradient_x` may be `gradient`. */
+  requantiseBackward(gradient: Storage | null, x: Storage | null, logMultiplier: Storage | null, outer: number, channels: number, inner: number, top: number, gradientX: Storage | null, gradientLog: Storage | null): void
   /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
   randomUniform(seed: number, counter: number, low: number, high: number, y: Storage | null): number
   /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */

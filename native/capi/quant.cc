@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "core/array.h"
+#include "core/scratch.h"
 #include "quant/budget.h"
 #include "quant/fake_quant.h"
+#include "quant/requantise.h"
 
 using namespace espalier;
 
@@ -86,6 +88,16 @@ quant::Budgeted<T> checked_budget(espalier_in v, espalier_in scale, espalier_in 
   return weights;
 }
 
+template <class T>
+quant::Sums<T> checked_sums(espalier_in x, espalier_in log_multiplier, View view, int64_t top) {
+  require_range("top", top, 1, (1 << 15) - 1);
+  const T* const own = elements<T>("x", x, checked_size(view));
+  const T* const logarithm = elements<T>("log_multiplier", log_multiplier, view.channels);
+  T* const multiplier = scratch<T>(Scratch::kOther, view.channels);
+  for (int64_t channel = 0; channel < view.channels; ++channel) multiplier[channel] = std::exp(logarithm[channel]);
+  return {own, multiplier, view.outer, view.channels, view.inner, static_cast<T>(top)};
+}
+
 }  // namespace
 
 espalier_status espalier_fake_quant_forward(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask,
@@ -157,6 +169,32 @@ espalier_status espalier_budget_project(espalier_in v, espalier_in scale, espali
       const T* const open = optional_elements<T>("mask", mask, v.length);
       T* const result = elements<T>("y", y, v.length);
       if (v.length > 0) quant::budget_project(weights, open, result);
+    });
+  });
+}
+
+espalier_status espalier_requantise_forward(espalier_in x, espalier_in log_multiplier, int64_t outer, int64_t channels,
+                                            int64_t inner, int64_t top, espalier_out y) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Sums<T> sums = checked_sums<T>(x, log_multiplier, {outer, channels, inner}, top);
+      T* const result = elements<T>("y", y, x.length);
+      if (x.length > 0) quant::requantise_forward(sums, result);
+    });
+  });
+}
+
+espalier_status espalier_requantise_backward(espalier_in gradient, espalier_in x, espalier_in log_multiplier,
+                                             int64_t outer, int64_t channels, int64_t inner, int64_t top,
+                                             espalier_out gradient_x, espalier_out gradient_log) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Sums<T> sums = checked_sums<T>(x, log_multiplier, {outer, channels, inner}, top);
+      const T* const upstream = elements<T>("gradient", gradient, x.length);
+      T* const of_x = optional_elements<T>("gradient_x", gradient_x, x.length);
+      T* const of_log = optional_elements<T>("gradient_log", gradient_log, channels);
+      if (x.length > 0) quant::requantise_backward(sums, upstream, of_x, of_log);
+      else if (of_log != nullptr) std::fill_n(of_log, channels, T{0});
     });
   });
 }

@@ -34,9 +34,7 @@ void require_finite(const Budgeted<T>& weights) {
 template <class T>
 void budget_codes(const Budgeted<T>& weights, T* codes) {
   require_finite(weights);
-  each_rows(weights, [&](int64_t begin, int64_t end) {
-    ESPALIER_ON_ISA(budget_codes<T>(weights, begin, end, codes));
-  });
+  each_rows(weights, [&](int64_t begin, int64_t end) { ESPALIER_ON_ISA(budget_codes<T>(weights, begin, end, codes)); });
 }
 template void budget_codes(const Budgeted<float>&, float*);
 template void budget_codes(const Budgeted<double>&, double*);
@@ -44,9 +42,8 @@ template void budget_codes(const Budgeted<double>&, double*);
 template <class T>
 void budget_project(const Budgeted<T>& weights, const T* mask, T* y) {
   require_finite(weights);
-  each_rows(weights, [&](int64_t begin, int64_t end) {
-    ESPALIER_ON_ISA(budget_project<T>(weights, mask, begin, end, y));
-  });
+  each_rows(weights,
+            [&](int64_t begin, int64_t end) { ESPALIER_ON_ISA(budget_project<T>(weights, mask, begin, end, y)); });
 }
 template void budget_project(const Budgeted<float>&, const float*, float*);
 template void budget_project(const Budgeted<double>&, const double*, double*);

@@ -16,8 +16,7 @@ struct Units {
   int64_t n;
 
   explicit Units(int64_t fan_in)
-      : x(scratch<T>(Scratch::kOther, fan_in + kLanes<T>)),
-        n((fan_in + kLanes<T> - 1) / kLanes<T> * kLanes<T>) {}
+      : x(scratch<T>(Scratch::kOther, fan_in + kLanes<T>)), n((fan_in + kLanes<T> - 1) / kLanes<T> * kLanes<T>) {}
 
   void read(const T* v, const T* mask, int64_t fan_in, T scale) const {
     for (int64_t i = 0; i < n; i += kLanes<T>) {
@@ -86,22 +85,24 @@ Settled<T> settle(const Units<T>& row, T sign, T high, T largest, int64_t budget
   return {high, low, budget - held, budget};
 }
 
-// The least threshold for both signs at which their codes fit together.
+// The codes of both signs where every weight counts at both ends.
 template <class T>
-T joint_threshold(const Units<T>& row, T high, T largest, const quant::Room& room) {
-  const auto sums = [&](T threshold, int64_t* p, int64_t* n) {
-    *p = sum_of_codes<T>(row, T{1}, threshold, largest);
-    *n = sum_of_codes<T>(row, T{-1}, threshold, largest);
-  };
-  int64_t p, n;
-  sums(T{0}, &p, &n);
-  if (room.fits(p, n)) return 0;
+void settle_together(const Units<T>& row, T high, T largest, const quant::Room& room, Settled<T>* up,
+                     Settled<T>* down) {
+  const auto sum = [&](T sign, T threshold) { return sum_of_codes<T>(row, sign, threshold, largest); };
+  int64_t p = sum(T{1}, T{0}), n = sum(T{-1}, T{0});
+  *up = {T{0}, T{0}, 0, p};
+  *down = {T{0}, T{0}, 0, n};
+  if (room.fits(p, n)) return;
+
+  // First the least threshold for both.
   T low = 0;
-  int64_t too_many = p + n, held = 0;
+  int64_t too_many = p + n, held = sum(T{1}, high) + sum(T{-1}, high);
   while (too_many - held > 1) {
     const T middle = low + (high - low) / 2;
     if (!(low < middle && middle < high)) break;
-    sums(middle, &p, &n);
+    p = sum(T{1}, middle);
+    n = sum(T{-1}, middle);
     if (room.fits(p, n)) {
       high = middle;
       held = p + n;
@@ -110,7 +111,17 @@ T joint_threshold(const Units<T>& row, T high, T largest, const quant::Room& roo
       too_many = p + n;
     }
   }
-  return high;
+  // Then the units just below it, those of positive weights first.
+  const auto take = [&](T sign, int64_t budget) -> Settled<T> {
+    const int64_t all = sum(sign, low);
+    if (all <= budget) return {low, low, 0, all};
+    return {high, low, budget - sum(sign, high), budget};
+  };
+  *up = take(T{1}, room.positive(sum(T{-1}, high)));
+  *down = take(T{-1}, room.negative(up->sum));
+  // Last what only one sign has room for.
+  if (up->more == 0) *up = settle<T>(row, T{1}, up->threshold, largest, room.positive(down->sum));
+  if (down->more == 0) *down = settle<T>(row, T{-1}, down->threshold, largest, room.negative(up->sum));
 }
 
 // Spends what is left of a budget on units that only just missed it.
@@ -136,16 +147,18 @@ void budget_codes(const quant::Budgeted<T>& weights, int64_t begin, int64_t end,
     row.read(weights.v + r * fan_in, nullptr, fan_in, weights.scale == nullptr ? T{1} : weights.scale[r]);
     const quant::Room room = weights.room(r);
     const T most = row.largest_magnitude();
-    // Where a weight counts at both ends the signs share; each may then still use what the other could not.
-    const T start = room.apart() ? most : joint_threshold<T>(row, most, largest, room);
-    const int64_t others = room.apart() ? 0 : sum_of_codes<T>(row, T{-1}, start, largest);
-    const Settled<T> up = settle<T>(row, T{1}, start, largest, room.positive(others));
-    const Settled<T> down = settle<T>(row, T{-1}, start, largest, room.negative(room.apart() ? 0 : up.sum));
+    Settled<T> up, down;
+    if (room.apart()) {
+      up = settle<T>(row, T{1}, most, largest, room.positive(0));
+      down = settle<T>(row, T{-1}, most, largest, room.negative(0));
+    } else {
+      settle_together<T>(row, most, largest, room, &up, &down);
+    }
     T* const out = codes + r * fan_in;
     for (int64_t i = 0; i < row.n; i += kLanes<T>) {
       const Vec<T> x = load<T>(row.x + i);
-      const Vec<T> both = code_magnitudes<T>(x, T{1}, up.threshold, largest) -
-                          code_magnitudes<T>(x, T{-1}, down.threshold, largest);
+      const Vec<T> both =
+          code_magnitudes<T>(x, T{1}, up.threshold, largest) - code_magnitudes<T>(x, T{-1}, down.threshold, largest);
       store_first<T>(out + i, both, std::min<int64_t>(kLanes<T>, fan_in - i));
     }
     spend<T>(row, T{1}, largest, up, fan_in, out);

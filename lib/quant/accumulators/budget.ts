@@ -46,10 +46,7 @@ const roundToBudget = defineOp({
   // Rounding has no useful derivative: see test/quant/budget.test.ts for what the rule must give.
   estimator: true,
   cases: (sample) =>
-    Array.from({ length: 20 }, (_, i): [Tensor, Held] => [
-      sample([1 + (i % 3), i]),
-      { accumulatorBits: 4, input: { min: 0, max: 1 }, largest: 3, bias: null },
-    ]),
+    Array.from({ length: 20 }, (_, i): [Tensor, Held] => [sample([1 + (i % 3), i]), { accumulatorBits: 4, input: { min: 0, max: 1 }, largest: 3, bias: null }]),
 })
 
 /** A layer as a budget looks at it. */
@@ -96,7 +93,8 @@ export class BudgetCodes extends Guard {
     const { biasRange = null, inputQuantisation: input = null } = layer
     if (bias === null || biasRange === null || input === null) return null
     const { scale } = this
-    const unit = scale === null ? input.scale : mul(input.scale, scale)
+    if (scale === null) return fakeQuant(bias, this.one, { ...biasRange, gradient: 'clamped' })
+    const unit = mul(input.scale, scale)
     return round(div(fakeQuant(bias, unit, { ...biasRange, gradient: 'clamped' }), unit))
   }
 

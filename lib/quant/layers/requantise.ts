@@ -1,4 +1,5 @@
 import { wholeNumber } from '../../native/index.js'
+import { requantise } from '../../ops/index.js'
 import { full, type Tensor } from '../../tensor/index.js'
 import { toCodes } from './codes.js'
 import { Rescale } from './rescale.js'
@@ -20,7 +21,12 @@ export class Requantise extends Rescale {
   }
 
   override forward(sums: Tensor): Tensor {
-    return toCodes(super.forward(sums), this)
+    // (One kernel on the CPU; on a GPU its parts.)
+    if (sums.device !== 'cpu') return toCodes(super.forward(sums), this)
+    this.check(sums)
+    const codes = requantise(sums, this.logMultiplier, { max: this.max })
+    codes.quantisation = { scale: this.one, min: 0, max: this.max }
+    return codes
   }
 
   /** Such that a channel's standard deviation becomes six tenths of the range of codes. */

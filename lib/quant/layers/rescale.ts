@@ -19,12 +19,16 @@ export class Rescale extends Module {
     this.logMultiplier = new Parameter(zeros([channels]))
   }
 
-  override forward(sums: Tensor): Tensor {
+  protected check(sums: Tensor): void {
     ensure(
       sums.rank >= 2 && sums.shape[1] === this.channels,
       'SHAPE_MISMATCH',
       () => `${this.constructor.name}: the sums have shape ${formatShape(sums.shape)}, expected [n, ${this.channels}, …]`,
     )
+  }
+
+  override forward(sums: Tensor): Tensor {
+    this.check(sums)
     return mul(sums, reshape(exp(this.logMultiplier), [1, this.channels, ...new Array<number>(sums.rank - 2).fill(1)]))
   }
 

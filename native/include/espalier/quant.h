@@ -59,8 +59,8 @@ typedef struct espalier_accumulator {
  * each sign that fits; where it lies on the border of several codes, those of lower index have what is
  * left. So the unit that brings the codes nearest to u comes first, and of inputs of one sign they are the
  * nearest of all that fit. Under inputs of both signs, where every weight counts at both ends, t is found for
- * both signs together, and then less for the positive and for the negative ones, where either can use what is
- * left. v must be finite and scale positive; v, scale, bias and codes are of one type; codes may be v. */
+ * both signs together, and then less for the one that can use what is left. v must be finite and scale positive; v,
+ * scale, bias and codes are of one type; codes may be v. */
 ESPALIER_API espalier_status espalier_budget_codes(espalier_in v, espalier_in scale, espalier_in bias, int64_t rows,
                                                    int64_t fan_in, int64_t largest, espalier_out codes,
                                                    espalier_accumulator accumulator);
@@ -73,5 +73,17 @@ ESPALIER_API espalier_status espalier_budget_codes(espalier_in v, espalier_in sc
 ESPALIER_API espalier_status espalier_budget_project(espalier_in v, espalier_in scale, espalier_in mask,
                                                      espalier_in bias, int64_t rows, int64_t fan_in, int64_t largest,
                                                      espalier_out y, espalier_accumulator accumulator);
+
+/* Sums of x [outer, channels, inner] to codes: y = clamp(round(x·m), 0, top), m = exp(log_multiplier) for each
+ * channel, ties to even; a whole number 1 ≤ top < 2^15. Where x is NaN so is y. y may be x. */
+ESPALIER_API espalier_status espalier_requantise_forward(espalier_in x, espalier_in log_multiplier, int64_t outer,
+                                                         int64_t channels, int64_t inner, int64_t top, espalier_out y);
+
+/* The gradients of x and of the multipliers' logarithms for `gradient`, that of y: it passes where x·m rounds to
+ * 0 … top, times m and times x·m. Both results are optional; `gradient_x` may be `gradient`. */
+ESPALIER_API espalier_status espalier_requantise_backward(espalier_in gradient, espalier_in x,
+                                                          espalier_in log_multiplier, int64_t outer, int64_t channels,
+                                                          int64_t inner, int64_t top, espalier_out gradient_x,
+                                                          espalier_out gradient_log);
 
 #endif
