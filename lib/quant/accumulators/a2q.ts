@@ -1,6 +1,6 @@
 import { noGrad } from '../../autograd/index.js'
 import { ensure } from '../../native/index.js'
-import { type Module, Parameter } from '../../nn/index.js'
+import { type Module, maskOf, Parameter } from '../../nn/index.js'
 import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sub, sum } from '../../ops/index.js'
 import { assign, empty, hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { codesOf, type IntegerRange, integerRange } from '../range.js'
@@ -117,11 +117,14 @@ export class A2QQuantiser extends Guard {
   /**
    * Projects each channel of a weight onto the L1 ball of radius s · cap, in place, and brings g down to
    * it: the nearest start that the cap leaves as it is. Colbert et al. 2024, "Euclidean projection-based
-   * initialisation".
+   * initialisation". Entries under a `mask` that is 0 have no part in the norm, and stay as they are.
    */
-  project(weight: Tensor): void {
+  project(weight: Tensor, mask: Tensor | null = null): void {
     const { cap } = this
-    const values = Float64Array.from(hostValues(weight.storage))
+    const latent = hostValues(weight.storage)
+    const active = mask === null ? null : hostValues(mask.storage)
+    const open = (i: number): boolean => active === null || active[i] !== 0
+    const values = Float64Array.from(latent, (value, i) => (open(i) ? value : 0))
     const [g, s] = [Float64Array.from(hostValues(this.log2G.storage)), Float64Array.from(hostValues(this.log2S.storage))]
     const fanIn = s.length === 0 ? 0 : values.length / s.length
     for (const [row, exponent] of s.entries()) {
@@ -129,7 +132,10 @@ export class A2QQuantiser extends Guard {
       values.set(l1Projection(values.subarray(row * fanIn, (row + 1) * fanIn), radius), row * fanIn)
       g[row] = Math.min(g[row], Math.log2(radius))
     }
-    overwrite(weight, values)
+    overwrite(
+      weight,
+      values.map((value, i) => (open(i) ? value : latent[i])),
+    )
     overwrite(this.log2G, g)
   }
 }
@@ -173,5 +179,5 @@ export function a2qPenalty(model: Module, form: 'linear' | 'log2' = 'linear'): T
  * the L1 ball that the accumulator affords. See `A2QQuantiser.project`. The model must have run once.
  */
 export function epInit(model: Module): void {
-  for (const { layer, quantiser } of a2qLayers(model)) quantiser.project(layer.latentWeight('weight'))
+  for (const { layer, quantiser } of a2qLayers(model)) quantiser.project(layer.latentWeight('weight'), maskOf(layer, 'weight'))
 }
