@@ -1,6 +1,6 @@
 export { type A2QMethod, type A2QOptions, A2QQuantiser, a2qPenalty, epInit } from './accumulators/a2q.js'
 export { type AccumulatorBound, accumulatorBound, witness } from './accumulators/bounds.js'
-export { BudgetCodes, type BudgetOptions, BudgetQuantiser, projectBudgets } from './accumulators/budget.js'
+export { Budget, BudgetCodes, type BudgetOptions, BudgetQuantiser, projectBudgets } from './accumulators/budget.js'
 export { type AccumulatorOptions, a2qCap, a2qPlusCap } from './accumulators/caps.js'
 export { Certificate, type CertifiedLayer, certify } from './accumulators/certificate.js'
 export { l1Projection } from './accumulators/l1Projection.js'

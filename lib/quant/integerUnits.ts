@@ -23,10 +23,7 @@ export interface IntegerUnits extends Module {
   readonly biasRange: IntegerRange
 }
 
-const isInteger = (module: Module): module is IntegerUnits => {
-  const { weightQuantiser } = module as Partial<IntegerUnits>
-  return weightQuantiser instanceof BudgetCodes && weightQuantiser.constructor === BudgetCodes
-}
+const isInteger = (module: Module): module is IntegerUnits => (module as Partial<IntegerUnits>).weightQuantiser instanceof BudgetCodes
 
 /** Biases that leave the weights a quarter of the register at least, on either side. */
 export function integerBiasRange({ accumulatorBits }: IntegerOptions): IntegerRange {

@@ -175,6 +175,8 @@ test('what does not make sense is refused', (t) => {
   t.throws(() => new qnn.Requantise(4, { max: 0 }), { ...error, message: /max/ })
   t.throws(() => new qnn.Requantise(4, { max: 3 }).forward(rand([2, 5])), { ...error, code: 'SHAPE_MISMATCH' })
   t.throws(() => new qnn.IntegerLinear(2, 2, { accumulatorBits: 8 }).forward(rand([1, 2])), { ...error, code: 'STATE' })
+  const otherScale = new nn.Sequential(new qnn.QuantIdentity({ bits: 4, signed: false }), new qnn.IntegerLinear(2, 2, { accumulatorBits: 8 }))
+  t.throws(() => otherScale.forward(rand([1, 2])), { ...error, code: 'STATE', message: /expected whole numbers/ })
   const tooNarrow = new nn.Sequential(new qnn.Codes({ max: 15 }), new qnn.IntegerLinear(2, 2, { accumulatorBits: 4 }))
   t.throws(() => tooNarrow.forward(rand([1, 2])), { ...error, message: /no room for a weight.*at least 5/ })
 })

@@ -1,5 +1,5 @@
 import { defineOp, noGrad } from '../../autograd/index.js'
-import { native } from '../../native/index.js'
+import { ensure, native } from '../../native/index.js'
 import { type Module, maskOf, Parameter } from '../../nn/index.js'
 import { clamp, div, exp2, fakeQuant, log, maximum, mean, mul, round, sqrt, square, sum } from '../../ops/index.js'
 import { assign, converted, empty, full, hostValues, type Quantisation, Tensor } from '../../tensor/index.js'
@@ -52,19 +52,10 @@ const roundToBudget = defineOp({
 /** A layer as a budget looks at it. */
 type BudgetedLayer = Module & { inputQuantisation?: Quantisation | null; biasRange?: IntegerRange | null }
 
-/** Brings a bias that is in units of the accumulator back to its range: outside it would learn nothing. */
-function keepBias(layer: BudgetedLayer): void {
-  if (layer.effectiveOrNull('bias') === null || !layer.biasRange) return
-  const bias = layer.latentWeight('bias')
-  noGrad(() => assign(bias.storage, clamp(bias, layer.biasRange?.min, layer.biasRange?.max).storage))
-}
-
-/** A weight quantiser with a budget for each sign. Latent weights, and those it gives, are in units of a code. */
-export class BudgetCodes extends Guard {
+/** A weight quantiser with a budget for each sign: which codes weights have, and how far they may go. */
+export abstract class Budget extends Guard {
   readonly range: IntegerRange
   readonly accumulatorBits: number
-  /** What a code is worth: [1]. */
-  declare one: Tensor
   /** The integers that each neuron's sum starts from, [out]; null where it starts from 0. */
   private bias: Tensor | null = null
 
@@ -74,67 +65,102 @@ export class BudgetCodes extends Guard {
     this.accumulatorBits = accumulatorBits
     // What is refused here no input could make right.
     requireRoom({ accumulatorBits, input: { min: 0, max: 1 } })
-    this.registerBuffer('one', full([1], 1), { persistent: false })
   }
 
-  /** The standard deviation of weights to start from: most codes are in use then. */
+  /** What a code is worth in the units of the latent weights: [out], or [1]. */
+  protected abstract get scale(): Tensor
+
+  /** The standard deviation of weights to start from, in codes: most of them are in use then. */
   get spread(): number {
     return this.range.max === 1 ? 0.7 : this.range.max / 2.2
   }
 
-  override look(layer: Module): void {
+  override look(layer: BudgetedLayer): void {
     super.look(layer)
-    this.bias = noGrad(() => this.biasOf(layer as BudgetedLayer))
+    this.bias = noGrad(() => this.biasOf(layer))
   }
 
   /** The integer bias of a layer as its accumulator has it. */
   private biasOf(layer: BudgetedLayer): Tensor | null {
     const bias = layer.effectiveOrNull('bias')
-    const { biasRange = null, inputQuantisation: input = null } = layer
-    if (bias === null || biasRange === null || input === null) return null
-    const { scale } = this
-    if (scale === null) return fakeQuant(bias, this.one, { ...biasRange, gradient: 'clamped' })
-    const unit = mul(input.scale, scale)
+    const { biasRange, inputQuantisation: input } = layer
+    if (bias === null || !biasRange || !input) return null
+    const unit = mul(input.scale, this.scale)
     return round(div(fakeQuant(bias, unit, { ...biasRange, gradient: 'clamped' }), unit))
   }
 
-  /** What a code is worth, [out]; null for 1. */
-  protected get scale(): Tensor | null {
-    return null
-  }
-
-  protected get held(): Held {
+  private get held(): Held {
     const { accumulatorBits, knownInput: input, range, bias } = this
     requireRoom({ accumulatorBits, input })
     return { accumulatorBits, input, largest: range.max, bias }
   }
 
-  override forward(weight: Tensor): Tensor {
-    const codes = roundToBudget(weight, this.held)
-    codes.quantisation = { scale: this.one, ...this.range } satisfies Quantisation
-    return codes
+  /** The codes of weights in units of a code. */
+  protected codes(units: Tensor): Tensor {
+    return roundToBudget(units, this.held)
   }
 
   /**
    * Brings a layer's latent weights back to the budgets, in place: see `projectSigns`. Those under a mask
-   * that is 0 use none of them, and stay as they are. A bias in units of the accumulator is kept in its range.
+   * that is 0 use none of them, and stay as they are.
    */
-  project(layer: Module): void {
-    if (this.scale === null) keepBias(layer)
+  project(layer: BudgetedLayer): void {
     this.look(layer)
     const weight = layer.latentWeight('weight')
     const mask = maskOf(layer, 'weight')
-    const scale = noGrad(() => this.scale)
     const { held } = this
     const latent = hostValues(weight.storage)
-    const [scales, open] = [scale && hostValues(scale.storage), mask && hostValues(mask.storage)]
-    native.budgetProject(latent, scales, open, ...rowsOf(weight, held), latent, ...accumulatorOf(held))
+    const scale = noGrad(() => this.scale)
+    const scales = scale.size === weight.shape[0] ? hostValues(scale.storage) : null
+    native.budgetProject(latent, scales, mask && hostValues(mask.storage), ...rowsOf(weight, held), latent, ...accumulatorOf(held))
     if (weight.device !== 'cpu') assign(weight.storage, latent)
   }
 }
 
-/** The same for weights of any size: a scale is learned for each channel, as log₂. */
-export class BudgetQuantiser extends BudgetCodes {
+/** A budget for weights that are in units of a code themselves, as biases are in those of the accumulator. */
+export class BudgetCodes extends Budget {
+  /** What a code is worth: [1]. */
+  declare one: Tensor
+
+  constructor(options: BudgetOptions) {
+    super(options)
+    this.registerBuffer('one', full([1], 1), { persistent: false })
+  }
+
+  protected get scale(): Tensor {
+    return this.one
+  }
+
+  override look(layer: BudgetedLayer): void {
+    const scale = layer.inputQuantisation?.scale
+    // (Not on a GPU, which would have to be waited for.)
+    ensure(
+      scale === undefined || scale.device !== 'cpu' || (scale.size === 1 && scale.data[0] === 1),
+      'STATE',
+      () => `${layer.constructor.name}: its input has codes worth ${String(scale?.data[0])}, expected whole numbers; put a Codes or Requantise in front`,
+    )
+    super.look(layer)
+  }
+
+  override forward(weight: Tensor): Tensor {
+    const codes = this.codes(weight)
+    codes.quantisation = { scale: this.one, ...this.range } satisfies Quantisation
+    return codes
+  }
+
+  /** Beside the weights, the bias is brought back to its range: outside it would learn nothing. */
+  override project(layer: BudgetedLayer): void {
+    const { biasRange } = layer
+    if (biasRange && layer.effectiveOrNull('bias') !== null) {
+      const bias = layer.latentWeight('bias')
+      noGrad(() => assign(bias.storage, clamp(bias, biasRange.min, biasRange.max).storage))
+    }
+    super.project(layer)
+  }
+}
+
+/** A budget for weights of any size: a scale is learned for each channel, as log₂. */
+export class BudgetQuantiser extends Budget {
   /** log₂ of each channel's scale: [out]. */
   log2S: Parameter
 
@@ -156,14 +182,14 @@ export class BudgetQuantiser extends BudgetCodes {
     })
   }
 
-  protected override get scale(): Tensor {
+  protected get scale(): Tensor {
     return exp2(this.log2S)
   }
 
   override forward(weight: Tensor): Tensor {
     const scale = perRow(this.scale, weight)
     // The scale learns from the codes alone: where a weight lies between two of them tells it nothing.
-    const quantised = mul(roundToBudget(div(weight, scale.detach()), this.held), scale)
+    const quantised = mul(this.codes(div(weight, scale.detach())), scale)
     quantised.quantisation = { scale, ...this.range } satisfies Quantisation
     return quantised
   }
@@ -193,6 +219,6 @@ export class BudgetQuantiser extends BudgetCodes {
 export function projectBudgets(model: Module): void {
   for (const layer of model.modules()) {
     const guard = guardOf(layer)
-    if (guard instanceof BudgetCodes) guard.project(layer)
+    if (guard instanceof Budget) guard.project(layer)
   }
 }
