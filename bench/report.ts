@@ -4,13 +4,15 @@
 //   npm run -s bench -- accuracy --json | tail -1 | node --import=tsx bench/report.ts accuracy >> bench/RESULTS.md
 import { readFileSync } from 'node:fs'
 import { cpus, type } from 'node:os'
+import type { AccumulatorRow } from './accumulators/study.js'
 import type { AccuracyRow } from './accuracy/study.js'
 import type { Row } from './support/measure.js'
 
 const tasks = process.argv.slice(2).join(' ')
-const rows = JSON.parse(readFileSync(0, 'utf8')) as (Row | AccuracyRow)[]
+const rows = JSON.parse(readFileSync(0, 'utf8')) as (Row | AccuracyRow | AccumulatorRow)[]
 const timed = rows.filter((row): row is Row => 'oursMs' in row)
 const studied = rows.filter((row): row is AccuracyRow => row.task === 'accuracy' && 'accuracy' in row)
+const proved = rows.filter((row): row is AccumulatorRow => row.task === 'accumulators' && 'mean' in row)
 const time = (ms: number): string => (ms < 0.1 ? `${(ms * 1000).toPrecision(3)} µs` : `${ms.toPrecision(3)} ms`)
 const cell = (value: number | null, show: (value: number) => string): string => (value === null ? '' : show(value))
 const percent = (share: number): string => `${(100 * share).toFixed(2)}%`
@@ -50,4 +52,16 @@ accuracy is above that of the dense network.
     console.log(
       `| ${name} | ${percent(sparsity)} | ${percent(accuracy)} | ${(100 * deviation).toFixed(2)} | ${points.toFixed(2).replace('-', '−')} | ${seeds} |`,
     )
+}
+
+if (proved.length > 0) {
+  console.log(`
+Test accuracy of networks in whole numbers. Every accumulator of every layer, bias included, is proved to fit the
+width from the integer weights alone, and exact integers give the same logits on the whole test set; else there
+would be no row. Active: the most inputs that a neuron uses, layer by layer.
+
+| task | proved bits | mean | least | seeds | active | setting |
+|---|---|---|---|---|---|---|`)
+  for (const { case: name, bits, mean, min, seeds, active, setting } of proved)
+    console.log(`| ${name} | ${bits} | ${percent(mean)} | ${percent(min)} | ${seeds} | ${active.join(', ')} | ${setting} |`)
 }

@@ -1,19 +1,19 @@
-// Trains a small network on the UCI digits, prunes it to a fan-in, quantises it to 4 bits, and proves
-// how wide its accumulators must be.
+// Trains a small network on the UCI digits, then once more in whole numbers for accumulators of 8 bits, and proves
+// that no input can overflow one.
 //
 //   npm run quickstart              reads like this file
 //   npm run -s quickstart -- --json the last line is one JSON object
 import Table from 'cli-table3'
-import { accuracy, data, evaluate, fit, Generator, manualSeed, type nn, noGrad, ops, optim, prune, quant, type Tensor } from 'espalier'
-import { QuantTinyCNN, TinyCNN } from './tinyCnn.js'
+import { accuracy, data, evaluate, fit, Generator, manualSeed, type nn, noGrad, ops, optim, quant, type Tensor } from 'espalier'
+import { IntegerTinyCNN } from './integerCnn.js'
+import { TinyCNN } from './tinyCnn.js'
 
 const json = process.argv.includes('--json')
 const say = (text: string): void => (json ? console.error(text) : console.log(text))
 const percent = (share: number): string => `${(100 * share).toFixed(2)}%`
 
-const bits = 4
-const active = 12
-const epochs = { float: 60, quantised: 200 }
+const accumulatorBits = 8
+const epochs = { float: 60, integer: 250 }
 const began = performance.now()
 
 // One seed fixes everything: initial weights, order of the samples, augmentation.
@@ -23,39 +23,50 @@ const generator = new Generator(1)
 // 1,347 digits to train on and 450 to test, pixels 0 … 16. In training they are turned, magnified and
 // shifted a little, each time anew.
 const { train, test } = data.digits()
+const scale = data.scale(1 / 16)
 const loader = new data.DataLoader(train, {
   batchSize: 64,
   shuffle: true,
   dropLast: true,
   generator,
-  transform: data.compose(data.scale(1 / 16), data.randomAffine({ rotate: 8, scale: 0.08, shift: 0.3, probability: 0.8, generator })),
+  transform: data.compose(scale, data.randomAffine({ rotate: 8, scale: 0.08, shift: 0.3, probability: 0.8, generator })),
 })
 const [images, labels] = test.tensors
-const testSet = new data.TensorDataset(images.mul(1 / 16), labels)
-
-async function training(model: nn.Module, count: number, callbacks: { onStepEnd(): void }[] = []): Promise<number> {
-  const optimizer = new optim.Adam(model.parameters(), { lr: 0.01 })
-  const schedule = new optim.OneCycleLR(optimizer, { maxLr: 0.01, totalSteps: count * loader.length, pctStart: 0.1, cycleMomentum: false })
-  await fit(model, { train: loader, epochs: count, optimizer, loss: ops.crossEntropy, schedule, callbacks })
-  return (await evaluate(model, testSet, { metrics: { accuracy } })).accuracy
-}
+const testSet = new data.TensorDataset(scale(images), labels)
+const testAccuracyOf = async (model: nn.Module): Promise<number> => (await evaluate(model, testSet, { metrics: { accuracy } })).accuracy
 
 say(`1. TinyCNN in floats, ${epochs.float} epochs`)
-const floatAccuracy = await training(new TinyCNN(), epochs.float)
+const float = new TinyCNN()
+{
+  const optimizer = new optim.Adam(float.parameters(), { lr: 0.01 })
+  const schedule = new optim.OneCycleLR(optimizer, { maxLr: 0.01, totalSteps: epochs.float * loader.length, pctStart: 0.1, cycleMomentum: false })
+  await fit(float, { train: loader, epochs: epochs.float, optimizer, loss: ops.crossEntropy, schedule })
+}
+const floatAccuracy = await testAccuracyOf(float)
 say(`   test accuracy ${percent(floatAccuracy)}\n`)
 
-say(`2. The same in ${bits}-bit weights and activations, at most ${active} active inputs a neuron, ${epochs.quantised} epochs`)
-const model = new QuantTinyCNN(bits)
-// The masks are drawn anew after every step; masked weights go on learning, so that they may return.
-const redraw = () => prune.togglePruning(model, true, { active, gradient: prune.straightThrough })
-redraw()
-const testAccuracy = await training(model, epochs.quantised, [{ onStepEnd: () => void redraw() }])
+say(`2. The same in whole numbers, for accumulators of ${accumulatorBits} bits, ${epochs.integer} epochs`)
+// 3-bit codes between the layers, weights −3 … 3; biases are part of the sum.
+const model = new IntegerTinyCNN({ accumulatorBits, codes: [7, 7, 7, 7], weightBits: 3 })
+quant.startIntegers(model, scale(train.tensors[0].slice({ end: 200 })))
+{
+  // The rate rises for two epochs and falls as a cosine; after each step weights are brought back to what
+  // the accumulators have room for.
+  const optimizer = new optim.Adam(quant.integerGroups(model, 0.03), { betas: [0.9, 0.99] })
+  const [rising, steps] = [2 * loader.length, epochs.integer * loader.length]
+  const schedule = new optim.LambdaLR(optimizer, (step) =>
+    step < rising ? (step + 1) / rising : 0.5 + 0.5 * Math.cos((Math.PI * (step - rising)) / (steps - rising)),
+  )
+  const callbacks = [{ onStepEnd: () => quant.projectBudgets(model) }]
+  await fit(model, { train: loader, epochs: epochs.integer, optimizer, loss: ops.crossEntropy, schedule, scheduleEvery: 'step', callbacks })
+}
+const testAccuracy = await testAccuracyOf(model)
 say(`   test accuracy ${percent(testAccuracy)}\n`)
 
 say('3. Frozen: every accumulator proved from its integer weights, beside what the test set made of it')
 quant.freeze(model)
 const certificate = quant.certify(model)
-certificate.verify()
+certificate.verify({ bits: accumulatorBits })
 
 const observed = new Map<nn.Module, quant.IntegerRange>()
 const [inputs] = testSet.tensors
@@ -67,9 +78,9 @@ const exact = noGrad(() =>
   ),
 )
 
-const layers = certificate.layers.map(({ name, fanIn, maxActive, bits: accumulatorBits, min, max }) => {
+const layers = certificate.layers.map(({ name, fanIn, maxActive, bits, min, max }) => {
   const seen = observed.get(model.getModule(name)) as quant.IntegerRange
-  return { name, fanIn, maxActive, accumulatorBits, min, max, observedMin: seen.min, observedMax: seen.max }
+  return { name, fanIn, maxActive, accumulatorBits: bits, min, max, observedMin: seen.min, observedMax: seen.max }
 })
 const table = new Table({
   head: ['layer', 'fan-in', 'active', 'proved min', 'max', 'bits', 'observed min', 'max', 'bits'],
@@ -95,7 +106,7 @@ const agreeing = Array.from(fakeClasses).filter((label, i) => label === exactCla
 const integerAgreement = agreeing / fakeClasses.length
 const seconds = (performance.now() - began) / 1000
 
-say(`4. Test accuracy at ${bits} bits: ${percent(testAccuracy)} (in floats ${percent(floatAccuracy)})`)
+say(`4. Test accuracy at ${accumulatorBits} bits: ${percent(testAccuracy)} (in floats ${percent(floatAccuracy)})`)
 say(`   The integer evaluation agrees with the fake-quantised network on ${agreeing} of ${fakeClasses.length} test images.`)
 say(`   No accumulator of this network can leave ${certificate.bits} bits, whatever the input. ${seconds.toFixed(1)} s in all.`)
 

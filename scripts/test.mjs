@@ -21,7 +21,15 @@ if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
     steps.run(
       `operations, ${isa}`,
       node,
-      [ava, 'test/ops/**', 'test/native/sparse.test.ts', 'test/native/accumulator.test.ts', '--concurrency', String(availableParallelism())],
+      [
+        ava,
+        'test/ops/**',
+        'test/native/sparse.test.ts',
+        'test/native/accumulator.test.ts',
+        'test/native/budget.test.ts',
+        '--concurrency',
+        String(availableParallelism()),
+      ],
       {
         env,
         count: avaLines,

@@ -152,6 +152,8 @@ export type Pool2d = readonly [planes: number, height: number, width: number, ou
 
 export type AdaptivePool2d = readonly [planes: number, height: number, width: number, outHeight: number, outWidth: number]
 
+export type Accumulator = readonly [bits: number, inputMin: number, inputMax: number]
+
 export type Strip = readonly [outer: number, length: number, inner: number]
 
 export type SparseConv2d = readonly [inChannels: number, outChannels: number, kernelHeight: number, kernelWidth: number, groups: number]
@@ -363,6 +365,32 @@ export interface NativeOperations {
   /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
    * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
   absMax(x: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, value: Storage | null, index: Storage | null): void
+  /** Whole numbers near the weights v [rows, fan_in] of which no sum of products, in any order and under any
+   * inputs, leaves the accumulator. A row is a neuron; u = v / scale are its weights in units of a code, scale
+   * [rows] or absent (1); its sum starts from bias, whole numbers [rows] within the accumulator or absent (0).
+   * With p the sum of its positive codes and n that of the magnitudes of its negative ones,
+   *   input_max·p − input_min·n ≤ 2^(bits−1) − 1 − bias  and  input_max·n − input_min·p ≤ 2^(bits−1) + bias,
+   * which is necessary as well.
+   * 
+   * Codes are sign(u)·clamp(round(|u| − t), 0, largest), 1 ≤ largest < 2^15, ties to even, with the least t ≥ 0 of
+   * each sign that fits; where it lies on the border of several codes, those of lower index have what is
+   * left. So the unit that brings the codes nearest to u comes first, and of inputs of one sign they are the
+   * nearest of all that fit. Under inputs of both signs, where every weight counts at both ends, t is found for
+   * both signs together, and then less for the one that can use what is left. v must be finite and scale positive; v,
+   * scale, bias and codes are of one type; codes may be v. */
+  budgetCodes(v: Storage | null, scale: Storage | null, bias: Storage | null, rows: number, fanIn: number, largest: number, codes: Storage | null, ...accumulator: Accumulator): void
+  /** The weights v brought to where the accumulator has codes for them: u clamped to ±(largest + 0.49), then
+   * every magnitude less by what brings the sums of the real numbers p and n to the bounds above, nothing
+   * below 0. Under inputs of one sign each sign has an amount of its own (the projection onto a simplex: Duchi
+   * et al. 2008), else they share the larger one. Where `mask`, optional, of v's length and type, is 0, entries
+   * count as 0 and stay as they are. What need not move keeps every bit. y may be v. */
+  budgetProject(v: Storage | null, scale: Storage | null, mask: Storage | null, bias: Storage | null, rows: number, fanIn: number, largest: number, y: Storage | null, ...accumulator: Accumulator): void
+  /** Sums of x [outer, channels, inner] to codes: y = clamp(round(x·m), 0, top), m = exp(log_multiplier) for each
+   * channel, ties to even; a whole number 1 ≤ top < 2^15. Where x is NaN so is y. y may be x. */
+  requantiseForward(x: Storage | null, logMultiplier: Storage | null, outer: number, channels: number, inner: number, top: number, y: Storage | null): void
+  /** The gradients of x and of the multipliers' logarithms for `gradient`, that of y: it passes where x·m rounds to
+   * 0 … top, times m and times x·m. Both results are optional; `gradient_x` may be `gradient`. */
+  requantiseBackward(gradient: Storage | null, x: Storage | null, logMultiplier: Storage | null, outer: number, channels: number, inner: number, top: number, gradientX: Storage | null, gradientLog: Storage | null): void
   /** y[i] uniform between low and high; of [0, 1) the upper end never occurs. */
   randomUniform(seed: number, counter: number, low: number, high: number, y: Storage | null): number
   /** y[i] normal with this mean and standard deviation (Box and Muller 1958). */

@@ -1,4 +1,8 @@
 // The quantised layers, named as a user of nn would guess.
+
+export { Codes } from './layers/codes.js'
+export { IntegerConv2d } from './layers/integerConv2d.js'
+export { IntegerLinear } from './layers/integerLinear.js'
 export { QuantConv1d } from './layers/quantConv1d.js'
 export { QuantConv2d } from './layers/quantConv2d.js'
 export { QuantEltwiseAdd, type QuantEltwiseAddOptions } from './layers/quantEltwiseAdd.js'
@@ -6,4 +10,6 @@ export { QuantHardTanh, type QuantHardTanhOptions } from './layers/quantHardTanh
 export { QuantIdentity, type QuantIdentityOptions } from './layers/quantIdentity.js'
 export { QuantLinear } from './layers/quantLinear.js'
 export { QuantReLU } from './layers/quantReLU.js'
+export { Requantise } from './layers/requantise.js'
+export { Rescale } from './layers/rescale.js'
 export { TruncAvgPool2d, type TruncAvgPool2dOptions } from './layers/truncAvgPool2d.js'

@@ -4,7 +4,10 @@
 #include <cmath>
 
 #include "core/array.h"
+#include "core/scratch.h"
+#include "quant/budget.h"
 #include "quant/fake_quant.h"
+#include "quant/requantise.h"
 
 using namespace espalier;
 
@@ -31,6 +34,13 @@ quant::Grid<T> checked_grid(espalier_in x, espalier_in mask, View view) {
           T{0}};
 }
 
+template <class T>
+void require_scale(const T* scale, int64_t i) {
+  if (!(scale[i] > 0 && std::isfinite(scale[i])))
+    fail(ESPALIER_INVALID_ARGUMENT, "scale[%lld] is %g, expected a positive number", static_cast<long long>(i),
+         static_cast<double>(scale[i]));
+}
+
 // A code as T has it: where T cannot hold it, the next one towards zero.
 template <class T>
 T code(const char* name, double value) {
@@ -46,14 +56,46 @@ quant::Grid<T> checked_grid(espalier_in x, espalier_in scale, espalier_in zero, 
   quant::Grid<T> grid = checked_grid<T>(x, mask, view);
   grid.scale = elements<T>("scale", scale, view.channels);
   grid.zero = optional_elements<T>("zero", zero, view.channels);
-  for (int64_t channel = 0; channel < view.channels; ++channel)
-    if (const T s = grid.scale[channel]; !(s > 0 && std::isfinite(s)))
-      fail(ESPALIER_INVALID_ARGUMENT, "scale[%lld] is %g, expected a positive number", static_cast<long long>(channel),
-           static_cast<double>(s));
+  for (int64_t channel = 0; channel < view.channels; ++channel) require_scale(grid.scale, channel);
   if (!(qmin <= qmax)) fail(ESPALIER_INVALID_ARGUMENT, "qmin is %g, qmax %g, expected qmin ≤ qmax", qmin, qmax);
   grid.low = code<T>("qmin", qmin);
   grid.high = code<T>("qmax", qmax);
   return grid;
+}
+
+template <class T>
+quant::Budgeted<T> checked_budget(espalier_in v, espalier_in scale, espalier_in bias, int64_t rows, int64_t fan_in,
+                                  int64_t largest, espalier_accumulator accumulator) {
+  const int64_t n = checked_product("weights", {rows, fan_in});
+  require_range("largest", largest, 1, (1 << 15) - 1);
+  require_range("bits", accumulator.bits, 2, 32);
+  require_range("input_min", accumulator.input_min, -(1 << 15), 0);
+  require_range("input_max", accumulator.input_max, 0, 1 << 15);
+  if (accumulator.input_min == accumulator.input_max) fail(ESPALIER_INVALID_ARGUMENT, "inputs are 0, expected a range");
+  const quant::Budgeted<T> weights{elements<T>("v", v, n),
+                                   optional_elements<T>("scale", scale, rows),
+                                   optional_elements<T>("bias", bias, rows),
+                                   rows,
+                                   fan_in,
+                                   largest,
+                                   accumulator};
+  for (int64_t row = 0; weights.scale != nullptr && row < rows; ++row) require_scale(weights.scale, row);
+  const double limit = std::ldexp(1.0, static_cast<int>(accumulator.bits) - 1);
+  for (int64_t row = 0; weights.bias != nullptr && row < rows; ++row)
+    if (const double b = static_cast<double>(weights.bias[row]); !(b >= -limit && b < limit && b == std::floor(b)))
+      fail(ESPALIER_INVALID_ARGUMENT, "bias[%lld] is %g, expected a whole number of %lld bits",
+           static_cast<long long>(row), b, static_cast<long long>(accumulator.bits));
+  return weights;
+}
+
+template <class T>
+quant::Sums<T> checked_sums(espalier_in x, espalier_in log_multiplier, View view, int64_t top) {
+  require_range("top", top, 1, (1 << 15) - 1);
+  const T* const own = elements<T>("x", x, checked_size(view));
+  const T* const logarithm = elements<T>("log_multiplier", log_multiplier, view.channels);
+  T* const multiplier = scratch<T>(Scratch::kOther, view.channels);
+  for (int64_t channel = 0; channel < view.channels; ++channel) multiplier[channel] = std::exp(logarithm[channel]);
+  return {own, multiplier, view.outer, view.channels, view.inner, static_cast<T>(top)};
 }
 
 }  // namespace
@@ -103,6 +145,56 @@ espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer,
       }
       std::fill_n(most, channels, T{0});
       if (where != nullptr) std::fill_n(where, channels, -1);
+    });
+  });
+}
+
+espalier_status espalier_budget_codes(espalier_in v, espalier_in scale, espalier_in bias, int64_t rows, int64_t fan_in,
+                                      int64_t largest, espalier_out codes, espalier_accumulator accumulator) {
+  return guarded(__func__, [&] {
+    for_float("v", v.dtype, [&]<class T>(T) {
+      const quant::Budgeted<T> weights = checked_budget<T>(v, scale, bias, rows, fan_in, largest, accumulator);
+      T* const result = elements<T>("codes", codes, v.length);
+      if (v.length > 0) quant::budget_codes(weights, result);
+    });
+  });
+}
+
+espalier_status espalier_budget_project(espalier_in v, espalier_in scale, espalier_in mask, espalier_in bias,
+                                        int64_t rows, int64_t fan_in, int64_t largest, espalier_out y,
+                                        espalier_accumulator accumulator) {
+  return guarded(__func__, [&] {
+    for_float("v", v.dtype, [&]<class T>(T) {
+      const quant::Budgeted<T> weights = checked_budget<T>(v, scale, bias, rows, fan_in, largest, accumulator);
+      const T* const open = optional_elements<T>("mask", mask, v.length);
+      T* const result = elements<T>("y", y, v.length);
+      if (v.length > 0) quant::budget_project(weights, open, result);
+    });
+  });
+}
+
+espalier_status espalier_requantise_forward(espalier_in x, espalier_in log_multiplier, int64_t outer, int64_t channels,
+                                            int64_t inner, int64_t top, espalier_out y) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Sums<T> sums = checked_sums<T>(x, log_multiplier, {outer, channels, inner}, top);
+      T* const result = elements<T>("y", y, x.length);
+      if (x.length > 0) quant::requantise_forward(sums, result);
+    });
+  });
+}
+
+espalier_status espalier_requantise_backward(espalier_in gradient, espalier_in x, espalier_in log_multiplier,
+                                             int64_t outer, int64_t channels, int64_t inner, int64_t top,
+                                             espalier_out gradient_x, espalier_out gradient_log) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Sums<T> sums = checked_sums<T>(x, log_multiplier, {outer, channels, inner}, top);
+      const T* const upstream = elements<T>("gradient", gradient, x.length);
+      T* const of_x = optional_elements<T>("gradient_x", gradient_x, x.length);
+      T* const of_log = optional_elements<T>("gradient_log", gradient_log, channels);
+      if (x.length > 0) quant::requantise_backward(sums, upstream, of_x, of_log);
+      else if (of_log != nullptr) std::fill_n(of_log, channels, T{0});
     });
   });
 }

@@ -1,24 +1,22 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { EspalierError, manualSeed, nn, noGrad, optim, qnn, quant, randn, type Tensor } from '../../lib/index.js'
+import { distance, fits, negativePart, positivePart, total } from '../support/budgets.js'
 
-const sum = (values: ArrayLike<number>): number => Array.from(values).reduce((total, value) => total + value, 0)
-const positive = (values: ArrayLike<number>): number => sum(Array.from(values, (value) => Math.max(0, value)))
-const negative = (values: ArrayLike<number>): number => sum(Array.from(values, (value) => Math.max(0, -value)))
-const distance = (a: ArrayLike<number>, b: ArrayLike<number>): number => sum(Array.from(a, (value, i) => (value - b[i]) ** 2))
-
-const bias = fc.tuple(fc.integer({ min: -20, max: 0 }), fc.integer({ min: 0, max: 20 })).map(([min, max]) => ({ min, max }))
+const bias = fc.integer({ min: -20, max: 20 })
+const inputs = fc.oneof(
+  fc.tuple(fc.integer({ min: 2, max: 6 }), fc.boolean()).map(([bits, signed]) => quant.integerRange({ bits, signed })),
+  fc.integer({ min: 1, max: 20 }).map((max) => ({ min: 0, max })),
+)
 
 test('weights that use both budgets fit; under unsigned inputs one unit more on a side does not', (t) => {
   fc.assert(
-    fc.property(fc.integer({ min: 9, max: 16 }), fc.integer({ min: 2, max: 6 }), fc.boolean(), bias, (accumulatorBits, bits, signed, range) => {
-      const input = quant.integerRange({ bits, signed })
-      const budgets = quant.signBudgets({ accumulatorBits, input, bias: range })
-      const bitsOf = (up: number, down: number): number =>
-        Math.max(...[range.min, range.max].map((start) => quant.accumulatorBound([up, -down], input, start).bits))
+    fc.property(fc.integer({ min: 9, max: 16 }), inputs, bias, (accumulatorBits, input, start) => {
+      const budgets = quant.signBudgets({ accumulatorBits, input, bias: start })
+      const bitsOf = (up: number, down: number): number => quant.accumulatorBound([up, -down], input, start).bits
       t.true(bitsOf(budgets.positive, budgets.negative) <= accumulatorBits)
       t.true(bitsOf(budgets.positive + 1, budgets.negative + 1) > accumulatorBits)
-      if (signed) return
+      if (input.min < 0) return
       t.true(bitsOf(budgets.positive + 1, 0) > accumulatorBits)
       t.true(bitsOf(0, budgets.negative + 1) > accumulatorBits)
     }),
@@ -26,55 +24,81 @@ test('weights that use both budgets fit; under unsigned inputs one unit more on 
 })
 
 test('no room for a weight: the error says the least width that has some', (t) => {
-  const options = { input: { min: 0, max: 15 }, bias: { min: -128, max: 127 } }
-  const error = t.throws(() => quant.signBudgets({ ...options, accumulatorBits: 8 }), { instanceOf: EspalierError })
-  const width = Number(/at least (\d+)$/.exec(error?.message ?? '')?.[1])
-  t.throws(() => quant.signBudgets({ ...options, accumulatorBits: width - 1 }), { instanceOf: EspalierError })
-  const { positive: up, negative: down } = quant.signBudgets({ ...options, accumulatorBits: width })
-  t.true(up + down > 0)
+  for (const options of [
+    { input: { min: 0, max: 15 }, bias: 127 },
+    { input: { min: 0, max: 15 }, bias: 0 },
+    { input: { min: -8, max: 7 }, bias: -40 },
+  ]) {
+    const error = t.throws(() => quant.signBudgets({ ...options, accumulatorBits: 4 }), { instanceOf: EspalierError })
+    const width = Number(/at least (\d+)$/.exec(error?.message ?? '')?.[1])
+    t.throws(() => quant.signBudgets({ ...options, accumulatorBits: width - 1 }), { instanceOf: EspalierError })
+    const codes = quant.budgetCodes([9, -9], { ...options, accumulatorBits: width, largest: 1 })
+    t.true(codes.some((code) => code !== 0))
+  }
 })
 
-test('integerProjection is the nearest of all whole points within the budget', (t) => {
-  const magnitudes = fc.array(
+test('budgetCodes are the nearest of all codes that fit, tried one by one; under signed inputs none more of those wanted fits', (t) => {
+  const values = fc.array(
     fc.oneof(
-      fc.double({ min: 0, max: 5, noNaN: true }),
-      fc.integer({ min: 0, max: 10 }).map((half) => half / 2),
+      fc.double({ min: -5, max: 5, noNaN: true }),
+      fc.integer({ min: -10, max: 10 }).map((half) => half / 2),
     ),
     { minLength: 1, maxLength: 4 },
   )
+  const narrow = fc.oneof(
+    fc.integer({ min: 1, max: 5 }).map((max) => ({ min: 0, max })),
+    fc.integer({ min: 1, max: 3 }).chain((max) => fc.constantFrom({ min: -max, max }, { min: -max - 1, max })),
+  )
   fc.assert(
-    fc.property(magnitudes, fc.integer({ min: 0, max: 9 }), fc.integer({ min: 1, max: 4 }), (values, budget, largest) => {
-      const projected = quant.integerProjection(values, budget, largest)
-      t.true(sum(projected) <= budget)
-      t.true(projected.every((units) => units >= 0 && units <= largest))
-      let nearest = Number.POSITIVE_INFINITY
-      for (let code = 0; code < (largest + 1) ** values.length; code++) {
-        const point = values.map((_, i) => Math.floor(code / (largest + 1) ** i) % (largest + 1))
-        if (sum(point) <= budget) nearest = Math.min(nearest, distance(values, point))
-      }
-      t.true(distance(values, projected) <= nearest + 1e-9)
-    }),
+    fc.property(
+      values,
+      narrow,
+      fc.integer({ min: 4, max: 6 }),
+      fc.integer({ min: -3, max: 3 }),
+      fc.integer({ min: 1, max: 4 }),
+      (v, input, bits, start, largest) => {
+        const held = (codes: ArrayLike<number>): boolean => fits({ bits, input, bias: start }, positivePart(codes), negativePart(codes))
+        const codes = quant.budgetCodes(v, { accumulatorBits: bits, input, bias: start, largest })
+        t.true(held(codes))
+        t.true(codes.every((code) => Math.abs(code) <= largest))
+        if (input.min === 0 || input.min === -input.max) {
+          let nearest = Number.POSITIVE_INFINITY
+          for (let choice = 0; choice < (2 * largest + 1) ** v.length; choice++) {
+            const point = v.map((_, i) => (Math.floor(choice / (2 * largest + 1) ** i) % (2 * largest + 1)) - largest)
+            if (held(point)) nearest = Math.min(nearest, distance(v, point))
+          }
+          t.true(distance(v, codes) <= nearest + 1e-9)
+        }
+        for (const [i, code] of codes.entries()) {
+          if (Math.abs(code) >= Math.min(largest, Math.ceil(Math.abs(v[i]) - 0.5))) continue
+          const more = codes.slice()
+          more[i] += Math.sign(v[i])
+          t.false(held(more))
+        }
+      },
+    ),
+    { numRuns: 200 },
   )
 })
 
 test('projectSigns is the nearest point within both budgets, and keeps signs', (t) => {
   const values = fc.array(fc.double({ min: -6, max: 6, noNaN: true }), { minLength: 1, maxLength: 8 })
   fc.assert(
-    fc.property(values, fc.nat({ max: 8 }), fc.nat({ max: 8 }), (v, up, down) => {
-      const projected = quant.projectSigns(v, { positive: up, negative: down }, 3)
-      t.true(positive(projected) <= up + 1e-9 && negative(projected) <= down + 1e-9)
+    fc.property(values, fc.integer({ min: 2, max: 5 }), fc.integer({ min: -1, max: 1 }), (v, accumulatorBits, start) => {
+      const sum = { accumulatorBits, input: { min: 0, max: 1 }, bias: start }
+      const { positive, negative } = quant.signBudgets(sum)
+      const projected = quant.projectSigns(v, { ...sum, largest: 3 })
+      t.true(positivePart(projected) <= positive + 1e-9 && negativePart(projected) <= negative + 1e-9)
       const clamped = v.map((value) => Math.min(3.49, Math.max(-3.49, value)))
-      const apart = [
-        quant.l1Projection(
-          clamped.map((value) => Math.max(0, value)),
-          up,
-        ),
-        quant.l1Projection(
-          clamped.map((value) => Math.max(0, -value)),
-          down,
-        ),
-      ]
-      for (const [i, value] of projected.entries()) t.true(Math.abs(value - (apart[0][i] - apart[1][i])) < 1e-12)
+      const up = quant.l1Projection(
+        clamped.map((value) => Math.max(0, value)),
+        positive,
+      )
+      const down = quant.l1Projection(
+        clamped.map((value) => Math.max(0, -value)),
+        negative,
+      )
+      for (const [i, value] of projected.entries()) t.true(Math.abs(value - (up[i] - down[i])) < 1e-9)
     }),
   )
 })
@@ -94,7 +118,7 @@ const setting: fc.Arbitrary<Setting> = fc.record({
   weightBits: fc.integer({ min: 2, max: 6 }),
   bits: fc.integer({ min: 2, max: 5 }),
   signed: fc.boolean(),
-  biasBits: fc.constantFrom(undefined, 4),
+  biasBits: fc.constantFrom(undefined, 4, 7),
 })
 
 const layerOf = ({ bits, signed, ...options }: Setting, inputs: number, outputs: number): nn.Sequential =>
@@ -162,7 +186,7 @@ test('the gradient passes straight through to the weight; the scale’s is that 
   const { log2S } = layer.weightQuantiser as quant.BudgetQuantiser
   for (const [i, value] of (layer.weight.grad as Tensor).data.entries()) t.true(Math.abs(value - upstream.data[i]) < 1e-6)
   for (const row of [0, 1]) {
-    const expected = Math.LN2 * sum(Array.from({ length: 6 }, (_, i) => upstream.data[row * 6 + i] * quantised.data[row * 6 + i]))
+    const expected = Math.LN2 * total(Array.from({ length: 6 }, (_, i) => upstream.data[row * 6 + i] * quantised.data[row * 6 + i]))
     t.true(Math.abs((log2S.grad as Tensor).data[row] - expected) < 1e-5)
   }
 })
@@ -177,9 +201,11 @@ test('projection after a step brings the sums of latent weights inside the budge
   layer.weight.data.set(randn([3, 40]).mul(5).data as never)
   quant.projectBudgets(model)
   const guard = layer.weightQuantiser as quant.BudgetQuantiser
+  const starts = quant.integerLayers(model)[0].bias as Int32Array
   for (const row of [0, 1, 2]) {
     const units = Array.from(layer.weight.data.subarray(row * 40, row * 40 + 40), (value) => value / 2 ** guard.log2S.data[row])
-    t.true(positive(units) <= guard.budgets.positive + 1e-4 && negative(units) <= guard.budgets.negative + 1e-4)
+    const { positive, negative } = quant.signBudgets({ accumulatorBits: 8, input: { min: 0, max: 7 }, bias: starts[row] })
+    t.true(positivePart(units) <= positive + 1e-4 && negativePart(units) <= negative + 1e-4)
   }
   model.eval()
   const y = noGrad(() => model.forward(x))
@@ -207,4 +233,16 @@ test('weights under a mask use no budget and keep their latent values', (t) => {
   const after = layer.latentWeight('weight').data
   const expected = (twin.at(1) as qnn.QuantLinear).weight.data
   for (const [i, value] of after.entries()) t.is(value, mask.data[i] === 0 ? before[i] : expected[i])
+})
+
+test('under a mask, scales start from the open weights alone', (t) => {
+  const layer = new qnn.QuantLinear(20, 2, { weightBits: 3, accumulatorBits: 8 })
+  const guard = layer.weightQuantiser as quant.BudgetQuantiser
+  const mask = nn.fanInMask(layer.weight, 5)
+  guard.initialise(layer.weight, mask)
+  for (const row of [0, 1]) {
+    const open = Array.from(layer.weight.data.subarray(row * 20, row * 20 + 20)).filter((_, i) => mask.data[row * 20 + i] !== 0)
+    const power = total(open.map((value) => value ** 2)) / 5
+    t.true(Math.abs(2 ** guard.log2S.data[row] - Math.sqrt(power) / (3 / 2.2)) < 1e-6)
+  }
 })

@@ -18,12 +18,13 @@ export function normalize(mean: number | readonly number[], std: number | readon
     const count = channels === 1 ? 1 : x.shape[1]
     if (count !== channels)
       throw new EspalierError('SHAPE_MISMATCH', `normalize: x has shape ${formatShape(x.shape)}, expected ${channels} channels in dimension 1`)
+    const from = x.data
     const y = allocate('float32', x.size)
     const plane = channels === 1 ? x.size : x.shape.slice(2).reduce((product, dimension) => product * dimension, 1)
     for (let start = 0, channel = 0; start < x.size; start += plane, channel = (channel + 1) % channels) {
       const factor = 1 / (deviations.length === 1 ? deviations[0] : deviations[channel])
       const offset = means.length === 1 ? means[0] : means[channel]
-      for (let i = start; i < start + plane; i++) y[i] = (x.data[i] - offset) * factor
+      for (let i = start; i < start + plane; i++) y[i] = (from[i] - offset) * factor
     }
     return new Tensor(y, x.shape, 'float32')
   }

@@ -11,6 +11,12 @@ export abstract class Guard extends Module {
   /** The weight as codes times a scale, such that no input overflows. */
   abstract override forward(weight: Tensor): Tensor
 
+  /** Takes note of what the layer's sums are made of, beside its weight. */
+  look(layer: Module): void {
+    const { inputQuantisation } = layer as { inputQuantisation?: Quantisation | null }
+    if (inputQuantisation) this.input = { min: inputQuantisation.min, max: inputQuantisation.max }
+  }
+
   protected get knownInput(): IntegerRange {
     ensure(this.input !== null, 'STATE', () => 'accumulatorBits wants a quantised input; put a QuantIdentity or QuantReLU in front and run the model once')
     return this.input
@@ -23,14 +29,13 @@ export function guardOf(layer: Module): Guard | null {
   return weightQuantiser instanceof Guard ? weightQuantiser : null
 }
 
-/** On the weight's way: the guard in the layer's field, told what feeds the layer. */
+/** On the weight's way: the guard in the layer's field, after a look at the layer. */
 export const guardTransform: WeightTransform = {
   kind: 'quantiser',
   stage: stages.quantiser,
   apply(weight, layer) {
     const guard = guardOf(layer) as Guard
-    const { inputQuantisation } = layer as { inputQuantisation?: Quantisation | null }
-    if (inputQuantisation) guard.input = { min: inputQuantisation.min, max: inputQuantisation.max }
+    guard.look(layer)
     return guard.forward(weight)
   },
 }

@@ -8,6 +8,7 @@ import { type A2QMethod, A2QQuantiser } from './a2q.js'
 import { BudgetQuantiser } from './budget.js'
 import { keepFanIn } from './fanIn.js'
 import { type Guard, guardTransform } from './guard.js'
+import { requireRoom } from './signBudgets.js'
 
 /** What a layer asks of the method that keeps it within its accumulator. */
 export interface AccumulatorWish extends WeightQuantiserOptions {
@@ -41,7 +42,12 @@ const a2q = (accumulator: A2QMethod): AccumulatorMethod =>
 
 /** The ways to keep a layer's weights within an accumulator, by the names that layers are given. */
 export const accumulatorMethods = {
-  budget: guarded((weight, { bias, ...options }) => new BudgetQuantiser(weight, { ...options, bias: bias ?? undefined })),
+  budget: guarded((weight, { bias, ...options }) => {
+    const { accumulatorBits } = options
+    // (Between its ends every bias leaves room for more.)
+    if (bias !== null) for (const end of [bias.min, bias.max]) requireRoom({ accumulatorBits, input: { min: 0, max: 1 }, bias: end })
+    return new BudgetQuantiser(weight, options)
+  }),
   a2q: a2q('a2q'),
   'a2q+': a2q('a2q+'),
   'fan-in': keepFanIn,
