@@ -12,11 +12,12 @@
 namespace espalier::program {
 namespace {
 
-// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel.
+// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel. Components of x and y are packed
+// into panels and out of them: a line each, and an element a sample.
 double panels(double vectors) { return std::ceil(vectors / 16); }
 double product(double kept, double vectors, double components) {
   const double code = 10 * kept, work = 32 * kept * panels(vectors) / (peak() * 0.75);
-  return 150 + std::max(work, code / bandwidth(code)) + 0.6 * components * panels(vectors);
+  return 150 + std::max(work, code / bandwidth(code)) + components * (0.6 * panels(vectors) + 0.25 * vectors);
 }
 
 std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
