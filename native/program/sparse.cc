@@ -20,10 +20,13 @@ double product(double kept, double vectors, double components) {
   return 150 + std::max(work, code / bandwidth(code)) + components * (0.6 * panels(vectors) + 0.25 * vectors);
 }
 
+// What is used of native/sparse: a matrix of the weights that are not 0, and samples as rows or as columns.
 std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
   return std::make_unique<sparse::Matrix>(rows, columns, weight, ESPALIER_SPARSE_KERNEL_AUTOMATIC,
                                           [=](int64_t i) { return weight[i] != 0; });
 }
+sparse::Samples rows_of(int64_t samples) { return {samples, true}; }
+sparse::Samples columns_of(int64_t samples) { return {samples, false}; }
 
 class Sparse : public Kernel {
  public:
@@ -32,7 +35,7 @@ class Sparse : public Kernel {
     // Code is generated at the first product: now, not in a run.
     const std::vector<float> x(static_cast<size_t>(matrix_->pattern().columns));
     std::vector<float> y(static_cast<size_t>(matrix_->pattern().rows));
-    if (!y.empty()) matrix_->multiply(false, {1, true}, x.data(), nullptr, false, y.data());
+    if (!y.empty()) matrix_->multiply(false, rows_of(1), x.data(), nullptr, false, y.data());
   }
   const char* name() const override { return matrix_->code_size() > 0 ? "generated code" : "portable"; }
   int64_t bytes() const override {
@@ -56,7 +59,7 @@ class SparseRows final : public Sparse {
  public:
   SparseRows(std::unique_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
-  void run(int64_t batch, const float* x, float* y) const override { multiply({batch * vectors_, true}, x, y); }
+  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(batch * vectors_), x, y); }
 
  private:
   const int64_t vectors_;
@@ -87,7 +90,7 @@ class SparseColumns final : public Sparse {
         spread(from, columns);
         from = columns;
       }
-      multiply({plane, false}, from, y + image * s.out_channels * plane);
+      multiply(columns_of(plane), from, y + image * s.out_channels * plane);
     });
   }
 
