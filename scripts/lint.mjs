@@ -17,7 +17,7 @@ else steps.skip('C++ style', 'clang-format is not installed')
 // Nothing outside native/simd may assume x86: the C library must at least read as valid for 64-bit Arm.
 const arm = 'aarch64-linux-gnu-g++'
 if (available(arm)) {
-  const sources = output(node, ['scripts/native-sources.mjs', 'core', 'simd', 'kernels', 'sparse', 'quant', 'capi']).trim().split('\n')
+  const sources = output(node, ['scripts/native-sources.mjs', 'core', 'simd', 'kernels', 'sparse', 'quant', 'program', 'capi']).trim().split('\n')
   steps.run(
     'compiles for arm64',
     'xargs',

@@ -59,6 +59,16 @@ function installAndUse(folder) {
     steps.run('compile against it', 'cmake', ['--build', build], { quiet: true })
   )
     for (const kind of ['shared', 'static']) steps.run(`run, ${kind}`, `${build}/${kind}`, [], { count: closingLine })
+  // The example of docs/embedding.md: a network that JavaScript compiled, in a program of C.
+  const example = `${root}build-consumer/embedding`
+  if (
+    steps.run('find the package for the example', 'cmake', ['-S', `${root}examples/embedding`, '-B', example, `-DCMAKE_PREFIX_PATH=${prefix}`], {
+      quiet: true,
+    }) &&
+    steps.run('compile the example', 'cmake', ['--build', example], { quiet: true })
+  )
+    for (const name of ['run', 'run-shared'])
+      steps.run(`embedding, ${name}`, node, ['--import=tsx', 'test/embedding/run.ts', `${example}/${name}`], { count: closingLine })
 }
 
 if (!available('cmake')) steps.skip('C library', 'cmake is not installed')

@@ -12,7 +12,13 @@ import { noise, verifyClose } from './verify.js'
 export function networkMatch(name: string, model: Module, input: readonly number[], batch: number): Match {
   model.eval()
   const dims = [batch, ...input]
-  const x = tensor(noise(dims.reduce((size, dimension) => size * dimension, 1), 3), dims)
+  const x = tensor(
+    noise(
+      dims.reduce((size, dimension) => size * dimension, 1),
+      3,
+    ),
+    dims,
+  )
   const exact = model.clone().to('float64')
   const expected = exact.forward(x.to('float64')).data as Float64Array
   const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0)

@@ -60,7 +60,9 @@ export const node = (op: string, from: readonly string[], to: string, attributes
     bytes(2, to),
     bytes(4, op),
     ...Object.entries(attributes).map(([name, of]) =>
-      typeof of === 'number' ? bytes(5, bytes(1, name), number(3, of), number(20, 2)) : bytes(5, bytes(1, name), ...of.map((item) => number(8, item)), number(20, 7)),
+      typeof of === 'number'
+        ? bytes(5, bytes(1, name), number(3, of), number(20, 2))
+        : bytes(5, bytes(1, name), ...of.map((item) => number(8, item)), number(20, 7)),
     ),
   )
 
@@ -86,7 +88,10 @@ export function onnxOf(graph: Graph, batch: number): Uint8Array {
 
 function converted({ op, args, output: { name: to } }: Node, name: (of: Value) => string): Uint8Array {
   const values = args.filter((argument): argument is Value => typeof argument === 'object' && argument !== null && 'kind' in argument)
-  const options = (args.find((argument) => typeof argument === 'object' && argument !== null && !('kind' in argument)) ?? {}) as Record<string, number | number[]>
+  const options = (args.find((argument) => typeof argument === 'object' && argument !== null && !('kind' in argument)) ?? {}) as Record<
+    string,
+    number | number[]
+  >
   const from = values.map(name)
   switch (op) {
     case 'linear':

@@ -20,7 +20,7 @@ const forgotten = new FinalizationRegistry<number>((number) => native.programFre
  * const model = new nn.Sequential(new nn.Linear(64, 32), new nn.ReLU(), new nn.Linear(32, 10))
  * using program = compile(model, { input: [64] })
  * program.run(rand([5, 64])).shape // [5, 10]
- * (await program.runAsync(rand([1, 64]))).shape // [1, 10]
+ * const later = await program.runAsync(rand([1, 64])) // [1, 10], off the event loop
  * using same = Program.from(program.toBytes())
  * ```
  */

@@ -9,7 +9,7 @@ namespace espalier::program {
 namespace {
 
 // The share of the peak that a product of so many rows of x reaches.
-double efficiency(int64_t vectors) { return vectors >= 12 ? 0.8 : 0.08 + 0.06 * static_cast<double>(vectors); }
+double efficiency(int64_t vectors) { return vectors >= 12 ? 0.8 : 0.38 + 0.035 * static_cast<double>(vectors); }
 
 class Packed final : public Kernel {
  public:

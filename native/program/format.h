@@ -69,6 +69,10 @@ namespace sparse_conv {
 double nanoseconds(const Task&, int64_t batch);
 std::unique_ptr<Kernel> prepare(const Task&);
 }  // namespace sparse_conv
+namespace sparse_planes {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace sparse_planes
 namespace sparse_unrolled {
 double nanoseconds(const Task&, int64_t batch);
 std::unique_ptr<Kernel> prepare(const Task&);

@@ -9,6 +9,7 @@ constexpr Format kFormats[] = {
     {"unrolled", dense_unrolled::nanoseconds, dense_unrolled::prepare},
     {"sparse", sparse_linear::nanoseconds, sparse_linear::prepare},
     {"sparse columns", sparse_conv::nanoseconds, sparse_conv::prepare},
+    {"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare},
     {"sparse unrolled", sparse_unrolled::nanoseconds, sparse_unrolled::prepare},
 };
 

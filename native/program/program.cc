@@ -135,11 +135,8 @@ void Program::read_choices(Reader& from) {
 }
 
 std::vector<uint8_t> Program::file() const {
-  std::vector<uint8_t> choices;
-  const auto put = [&](int64_t number) {
-    const uint8_t* const bytes = reinterpret_cast<const uint8_t*>(&number);
-    choices.insert(choices.end(), bytes, bytes + sizeof number);
-  };
+  std::string choices;
+  const auto put = [&](int64_t number) { choices.append(reinterpret_cast<const char*>(&number), sizeof number); };
   int64_t count = 0;
   put(0);
   for (const auto& step : steps_)
@@ -149,7 +146,7 @@ std::vector<uint8_t> Program::file() const {
         put(step->index);
         put(batch);
         put(static_cast<int64_t>(std::strlen(name)));
-        choices.insert(choices.end(), name, name + std::strlen(name));
+        choices.append(name);
         ++count;
       }
   std::memcpy(choices.data(), &count, sizeof count);

@@ -13,16 +13,20 @@
 namespace espalier::program {
 namespace {
 
-// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel.
+// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel. Components of x and y are packed
+// into panels and out of them: a line each, and an element a sample.
 double panels(double vectors) { return std::ceil(vectors / 16); }
 double product(double kept, double vectors, double components) {
   const double code = 10 * kept, work = 32 * kept * panels(vectors) / (peak() * 0.75);
-  return 150 + std::max(work, code / bandwidth(code)) + 0.6 * components * panels(vectors);
+  return 150 + std::max(work, code / bandwidth(code)) + components * (0.6 * panels(vectors) + 0.25 * vectors);
 }
 
+// What is used of native/sparse: a matrix of the weights that are not 0, and samples as rows or as columns.
 std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
   return std::make_unique<sparse::Matrix>(rows, columns, weight, nullptr, [=](int64_t i) { return weight[i] != 0; });
 }
+sparse::Samples rows_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_ROWS}; }
+sparse::Samples columns_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_COLUMNS}; }
 
 class Sparse : public Kernel {
  public:
@@ -33,7 +37,7 @@ class Sparse : public Kernel {
     std::vector<float> y(static_cast<size_t>(kMany * matrix_->pattern().rows));
     if (y.empty()) return;
     for (const int64_t samples : {int64_t{1}, kMany})
-      matrix_->multiply(false, {samples, ESPALIER_SPARSE_LAYOUT_ROWS}, x.data(), nullptr, false, y.data());
+      matrix_->multiply(false, rows_of(samples), x.data(), nullptr, false, y.data());
   }
   const char* name() const override { return name_.c_str(); }
   int64_t bytes() const override { return matrix_->bytes(); }
@@ -58,7 +62,7 @@ class SparseRows final : public Sparse {
  public:
   SparseRows(std::unique_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
-  void run(int64_t batch, const float* x, float* y) const override { multiply({batch * vectors_, ESPALIER_SPARSE_LAYOUT_ROWS}, x, y); }
+  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(batch * vectors_), x, y); }
 
  private:
   const int64_t vectors_;
@@ -89,7 +93,7 @@ class SparseColumns final : public Sparse {
         spread(from, columns);
         from = columns;
       }
-      multiply({plane, ESPALIER_SPARSE_LAYOUT_COLUMNS}, from, y + image * s.out_channels * plane);
+      multiply(columns_of(plane), from, y + image * s.out_channels * plane);
     });
   }
 

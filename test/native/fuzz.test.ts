@@ -300,8 +300,9 @@ test('plausible arguments give an error, and once corrected a result', (t) => {
   )
   t.log(`${calls} calls, ${successes} of them good`)
   // That a good call is reached for every operation says that the deep parts are met, not the first check alone.
+  // (What takes a compiled program meets good ones in program.test.ts.)
   t.deepEqual(
-    operations.map(({ name }) => name).filter((name) => !succeeded.has(name) && !unreachable.has(name)),
+    operations.map(({ name }) => name).filter((name) => !succeeded.has(name) && !unreachable.has(name) && !name.startsWith('program')),
     [],
   )
 })

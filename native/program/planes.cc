@@ -1,0 +1,163 @@
+// A pruned convolution of stride 1 as shifts of whole planes: the input's planes get their border once, and then a kept
+// weight multiplies a whole plane, read from as far behind its beginning as the weight's tap lies. The outputs come to
+// stand as far apart as the input's rows; what lies between two of their rows is thrown away.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/parallel.h"
+#include "core/scratch.h"
+#include "program/cost.h"
+#include "program/format.h"
+
+namespace espalier::program {
+namespace {
+
+// One output plane: `count` weights, and where each begins to read.
+struct PlaneTaps {
+  const float* planes;
+  const int32_t* offsets;
+  const float* values;
+  int64_t count, length;
+  float bias, floor;
+};
+
+}  // namespace
+}  // namespace espalier::program
+
+namespace espalier {
+using program::PlaneTaps;
+}
+#define ESPALIER_KERNEL "program/planes.inl"
+#include "simd/each_isa.h"
+
+namespace espalier::program {
+namespace {
+
+// What a vector may read behind a plane's end.
+constexpr int64_t kSlack = 16;
+
+// Input planes with their border: as many rows and columns as the outputs read.
+struct Bordered {
+  explicit Bordered(const espalier_conv2d& s)
+      : height(s.out_height + (s.kernel_height - 1) * s.dilation_height),
+        width(s.out_width + (s.kernel_width - 1) * s.dilation_width) {}
+  int64_t height, width;
+  int64_t plane() const { return height * width; }
+  // From the first output to the last, row ends among them.
+  int64_t outputs(const espalier_conv2d& s) const {
+    return ((s.out_height - 1) * width + s.out_width + kSlack - 1) / kSlack * kSlack;
+  }
+};
+
+class Planes final : public Kernel {
+ public:
+  explicit Planes(const Task& task) : shape_(*task.conv), bordered_(shape_), relu_(task.relu) {
+    const espalier_conv2d& s = shape_;
+    const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
+    const float* weight = task.weight->data.data();
+    for (int64_t o = 0; o < s.out_channels; ++o) {
+      first_.push_back(static_cast<int64_t>(values_.size()));
+      for (int64_t c = 0; c < seen; ++c)
+        for (int64_t p = 0; p < s.kernel_height; ++p)
+          for (int64_t q = 0; q < s.kernel_width; ++q, ++weight) {
+            if (*weight == 0) continue;
+            values_.push_back(*weight);
+            offsets_.push_back(static_cast<int32_t>((o / made * seen + c) * bordered_.plane() +
+                                                    p * s.dilation_height * bordered_.width + q * s.dilation_width));
+          }
+    }
+    first_.push_back(static_cast<int64_t>(values_.size()));
+    bias_ = task.bias == nullptr ? std::vector<float>(static_cast<size_t>(s.out_channels)) : task.bias->data;
+  }
+
+  void run(int64_t batch, const float* x, float* y) const override {
+    const espalier_conv2d& s = shape_;
+    parallel_for(batch * s.n, [&](int64_t image) {
+      float* const planes = scratch<float>(Scratch::kProgram, s.in_channels * bordered_.plane() + 2 * kSlack);
+      border(x + image * s.in_channels * s.in_height * s.in_width, planes);
+      parallel_ranges(s.out_channels, kChannelsAtOnce, [&](int64_t o, int64_t last) {
+        float* const sums = scratch<float>(Scratch::kOther, bordered_.outputs(s));
+        for (; o < last; ++o) {
+          const int64_t begin = first_[static_cast<size_t>(o)], end = first_[static_cast<size_t>(o) + 1];
+          const PlaneTaps taps{planes,
+                               offsets_.data() + begin,
+                               values_.data() + begin,
+                               end - begin,
+                               bordered_.outputs(s),
+                               bias_[static_cast<size_t>(o)],
+                               relu_ ? 0.0f : -std::numeric_limits<float>::infinity()};
+          ESPALIER_ON_ISA(plane_of_sums(taps, sums));
+          float* to = y + (image * s.out_channels + o) * s.out_height * s.out_width;
+          for (int64_t i = 0; i < s.out_height; ++i, to += s.out_width)
+            std::copy_n(sums + i * bordered_.width, s.out_width, to);
+        }
+      });
+    });
+  }
+  const char* name() const override { return "shifted planes"; }
+  int64_t bytes() const override { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
+
+ private:
+  // Output channels that are worth a thread's waking.
+  static constexpr int64_t kChannelsAtOnce = 16;
+
+  void border(const float* x, float* to) const {
+    const espalier_conv2d& s = shape_;
+    const int64_t left = std::min(s.padding_left, bordered_.width);
+    const int64_t inside = std::min(s.in_width, bordered_.width - left), right = bordered_.width - left - inside;
+    for (int64_t c = 0; c < s.in_channels; ++c)
+      for (int64_t i = 0; i < bordered_.height; ++i, to += bordered_.width) {
+        const int64_t row = i - s.padding_top;
+        if (row < 0 || row >= s.in_height) {
+          std::fill_n(to, bordered_.width, 0.0f);
+          continue;
+        }
+        std::fill_n(to, left, 0.0f);
+        std::copy_n(x + (c * s.in_height + row) * s.in_width, inside, to + left);
+        std::fill_n(to + left + inside, right, 0.0f);
+      }
+    std::fill_n(to, 2 * kSlack, 0.0f);
+  }
+
+  const espalier_conv2d shape_;
+  const Bordered bordered_;
+  const bool relu_;
+  std::vector<int64_t> first_;  // of each output channel's weights; and the end
+  std::vector<int32_t> offsets_;
+  std::vector<float> values_, bias_;
+};
+
+}  // namespace
+
+namespace sparse_planes {
+
+// Planes that stay in the second-level cache; offsets fit their type.
+constexpr double kMostElements = 1 << 18;
+
+double nanoseconds(const Task& task, int64_t batch) {
+  if (!task.conv) return -1;
+  const espalier_conv2d& s = *task.conv;
+  // (In double: hostile sizes do not overflow here.)
+  const double width = static_cast<double>(s.out_width) +
+                       static_cast<double>(s.kernel_width - 1) * static_cast<double>(s.dilation_width);
+  const double height = static_cast<double>(s.out_height) +
+                        static_cast<double>(s.kernel_height - 1) * static_cast<double>(s.dilation_height);
+  const double elements = static_cast<double>(s.in_channels) * width * height;
+  if (s.stride_height != 1 || s.stride_width != 1 || elements > kMostElements) return -1;
+  const double length = static_cast<double>(s.out_height) * width;
+#if ESPALIER_X86
+  const double lanes = isa() == Isa::avx512 ? 16 : isa() == Isa::avx2 ? 8 : 4;
+#else
+  const double lanes = 4;
+#endif
+  const double rows = static_cast<double>(s.out_channels * s.out_height) + static_cast<double>(s.in_channels) * height;
+  return static_cast<double>(batch * s.n) *
+         (60 + 0.4 * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 4 * rows +
+          0.3 * static_cast<double>(s.out_channels) * length / lanes);
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Planes>(task); }
+
+}  // namespace sparse_planes
+}  // namespace espalier::program

@@ -1,0 +1,142 @@
+// Compiled programs from several threads at once, and their files.
+#include "espalier/program.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "espalier/runtime.h"
+#include "program/file.h"
+
+namespace espalier {
+namespace {
+
+// The description of relu(W·x + b) with W [rows, columns], as docs/programs.md has it.
+class Description {
+ public:
+  Description& whole(std::initializer_list<int64_t> numbers) {
+    for (const int64_t number : numbers) put(&number, sizeof number);
+    return *this;
+  }
+  Description& text(const std::string& of) {
+    whole({static_cast<int64_t>(of.size())});
+    put(of.data(), of.size());
+    return *this;
+  }
+  Description& floats(const std::vector<float>& of) {
+    put(of.data(), of.size() * sizeof(float));
+    return *this;
+  }
+  espalier_in array() const { return {bytes_.data(), static_cast<int64_t>(bytes_.size()), ESPALIER_UINT8}; }
+
+ private:
+  void put(const void* from, size_t size) { bytes_.append(static_cast<const char*>(from), size); }
+  std::string bytes_;
+};
+
+constexpr int64_t kRows = 40, kColumns = 30;
+
+float weight(int64_t row, int64_t column) { return (row * 7 + column * 3) % 10 == 0 ? 0.25f : 0; }
+
+Description layer() {
+  std::vector<float> weights, bias;
+  for (int64_t r = 0; r < kRows; ++r) {
+    bias.push_back(static_cast<float>(r % 3) - 1);
+    for (int64_t c = 0; c < kColumns; ++c) weights.push_back(weight(r, c));
+  }
+  Description made;
+  made.whole({2, kRows * kColumns, 0}).floats(weights).whole({kRows, 0}).floats(bias);
+  made.whole({2, kColumns, kRows});                               // values
+  made.whole({1, 1, kColumns, 1, 1, kRows});                      // the output, the shapes
+  made.whole({1, 0}).text("layer").text("linear, relu");          // one step
+  made.whole({0, 1, kRows, kColumns, 0, 1, 1, 1, 1}).whole({0});  // its fields; no choices
+  return made;
+}
+
+std::vector<float> inputs(int64_t batch, int64_t seed) {
+  std::vector<float> x(static_cast<size_t>(batch * kColumns));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>((static_cast<int64_t>(i) * 5 + seed) % 11) - 5;
+  return x;
+}
+
+std::vector<float> expected(const std::vector<float>& x, int64_t batch) {
+  std::vector<float> y;
+  for (int64_t i = 0; i < batch; ++i)
+    for (int64_t r = 0; r < kRows; ++r) {
+      float sum = static_cast<float>(r % 3) - 1;
+      for (int64_t c = 0; c < kColumns; ++c) sum += weight(r, c) * x[static_cast<size_t>(i * kColumns + c)];
+      y.push_back(sum < 0 ? 0 : sum);
+    }
+  return y;
+}
+
+TEST(Program, ThreadsRunOneProgramAtOnce) {
+  const Description description = layer();
+  int64_t program = 0;
+  ASSERT_EQ(espalier_program_create(description.array(), &program), ESPALIER_OK) << espalier_last_error();
+  std::vector<std::thread> threads;
+  std::vector<int> right(4);
+  for (size_t t = 0; t < right.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (int64_t round = 0; round < 50; ++round) {
+        const int64_t batch = 1 + (round * 7 + static_cast<int64_t>(t)) % 70;
+        const std::vector<float> x = inputs(batch, round);
+        std::vector<float> y(static_cast<size_t>(batch * kRows));
+        const espalier_status status =
+            espalier_program_run(program, batch, {x.data(), static_cast<int64_t>(x.size()), ESPALIER_FLOAT32},
+                                 {y.data(), static_cast<int64_t>(y.size()), ESPALIER_FLOAT32});
+        right[t] += status == ESPALIER_OK && y == expected(x, batch);
+      }
+    });
+  // Meanwhile formats are measured, and the program is asked what it runs on.
+  for (int64_t batch : {1, 5, 64}) EXPECT_EQ(espalier_program_tune(program, batch), ESPALIER_OK);
+  const char* json = nullptr;
+  EXPECT_EQ(espalier_program_explain(program, 5, 2, &json), ESPALIER_OK);
+  EXPECT_NE(std::strstr(json, "\"layer\":\"layer\""), nullptr) << json;
+  for (std::thread& thread : threads) thread.join();
+  for (const int count : right) EXPECT_EQ(count, 50);
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+}
+
+TEST(Program, ASecondNumberKeepsIt) {
+  const Description description = layer();
+  int64_t program = 0, other = 0, size = 0;
+  ASSERT_EQ(espalier_program_create(description.array(), &program), ESPALIER_OK);
+  ASSERT_EQ(espalier_program_share(program, &other), ESPALIER_OK);
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+  EXPECT_EQ(espalier_program_input_size(program, &size), ESPALIER_INVALID_ARGUMENT);
+  EXPECT_EQ(espalier_program_input_size(other, &size), ESPALIER_OK);
+  EXPECT_EQ(size, kColumns);
+  EXPECT_EQ(espalier_program_free(other), ESPALIER_OK);
+}
+
+TEST(Program, AFileIsWholeOrNone) {
+  const Description description = layer();
+  int64_t program = 0, size = 0, again = 0;
+  ASSERT_EQ(espalier_program_create(description.array(), &program), ESPALIER_OK);
+  ASSERT_EQ(espalier_program_file_size(program, &size), ESPALIER_OK);
+  std::vector<uint8_t> file(static_cast<size_t>(size));
+  ASSERT_EQ(espalier_program_file(program, {file.data(), size, ESPALIER_UINT8}), ESPALIER_OK);
+  EXPECT_EQ(espalier_program_load({file.data(), size, ESPALIER_UINT8}, &again), ESPALIER_OK);
+  EXPECT_EQ(espalier_program_free(again), ESPALIER_OK);
+  for (int64_t length = 0; length < size; ++length)
+    EXPECT_NE(espalier_program_load({file.data(), length, ESPALIER_UINT8}, &again), ESPALIER_OK) << length;
+  for (int64_t bit = 0; bit < 8 * size; bit += 13) {
+    file[static_cast<size_t>(bit / 8)] ^= static_cast<uint8_t>(1 << bit % 8);
+    EXPECT_NE(espalier_program_load({file.data(), size, ESPALIER_UINT8}, &again), ESPALIER_OK) << bit;
+    file[static_cast<size_t>(bit / 8)] ^= static_cast<uint8_t>(1 << bit % 8);
+  }
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+}
+
+TEST(Program, TheChecksumIsThatOfZlib) {
+  const uint8_t digits[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
+  EXPECT_EQ(program::checksum(0, digits, 9), 0xCBF43926u);
+  EXPECT_EQ(program::checksum(program::checksum(0, digits, 4), digits + 4, 5), 0xCBF43926u);
+}
+
+}  // namespace
+}  // namespace espalier
