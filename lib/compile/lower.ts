@@ -72,6 +72,9 @@ export function lower(graph: Graph): Plan {
   }
 }
 
+/** Operations whose results are codes times a scale. */
+const quantisers: ReadonlySet<string> = new Set(['fake_quant', 'fake_quant_by_threshold', 'requantise'])
+
 class Planner {
   readonly input: Ref
   readonly steps: Step[] = []
@@ -102,7 +105,7 @@ class Planner {
     if (quantisation === null || quantisation.scale.size !== 1 || node === null) return null
     // A quantiser makes codes; an operation that only chooses among elements chooses among codes as well.
     for (let at: Node | null = node; at !== null; at = valuesOf(at.args)[0].node) {
-      if (at.op === 'fake_quant') return this.ref(value, 'codes')
+      if (quantisers.has(at.op)) return this.ref(value, 'codes')
       if (!operations.get(at.op)?.spec.selects) return null
     }
     return null

@@ -73,6 +73,10 @@ namespace sparse_planes {
 double nanoseconds(const Task&, int64_t batch);
 std::unique_ptr<Kernel> prepare(const Task&);
 }  // namespace sparse_planes
+namespace sparse_stencil {
+double nanoseconds(const Task&, int64_t batch);
+std::unique_ptr<Kernel> prepare(const Task&);
+}  // namespace sparse_stencil
 namespace sparse_unrolled {
 double nanoseconds(const Task&, int64_t batch);
 std::unique_ptr<Kernel> prepare(const Task&);

@@ -10,6 +10,7 @@ constexpr Format kFormats[] = {
     {"sparse", sparse_linear::nanoseconds, sparse_linear::prepare},
     {"sparse columns", sparse_conv::nanoseconds, sparse_conv::prepare},
     {"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare},
+    {"sparse stencil", sparse_stencil::nanoseconds, sparse_stencil::prepare},
     {"sparse unrolled", sparse_unrolled::nanoseconds, sparse_unrolled::prepare},
 };
 

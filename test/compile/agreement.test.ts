@@ -1,7 +1,7 @@
 // Every operation that compiles gives what the model's own evaluation gives, at odd batch sizes.
 import test, { type ExecutionContext } from 'ava'
 import { QuantTinyCNN, TinyCNN } from '../../examples/tinyCnn.js'
-import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
+import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
 
 const batches = [1, 2, 3, 17, 33]
 
@@ -179,7 +179,30 @@ test('quantised networks give the bits of their evaluation', (t) => {
   for (let i = 0; i < 12; i++) model.forward(rand([16, 1, 8, 8]))
   agree(t, model, [1, 8, 8], { tolerance: 0 })
   const steps = compile(model, { input: [1, 8, 8] }).explain().steps
-  t.true(steps.some(({ operation }) => operation === 'scale, relu, fake_quant'))
+  t.true(steps.some(({ operation }) => operation === 'scale, fake_quant_by_threshold'))
+})
+
+test('networks in whole numbers give the bits of their evaluation', (t) => {
+  manualSeed(5)
+  const widths = { weightBits: 3, accumulatorBits: 8 }
+  const model = new nn.Sequential(
+    new qnn.Codes({ max: 7 }),
+    new qnn.IntegerConv2d(1, 8, 3, widths),
+    new qnn.Requantise(8, { max: 5 }),
+    new nn.MaxPool2d(2),
+    new nn.Flatten(),
+    new qnn.IntegerLinear(72, 10, widths),
+    new qnn.Rescale(10),
+  )
+  quant.startIntegers(model, rand([100, 1, 8, 8]))
+  agree(t, model, [1, 8, 8], { tolerance: 0 })
+})
+
+test('a zero point between layers', (t) => {
+  manualSeed(6)
+  const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 5, asymmetric: true }), new qnn.QuantLinear(12, 5, { weightBits: 4 })).train()
+  for (let i = 0; i < 12; i++) model.forward(rand([16, 12]))
+  agree(t, model, [12], { tolerance: 1e-6 })
 })
 
 test('quantised layers with float biases, scales a channel, and batch norm', (t) => {

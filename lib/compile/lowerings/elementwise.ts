@@ -63,9 +63,24 @@ export function operandOf(of: Lowering, value: Value, trailing = 0): Operand {
   return { data: of.constant(value), dims: leading }
 }
 
-/** Codes: x / scale, rounded, clamped; real values are codes times the scale. As the kernel does it, step by step. */
+type Codes = { min: number; max: number }
+
 const fakeQuant: Lower = (of) => {
-  const [x, scale, { min, max }] = of.node.args as [Value, Value, { min: number; max: number }]
+  const [x, scale, codes, zero] = of.node.args as [Value, Value, Codes, Value?]
+  return rounded(of, x, scale, codes, zero)
+}
+
+/** The same in one operation with what finds the scale. */
+const fakeQuantByThreshold: Lower = (of) => {
+  const [x, , { scale }, codes] = of.node.args as [Value, Value, { scale: Value }, Codes]
+  return rounded(of, x, scale, codes)
+}
+
+/**
+ * Codes: x / scale + zero, rounded, clamped, and counted from zero; real values are codes times the scale. As the
+ * kernel does it, step by step.
+ */
+function rounded(of: Lowering, x: Value, scale: Value, { min, max }: Codes, zero?: Value | null): Ref {
   const scales = of.constant(scale)
   const by = (kind: Binary): Link => {
     if (scales.length === 1) return { form: 'scalar', kind, by: scales[0] }
@@ -74,9 +89,28 @@ const fakeQuant: Lower = (of) => {
     if (inner === null) throw of.refusal('its scales are not one a channel')
     return { form: 'channel', kind, by: scales, inner }
   }
-  const links: Link[] = [by(Binary.div), { form: 'unary', kind: Unary.round, p: 0, q: 0 }, { form: 'unary', kind: Unary.clamp, p: min, q: max }]
-  if (of.form === 'real') links.push(by(Binary.mul))
-  return of.emit(of.ref(x, 'real'), { kind: 'chain', links })
+  const round: Link[] = [
+    { form: 'unary', kind: Unary.round, p: 0, q: 0 },
+    { form: 'unary', kind: Unary.clamp, p: min, q: max },
+  ]
+  const from = of.optional(zero)
+  if (from !== null && from.length !== 1) throw of.refusal('it has a zero point for each channel')
+  const code: Link[] = from === null ? round : [{ form: 'scalar', kind: Binary.add, by: from[0] }, ...round, { form: 'scalar', kind: Binary.sub, by: from[0] }]
+  return of.emit(of.ref(x, 'real'), { kind: 'chain', links: [by(Binary.div), ...code, ...(of.form === 'real' ? [by(Binary.mul)] : [])] })
+}
+
+/** Sums times a multiplier a channel, rounded, clamped: codes that are the values themselves. */
+const requantise: Lower = (of) => {
+  const [sums, logMultiplier, { max }] = of.node.args as [Value, Value, { max: number }]
+  const inner = of.outDims.slice(2).reduce((product, dimension) => product * dimension, 1)
+  return of.emit(of.ref(sums, 'real'), {
+    kind: 'chain',
+    links: [
+      { form: 'channel', kind: Binary.mul, by: Float32Array.from(of.constant(logMultiplier), Math.exp), inner },
+      { form: 'unary', kind: Unary.round, p: 0, q: 0 },
+      { form: 'unary', kind: Unary.clamp, p: 0, q: max },
+    ],
+  })
 }
 
 /** The operation gives its operand back. */
@@ -143,6 +177,8 @@ export const elementwise: Record<string, Lower> = {
   maximum: binary(Binary.maximum),
   minimum: binary(Binary.minimum),
   fake_quant: fakeQuant,
+  fake_quant_by_threshold: fakeQuantByThreshold,
+  requantise,
   batch_norm: batchNorm,
   cast,
   dropout,
