@@ -5,6 +5,16 @@ struct EverySecond {
   static constexpr int at(int i) { return 2 * i + From; }
 };
 
+// The lanes of two vectors from the first one's last, or its second, on.
+template <class T>
+struct LaneBefore {
+  static constexpr int at(int i) { return kLanes<T> - 1 + i; }
+};
+template <class T>
+struct LaneBehind {
+  static constexpr int at(int i) { return 1 + i; }
+};
+
 // Part of a row to part of a line, or back. (Halves and quarters of a line are whole moves.)
 ESPALIER_INLINE void line_next_to(const float* from, int64_t count, float* to) {
   switch (count) {
@@ -25,18 +35,69 @@ ESPALIER_INLINE void lines_of_every_second(const float* from, bool odd, float* t
   }
 }
 
-// How lanes of a line lie in a row: next to one another or every second, a whole line's, or anyhow.
-enum class Lanes { kNext, kSecond, kNextPart, kApart };
+// How lanes of a line lie in a row: next to one another or every second, of a row that is one segment or of any; part
+// of a line; or anyhow.
+enum class Lanes { kWholeRow, kTwoOfWholeRow, kNext, kSecond, kNextPart, kApart };
 inline Lanes lanes_of(const Packing& packing) {
-  const int64_t apart = packing.tiling.vectors * packing.columns.stride;
+  const int64_t vectors = packing.tiling.vectors, apart = vectors * packing.columns.stride;
+  const auto& place = packing.right.place;
+  if (apart == vectors && vectors <= 2 && packing.tiling.columns == 16 && packing.columns.in == 16 * vectors &&
+      packing.tiling.segments == 1 && place.front() >= -vectors && place.back() < 2 * vectors)
+    return vectors == 1 ? Lanes::kWholeRow : Lanes::kTwoOfWholeRow;
   if (packing.tiling.columns == 16) return apart == 1 ? Lanes::kNext : apart == 2 ? Lanes::kSecond : Lanes::kApart;
   return apart == 1 ? Lanes::kNextPart : Lanes::kApart;
+}
+
+// A row that is one segment of `Vectors` lines to those of its places: the lines to either side are those of the row, a
+// lane further, with the zero beside it. That saves copying rows, and loads across the ends of cache lines.
+template <int Vectors>
+ESPALIER_INLINE void lines_of_whole_row(const float* row, const int64_t* place, int64_t places, float* to) {
+  constexpr int kParts = 16 / kLanes<float>;
+  Vec<float> line[Vectors][kParts];
+#pragma GCC unroll 4
+  for (int i = 0; i < kParts; ++i) {
+    const Vec<float> a = load<float>(row + Vectors * i * kLanes<float>);
+    if constexpr (Vectors == 1) line[0][i] = a;
+    else {
+      const Vec<float> b = load<float>(row + (Vectors * i + 1) * kLanes<float>);
+      line[0][i] = shuffle<float, EverySecond<float, 0>>(a, b);
+      line[1][i] = shuffle<float, EverySecond<float, 1>>(a, b);
+    }
+  }
+  const auto put = [&](int64_t at, int v, int64_t shift) {
+    const Vec<float>(&from)[kParts] = line[v];
+#pragma GCC unroll 4
+    for (int i = 0; i < kParts; ++i) {
+      const Vec<float> lanes =
+          shift == 0  ? from[i]
+          : shift < 0 ? shuffle<float, LaneBefore<float>>(i > 0 ? from[i - 1] : Vec<float>{}, from[i])
+                      : shuffle<float, LaneBehind<float>>(from[i], i + 1 < kParts ? from[i + 1] : Vec<float>{});
+      store<float>(to + at * 16 + i * kLanes<float>, lanes);
+    }
+  };
+  // (Three taps around the output itself, by far the most frequent, without asking for each.)
+  if (places == Vectors + 2 && place[0] == -1) {
+    put(0, Vectors - 1, -1);
+    for (int v = 0; v < Vectors; ++v) put(1 + v, v, 0);
+    put(Vectors + 1, 0, 1);
+    return;
+  }
+  for (int64_t q = 0; q < places; ++q)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) {
+      const int64_t away = place[q] - v;
+      if (away == 0) put(q, v, 0);
+      else if (away == -Vectors) put(q, v, -1);
+      else if (away == Vectors) put(q, v, 1);
+    }
 }
 
 // A row of a channel, with zeros around it, to the lines of its places. `row` is where its column 0 stands.
 template <Lanes Kind>
 ESPALIER_INLINE void lines_of_row(const float* row, const int64_t* place, int64_t places, int64_t segments,
                                   int64_t segment, int64_t columns, int64_t apart, float* to) {
+  if constexpr (Kind == Lanes::kWholeRow) return lines_of_whole_row<1>(row, place, places, to);
+  if constexpr (Kind == Lanes::kTwoOfWholeRow) return lines_of_whole_row<2>(row, place, places, to);
   for (int64_t s = 0; s < segments; ++s, row += segment, to += places * 16) {
     for (int64_t q = 0; q < places; ++q) {
       const float* const from = row + place[q];
@@ -94,10 +155,11 @@ void pack_band_of(const Packing& packing, const Margins& margins, const float* x
   const int64_t *const right = packing.right.place.data(), *const down = packing.down.place.data();
   const int64_t rows = packing.down.count(), length = margins.end - margins.begin;
   const Margins at = margins;
+  constexpr bool kWhole = Kind == Lanes::kWholeRow || Kind == Lanes::kTwoOfWholeRow;
   for (int64_t from = 0; from < rows; from += at.rows) {
     const int64_t last = from + at.rows < rows ? from + at.rows : rows;
     float* copy = at.buffer + at.zero + at.begin;
-    for (int64_t i = from; i < last; ++i, copy += at.pitch) {
+    for (int64_t i = from; i < last && !kWhole; ++i, copy += at.pitch) {
       const int64_t r = first_row + down[i];
       if (r < 0 || r >= height) continue;
       const float* const row = x + r * width + at.begin;
@@ -111,24 +173,32 @@ void pack_band_of(const Packing& packing, const Margins& margins, const float* x
       float* const lines = to + i * row_lines;
       if (r < 0 || r >= height) zero_lines(lines, tiling.columns, row_lines);
       else
-        lines_of_row<Kind>(row, right, places, tiling.segments, tiling.segment() * stride, tiling.columns,
-                           tiling.vectors * stride, lines);
+        lines_of_row<Kind>(kWhole ? x + r * width : row, right, places, tiling.segments, tiling.segment() * stride,
+                           tiling.columns, tiling.vectors * stride, lines);
     }
   }
 }
 
-inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
-  if (margins.buffer != nullptr) switch (lanes_of(packing)) {
-      case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
-      case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
-      case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
-      case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
-    }
+// The same where there is no room for rows with zeros around them.
+inline void pack_bare_band(const Packing& packing, const float* x, int64_t first_row, float* to) {
   const int64_t row_lines = packing.tiling.segments * packing.right.count() * 16;
-  for (int64_t i = 0; i < packing.down.count(); ++i, to += row_lines) {
-    const int64_t row = first_row + packing.down.place[static_cast<size_t>(i)];
+  for (const int64_t place : packing.down.place) {
+    const int64_t row = first_row + place;
     if (row < 0 || row >= packing.rows.in) zero_lines(to, packing.tiling.columns, row_lines);
     else lines_of_bare_row(packing, x + row * packing.columns.in, to);
+    to += row_lines;
+  }
+}
+
+inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
+  if (margins.buffer == nullptr) return pack_bare_band(packing, x, first_row, to);
+  switch (lanes_of(packing)) {
+    case Lanes::kWholeRow: return pack_band_of<Lanes::kWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kTwoOfWholeRow: return pack_band_of<Lanes::kTwoOfWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
+    case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
+    case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
+    case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
   }
 }
 
