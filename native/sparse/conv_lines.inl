@@ -171,10 +171,14 @@ void pack_band_of(const Packing& packing, const Margins& margins, const float* x
     for (int64_t i = from; i < last; ++i, row += at.pitch) {
       const int64_t r = first_row + down[i];
       float* const lines = to + i * row_lines;
-      if (r < 0 || r >= height) zero_lines(lines, tiling.columns, row_lines);
-      else
-        lines_of_row<Kind>(kWhole ? x + r * width : row, right, places, tiling.segments, tiling.segment() * stride,
-                           tiling.columns, tiling.vectors * stride, lines);
+      if (r < 0 || r >= height) {
+        zero_lines(lines, tiling.columns, row_lines);
+        continue;
+      }
+      // The next channel's row: the machine's own prefetching ends with a page, which planes seldom outgrow.
+      for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(x + (height + r) * width + j);
+      lines_of_row<Kind>(kWhole ? x + r * width : row, right, places, tiling.segments, tiling.segment() * stride,
+                         tiling.columns, tiling.vectors * stride, lines);
     }
   }
 }
