@@ -5,6 +5,11 @@ struct EverySecond {
   static constexpr int at(int i) { return 2 * i + From; }
 };
 
+// One half of the first vector's lanes between the second one's odd ones.
+template <class T, int Half>
+struct Between {
+  static constexpr int at(int i) { return i % 2 == 0 ? i / 2 + Half * kLanes<T> / 2 : kLanes<T> + i; }
+};
 // The lanes of two vectors from the first one's last, or its second, on.
 template <class T>
 struct LaneBefore {
@@ -213,11 +218,34 @@ ESPALIER_INLINE void row_of_lines(const float* from, int64_t pitch, int64_t colu
     if (there >= columns) line_next_to(from, columns, y);
     else
       for (int64_t c = 0; c < there; ++c) y[c] = from[c];
-  } else if (step == 1 && vectors == 2 && columns == 16 && there >= 32) {
+  } else if (step == 1 && vectors == 2 && columns == 16) {
+#pragma GCC unroll 4
     for (int i = 0; i < 16; i += kLanes<float>) {
       const Vec<float> a = load<float>(from + i), b = load<float>(from + pitch + i);
-      store<float>(y + 2 * i, shuffle<float, Interleaved<float, 0>>(a, b));
-      store<float>(y + 2 * i + kLanes<float>, shuffle<float, Interleaved<float, 1>>(a, b));
+      const Vec<float> both[2] = {shuffle<float, Interleaved<float, 0>>(a, b),
+                                  shuffle<float, Interleaved<float, 1>>(a, b)};
+      for (int half = 0; half < 2; ++half) {
+        const int64_t at = 2 * i + half * kLanes<float>;
+        if (at + kLanes<float> <= there) store<float>(y + at, both[half]);
+        else if (at < there) store_first<float>(y + at, both[half], there - at);
+      }
+    }
+  } else if (step == 2 && vectors == 1 && columns == 16) {
+    // What lies between stays as it is: it is the other phase's. What lies behind the last may be the next row's.
+    const int64_t floats = 2 * (there < 16 ? there : 16) - 1;
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += kLanes<float>) {
+      const Vec<float> lanes = load<float>(from + i);
+      for (int half = 0; half < 2; ++half) {
+        float* const to = y + 2 * i + half * kLanes<float>;
+        const int64_t left = floats - 2 * i - half * kLanes<float>, count = left < kLanes<float> ? left : kLanes<float>;
+        if (count <= 0) break;
+        const Vec<float> old = load_first<float>(to, count);
+        store_first<float>(
+            to,
+            half == 0 ? shuffle<float, Between<float, 0>>(lanes, old) : shuffle<float, Between<float, 1>>(lanes, old),
+            count);
+      }
     }
   } else {
     for (int64_t v = 0; v < vectors; ++v)
