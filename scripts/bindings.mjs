@@ -16,7 +16,7 @@ const forgotten = readdirSync(headers).filter((file) => file.endsWith('.h') && !
 if (forgotten.length) throw new Error(`espalier.h does not include ${forgotten.join(', ')}`)
 
 // What only makes sense on the CPU: its threads and instruction sets, its packed operands, its generated code.
-const hostOnly = (file, name) => file === 'runtime.h' || file === 'sparse.h' || /^gemm_pack/.test(name)
+const hostOnly = (file, name) => file === 'runtime.h' || file === 'sparse.h' || file === 'sparse_conv.h' || /^gemm_pack/.test(name)
 
 // What the CUDA library has beyond them.
 const cudaHeaders = [...readFileSync(new URL('native/include/espalier_cuda.h', root), 'utf8').matchAll(/#include "espalier\/(cuda\/\w+\.h)"/g)]

@@ -18,10 +18,15 @@ if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
     // Forcing must have worked, else the runs below prove nothing.
     steps.run(`${isa} is used when forced`, node, ['-e', `process.exit(${addon}.isa() === '${isa}' ? 0 : 1)`], { env })
     steps.run(`goldens, ${isa}`, node, ['--import=tsx', 'test/goldens/run.ts'], { env, count: closingLine })
-    steps.run(`operations, ${isa}`, node, [ava, 'test/ops/**', 'test/native/sparse.test.ts', '--concurrency', String(availableParallelism())], {
-      env,
-      count: avaLines,
-    })
+    steps.run(
+      `operations, ${isa}`,
+      node,
+      [ava, 'test/ops/**', 'test/native/sparse.test.ts', 'test/native/sparseConv.test.ts', '--concurrency', String(availableParallelism())],
+      {
+        env,
+        count: avaLines,
+      },
+    )
   }
 }
 steps.finish()

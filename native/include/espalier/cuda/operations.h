@@ -69,16 +69,6 @@ ESPALIER_API espalier_status espalier_cuda_log_softmax_forward(espalier_in x, es
 ESPALIER_API espalier_status espalier_cuda_log_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_lamp_score(espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_distance_sums(espalier_in x, int64_t rows, int64_t columns, espalier_out y);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_create(espalier_in weight, espalier_in mask, espalier_sparse_kernel kernel, int64_t* convolution, espalier_sparse_conv2d size);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_free(int64_t convolution);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_size(int64_t convolution, int64_t* count);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_positions(int64_t convolution, espalier_out index);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_values(int64_t convolution, espalier_out values);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_set_values(int64_t convolution, espalier_in values);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_code_size(int64_t convolution, int64_t* bytes);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_forward(int64_t convolution, espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y, espalier_conv2d shape);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_data_grad(int64_t convolution, espalier_in dy, espalier_out dx, espalier_conv2d shape);
-ESPALIER_API espalier_status espalier_cuda_sparse_conv2d_weight_grad(int64_t convolution, espalier_in x, espalier_in dy, espalier_out values, espalier_conv2d shape);
 ESPALIER_API espalier_status espalier_cuda_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, int64_t k, espalier_out_list results, double* threshold);
 ESPALIER_API espalier_status espalier_cuda_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t rows, int64_t columns, int64_t keep, espalier_out result);
