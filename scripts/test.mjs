@@ -5,6 +5,8 @@ import { avaLines, bin, closingLine, node, output, Steps } from './steps.mjs'
 
 const steps = new Steps()
 const ava = bin('ava', 'entrypoints/cli.mjs')
+/** Whose answers may depend on the instruction set. */
+const kernels = ['test/ops/**', ...['sparse', 'sparseConv', 'accumulator', 'budget'].map((name) => `test/native/${name}.test.ts`)]
 
 if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
   steps.run('lint', node, ['scripts/lint.mjs'], { count: closingLine })
@@ -18,23 +20,7 @@ if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
     // Forcing must have worked, else the runs below prove nothing.
     steps.run(`${isa} is used when forced`, node, ['-e', `process.exit(${addon}.isa() === '${isa}' ? 0 : 1)`], { env })
     steps.run(`goldens, ${isa}`, node, ['--import=tsx', 'test/goldens/run.ts'], { env, count: closingLine })
-    steps.run(
-      `operations, ${isa}`,
-      node,
-      [
-        ava,
-        'test/ops/**',
-        'test/native/sparse.test.ts',
-        'test/native/accumulator.test.ts',
-        'test/native/budget.test.ts',
-        '--concurrency',
-        String(availableParallelism()),
-      ],
-      {
-        env,
-        count: avaLines,
-      },
-    )
+    steps.run(`operations, ${isa}`, node, [ava, ...kernels, '--concurrency', String(availableParallelism())], { env, count: avaLines })
   }
 }
 steps.finish()

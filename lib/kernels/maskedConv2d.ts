@@ -3,7 +3,7 @@ import { applyMask } from './applyMask.js'
 import { floats, maskOf } from './arguments.js'
 import { type ConvPlanes, type ConvWeight, geometryOfBatch, outputLength, type Pair, pairOf } from './convGeometry.js'
 import type { MaskedOptions } from './maskedMatmul.js'
-import { type MaskArray, Remembered } from './remembered.js'
+import { densestSparse, type MaskArray, Remembered } from './remembered.js'
 import { SparseConv2d } from './sparseConv2d.js'
 
 /** The convolution: its planes, its weight's sizes, and where the outputs lie. */
@@ -15,6 +15,11 @@ export interface MaskedConvSizes extends ConvPlanes {
   groups?: number
 }
 
+// Outputs in a row, and kept weights of an input channel, below which bringing inputs to where sparse kernels read them
+// costs more than they save.
+const shortRow = 7
+const fewProducts = 64
+
 const convolutions = new Remembered<SparseConv2d>('maskedConv2d')
 
 /**
@@ -22,8 +27,8 @@ const convolutions = new Remembered<SparseConv2d>('maskedConv2d')
  * + bias: [n, outChannels, height', width']. The mask is of zeros and ones.
  *
  * What the mask leaves out costs nothing: weight ∘ mask is not made, sparse kernels go by what is kept. They are
- * prepared once for a mask (the array, and what it holds). Masks that keep more than three in five go through the
- * dense convolution.
+ * prepared once for a mask (the array, and what it holds). Masks that keep more than three in five, and small
+ * convolutions of small images, go through the dense convolution.
  *
  * @throws EspalierError DTYPE_MISMATCH for arrays that are not float32 (the mask may be uint8), SHAPE_MISMATCH for
  *   lengths that do not fit, INVALID_ARGUMENT for a mask of other values
@@ -49,10 +54,16 @@ export function maskedConv2d(
   wholeNumber('maskedConv2d: groups', groups, 1)
   floats('maskedConv2d', 'weight', weight, (outChannels * inChannels * height * width) / groups)
   maskOf('maskedConv2d', mask, weight.length)
-  const key = [inChannels, outChannels, height, width, groups].join()
-  const sparse = convolutions.for(mask, weight, key, () => new SparseConv2d(weight, inChannels, outChannels, kernelSize, { groups, mask }))
-  if (sparse !== null) return sparse.forward(x, planes, { bias, relu, out })
   const geometry = geometryOfBatch('maskedConv2d', size, planes, 'x', floats('maskedConv2d', 'x', x))
+  const short = geometry[6] < shortRow
+  const sparse = convolutions.for(
+    mask,
+    weight,
+    [inChannels, outChannels, height, width, groups, short].join(),
+    (kept) => kept <= densestSparse * mask.length && !(short && kept < fewProducts * inChannels),
+    () => new SparseConv2d(weight, inChannels, outChannels, kernelSize, { groups, mask }),
+  )
+  if (sparse !== null) return sparse.forward(x, geometry, { bias, relu, out })
   if (bias !== null) floats('maskedConv2d', 'bias', bias, outChannels)
   const y = out === undefined ? new Float32Array(outputLength(geometry)) : floats('maskedConv2d', 'out', out, outputLength(geometry))
   native.conv2dForward(x, applyMask(weight, mask), bias, relu ? 1 : 0, y, ...geometry)

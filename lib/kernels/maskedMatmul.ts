@@ -1,7 +1,7 @@
 import { Finish, native, wholeNumber } from '../native/index.js'
 import { applyMask } from './applyMask.js'
 import { floats, maskOf, vectorsIn } from './arguments.js'
-import { type MaskArray, Remembered } from './remembered.js'
+import { densestSparse, type MaskArray, Remembered } from './remembered.js'
 import { SparseMatrix } from './sparseMatrix.js'
 
 export interface MaskedOptions {
@@ -45,7 +45,13 @@ export function maskedMatmul(
   maskOf('maskedMatmul', mask, weight.length)
   const samples = vectorsIn('maskedMatmul', 'x', floats('maskedMatmul', 'x', x), columns)
   if (bias !== null) floats('maskedMatmul', 'bias', bias, rows)
-  const matrix = matrices.for(mask, weight, `${rows}`, () => new SparseMatrix(weight, rows, columns, { mask }))
+  const matrix = matrices.for(
+    mask,
+    weight,
+    `${rows}`,
+    (kept) => kept <= densestSparse * mask.length,
+    () => new SparseMatrix(weight, rows, columns, { mask }),
+  )
   if (matrix !== null) return matrix.multiply(x, { bias, relu, out })
   const y = out === undefined ? new Float32Array(samples * rows) : floats('maskedMatmul', 'out', out, samples * rows)
   const masked = applyMask(weight, mask)

@@ -12,7 +12,7 @@ interface Prepared {
 }
 
 /** The share of kept entries above which a dense product of weight · mask is the faster. */
-const densestSparse = 0.6
+export const densestSparse = 0.6
 
 /** What `prepare` makes of a mask, remembered by the array and, since that may be written to, by what it holds. */
 export class Remembered<T extends Prepared> {
@@ -21,15 +21,15 @@ export class Remembered<T extends Prepared> {
   constructor(private readonly operation: string) {}
 
   /**
-   * What is prepared for a mask, holding the values of `weight`; null where so much is kept that dense kernels are
-   * the faster. `key` names what else `prepare` depends on.
+   * What is prepared for a mask, holding the values of `weight`; null where it does not pay to keep so many. `key`
+   * names what else `prepare` and `pays` depend on.
    */
-  for(mask: MaskArray, weight: Float32Array, key: string, prepare: () => T): T | null {
+  for(mask: MaskArray, weight: Float32Array, key: string, pays: (kept: number) => boolean, prepare: () => T): T | null {
     let known = this.#made.get(mask)
     if (known === undefined || known.key !== key || !sameBytes(known.mask, mask)) {
       const kept = native.countOnes(mask)
       if (kept < 0) throw new EspalierError('INVALID_ARGUMENT', `${this.operation}: mask holds values other than 0 and 1`)
-      const prepared = kept > densestSparse * mask.length ? null : prepare()
+      const prepared = pays(kept) ? prepare() : null
       known = { key, mask: mask.slice(), positions: prepared?.positions() ?? new Int32Array(0), prepared }
       this.#made.set(mask, known)
     }

@@ -53,6 +53,8 @@ class Assembler {
   void multiply_add512(int to, int with, Gpr base, int32_t offset) {
     evex(2, 1, 0xB8, to, with, base, offset, 4, true);
   }
+  // to += with · by
+  void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
 

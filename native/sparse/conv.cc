@@ -65,6 +65,9 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
 
   Stencil made;
   made.channels = transposed ? size_.in_channels : size_.out_channels;
+  made.channel = packing.channel;
+  made.row = packing.base(1, 0, 0);
+  made.row_lines = packing.tiling.row_lines();
   made.start.assign(static_cast<size_t>(made.channels) + 1, 0);
   const auto each = [&](auto body) {
     for (size_t i = 0; i < positions_.size(); ++i) {
@@ -153,9 +156,11 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
   const int64_t units = n * tiling.bands, tasks = (units + tiling.units - 1) / tiling.units;
   const int64_t cost = static_cast<int64_t>(plan.channels.size()) * packing.channel * kLine + tiling.lines() * pitch;
   parallel_ranges(tasks, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
+    // (With room for a row more, see conv_stencil.h.)
     float* const packed =
-        scratch<float>(Scratch::kPackB, static_cast<int64_t>(plan.channels.size()) * packing.channel * kLine);
-    float* const sums = scratch<float>(Scratch::kColumns, tiling.lines() * pitch);
+        scratch<float>(Scratch::kPackB,
+                       (static_cast<int64_t>(plan.channels.size()) * packing.channel + packing.base(1, 0, 0)) * kLine);
+    float* const sums = scratch<float>(Scratch::kColumns, (tiling.lines() + tiling.row_lines()) * pitch);
     for (; task < last; ++task) {
       const Bands bands{task * tiling.units, std::min(tiling.units, units - task * tiling.units)};
       pack_lines(packing, bands, plan.channels, in, x, packed);

@@ -105,10 +105,14 @@ Tiling tiling_of(const Axes& axes, int64_t n, int64_t in, int64_t out, int64_t k
   const std::vector<int64_t> down = offsets_of(axes.rows), right = offsets_of(axes.columns);
   const int64_t width = axes.columns.lattice(0), height = axes.rows.lattice(0);
 
-  // Cycles, roughly, for a row: a product each 1, a packed line as measured; what lanes beyond a row's end do is
-  // lost, and so are units without an image.
-  constexpr double kNextTo = 5, kDeinterleaved = 6, kGathered = 24;
+  // Cycles, roughly, for a row of an input channel: a product each 1, a line packed or unpacked as measured, by how
+  // many moves it takes. What lanes beyond a row's end do is lost, and so are units without an image.
+  const auto moving = [](int64_t units, int64_t apart) {
+    if (units == 1 && apart <= 2) return 4.0 + static_cast<double>(apart);
+    return apart == 1 ? 5.0 * static_cast<double>(units) : 3.0 * kLine;
+  };
   const double products = static_cast<double>(kept) / static_cast<double>(std::max<int64_t>(in, 1));
+  const double outputs = static_cast<double>(out) / static_cast<double>(std::max<int64_t>(in, 1));
   Tiling best{};
   double least = std::numeric_limits<double>::infinity();
   for (int64_t columns = kLine; columns >= 1; columns /= 2)
@@ -116,12 +120,12 @@ Tiling tiling_of(const Axes& axes, int64_t n, int64_t in, int64_t out, int64_t k
       if (vectors > 32 || (vectors > 1 && (vectors - 1) * columns >= width)) continue;
       if (!shares(right, axes.columns.stride, vectors)) continue;
       const int64_t units = kLine / columns, segments = divide_up(width, columns * vectors);
-      const int64_t apart = vectors * axes.columns.stride;
-      const double line = apart == 1 ? kNextTo : apart == 2 && units == 1 ? kDeinterleaved : kGathered;
-      const int64_t packed = extent_of(right, axes.columns.stride, vectors).places;
+      const double packed = static_cast<double>(extent_of(right, axes.columns.stride, vectors).places) *
+                            moving(units, vectors * axes.columns.stride);
+      const double computed =
+          static_cast<double>(vectors) * (products + outputs * moving(units, vectors * axes.columns.step));
       const double lost = n >= units ? static_cast<double>(divide_up(n, units) * units) / static_cast<double>(n) : 1;
-      const double cost = lost / static_cast<double>(units) * static_cast<double>(segments) *
-                          (static_cast<double>(vectors) * products + static_cast<double>(packed) * line);
+      const double cost = lost * static_cast<double>(segments) / static_cast<double>(units) * (packed + computed);
       if (cost < least) {
         least = cost;
         best = {columns, units, vectors, segments, 1, 1};

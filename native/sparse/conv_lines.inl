@@ -5,6 +5,21 @@ struct EverySecond {
   static constexpr int at(int i) { return 2 * i + From; }
 };
 
+// One half of the first vector's lanes between the second one's odd ones.
+template <class T, int Half>
+struct Between {
+  static constexpr int at(int i) { return i % 2 == 0 ? i / 2 + Half * kLanes<T> / 2 : kLanes<T> + i; }
+};
+// The lanes of two vectors from the first one's last, or its second, on.
+template <class T>
+struct LaneBefore {
+  static constexpr int at(int i) { return kLanes<T> - 1 + i; }
+};
+template <class T>
+struct LaneBehind {
+  static constexpr int at(int i) { return 1 + i; }
+};
+
 // Part of a row to part of a line, or back. (Halves and quarters of a line are whole moves.)
 ESPALIER_INLINE void line_next_to(const float* from, int64_t count, float* to) {
   switch (count) {
@@ -25,18 +40,69 @@ ESPALIER_INLINE void lines_of_every_second(const float* from, bool odd, float* t
   }
 }
 
-// How lanes of a line lie in a row: next to one another or every second, a whole line's, or anyhow.
-enum class Lanes { kNext, kSecond, kNextPart, kApart };
+// How lanes of a line lie in a row: next to one another or every second, of a row that is one segment or of any; part
+// of a line; or anyhow.
+enum class Lanes { kWholeRow, kTwoOfWholeRow, kNext, kSecond, kNextPart, kApart };
 inline Lanes lanes_of(const Packing& packing) {
-  const int64_t apart = packing.tiling.vectors * packing.columns.stride;
+  const int64_t vectors = packing.tiling.vectors, apart = vectors * packing.columns.stride;
+  const auto& place = packing.right.place;
+  if (apart == vectors && vectors <= 2 && packing.tiling.columns == 16 && packing.columns.in == 16 * vectors &&
+      packing.tiling.segments == 1 && place.front() >= -vectors && place.back() < 2 * vectors)
+    return vectors == 1 ? Lanes::kWholeRow : Lanes::kTwoOfWholeRow;
   if (packing.tiling.columns == 16) return apart == 1 ? Lanes::kNext : apart == 2 ? Lanes::kSecond : Lanes::kApart;
   return apart == 1 ? Lanes::kNextPart : Lanes::kApart;
+}
+
+// A row that is one segment of `Vectors` lines to those of its places: the lines to either side are those of the row, a
+// lane further, with the zero beside it. That saves copying rows, and loads across the ends of cache lines.
+template <int Vectors>
+ESPALIER_INLINE void lines_of_whole_row(const float* row, const int64_t* place, int64_t places, float* to) {
+  constexpr int kParts = 16 / kLanes<float>;
+  Vec<float> line[Vectors][kParts];
+#pragma GCC unroll 4
+  for (int i = 0; i < kParts; ++i) {
+    const Vec<float> a = load<float>(row + Vectors * i * kLanes<float>);
+    if constexpr (Vectors == 1) line[0][i] = a;
+    else {
+      const Vec<float> b = load<float>(row + (Vectors * i + 1) * kLanes<float>);
+      line[0][i] = shuffle<float, EverySecond<float, 0>>(a, b);
+      line[1][i] = shuffle<float, EverySecond<float, 1>>(a, b);
+    }
+  }
+  const auto put = [&](int64_t at, int v, int64_t shift) {
+    const Vec<float>(&from)[kParts] = line[v];
+#pragma GCC unroll 4
+    for (int i = 0; i < kParts; ++i) {
+      const Vec<float> lanes =
+          shift == 0  ? from[i]
+          : shift < 0 ? shuffle<float, LaneBefore<float>>(i > 0 ? from[i - 1] : Vec<float>{}, from[i])
+                      : shuffle<float, LaneBehind<float>>(from[i], i + 1 < kParts ? from[i + 1] : Vec<float>{});
+      store<float>(to + at * 16 + i * kLanes<float>, lanes);
+    }
+  };
+  // (Three taps around the output itself, by far the most frequent, without asking for each.)
+  if (places == Vectors + 2 && place[0] == -1) {
+    put(0, Vectors - 1, -1);
+    for (int v = 0; v < Vectors; ++v) put(1 + v, v, 0);
+    put(Vectors + 1, 0, 1);
+    return;
+  }
+  for (int64_t q = 0; q < places; ++q)
+#pragma GCC unroll 2
+    for (int v = 0; v < Vectors; ++v) {
+      const int64_t away = place[q] - v;
+      if (away == 0) put(q, v, 0);
+      else if (away == -Vectors) put(q, v, -1);
+      else if (away == Vectors) put(q, v, 1);
+    }
 }
 
 // A row of a channel, with zeros around it, to the lines of its places. `row` is where its column 0 stands.
 template <Lanes Kind>
 ESPALIER_INLINE void lines_of_row(const float* row, const int64_t* place, int64_t places, int64_t segments,
                                   int64_t segment, int64_t columns, int64_t apart, float* to) {
+  if constexpr (Kind == Lanes::kWholeRow) return lines_of_whole_row<1>(row, place, places, to);
+  if constexpr (Kind == Lanes::kTwoOfWholeRow) return lines_of_whole_row<2>(row, place, places, to);
   for (int64_t s = 0; s < segments; ++s, row += segment, to += places * 16) {
     for (int64_t q = 0; q < places; ++q) {
       const float* const from = row + place[q];
@@ -94,10 +160,11 @@ void pack_band_of(const Packing& packing, const Margins& margins, const float* x
   const int64_t *const right = packing.right.place.data(), *const down = packing.down.place.data();
   const int64_t rows = packing.down.count(), length = margins.end - margins.begin;
   const Margins at = margins;
+  constexpr bool kWhole = Kind == Lanes::kWholeRow || Kind == Lanes::kTwoOfWholeRow;
   for (int64_t from = 0; from < rows; from += at.rows) {
     const int64_t last = from + at.rows < rows ? from + at.rows : rows;
     float* copy = at.buffer + at.zero + at.begin;
-    for (int64_t i = from; i < last; ++i, copy += at.pitch) {
+    for (int64_t i = from; i < last && !kWhole; ++i, copy += at.pitch) {
       const int64_t r = first_row + down[i];
       if (r < 0 || r >= height) continue;
       const float* const row = x + r * width + at.begin;
@@ -109,26 +176,38 @@ void pack_band_of(const Packing& packing, const Margins& margins, const float* x
     for (int64_t i = from; i < last; ++i, row += at.pitch) {
       const int64_t r = first_row + down[i];
       float* const lines = to + i * row_lines;
-      if (r < 0 || r >= height) zero_lines(lines, tiling.columns, row_lines);
-      else
-        lines_of_row<Kind>(row, right, places, tiling.segments, tiling.segment() * stride, tiling.columns,
-                           tiling.vectors * stride, lines);
+      if (r < 0 || r >= height) {
+        zero_lines(lines, tiling.columns, row_lines);
+        continue;
+      }
+      // The next channel's row: the machine's own prefetching ends with a page, which planes seldom outgrow.
+      for (int64_t j = 0; j < width; j += 16) __builtin_prefetch(x + (height + r) * width + j);
+      lines_of_row<Kind>(kWhole ? x + r * width : row, right, places, tiling.segments, tiling.segment() * stride,
+                         tiling.columns, tiling.vectors * stride, lines);
     }
   }
 }
 
-inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
-  if (margins.buffer != nullptr) switch (lanes_of(packing)) {
-      case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
-      case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
-      case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
-      case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
-    }
+// The same where there is no room for rows with zeros around them.
+inline void pack_bare_band(const Packing& packing, const float* x, int64_t first_row, float* to) {
   const int64_t row_lines = packing.tiling.segments * packing.right.count() * 16;
-  for (int64_t i = 0; i < packing.down.count(); ++i, to += row_lines) {
-    const int64_t row = first_row + packing.down.place[static_cast<size_t>(i)];
+  for (const int64_t place : packing.down.place) {
+    const int64_t row = first_row + place;
     if (row < 0 || row >= packing.rows.in) zero_lines(to, packing.tiling.columns, row_lines);
     else lines_of_bare_row(packing, x + row * packing.columns.in, to);
+    to += row_lines;
+  }
+}
+
+inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
+  if (margins.buffer == nullptr) return pack_bare_band(packing, x, first_row, to);
+  switch (lanes_of(packing)) {
+    case Lanes::kWholeRow: return pack_band_of<Lanes::kWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kTwoOfWholeRow: return pack_band_of<Lanes::kTwoOfWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
+    case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
+    case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
+    case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
   }
 }
 
@@ -139,11 +218,34 @@ ESPALIER_INLINE void row_of_lines(const float* from, int64_t pitch, int64_t colu
     if (there >= columns) line_next_to(from, columns, y);
     else
       for (int64_t c = 0; c < there; ++c) y[c] = from[c];
-  } else if (step == 1 && vectors == 2 && columns == 16 && there >= 32) {
+  } else if (step == 1 && vectors == 2 && columns == 16) {
+#pragma GCC unroll 4
     for (int i = 0; i < 16; i += kLanes<float>) {
       const Vec<float> a = load<float>(from + i), b = load<float>(from + pitch + i);
-      store<float>(y + 2 * i, shuffle<float, Interleaved<float, 0>>(a, b));
-      store<float>(y + 2 * i + kLanes<float>, shuffle<float, Interleaved<float, 1>>(a, b));
+      const Vec<float> both[2] = {shuffle<float, Interleaved<float, 0>>(a, b),
+                                  shuffle<float, Interleaved<float, 1>>(a, b)};
+      for (int half = 0; half < 2; ++half) {
+        const int64_t at = 2 * i + half * kLanes<float>;
+        if (at + kLanes<float> <= there) store<float>(y + at, both[half]);
+        else if (at < there) store_first<float>(y + at, both[half], there - at);
+      }
+    }
+  } else if (step == 2 && vectors == 1 && columns == 16) {
+    // What lies between stays as it is: it is the other phase's. What lies behind the last may be the next row's.
+    const int64_t floats = 2 * (there < 16 ? there : 16) - 1;
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += kLanes<float>) {
+      const Vec<float> lanes = load<float>(from + i);
+      for (int half = 0; half < 2; ++half) {
+        float* const to = y + 2 * i + half * kLanes<float>;
+        const int64_t left = floats - 2 * i - half * kLanes<float>, count = left < kLanes<float> ? left : kLanes<float>;
+        if (count <= 0) break;
+        const Vec<float> old = load_first<float>(to, count);
+        store_first<float>(
+            to,
+            half == 0 ? shuffle<float, Between<float, 0>>(lanes, old) : shuffle<float, Between<float, 1>>(lanes, old),
+            count);
+      }
     }
   } else {
     for (int64_t v = 0; v < vectors; ++v)

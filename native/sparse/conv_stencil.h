@@ -16,10 +16,12 @@ struct Stencil {
   std::vector<int64_t> start;
   std::vector<int32_t> line;
   std::vector<int32_t> origin;
+  // Input lines of a channel; input lines from one output row to the next; output lines of a row.
+  int64_t channel = 0, row = 0, row_lines = 0;
 };
 
-// A task's lines: line i of the outputs begins at line base[i] of the packed input, and its sums go to
-// sums + i·pitch_of(channels), a line a channel.
+// A task's lines, whole rows: line i of the outputs begins at line base[i] of the packed input, and its sums go to
+// sums + i·pitch_of(channels), a line a channel. One row more than `count` may be read and summed up: there is room.
 struct Lines {
   const float* packed;
   const int32_t* base;

@@ -97,6 +97,8 @@ type Keeps = (out: number, input: number, row: number, column: number, last: Geo
 /** Masks that kernels could stumble over. */
 const masks: Record<string, Keeps> = {
   'one in ten': () => random() < 0.1,
+  // (So few that lines are taken in pairs.)
+  'one in thirty': () => random() < 1 / 30,
   half: () => random() < 0.5,
   'every weight': () => true,
   'no weight': () => false,
