@@ -8,7 +8,6 @@
 #include "core/array.h"
 #include "sparse/matrix.h"
 #include "sparse/panels.h"
-#include "sparse/sampled.h"
 
 using namespace espalier;
 
@@ -151,6 +150,6 @@ espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_
     const float* const gradient = elements<float>("dy", dy, elements_of("dy", pattern.rows, samples, layout));
     const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));
     float* const to = elements<float>("values", values, pattern.entries());
-    sparse::sampled_product(pattern, {samples, layout}, gradient, from, to);
+    of->sampled({samples, layout}, gradient, from, to);
   });
 }
