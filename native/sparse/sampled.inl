@@ -21,8 +21,7 @@ struct Pending {
       Vec<float> taken[kStep];
 #pragma GCC unroll 16
       for (int i = 0; i < kStep; ++i) taken[i] = sum[done + i];
-      sum_lanes_of_each<float, kStep>(taken);
-      store<float>(to, load<float>(to) + taken[0]);
+      store<float>(to, load<float>(to) + sum_lanes_of_all(taken));
     }
     for (int i = done; i < count; ++i) sum[i - done] = sum[i];
     count -= done;
@@ -38,15 +37,11 @@ void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const 
   constexpr int64_t kSamples = Vectors * kLanes<float>;
   Pending pending;
   const int32_t* row = plan.row.data() + plan.row_start[task];
-  const int32_t* const last_row = plan.row.data() + plan.row_start[task + 1];
   const int32_t* column = plan.column.data() + plan.entry_start[task];
   sums += plan.entry_start[task];
   for (int64_t run = plan.run_start[task]; run < plan.run_start[task + 1]; ++run) {
     const int entries = plan.runs[run].entries;
     for (int32_t left = plan.runs[run].rows; left > 0; --left, ++row) {
-      // The next row's samples, which stand anywhere.
-      if (row + 1 < last_row)
-        for (int64_t line = 0; line < kSamples; line += 16) __builtin_prefetch(dy + row[1] * kSamples + line);
       if (pending.count + entries > Pending::kMost) pending.flush(sums);
       Vec<float> of_row[Vectors];
       for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(dy + *row * kSamples + v * kLanes<float>);
