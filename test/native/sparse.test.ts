@@ -263,8 +263,8 @@ test('masks that a format cannot hold are refused, and told where', (t) => {
   refused(/dense: 1 of 2 entries are kept/, SparseFormat.dense, [], 1, 2, [0])
   refused(/0 of 4, expected 1 ≤ N < M ≤ 256/, SparseFormat.nOfM, [0, 4], 1, 4, [0])
   refused(/0 by 1, expected 1 to 64 each/, SparseFormat.blocks, [0, 1], 1, 4, [0])
-  refused(/1 parameters, the format has 2/, SparseFormat.blocks, [4], 1, 4, [0])
-  refused(/parameters of a format that is not named/, SparseFormat.automatic, [4], 1, 4, [0])
+  refused(/parameters has 1 entries, expected 2/, SparseFormat.blocks, [4], 1, 4, [0])
+  refused(/parameters has 1 entries, expected 0: no format is named/, SparseFormat.automatic, [4], 1, 4, [0])
 })
 
 for (const [format, of] of Object.entries(unstructured))
