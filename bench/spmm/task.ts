@@ -1,11 +1,14 @@
-import { Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
+import { kernels } from '../../lib/index.js'
+import { Finish, native } from '../../lib/native/index.js'
 import { cxx } from '../support/process.js'
-import { pruned, transposed } from '../support/sparse.js'
+import { pruned, structured, transposed } from '../support/sparse.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
 import { noise, productChecker } from '../support/verify.js'
 
+type Shape = readonly [rows: number, columns: number, samples: number]
+
 // rows × columns of the weight, samples of the batch.
-const shapes: readonly (readonly [rows: number, columns: number, samples: number])[] = [
+const shapes: readonly Shape[] = [
   [256, 256, 256],
   [512, 512, 1024],
   [1024, 784, 256],
@@ -13,53 +16,180 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
 ]
 const sparsities = [0.5, 0.7, 0.8, 0.9, 0.95]
 
-/**
- * A pruned weight, its zeros anywhere, times a batch: X·Wᵀ as a linear layer has it. Packing X is in our
- * time; making the matrix and its code, once a mask, is a case of its own.
- */
-export default function* spmm(): Iterable<Match> {
-  for (const [rows, columns, samples] of shapes)
-    for (const sparsity of sparsities) {
-      const weight = pruned(rows, columns, sparsity)
-      const x = noise(samples * columns, 2)
-      const transposedWeight = transposed(weight, rows, columns)
-      const verify = productChecker(x, transposedWeight, samples, columns, rows)
-      const kept = weight.reduce((sum, value) => sum + Number(value !== 0), 0)
-      const row = { case: `${rows}x${columns}x${samples} s=${sparsity.toFixed(2)}`, verify, limit: { fma: 2 * kept * samples } }
-      const program = { args: [samples, rows, columns], inputs: { a: x, b: transposedWeight } }
-      const ours = () => product(weight, rows, columns, x, samples)
-      yield {
-        ...row,
-        rival: 'oneDNN dense, weights prepacked',
-        ours,
-        theirs: () => cxx({ ...program, rival: 'oneDNN', source: 'gemm/onednn.cc', flags: ['-ldnnl'], install: 'apt-get install libdnnl-dev' }),
-      }
-      if (sparsity >= 0.8)
-        yield {
-          ...row,
-          rival: 'LIBXSMM spmdm',
-          ours,
-          theirs: () =>
-            cxx({
-              rival: 'LIBXSMM',
-              source: 'spmm/libxsmm.cc',
-              flags: ['-lxsmm', '-lxsmmnoblas', '-ldl', '-lpthread'],
-              install: 'apt-get install libxsmm-dev',
-              args: [rows, samples, columns],
-              inputs: { w: weight, x: transposed(x, samples, columns) },
-            }),
-        }
+/** What the sides of a comparison share: the operands, and what they must compute. */
+class Problem {
+  readonly weight: Float32Array
+  readonly x: Float32Array
+  readonly verify: Match['verify']
+  readonly limit: { fma: number }
+  readonly #transposed: Float32Array
+
+  constructor(
+    readonly shape: Shape,
+    readonly sparsity: number,
+    weight?: Float32Array,
+  ) {
+    const [rows, columns, samples] = shape
+    this.weight = weight ?? pruned(rows, columns, sparsity)
+    this.x = noise(samples * columns, 2)
+    this.#transposed = transposed(this.weight, rows, columns)
+    this.verify = productChecker(this.x, this.#transposed, samples, columns, rows)
+    this.limit = { fma: 2 * this.weight.reduce((sum, value) => sum + Number(value !== 0), 0) * samples }
+  }
+
+  get case(): string {
+    return `${this.shape.join('x')} s=${this.sparsity.toFixed(2)}`
+  }
+
+  /** X·Wᵀ, a sample a row as a linear layer has it: packing X and unpacking Y are part of it. */
+  ours(format: kernels.Format = 'automatic'): Contender {
+    const [rows, columns, samples] = this.shape
+    const matrix = new kernels.SparseMatrix(this.weight, rows, columns, { format })
+    const y = new Float32Array(samples * rows)
+    return {
+      ...inProcess(
+        () => matrix.multiply(this.x, { out: y }),
+        () => y,
+      ),
+      close: () => matrix.dispose(),
     }
+  }
+
+  /** The same from panels to panels, as in a chain of products. */
+  inPanels(format: kernels.Format = 'automatic'): Contender {
+    const [rows, columns, samples] = this.shape
+    const matrix = new kernels.SparseMatrix(this.weight, rows, columns, { format })
+    const at = (s: number, c: number, components: number) => ((s >> 4) * components + c) * 16 + (s & 15)
+    const x = pages(samples * columns)
+    for (let s = 0; s < samples; s++) for (let c = 0; c < columns; c++) x[at(s, c, columns)] = this.x[s * columns + c]
+    const y = pages(samples * rows)
+    return {
+      ...inProcess(
+        () => matrix.multiply(x, { layout: 'panels', out: y }),
+        () => y.map((_, i) => y[at(Math.floor(i / rows), i % rows, rows)]),
+      ),
+      close: () => matrix.dispose(),
+    }
+  }
+
+  /** Making the matrix, its code, and the first product. */
+  making(): Contender {
+    const [rows, columns, samples] = this.shape
+    const y = new Float32Array(samples * rows)
+    return inProcess(
+      () => {
+        const matrix = new kernels.SparseMatrix(this.weight, rows, columns)
+        matrix.multiply(this.x, { out: y })
+        matrix.dispose()
+      },
+      () => y,
+    )
+  }
+
+  oneDNN(): Contender {
+    const [rows, columns, samples] = this.shape
+    return cxx({
+      rival: 'oneDNN',
+      source: 'gemm/onednn.cc',
+      flags: ['-ldnnl'],
+      install: 'apt-get install libdnnl-dev',
+      args: [samples, rows, columns],
+      inputs: { a: this.x, b: this.#transposed },
+    })
+  }
+
+  ourDense(): Contender {
+    const [rows, columns, samples] = this.shape
+    const packed = new Float32Array(native.gemmPackSize(rows, columns, 0))
+    native.gemmPack(rows, columns, 1, columns, this.weight, packed)
+    const y = new Float32Array(samples * rows)
+    return inProcess(
+      () => native.gemmPacked(1, this.x, packed, 0, null, null, Finish.none, y, samples, rows, columns, 0, 0, columns, rows, rows),
+      () => y,
+    )
+  }
+
+  libxsmm(): Contender {
+    const [rows, columns, samples] = this.shape
+    return cxx({
+      rival: 'LIBXSMM',
+      source: 'spmm/libxsmm.cc',
+      flags: ['-lxsmm', '-lxsmmnoblas', '-ldl', '-lpthread'],
+      install: 'apt-get install libxsmm-dev',
+      args: [rows, samples, columns],
+      inputs: { w: this.weight, x: transposed(this.x, samples, columns) },
+    })
+  }
+
+  /** A row of the report. */
+  match(rival: string, theirs: Match['theirs'], ours: Match['ours'] = () => this.ours(), what = ''): Match {
+    return { case: `${this.case}${what}`, rival, ours, theirs, verify: this.verify, limit: this.limit }
+  }
 }
 
-function product(weight: Float32Array, rows: number, columns: number, x: Float32Array, samples: number): Contender {
-  const matrix = native.sparseCreate(rows, columns, weight, null, SparseFormat.automatic, [])
-  const y = new Float32Array(samples * rows)
-  return {
-    ...inProcess(
-      () => native.spmm(matrix, 0, samples, SparseLayout.rows, x, null, Finish.none, y),
-      () => y,
-    ),
-    close: () => native.sparseFree(matrix),
+/** An array that begins with a page, as memory of native programs does; one of V8's would begin 16 bytes into a line. */
+function pages(length: number): Float32Array {
+  const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: new (of: { initial: number }) => { buffer: ArrayBuffer } } }).WebAssembly
+  return new Float32Array(new Memory({ initial: Math.ceil((length * 4) / 2 ** 16) }).buffer, 0, length)
+}
+
+const dense = 'oneDNN dense, weights prepacked'
+
+/** A pruned weight, its zeros anywhere or in a structure, times a batch or a vector. */
+export default function* spmm(): Iterable<Match> {
+  for (const shape of shapes)
+    for (const sparsity of sparsities) {
+      const problem = new Problem(shape, sparsity)
+      yield problem.match(dense, () => problem.oneDNN())
+      if (shape[0] <= 1024)
+        yield problem.match(
+          dense,
+          () => problem.oneDNN(),
+          () => problem.inPanels(),
+          ' in panels',
+        )
+      if (sparsity >= 0.8) yield problem.match('LIBXSMM spmdm', () => problem.libxsmm())
+      if (sparsity === 0.9)
+        yield problem.match(
+          'one product of oneDNN',
+          () => problem.oneDNN(),
+          () => problem.making(),
+          ' made and used once',
+        )
+    }
+
+  // Structures. Single entries of the same number are above.
+  const formats: readonly (readonly [kernels.Format, number, Shape])[] = [
+    ['2:4', 0.5, [512, 512, 1024]],
+    ['fan-in', 0.9, [512, 512, 1024]],
+    ['4x1', 0.95, [512, 512, 1024]],
+    ['4x1', 0.95, [2048, 2048, 256]],
+    ['8x1', 0.95, [512, 512, 1024]],
+    ['1x4', 0.9, [512, 512, 1024]],
+    ['channels', 0.75, [512, 512, 1024]],
+  ]
+  for (const [format, sparsity, shape] of formats) {
+    const problem = new Problem(shape, sparsity, structured(format, shape[0], shape[1], sparsity))
+    yield problem.match(dense, () => problem.oneDNN(), undefined, ` ${format}`)
+    yield problem.match(
+      dense,
+      () => problem.oneDNN(),
+      () => problem.inPanels(),
+      ` ${format} in panels`,
+    )
+  }
+
+  // From where on zeros pay.
+  for (const sparsity of [0.1, 0.2, 0.3])
+    for (const shape of [shapes[0], shapes[1]]) {
+      const problem = new Problem(shape, sparsity)
+      yield problem.match('our own dense, weights prepacked', () => problem.ourDense())
+    }
+
+  // A vector: bound by memory.
+  for (const sparsity of [0.8, 0.9, 0.95]) {
+    const problem = new Problem([4096, 4096, 1], sparsity)
+    yield problem.match('our own dense, weights prepacked', () => problem.ourDense())
+    yield problem.match(dense, () => problem.oneDNN())
   }
 }

@@ -24,11 +24,11 @@ export const sparseLinear = defineOp({
     }
     if (isDense(x, matrix)) return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
     const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
-    matrix.setValues(values.data as Float32Array)
+    const stamp = matrix.setValues(values.data as Float32Array)
     matrix.multiply(x.storage as Float32Array, { bias: (bias?.storage ?? null) as Float32Array | null, out: y.storage as Float32Array })
-    return y
+    return { output: y, saved: stamp }
   },
-  backward(grad, { args: [x, values, matrix, bias], needs }) {
+  backward(grad, { args: [x, values, matrix, bias], saved, needs }) {
     const samples = checked(x, values, matrix, bias)
     const gradients: (Tensor | null)[] = [null, null]
     if (x.device !== 'cpu') {
@@ -47,7 +47,7 @@ export const sparseLinear = defineOp({
     if (needs[0]) {
       const dx = empty(x.shape, x.dtype)
       // Another layer of the same pattern may have been here since the forward pass.
-      matrix.setValues(values.data as Float32Array)
+      if (matrix.stamp !== saved) matrix.setValues(values.data as Float32Array)
       matrix.multiply(dy, { transpose: true, out: dx.data as Float32Array })
       gradients[0] = dx
     }

@@ -8,7 +8,6 @@
 #include "core/array.h"
 #include "sparse/matrix.h"
 #include "sparse/panels.h"
-#include "sparse/sampled.h"
 
 using namespace espalier;
 
@@ -50,7 +49,8 @@ espalier_status espalier_sparse_create(int64_t rows, int64_t columns, espalier_i
     const std::vector<int64_t> given(parameters.data, parameters.data + parameters.rank);
     std::shared_ptr<const sparse::Format> wanted;
     if (format != ESPALIER_SPARSE_FORMAT_AUTOMATIC) wanted = sparse::make_format(format, given);
-    else if (!given.empty()) fail(ESPALIER_INVALID_ARGUMENT, "parameters of a format that is not named");
+    else if (!given.empty())
+      fail(ESPALIER_INVALID_ARGUMENT, "parameters has %zu entries, expected 0: no format is named", given.size());
     const float* const from = elements<float>("weight", weight, size);
     if (mask.dtype == ESPALIER_UINT8 && mask.data != nullptr) {
       const uint8_t* const kept = elements<uint8_t>("mask", mask, size);
@@ -151,6 +151,6 @@ espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_
     const float* const gradient = elements<float>("dy", dy, elements_of("dy", pattern.rows, samples, layout));
     const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));
     float* const to = elements<float>("values", values, pattern.entries());
-    sparse::sampled_product(pattern, {samples, layout}, gradient, from, to);
+    of->sampled({samples, layout}, gradient, from, to);
   });
 }

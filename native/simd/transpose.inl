@@ -59,6 +59,30 @@ ESPALIER_INLINE void sum_lanes_of_each(Vec<T>* v) {
   }
 }
 
+// Halves of every Width lanes: the first of a and the second of b (0), or the other ones, in each other's place (1).
+template <int Width, int Crossed>
+struct Crosswise {
+  static constexpr int at(int i) {
+    const bool low = i % Width < Width / 2;
+    if (Crossed == 0) return low ? i : i + kLanes<float>;
+    return low ? i + Width / 2 : i - Width / 2 + kLanes<float>;
+  }
+};
+// The sums of the lanes of as many vectors as a vector has lanes, in order. Of each pair one half need not be moved,
+// which leaves half the shuffles that sum_lanes_of_each takes.
+template <int Count = kLanes<float>>
+ESPALIER_INLINE Vec<float> sum_lanes_of_all(Vec<float>* v) {
+  if constexpr (Count == 1) return v[0];
+  else {
+#pragma GCC unroll 8
+    for (int i = 0; i < Count / 2; ++i) {
+      const Vec<float> a = v[i], b = v[i + Count / 2];
+      v[i] = shuffle<float, Crosswise<Count, 0>>(a, b) + shuffle<float, Crosswise<Count, 1>>(a, b);
+    }
+    return sum_lanes_of_all<Count / 2>(v);
+  }
+}
+
 // Four neighbouring columns of as many rows as a vector has lanes, a vector a column: columns[j][i] = from[i·pitch +
 // j]. Rows are read in pieces of four and the pieces put side by side by the loads, so that only the last two of
 // `transpose`'s steps are left to the shuffles.

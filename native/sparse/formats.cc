@@ -44,7 +44,7 @@ std::shared_ptr<const Format> make_format(espalier_sparse_format kind, const Par
   for (const Line& line : lines()) {
     if (line.kind != kind) continue;
     if (parameters.size() != line.parameters)
-      fail(ESPALIER_INVALID_ARGUMENT, "%zu parameters, the format has %zu", parameters.size(), line.parameters);
+      fail(ESPALIER_INVALID_ARGUMENT, "parameters has %zu entries, expected %zu", parameters.size(), line.parameters);
     return line.make(parameters);
   }
   fail(ESPALIER_INVALID_ARGUMENT, "there is no format %d", static_cast<int>(kind));

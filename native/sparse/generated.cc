@@ -27,7 +27,7 @@ constexpr int64_t kMostColumns = 800;
 constexpr int64_t kMuchCode = 100'000, kEntriesOfPiece = 2600, kPanelsOfMuchCode = 16;
 // About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
 constexpr int64_t kMostEntries = int64_t{3} << 20;
-constexpr double kBytesOfEntry = 9.6, kFetchedACycle = 6;
+constexpr double kBytesOfEntry = 9.6, kNearbyCode = 1.5e6, kNearbyBytesACycle = 16, kFarBytesACycle = 2;
 constexpr size_t kAlignment = 64;
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
@@ -267,17 +267,41 @@ std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vecto
 #endif
 }
 
+namespace {
+
+// Lines of X that groups of rows ask for: columns in which a group has an entry.
+int64_t lines_of(const Pattern& pattern, bool transposed) {
+  int64_t lines = 0;
+  if (transposed) {
+    for (int64_t r = 0; r < pattern.rows; ++r)
+      for (int64_t i = pattern.begin(r), group = -1; i < pattern.end(r); ++i)
+        if (pattern.at(i) / Shape512::kRows != group) group = pattern.at(i) / Shape512::kRows, ++lines;
+    return lines;
+  }
+  std::vector<int64_t> last(static_cast<size_t>(pattern.columns), -1);
+  for (int64_t r = 0; r < pattern.rows; ++r)
+    for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) {
+      int64_t& group = last[static_cast<size_t>(pattern.at(i))];
+      lines += group != r / Shape512::kRows;
+      group = r / Shape512::kRows;
+    }
+  return lines;
+}
+
+}  // namespace
+
 double cost_of_generated(const Pattern& pattern, int64_t samples, bool transposed) {
   if (!can_generate() || pattern.entries() > kMostEntries) return Format::kNever;
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
   const double entries = static_cast<double>(pattern.entries());
-  const double size = std::max(1.0, static_cast<double>(rows) * static_cast<double>(columns));
-  // Lines of X that a group of rows asks for, from the second-level cache.
-  const double lines = size / Shape512::kRows * (1 - std::pow(1 - entries / size, Shape512::kRows));
-  const double cycles = std::max(entries * cycles_of_entry(), lines * 2.6) + static_cast<double>(rows) * 2;
+  // The first-level cache gives values and samples through the ports that take in what the second-level one sends.
+  const double lines = static_cast<double>(lines_of(pattern, transposed));
+  const double cycles =
+      std::max(entries * cycles_of_entry(), entries * 0.5 + lines * 2.2) + static_cast<double>(rows) * 3;
   // With few panels the code is fetched for hardly any use.
-  const double fetching = entries * kBytesOfEntry / kFetchedACycle;
+  const double bytes = entries * kBytesOfEntry;
+  const double fetching = bytes / (bytes < kNearbyCode ? kNearbyBytesACycle : kFarBytesACycle);
   return kCycle * (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + fetching +
                    cycles_of_panels(rows, columns, samples));
 }

@@ -76,6 +76,7 @@ int64_t Matrix::code_size() const {
 int64_t Matrix::bytes() const {
   const std::lock_guard<std::mutex> hold(making_);
   int64_t bytes = static_cast<int64_t>(values_.size() * sizeof(float) + transposed_origin_.size() * sizeof(int32_t));
+  bytes += sampled_.bytes();
   for (const Pattern* of : {&pattern_, &transposed_})
     bytes += static_cast<int64_t>(of->column.size() * sizeof(int32_t) + of->row_start.size() * sizeof(int64_t));
   for (const auto& [key, made] : made_) bytes += made.product->bytes();

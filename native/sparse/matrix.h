@@ -12,6 +12,7 @@
 #include "espalier/sparse.h"
 #include "sparse/format.h"
 #include "sparse/product.h"
+#include "sparse/sampled.h"
 
 namespace espalier::sparse {
 
@@ -51,6 +52,10 @@ class Matrix {
 
   // W·X or Wᵀ·X, prepared at the first call.
   void multiply(bool transpose, const Samples& samples, const float* x, const float* bias, bool relu, float* y);
+  // The gradient of the values: entries of dY·Xᵀ.
+  void sampled(const Samples& samples, const float* dy, const float* x, float* values) {
+    sampled_.multiply(samples, dy, x, values);
+  }
 
  private:
   struct Made {
@@ -66,6 +71,7 @@ class Matrix {
 
   Pattern pattern_, transposed_;
   std::vector<int32_t> transposed_origin_;
+  Sampled sampled_{pattern_};
   std::vector<float> values_;
   int64_t version_ = 0;
   std::vector<std::shared_ptr<const Format>> formats_;  // all that can hold it, or the one asked for

@@ -21,7 +21,7 @@ int64_t PanelProduct::panels_together() const {
 
 void PanelProduct::multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const {
   const int64_t panels = panels_of(samples.count), together = panels_together();
-  const bool packs = samples.layout != ESPALIER_SPARSE_LAYOUT_PANELS;
+  const bool packs = samples.layout != ESPALIER_SPARSE_LAYOUT_PANELS || (reads_across() && panels > 1);
   const Layout of_x = packs ? stacked(columns_) : close_together(columns_);
   int64_t tasks = (panels + together - 1) / together;
   if (tasks > 1) {

@@ -27,6 +27,9 @@ class PanelProduct : public Product {
   // Rows are shared out by groups: group g begins at row first_row(g), and ends where the next one begins.
   virtual int64_t groups() const = 0;
   virtual int64_t first_row(int64_t group) const = 0;
+  // Whether `run` reads the same component of several panels at once: then panels must not stand an even number of
+  // lines apart.
+  virtual bool reads_across() const { return false; }
   // Panels that are worth taking together.
   virtual int64_t panels_together() const;
 

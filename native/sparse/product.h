@@ -1,6 +1,7 @@
 // A sparse matrix made ready to be multiplied by dense ones.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -47,10 +48,16 @@ class Stream {
   static constexpr int32_t kPadding = -1;
 
   Stream() = default;
-  explicit Stream(std::vector<int32_t> origin) : origin_(std::move(origin)), values_(origin_.size()) {}
+  explicit Stream(std::vector<int32_t> origin)
+      : origin_(std::move(origin)),
+        values_(origin_.size()),
+        padded_(std::find(origin_.begin(), origin_.end(), kPadding) != origin_.end()) {}
 
   void set(const float* values) {
-    for (size_t i = 0; i < origin_.size(); ++i) values_[i] = origin_[i] < 0 ? 0.0f : values[origin_[i]];
+    if (padded_)
+      for (size_t i = 0; i < origin_.size(); ++i) values_[i] = origin_[i] < 0 ? 0.0f : values[origin_[i]];
+    else
+      for (size_t i = 0; i < origin_.size(); ++i) values_[i] = values[origin_[i]];
   }
   const float* data() const { return values_.data(); }
   int64_t size() const { return static_cast<int64_t>(values_.size()); }
@@ -59,6 +66,7 @@ class Stream {
  private:
   std::vector<int32_t> origin_;
   std::vector<float> values_;
+  bool padded_ = false;
 };
 
 }  // namespace espalier::sparse

@@ -8,33 +8,46 @@ inline void sampled_panels(int64_t& most) { most = kSampledVectors * kLanes<floa
 // Sums whose lanes are still to be added: a vector's worth of them is added together, for a fraction of what
 // one by one would cost.
 struct Pending {
-  Vec<float> sum[kLanes<float>];
-  int64_t entry[kLanes<float>];
+  // No row of a plan has more entries than may wait.
+  static constexpr int kMost = 2 * kEntriesOfRow;
+  Vec<float> sum[kMost];
   int count = 0;
-  ESPALIER_INLINE void flush(float* values) {
-    for (int i = count; i < kLanes<float>; ++i) sum[i] = Vec<float>{};
-    sum_lanes_of_each<float, kLanes<float>>(sum);
-    for (int i = 0; i < count; ++i) values[entry[i]] += sum[0][i];
-    count = 0;
+  // Adds whole vectors of them to `to`, which is moved on.
+  ESPALIER_INLINE void flush(float*& to) {
+    constexpr int kStep = kLanes<float>;
+    int done = 0;
+    for (; done + kStep <= count; done += kStep, to += kStep) {
+      // (A copy: the steps in between would all be written back.)
+      Vec<float> taken[kStep];
+#pragma GCC unroll 16
+      for (int i = 0; i < kStep; ++i) taken[i] = sum[done + i];
+      store<float>(to, load<float>(to) + sum_lanes_of_all(taken));
+    }
+    for (int i = done; i < count; ++i) sum[i - done] = sum[i];
+    count -= done;
+  }
+  void flush_all(float* to) {
+    flush(to);
+    for (int i = 0; i < count; ++i) to[i] += sum_lanes<float>(sum[i]);
   }
 };
 
 template <int Vectors>
-void sampled_pass(const Pattern& pattern, int64_t begin, int64_t end, const float* dy, const float* x, int64_t* next,
-                  float* values) {
+void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const float* x, float* sums) {
   constexpr int64_t kSamples = Vectors * kLanes<float>;
   Pending pending;
-  for (int64_t r = begin; r < end; ++r) next[r - begin] = pattern.row_start[static_cast<size_t>(r)];
-  for (int64_t block = 0; block < pattern.columns; block += kSampledColumns) {
-    for (int64_t r = begin; r < end; ++r) {
-      int64_t i = next[r - begin];
-      const int64_t last = pattern.row_start[static_cast<size_t>(r) + 1];
-      const int32_t* const column = pattern.column.data();
-      if (i == last || column[i] >= block + kSampledColumns) continue;
+  const int32_t* row = plan.row.data() + plan.row_start[task];
+  const int32_t* column = plan.column.data() + plan.entry_start[task];
+  sums += plan.entry_start[task];
+  for (int64_t run = plan.run_start[task]; run < plan.run_start[task + 1]; ++run) {
+    const int entries = plan.runs[run].entries;
+    for (int32_t left = plan.runs[run].rows; left > 0; --left, ++row) {
+      if (pending.count + entries > Pending::kMost) pending.flush(sums);
       Vec<float> of_row[Vectors];
-      for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(dy + r * kSamples + v * kLanes<float>);
-      for (; i < last && column[i] < block + kSampledColumns; ++i) {
-        const float* const from = x + column[i] * kSamples;
+      for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(dy + *row * kSamples + v * kLanes<float>);
+      Vec<float>* const sum = pending.sum + pending.count;
+      for (int i = 0; i < entries; ++i) {
+        const float* const from = x + *column++ * kSamples;
         // Two sums: one chain of additions would wait for itself.
         Vec<float> even = of_row[0] * load<float>(from), odd{};
         if constexpr (Vectors > 1) odd = of_row[1] * load<float>(from + kLanes<float>);
@@ -43,22 +56,20 @@ void sampled_pass(const Pattern& pattern, int64_t begin, int64_t end, const floa
           even = fma<float>(of_row[v], load<float>(from + v * kLanes<float>), even);
           if (v + 1 < Vectors) odd = fma<float>(of_row[v + 1], load<float>(from + (v + 1) * kLanes<float>), odd);
         }
-        pending.sum[pending.count] = even + odd;
-        pending.entry[pending.count] = i;
-        if (++pending.count == kLanes<float>) pending.flush(values);
+        sum[i] = even + odd;
       }
-      next[r - begin] = i;
+      pending.count += entries;
     }
   }
-  pending.flush(values);
+  pending.flush_all(sums);
 }
 
-inline void sampled_rows(const Pattern& pattern, int64_t begin, int64_t end, int64_t panels, const float* dy,
-                         const float* x, int64_t* next, float* values) {
+inline void sampled_task(const SampledPlan& plan, int64_t task, int64_t panels, const float* dy, const float* x,
+                         float* sums) {
   switch (panels * 16 / kLanes<float>) {
-    case 1: return sampled_pass<1>(pattern, begin, end, dy, x, next, values);
-    case 2: return sampled_pass<2>(pattern, begin, end, dy, x, next, values);
-    case 4: return sampled_pass<4>(pattern, begin, end, dy, x, next, values);
-    default: return sampled_pass<8>(pattern, begin, end, dy, x, next, values);
+    case 1: return sampled_pass<1>(plan, task, dy, x, sums);
+    case 2: return sampled_pass<2>(plan, task, dy, x, sums);
+    case 4: return sampled_pass<4>(plan, task, dy, x, sums);
+    default: return sampled_pass<8>(plan, task, dy, x, sums);
   }
 }

@@ -40,6 +40,8 @@ class TileProduct final : public PanelProduct {
   int64_t first_row(int64_t group) const override {
     return group == groups() ? rows_ : std::min(rows_, group * tiles_.height);
   }
+  bool reads_across() const override { return true; }
+
   void run(const Work& work) const override {
     const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), tiles_.width, columns_, stream_.data()};
     const int64_t last = tiles_.in_order ? work.last_group : static_cast<int64_t>(tiles_.tile_rows.size());

@@ -1,5 +1,5 @@
 // Tiles of `Height` rows by `Vectors` vectors of samples, whose sums stay in registers while the tile's columns go by.
-template <int Height, int Vectors>
+template <bool Narrow, int Height, int Vectors>
 ESPALIER_INLINE void tile(const TileRow& row, const int32_t* column, int64_t width, int64_t columns,
                           const float* values, const float* const (&x)[Vectors], float* const (&y)[Vectors],
                           const float* bias, float floor) {
@@ -9,21 +9,27 @@ ESPALIER_INLINE void tile(const TileRow& row, const int32_t* column, int64_t wid
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) sum[r][v] = broadcast(bias == nullptr || row.to[r] < 0 ? 0.0f : bias[row.to[r]]);
   const float* value = values + row.values;
-  for (int64_t i = row.begin; i < row.end; ++i) {
-    const int64_t first = column[i], last = std::min(first + width, columns);
-    for (int64_t c = first; c < last; ++c, value += Height) {
-      Vec<float> of_x[Vectors];
+  const auto add_column = [&](int64_t c) __attribute__((always_inline)) {
+    Vec<float> of_x[Vectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < Vectors; ++v) of_x[v] = in_register<float>(load<float>(x[v] + c * 16));
+    for (int v = 0; v < Vectors; ++v) of_x[v] = in_register<float>(load<float>(x[v] + c * 16));
 #pragma GCC unroll 8
-      for (int r = 0; r < Height; ++r) {
-        const Vec<float> by = broadcast(value[r]);
+    for (int r = 0; r < Height; ++r) {
+      const Vec<float> by = broadcast(value[r]);
 #pragma GCC unroll 8
-        for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<float>(by, of_x[v], sum[r][v]);
-      }
+      for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<float>(by, of_x[v], sum[r][v]);
     }
-    value += (first + width - last) * Height;
-  }
+    value += Height;
+  };
+  // (A loop of one turn over the columns of a tile would cost as much as the column.)
+  if constexpr (Narrow)
+    for (int64_t i = row.begin; i < row.end; ++i) add_column(column[i]);
+  else
+    for (int64_t i = row.begin; i < row.end; ++i) {
+      const int64_t first = column[i], last = std::min(first + width, columns);
+      for (int64_t c = first; c < last; ++c) add_column(c);
+      value += (first + width - last) * Height;
+    }
   const Vec<float> least = broadcast(floor);
 #pragma GCC unroll 8
   for (int r = 0; r < Height; ++r)
@@ -47,7 +53,9 @@ void tile_vectors(const TileView& of, int64_t first, int64_t last, const float* 
     to[v] = y + panel * y_panel + offset;
   }
   for (int64_t t = first; t < last; ++t)
-    tile<Height, Vectors>(of.rows[t], of.column, of.width, of.columns, of.values, from, to, bias, floor);
+    if (of.width == 1)
+      tile<true, Height, Vectors>(of.rows[t], of.column, of.width, of.columns, of.values, from, to, bias, floor);
+    else tile<false, Height, Vectors>(of.rows[t], of.column, of.width, of.columns, of.values, from, to, bias, floor);
 }
 
 // As many vectors as leave registers for the operands.

@@ -1,4 +1,5 @@
 import test from 'ava'
+import fc from 'fast-check'
 import { EspalierError, Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
@@ -200,6 +201,51 @@ for (const [format, of] of Object.entries(structured))
     }
   })
 
+test('any mask: every format that holds it computes what the portable rows do', (t) => {
+  const drawn = fc.record({
+    rows: fc.integer({ min: 1, max: 70 }),
+    columns: fc.integer({ min: 1, max: 90 }),
+    samples: fc.integer({ min: 1, max: 40 }),
+    density: fc.constantFrom(0, 0.02, 0.1, 0.5, 1),
+    height: fc.constantFrom(1, 1, 2, 4, 8),
+    width: fc.constantFrom(1, 1, 2, 4),
+    transpose: fc.boolean(),
+    layout: fc.constantFrom(...layouts),
+    bias: fc.boolean(),
+    relu: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(drawn, ({ rows, columns, density, height, width, ...call }) => {
+      const weight = noise(rows * columns)
+      const keeps = inBlocks(height, width, density)
+      const mask = Uint8Array.from(weight, (_, i) => Number(keeps(Math.floor(i / columns), i % columns, rows, columns)))
+      const [inputs, outputs] = call.transpose ? [rows, columns] : [columns, rows]
+      const x = noise(elements(inputs, call.samples, call.layout))
+      const bias = call.bias ? noise(outputs) : null
+      const multiplied = ({ kind, parameters = [] }: Format): Float32Array => {
+        const number = native.sparseCreate(rows, columns, weight, mask, kind, parameters)
+        const y = new Float32Array(elements(outputs, call.samples, call.layout))
+        native.spmm(number, Number(call.transpose), call.samples, SparseLayout[call.layout], x, bias, call.relu ? Finish.relu : Finish.none, y)
+        native.sparseFree(number)
+        return y
+      }
+      const expected = multiplied(unstructured.rows)
+      // Terms are at most 1; sums in any order.
+      const tolerance = 2 * (inputs + 2) ** 2 * 2 ** -24
+      for (const format of [...Object.values(unstructured), { kind: SparseFormat.blocks, parameters: [height, width] }]) {
+        const y = multiplied(format)
+        for (let o = 0; o < outputs; o++)
+          for (let s = 0; s < call.samples; s++) {
+            const at = place(o, s, outputs, call.samples, call.layout)
+            if (!(Math.abs(y[at] - expected[at]) <= tolerance)) throw new Error(`${JSON.stringify(format)}: [${s}, ${o}] is ${y[at]}, expected ${expected[at]}`)
+          }
+      }
+    }),
+    { numRuns: 150 },
+  )
+  t.pass()
+})
+
 test('masks that a format cannot hold are refused, and told where', (t) => {
   const refused = (expected: RegExp, kind: SparseFormat, parameters: number[], rows: number, columns: number, kept: number[]) => {
     const weight = new Float32Array(rows * columns)
@@ -217,8 +263,8 @@ test('masks that a format cannot hold are refused, and told where', (t) => {
   refused(/dense: 1 of 2 entries are kept/, SparseFormat.dense, [], 1, 2, [0])
   refused(/0 of 4, expected 1 ≤ N < M ≤ 256/, SparseFormat.nOfM, [0, 4], 1, 4, [0])
   refused(/0 by 1, expected 1 to 64 each/, SparseFormat.blocks, [0, 1], 1, 4, [0])
-  refused(/1 parameters, the format has 2/, SparseFormat.blocks, [4], 1, 4, [0])
-  refused(/parameters of a format that is not named/, SparseFormat.automatic, [4], 1, 4, [0])
+  refused(/parameters has 1 entries, expected 2/, SparseFormat.blocks, [4], 1, 4, [0])
+  refused(/parameters has 1 entries, expected 0: no format is named/, SparseFormat.automatic, [4], 1, 4, [0])
 })
 
 for (const [format, of] of Object.entries(unstructured))
