@@ -62,24 +62,32 @@ export const operations = new Map<string, Op<readonly never[]>>()
 /** Called for each operation applied while tracing; see graph/. */
 export type Tracer = (name: string, args: readonly unknown[], output: Tensor) => void
 let tracer: Tracer | null = null
+// How many operations are computing right now; counted while tracing alone.
+let computing = 0
 
 /** Runs `body` with `observe` told of every operation it applies. */
 export function traced<T>(observe: Tracer, body: () => T): T {
-  const before = tracer
+  const before = { tracer, computing }
   tracer = observe
+  computing = 0
   try {
     return body()
   } finally {
-    tracer = before
+    ;({ tracer, computing } = before)
   }
 }
+
+/** Whether, while tracing, an operation is at work: what it looks at is its own affair. */
+export const insideOperation = (): boolean => computing > 0
 
 /** Turns a specification into the function users call, recorded on the tape where needed. */
 export function defineOp<Arguments extends readonly unknown[], Saved = undefined>(spec: OpSpec<Arguments, Saved>): Op<Arguments> {
   const op = (...args: Arguments): Tensor => {
     // While no GPU is in use everything is on the CPU, and nothing is looked at for it.
     const device = cudaInUse() ? commonDevice(spec.name, args) : null
+    if (tracer !== null) computing++
     const result = device === null ? spec.forward(...args) : placedOn(device, () => spec.forward(...args))
+    if (tracer !== null) computing--
     const made = result instanceof Tensor
     const output = made ? result : result.output
     if (spec.selects) keepCodes(args[0], output)

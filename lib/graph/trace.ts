@@ -1,5 +1,5 @@
-import { traced } from '../autograd/index.js'
-import { describe, EspalierError, ensure } from '../native/index.js'
+import { insideOperation, traced } from '../autograd/index.js'
+import { describe, ensure } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import { toDevice } from '../ops/index.js'
 import { formatShape, Generator, hostValues, type Shape, Tensor } from '../tensor/index.js'
@@ -82,16 +82,29 @@ function record(model: Module, shape: Shape, batch: number): Run {
   return { batch, input, calls, output }
 }
 
-/** Makes it an error to read a tensor's values while a graph is traced: what comes of them would be taken for a constant. */
+/** Makes it an error to read a tensor's values outside of operations while a graph is traced: what comes of them would be taken for a constant. */
 function guard(tensor: Tensor, what: string): void {
-  const refuse = (): never => {
-    throw new EspalierError(
+  const refuse = (): void =>
+    ensure(
+      insideOperation(),
       'STATE',
-      `trace: forward reads the values of ${what}, shape ${formatShape(tensor.shape)}; what depends on values outside of operations cannot be traced`,
+      () => `trace: forward reads the values of ${what}, shape ${formatShape(tensor.shape)}; what depends on values outside of operations cannot be traced`,
     )
+  Object.defineProperty(tensor, 'data', {
+    get() {
+      refuse()
+      return tensor.storage
+    },
+  })
+  for (const name of ['item', 'toArray', 'copy'] as const) {
+    const method = tensor[name] as () => unknown
+    Object.defineProperty(tensor, name, {
+      value() {
+        refuse()
+        return method.call(tensor)
+      },
+    })
   }
-  Object.defineProperty(tensor, 'data', { get: refuse })
-  for (const name of ['item', 'toArray', 'copy']) Object.defineProperty(tensor, name, { value: refuse })
 }
 
 /** Every parameter and buffer by its tensor. */

@@ -25,7 +25,7 @@ export const sparseLinear = defineOp({
     if (isDense(x, matrix)) return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
     const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
     const stamp = matrix.setValues(values.data as Float32Array)
-    matrix.multiply(x.storage as Float32Array, { bias: (bias?.storage ?? null) as Float32Array | null, out: y.storage as Float32Array })
+    matrix.multiply(x.data as Float32Array, { bias: (bias?.data ?? null) as Float32Array | null, out: y.data as Float32Array })
     return { output: y, saved: stamp }
   },
   backward(grad, { args: [x, values, matrix, bias], saved, needs }) {

@@ -77,7 +77,7 @@ class Planes final : public Kernel {
       float* const planes = scratch<float>(Scratch::kProgram, s.in_channels * bordered_.plane() + 2 * kSlack);
       border(x + image * s.in_channels * s.in_height * s.in_width, planes);
       parallel_ranges(s.out_channels, kChannelsAtOnce, [&](int64_t o, int64_t last) {
-        float* const sums = scratch<float>(Scratch::kOther, bordered_.outputs(s));
+        float* const sums = scratch<float>(Scratch::kOther, bordered_.outputs(s) + kSlack);
         for (; o < last; ++o) {
           const int64_t begin = first_[static_cast<size_t>(o)], end = first_[static_cast<size_t>(o) + 1];
           const PlaneTaps taps{planes,
@@ -88,9 +88,8 @@ class Planes final : public Kernel {
                                bias_[static_cast<size_t>(o)],
                                relu_ ? 0.0f : -std::numeric_limits<float>::infinity()};
           ESPALIER_ON_ISA(plane_of_sums(taps, sums));
-          float* to = y + (image * s.out_channels + o) * s.out_height * s.out_width;
-          for (int64_t i = 0; i < s.out_height; ++i, to += s.out_width)
-            std::copy_n(sums + i * bordered_.width, s.out_width, to);
+          float* const to = y + (image * s.out_channels + o) * s.out_height * s.out_width;
+          ESPALIER_ON_ISA(close_rows(sums, bordered_.width, s.out_height, s.out_width, to));
         }
       });
     });
@@ -104,20 +103,19 @@ class Planes final : public Kernel {
 
   void border(const float* x, float* to) const {
     const espalier_conv2d& s = shape_;
-    const int64_t left = std::min(s.padding_left, bordered_.width);
-    const int64_t inside = std::min(s.in_width, bordered_.width - left), right = bordered_.width - left - inside;
-    for (int64_t c = 0; c < s.in_channels; ++c)
-      for (int64_t i = 0; i < bordered_.height; ++i, to += bordered_.width) {
-        const int64_t row = i - s.padding_top;
-        if (row < 0 || row >= s.in_height) {
-          std::fill_n(to, bordered_.width, 0.0f);
-          continue;
-        }
-        std::fill_n(to, left, 0.0f);
-        std::copy_n(x + (c * s.in_height + row) * s.in_width, inside, to + left);
-        std::fill_n(to + left + inside, right, 0.0f);
-      }
-    std::fill_n(to, 2 * kSlack, 0.0f);
+    const int64_t size = s.in_channels * bordered_.plane();
+    if (bordered_.height == s.in_height && bordered_.width == s.in_width && s.padding_top == 0 && s.padding_left == 0) {
+      std::copy_n(x, size, to);
+      std::fill_n(to + size, 2 * kSlack, 0.0f);
+      return;
+    }
+    std::fill_n(to, size + 2 * kSlack, 0.0f);
+    const int64_t top = std::min(s.padding_top, bordered_.height), left = std::min(s.padding_left, bordered_.width);
+    const int64_t rows = std::min(s.in_height, bordered_.height - top),
+                  width = std::min(s.in_width, bordered_.width - left);
+    float* at = to + top * bordered_.width + left;
+    for (int64_t c = 0; c < s.in_channels; ++c, x += s.in_height * s.in_width, at += bordered_.plane())
+      ESPALIER_ON_ISA(spread_rows(x, s.in_width, rows, width, at, bordered_.width));
   }
 
   const espalier_conv2d shape_;
@@ -153,7 +151,7 @@ double nanoseconds(const Task& task, int64_t batch) {
 #endif
   const double rows = static_cast<double>(s.out_channels * s.out_height) + static_cast<double>(s.in_channels) * height;
   return static_cast<double>(batch * s.n) *
-         (60 + 0.4 * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 4 * rows +
+         (60 + 0.4 * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 2 * rows +
           0.3 * static_cast<double>(s.out_channels) * length / lanes);
 }
 

@@ -21,3 +21,28 @@ void plane_sums(const PlaneTaps& taps, int64_t at, float* to) {
 
 // `length` is a multiple of 16: the planes have room behind them.
 inline void plane_of_sums(const PlaneTaps& taps, float* to) { plane_sums<8>(taps, 0, to); }
+
+// Rows of `width` elements, `pitch` apart, to rows that follow each other. Whole vectors as long as what they write too
+// much of is overwritten by the rows behind.
+inline void close_rows(const float* from, int64_t pitch, int64_t rows, int64_t width, float* to) {
+  constexpr int64_t kStep = kLanes<float>;
+  const float* const end = to + rows * width;
+  const int64_t whole = (width + kStep - 1) / kStep * kStep;
+  for (; to + whole <= end; from += pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, load<float>(from + j));
+  for (; to < end; from += pitch, to += width) {
+    int64_t j = 0;
+    for (; j + kStep <= width; j += kStep) store<float>(to + j, load<float>(from + j));
+    if (j < width) store_first<float>(to + j, load<float>(from + j), width - j);
+  }
+}
+
+// And the other way, into rows that stand `pitch` apart; what lies between them stays.
+inline void spread_rows(const float* from, int64_t from_pitch, int64_t rows, int64_t width, float* to, int64_t pitch) {
+  constexpr int64_t kStep = kLanes<float>;
+  for (int64_t i = 0; i < rows; ++i, from += from_pitch, to += pitch) {
+    int64_t j = 0;
+    for (; j + kStep <= width; j += kStep) store<float>(to + j, load<float>(from + j));
+    if (j < width) store_first<float>(to + j, load_first<float>(from + j, width - j), width - j);
+  }
+}
