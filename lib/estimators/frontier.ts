@@ -229,7 +229,7 @@ async function run(sweep: Sweep, setting: FrontierSetting): Promise<FrontierPoin
   const certificate = quant.certify(quant.freeze(network))
   certificate.verify({ bits: setting.accumulatorBits })
   const { metric: measured } = await evaluate(network, sweep.test, { metrics: { metric } })
-  const active = certificate.layers.flatMap(({ weights }) => weights.map((row) => row.filter((weight) => weight !== 0).length))
+  const active = certificate.layers.flatMap(({ weights }) => weights.map((row) => Array.from(row).filter((weight) => weight !== 0).length))
   return {
     ...setting,
     accuracy: measured,
