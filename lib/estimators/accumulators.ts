@@ -143,7 +143,7 @@ function startSparse(network: Module): void {
  * Brings layers with learned scales to a start at which a rate of 0.01 suits them: an optimiser like Adam
  * moves every weight by about its rate, and a code is worth 1/(4√largest), so that it takes some 25/√largest
  * steps to the next. (PyTorch's start would put the codes of a narrow layer within two steps of each other:
- * the digits in 10 epochs, 64 hidden neurons, 3-bit codes, 8-bit budgets: 89.5% instead of 94.8%.) Biases, for
+ * the digits in 10 epochs, 64 hidden neurons, 3-bit codes, 8-bit budgets: 89.5% instead of 94.2%.) Biases, for
  * which the register has little room, start from 0.
  */
 function startInUnits(network: Module): void {

@@ -21,6 +21,11 @@ export interface Fitted<T> {
   readonly history: History
 }
 
+/** One in integers, with the proof of its accumulators. */
+interface Proved<T> extends Fitted<T> {
+  readonly certificate: quant.Certificate
+}
+
 /** Ranges and widths of a layer, proved. */
 export interface LayerReport {
   /** Smallest and largest value an accumulator of the layer can hold, under any input. */
@@ -43,7 +48,7 @@ export interface LayerReport {
  */
 export abstract class NeuralNet<Target, Prediction, T extends Task<Target, Prediction>> {
   #parameters: EstimatorParameters
-  #fitted: (Fitted<T> & { certificate: quant.Certificate }) | null = null
+  #fitted: Proved<T> | null = null
   #busy = false
 
   constructor(options: EstimatorOptions) {
@@ -90,10 +95,7 @@ export abstract class NeuralNet<Target, Prediction, T extends Task<Target, Predi
   async fit(X: Rows, y: Target, options: LearningOptions = {}): Promise<this> {
     return this.#alone(async () => {
       const { x, task } = this.#samples('fit', X, y)
-      const { moduleNPruneNeuronsPercentage: fraction } = this.#parameters
-      const whole = this.#quantised(sizesFor(this.#parameters, x.shape[1], task.outputs), x)
-      const network = fraction === 0 ? whole : removeNeurons(whole, fraction, (sizes) => this.#quantised(sizes, x))
-      this.#fitted = await this.#trained(network, x, task, options)
+      this.#fitted = await this.#trained(this.#untrained(x, task), x, task, options)
       return this
     })
   }
@@ -105,11 +107,14 @@ export abstract class NeuralNet<Target, Prediction, T extends Task<Target, Predi
    * @returns the twin; this estimator is fitted as by `fit`
    */
   async fitBenchmark(X: Rows, y: Target, options: LearningOptions = {}): Promise<FloatTwin<Target, Prediction, T>> {
-    await this.fit(X, y, options)
     return this.#alone(async () => {
+      const parameters = this.#parameters
       const { x, task } = this.#samples('fitBenchmark', X, y)
-      const network = floatNetwork(this.#parameters, sizesOf(this.network), { generator: new Generator(this.#parameters.seed) })
-      const history = await learn(network, x, task, this.#parameters, () => ({}), options)
+      const untrained = this.#untrained(x, task)
+      const network = floatNetwork(parameters, sizesOf(untrained), { generator: new Generator(parameters.seed) })
+      const fitted = await this.#trained(untrained, x, task, options)
+      const history = await learn(network, x, task, parameters, () => ({}), options)
+      this.#fitted = fitted
       return new FloatTwin<Target, Prediction, T>({ network: network.eval(), task, history })
     })
   }
@@ -150,19 +155,20 @@ export abstract class NeuralNet<Target, Prediction, T extends Task<Target, Predi
     return { x: rowsOf(`${operation}: X`, X, { count: task.targets.shape[0] }), task }
   }
 
+  /** The network that the parameters ask for, without the share of neurons to be removed. */
+  #untrained(x: Tensor, task: T): Sequential {
+    const { moduleNPruneNeuronsPercentage: fraction } = this.#parameters
+    const whole = this.#quantised(sizesFor(this.#parameters, x.shape[1], task.outputs), x)
+    return fraction === 0 ? whole : removeNeurons(whole, fraction, (sizes) => this.#quantised(sizes, x))
+  }
+
   #quantised(sizes: Sizes, x: Tensor): Sequential {
     // Brevitas' 300 steps would be more than a short training has; half of it was best for all methods.
     const collectSteps = Math.min(300, Math.ceil(stepsOf(x.shape[0], this.#parameters) / 2))
     return quantisedNetwork(this.#parameters, sizes, { generator: new Generator(this.#parameters.seed), collectSteps })
   }
 
-  async #trained(
-    network: Sequential,
-    x: Tensor,
-    task: T,
-    options: LearningOptions,
-    { trained = false } = {},
-  ): Promise<Fitted<T> & { certificate: quant.Certificate }> {
+  async #trained(network: Sequential, x: Tensor, task: T, options: LearningOptions, { trained = false } = {}): Promise<Proved<T>> {
     const { moduleAccumulator, moduleNAccumBits } = this.#parameters
     const widths = widthsOf(this.#parameters)
     const history = await learn(network, x, task, this.#parameters, () => keep(moduleAccumulator, network, widths, { trained }), options)
@@ -185,7 +191,7 @@ export abstract class NeuralNet<Target, Prediction, T extends Task<Target, Predi
 
   // What it has learned
 
-  #known(operation: string): Fitted<T> & { certificate: quant.Certificate } {
+  #known(operation: string): Proved<T> {
     if (this.#fitted === null) throw new EspalierError('STATE', `${operation}: the estimator is not fitted; call fit first`)
     return this.#fitted
   }
@@ -302,6 +308,11 @@ export class FloatTwin<Target, Prediction, T extends Task<Target, Prediction>> {
     this.network = fitted.network
     this.history = fitted.history
     this.#fitted = fitted
+  }
+
+  /** What leaves the last layer, [n, outputs]: of a classifier the logits. */
+  outputs(X: Rows): Tensor {
+    return outputsOf('outputs', this.#fitted, X)
   }
 
   /** See `NeuralNet.predict`. */

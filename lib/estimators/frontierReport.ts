@@ -35,13 +35,14 @@ export interface ReferencePoint {
 
 /** The points of one setting, over its seeds. */
 interface Averaged {
+  /** Of the worst and of the best seed. */
+  mostErrors: number
+  leastErrors: number
   method: string
   codes: string
   provedBits: number
   activeInputs: number
   accuracy: number
-  least: number
-  most: number
 }
 
 /** Items with the same key together, in the order of the first of each. */
@@ -65,11 +66,13 @@ function averaged(results: readonly (FrontierPoint | FrontierRefusal)[]): Averag
       provedBits: Math.max(...points.map((point) => point.provedBits)),
       activeInputs: Math.max(...points.map((point) => point.activeInputs)),
       accuracy: accuracies.reduce((sum, value) => sum + value, 0) / points.length,
-      least: Math.min(...accuracies),
-      most: Math.max(...accuracies),
+      mostErrors: 100 - Math.min(...accuracies),
+      leastErrors: 100 - Math.max(...accuracies),
     }
   })
 }
+
+const withError = <P extends { accuracy: number }>(point: P): P & { error: number } => ({ ...point, error: 100 - point.accuracy })
 
 /** The best of each method at each value of `along`, up to which no smaller value is as good: the method's frontier. */
 function best(points: readonly Averaged[], along: 'provedBits' | 'activeInputs'): Averaged[] {
@@ -91,7 +94,7 @@ export interface FrontierChartOptions {
   references?: readonly ReferencePoint[]
   /** What the references are, for the legend. Default 'reference'. */
   referenceName?: string
-  /** Ends of the axis of accuracy, percent. Default 50 to 100; what is outside is not drawn. */
+  /** Ends of the axis of accuracy, percent below 100. Default 50 to 99.5; what is outside is not drawn. */
   accuracy?: readonly [least: number, most: number]
 }
 
@@ -103,24 +106,28 @@ export interface FrontierChartOptions {
  */
 export function frontierChart(
   results: readonly (FrontierPoint | FrontierRefusal)[],
-  { title = '', references = [], referenceName = 'reference', accuracy = [50, 100] }: FrontierChartOptions = {},
+  { title = '', references = [], referenceName = 'reference', accuracy = [50, 99.5] }: FrontierChartOptions = {},
 ): Record<string, unknown> {
-  const points = averaged(results)
+  const points = averaged(results).map(withError)
   const methods = [...new Set(points.map(({ method }) => method))]
-  const inside = (value: number): boolean => value >= accuracy[0] && value <= accuracy[1]
-  const y = { field: 'accuracy', type: 'quantitative', title: 'test accuracy, %', scale: { domain: accuracy, zero: false } }
+  const inside = points.filter((point) => point.accuracy >= accuracy[0] && point.accuracy <= accuracy[1])
+  // By the share of errors, on a logarithmic scale: the last points are what is hard to come by.
+  const y = {
+    field: 'error',
+    type: 'quantitative',
+    title: 'test accuracy, %',
+    scale: { type: 'log', domain: accuracy.map((percent) => 100 - percent) },
+    axis: { values: [90, 70, 50, 30, 20, 10, 5, 3, 2, 1, 0.5, 0.1], labelExpr: '100 - datum.value' },
+  }
   const colour = {
     field: 'method',
     type: 'nominal',
     title: null,
     scale: { domain: [...methods, ...(references.length > 0 ? [referenceName] : [])], range: [...palette.slice(0, methods.length), 'black'] },
   }
-  const drawn = references.map(({ accuracy: share, ...reference }) => ({
-    ...reference,
-    provedBits: reference.accumulatorBits,
-    accuracy: 100 * share,
-    method: referenceName,
-  }))
+  const drawn = references.map((reference) =>
+    withError({ ...reference, provedBits: reference.accumulatorBits, accuracy: 100 * reference.accuracy, method: referenceName }),
+  )
 
   const panel = (along: 'provedBits' | 'activeInputs', name: string): object => {
     const x = { field: along, type: 'quantitative', title: name, scale: { zero: false, nice: true }, axis: { tickMinStep: 1 } }
@@ -129,17 +136,17 @@ export function frontierChart(
       height: 340,
       layer: [
         {
-          data: { values: best(points, along).filter((point) => inside(point.accuracy)) },
+          data: { values: best(inside, along) },
           mark: { type: 'line', interpolate: 'step-after', opacity: 0.6 },
           encoding: { x, y, color: colour },
         },
         {
-          data: { values: points.filter((point) => inside(point.accuracy)) },
+          data: { values: inside },
           mark: { type: 'rule', opacity: 0.35, clip: true },
-          encoding: { x, y: { ...y, field: 'least' }, y2: { field: 'most' }, color: colour },
+          encoding: { x, y: { ...y, field: 'mostErrors' }, y2: { field: 'leastErrors' }, color: colour },
         },
         {
-          data: { values: points.filter((point) => inside(point.accuracy)) },
+          data: { values: inside },
           mark: { type: 'point', filled: true, size: 45 },
           encoding: { x, y, color: colour, shape: { field: 'codes', type: 'nominal', title: 'bits of weights/activations' } },
         },
@@ -161,6 +168,7 @@ export function frontierChart(
     title,
     background: 'white',
     hconcat: [panel('activeInputs', 'most active inputs of any neuron'), panel('provedBits', 'accumulator bits, proved')],
+    config: { legend: { labelLimit: 0, titleLimit: 0 } },
     resolve: { legend: { color: 'shared', shape: 'shared' } },
   }
 }

@@ -262,6 +262,16 @@ test('fitBenchmark trains a twin in floats', async (t) => {
   t.true(float.score(other.X, other.y) > 0.9)
   t.true(classifier.score(other.X, other.y) > 0.85)
   t.is(float.predict(other.X).length, 90)
+  t.deepEqual(float.outputs(other.X).shape, [90, 3])
+  // Aborted in its second half: neither is kept.
+  const aborted = new AbortController()
+  const before = classifier.predictProba(other.X).data
+  const reason = new Error('enough')
+  let epochs = 0
+  const options = { signal: aborted.signal, callbacks: [{ onEpochEnd: () => void (++epochs === 30 && aborted.abort(reason)) }] }
+  t.is(await t.throwsAsync(classifier.setParams({ seed: 9 }).fitBenchmark(X, y, options)), reason)
+  t.is(epochs, 30)
+  t.deepEqual(classifier.predictProba(other.X).data, before)
   t.deepEqual(Object.keys(float.network.stateDict()), ['fc0.weight', 'fc0.bias', 'fc1.weight', 'fc1.bias'])
   t.is(float.history.epochs.length, 25)
 })

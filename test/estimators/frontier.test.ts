@@ -170,8 +170,8 @@ test('the figure shows means over seeds and the references, and renders', async 
   const [inputs, bits] = chart.hconcat as { layer: { data: { values: Record<string, unknown>[] } }[] }[]
   for (const { layer } of [inputs, bits])
     t.deepEqual(layer[2].data.values, [
-      { method: 'budget', codes: '3/3', provedBits: 8, activeInputs: 22, accuracy: 97, least: 96, most: 98 },
-      { method: 'fan-in', codes: '3/3', provedBits: 8, activeInputs: 12, accuracy: 90, least: 90, most: 90 },
+      { method: 'budget', codes: '3/3', provedBits: 8, activeInputs: 22, accuracy: 97, mostErrors: 4, leastErrors: 2, error: 3 },
+      { method: 'fan-in', codes: '3/3', provedBits: 8, activeInputs: 12, accuracy: 90, mostErrors: 10, leastErrors: 10, error: 10 },
     ])
   t.deepEqual(
     inputs.layer[0].data.values.map(({ method }) => method),
