@@ -162,6 +162,8 @@ export interface LayerCodes {
   /** [out]; null where the bias is added outside of the accumulator. */
   readonly bias: Tensor | null
   readonly dtype: SumDType
+  /** What one unit of a sum is worth, of one element or one a channel; null where a float bias is added to that. */
+  readonly unit: Tensor | null
   /** The layer's output from its sums [n, out, …]: each times its unit, plus the float bias. */
   scaled(sums: Tensor): Tensor
 }
@@ -177,6 +179,7 @@ function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, we
     weights: wholeNumbers(weight, weightScale, dtype),
     bias: bias === null || outside !== null ? null : wholeNumbers(bias, unit, dtype),
     dtype,
+    unit: outside === null ? unit : null,
     scaled(sums) {
       const values = new Tensor(converted(sums.storage, weight.dtype, sums.device), sums.shape, weight.dtype)
       const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]

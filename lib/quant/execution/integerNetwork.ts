@@ -2,12 +2,12 @@ import { noGrad, type Op, operations, traced } from '../../autograd/index.js'
 import { type Conv2d, EspalierError, ensure } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
 import { cast, concat, mul } from '../../ops/index.js'
-import { formatShape, type Quantisation, randn, type Shape, sameShape, Tensor, tensor } from '../../tensor/index.js'
+import { formatShape, type Quantisation, randn, type Shape, sameShape, sizeOf, Tensor, tensor } from '../../tensor/index.js'
 import { accumulatorBound } from '../accumulators/bounds.js'
 import { type IntegerLayer, integerLayer, type LayerCall, recordingLayers, wholeNumbers } from '../integer.js'
 import { bitsFor, type IntegerRange } from '../range.js'
 import { meanOf, windowSize, windowSums } from './averages.js'
-import { type Argument, applied, directions, type Expression, type Operand } from './expression.js'
+import { type Argument, applied, directions, type Expression, type Operand, sameScale } from './expression.js'
 import { geometryOf } from './geometry.js'
 import { IntegerProgram, type ProgramParts, type Step } from './program.js'
 import { searchedAndListed, stepTable } from './stepTable.js'
@@ -100,6 +100,9 @@ class Reader {
   private readonly slots: Operand[] = []
   private readonly steps: Step[] = []
   private readonly names = new Map<string, number>()
+  /** What made each of them, and codes of those that are not on their grid to the last bit. */
+  private readonly makers = new Map<Tensor, { name: string; args: readonly unknown[] }>()
+  private readonly sums = new Map<Tensor, Expression>()
   private quantiser: ProgramParts['quantiser'] | null = null
 
   constructor(
@@ -122,6 +125,7 @@ class Reader {
       'INVALID_ARGUMENT',
       () => `integerNetwork: ${name} gives shape ${formatShape(output.shape)}, expected a first dimension of samples`,
     )
+    this.makers.set(output, { name, args })
     const step: Applied = { op: operations.get(name) as Op<readonly never[]>, args, found, shape: output.shape.slice(1) }
     const value = this.made(step, values)
     this.values.set(output, value.kind === 'integers' && value.expression.slack ? { ...value, exact: floatValue(step, '') } : value)
@@ -133,9 +137,9 @@ class Reader {
     if (values.every((value) => value.kind === 'input')) return inputValue(step)
     const [first] = found
     if (values.length === 1 && first === values[0] && values[0].kind === 'integers') {
-      const { expression } = values[0]
+      if (shapeless.has(name)) return integers(reshaped(values[0].expression, shape))
+      const expression = (op.spec.selects && this.codes(args[0] as Tensor)) || values[0].expression
       const { scale } = expression
-      if (shapeless.has(name)) return integers(reshaped(expression, shape))
       if (scale !== null && op.spec.selects === true) return integers(this.selected(op, args, expression, shape, null))
       const window = scale === null ? null : windowSums(name, args, expression.shape, shape)
       if (scale !== null && window !== null) return integers(this.averaged(name, expression, scale, window, shape))
@@ -170,16 +174,30 @@ class Reader {
 
   /** Takes note of a quantised layer of the forward pass. */
   layer({ layer, x, input, product, codes, output }: LayerCall): void {
-    const value = this.value(x)
+    const from = this.codes(x)
     const [path] = [...this.model.namedModules()].find(([, module]) => module === layer) ?? ['']
     ensure(
-      value?.kind === 'integers' && value.expression.scale !== null,
+      from !== null,
       'INVALID_ARGUMENT',
       () => `integerNetwork: the input of ${path || layer.constructor.name} is computed in a way that cannot be followed`,
     )
-    const geometry = geometryOf(path, () => product(wholeNumbers(x, input.scale), codes.weights, null))
-    const to = this.summed(integerLayer(this.named(path), this.model, codes), value.expression, geometry, output.shape.slice(1))
-    this.values.set(output, integers({ operands: [to], shape: to.shape, scale: null, of: ([sums]) => codes.scaled(sums) }))
+    const geometry = geometryOf(path, x, () => product(wholeNumbers(x, input.scale), codes.weights, null))
+    const made = integerLayer(this.named(path), this.model, codes)
+    // One neuron that serves several channels, each by itself.
+    const copies = outChannelsOf(geometry) / made.rows
+    const rows =
+      copies === 1 ? made : { ...made, rows: outChannelsOf(geometry), weights: repeated(made.weights, copies), bias: made.bias && repeated(made.bias, copies) }
+    const to = this.summed(rows, from, geometry, output.shape.slice(1))
+    this.values.set(
+      output,
+      integers({
+        operands: [to],
+        shape: to.shape,
+        scale: codes.unit?.size === 1 ? codes.unit : null,
+        uniform: codes.unit?.size === 1,
+        of: ([sums]) => codes.scaled(sums),
+      }),
+    )
   }
 
   /** The sums of a layer over codes, in a register that holds every partial one. */
@@ -226,37 +244,69 @@ class Reader {
   /** What is known of something; undefined for what depends on no input. Where a quantiser left codes, they get a slot. */
   private value(given: unknown): Value | undefined {
     if (!(given instanceof Tensor)) return undefined
-    const value = this.values.get(given)
-    if (value === undefined || given.quantisation === null || (value.kind === 'integers' && value.expression.scale !== null)) return value
-    const codes = integers(this.quantised(value, given.quantisation, given.shape.slice(1)))
-    this.values.set(given, codes)
+    const tensor = this.unwrapped(given)
+    const value = this.values.get(tensor)
+    const { quantisation } = given
+    if (value === undefined || quantisation === null) return value
+    if (value.kind === 'floats')
+      throw new EspalierError('INVALID_ARGUMENT', `integerNetwork: codes of shape ${formatShape(given.shape.slice(1))} have no integer form: ${value.because}`)
+    if (value.kind === 'integers' && (value.expression.scale !== null || !this.onGrid(tensor, quantisation))) return value
+    const quantised = integers(
+      value.kind === 'input' ? this.ofInput(value.of, quantisation, given.shape.slice(1)) : this.quantised(value.expression, quantisation, 0),
+    )
+    this.values.set(tensor, quantised)
+    return quantised
+  }
+
+  /** The codes behind a quantised tensor; null where there are none. */
+  private codes(given: Tensor): Expression | null {
+    const value = this.value(given)
+    const { quantisation } = given
+    if (value?.kind !== 'integers') return null
+    const { expression } = value
+    if (quantisation === null || sameScale(expression.scale, quantisation.scale)) return expression.scale === null ? null : expression
+    const tensor = this.unwrapped(given)
+    // The value need not be its code times the scale to the last bit: what is computed from the codes has slack.
+    const codes = this.sums.get(tensor) ?? this.quantised(expression, quantisation, 32 * 2 ** -24 * Math.max(-quantisation.min, quantisation.max))
+    this.sums.set(tensor, codes)
     return codes
   }
 
-  private quantised(value: Value, quantisation: Quantisation, shape: Shape): Expression {
-    const range = { min: quantisation.min, max: quantisation.max }
-    const { scale } = quantisation
-    const codes = (operand: Operand): Expression => ({
-      operands: [operand],
-      shape,
-      scale: scale.size === 1 ? scale : null,
-      of: ([integers]) => cast(integers, scale.dtype).mul(scale),
-    })
-    if (value.kind === 'input') {
-      ensure(this.quantiser === null, 'INVALID_ARGUMENT', () => 'integerNetwork: the input is quantised in two places; quantise it once')
-      ensure(this.slots.length === 0, 'INTERNAL', () => 'integerNetwork: the codes of the input do not come first')
-      this.quantiser = { of: value.of, quantisation }
-      return codes(this.slot(range, shape))
+  /** Whether a tensor's values are, by the operation that made it, whole numbers times the scale. */
+  private onGrid(tensor: Tensor, { scale }: Quantisation): boolean {
+    const maker = this.makers.get(tensor)
+    if (maker === undefined) return false
+    return (
+      maker.name.startsWith('fake_quant') || (maker.name === 'mul' && maker.args.some((argument) => argument instanceof Tensor && sameValues(argument, scale)))
+    )
+  }
+
+  /** A tensor that only carries another one along with its codes is that one. */
+  private unwrapped(given: Tensor): Tensor {
+    const { value } = given as { value?: unknown }
+    return !this.values.has(given) && value instanceof Tensor ? value : given
+  }
+
+  private ofInput(of: (x: Tensor) => Tensor, quantisation: Quantisation, shape: Shape): Expression {
+    ensure(this.quantiser === null, 'INVALID_ARGUMENT', () => 'integerNetwork: the input is quantised in two places; quantise it once')
+    ensure(this.slots.length === 0, 'INTERNAL', () => 'integerNetwork: the codes of the input do not come first')
+    this.quantiser = { of, quantisation }
+    return ofCodes(this.slot(rangeOf(quantisation), shape), quantisation, 0)
+  }
+
+  /** An expression's codes. */
+  private quantised(expression: Expression, quantisation: Quantisation, slack: number): Expression {
+    const to = this.slot(rangeOf(quantisation), expression.shape)
+    const { operands, sumOf } = expression
+    if (sumOf !== undefined && sameScale(sumOf, quantisation.scale))
+      this.steps.push({ kind: 'sum', from: operands[0].slot, second: operands[1].slot, to: to.slot })
+    else {
+      const [searched, listed] = searchedAndListed(expression)
+      const table = stepTable(expression, quantisation)
+      const inner = sizeOf(searched.shape) / table.channels
+      this.steps.push({ kind: 'codes', from: searched.slot, second: listed?.slot ?? null, to: to.slot, inner, table })
     }
-    if (value.kind === 'floats')
-      throw new EspalierError('INVALID_ARGUMENT', `integerNetwork: codes of shape ${formatShape(shape)} have no integer form: ${value.because}`)
-    const { expression } = value
-    const [searched, listed] = searchedAndListed(expression)
-    const table = stepTable(expression, quantisation)
-    const to = this.slot(range, shape)
-    const inner = searched.shape.slice(1).reduce((product, dimension) => product * dimension, 1)
-    this.steps.push({ kind: 'codes', from: searched.slot, second: listed?.slot ?? null, to: to.slot, inner, table })
-    return codes(to)
+    return ofCodes(to, quantisation, slack)
   }
 
   private slot(range: IntegerRange, shape: Shape): Operand {
@@ -265,6 +315,28 @@ class Reader {
     return operand
   }
 }
+
+const rangeOf = ({ min, max }: Quantisation): IntegerRange => ({ min, max })
+
+/** The value of codes in a slot. */
+function ofCodes(operand: Operand, { scale }: Quantisation, slack: number): Expression {
+  const single = scale.size === 1
+  return {
+    operands: [operand],
+    shape: operand.shape,
+    scale: single ? scale : null,
+    uniform: single,
+    slack,
+    of: ([integers]) => cast(integers, scale.dtype).mul(scale),
+  }
+}
+
+const outChannelsOf = ([, , , , outChannels]: Conv2d): number => outChannels
+
+/** An array so many times in a row. */
+const repeated = (values: Int32Array, times: number): Int32Array => Int32Array.from({ length: values.length * times }, (_, i) => values[i % values.length])
+
+const sameValues = (a: Tensor, b: Tensor): boolean => a.size === b.size && a.data.every((value: number, i: number) => value === b.data[i])
 
 /** An expression in another shape: codes alone know no channels, others keep those of their operands. */
 const reshaped = (expression: Expression, shape: Shape): Expression =>
