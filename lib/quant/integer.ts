@@ -71,7 +71,7 @@ export function recordingLayers<T>(record: (call: LayerCall) => void, body: () =
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
   const input = x.quantisation
-  if (input !== null) layer.inputQuantisation = { ...input, scale: input.scale.detach().keep() }
+  if (input !== null) layer.inputQuantisation = { scale: input.scale.detach().keep(), min: input.min, max: input.max, quantiser: input.quantiser }
   if (recorder !== null) return recorded(layer, x, product, recorder)
   const weight = layer.effective('weight')
   if (observer !== null) {
@@ -80,7 +80,7 @@ export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product
   }
   // Evaluation sums codes too: so that two classes with equal sums have equal logits, and the bits are the
   // same on every instruction set. In float32 where that holds every sum exactly, else in float64.
-  if (input?.scale.size === 1 && !layer.training && !wantsGradient(layer, x, weight)) {
+  if (!layer.training && input?.scale.size === 1 && !wantsGradient(layer, x, weight)) {
     const single = x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight)
     if (single || x.device === 'cpu') return inCodes(codesOf(layer, input, weight, single ? 'float32' : 'float64'), x, product)
   }
