@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "capi/conv_shape.h"
 #include "core/array.h"
+#include "core/conv_shape.h"
 #include "quant/narrow.h"
 
 using namespace espalier;
@@ -41,7 +41,7 @@ espalier_status espalier_narrow_conv2d(espalier_in x, espalier_in weight, espali
                                        espalier_summing summing, int64_t bits, espalier_overflow overflow, int64_t tile,
                                        int64_t tile_bits, espalier_out y, espalier_out first, espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     require_range("summing", static_cast<int64_t>(summing), ESPALIER_SUMMING_LISTED, ESPALIER_SUMMING_WORST);
     require_range("overflow", static_cast<int64_t>(overflow), ESPALIER_OVERFLOW_WRAP, ESPALIER_OVERFLOW_SATURATE);
     require_range("bits", bits, 2, 32);

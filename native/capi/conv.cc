@@ -1,7 +1,6 @@
 #include "espalier/conv.h"
 
-#include "capi/conv_shape.h"
-#include "core/array.h"
+#include "core/conv_shape.h"
 #include "kernels/conv.h"
 
 using namespace espalier;
@@ -9,7 +8,7 @@ using namespace espalier;
 espalier_status espalier_conv2d_forward(espalier_in x, espalier_in weight, espalier_in bias, int64_t relu,
                                         espalier_out y, espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     require_range("relu", relu, 0, 1);
     for_float("x", x.dtype, [&]<class T>(T) {
       const T* const from = elements<T>("x", x, length.x);
@@ -23,7 +22,7 @@ espalier_status espalier_conv2d_forward(espalier_in x, espalier_in weight, espal
 espalier_status espalier_conv2d_data_grad(espalier_in weight, espalier_in dy, espalier_in bias, espalier_out dx,
                                           espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     for_float("dy", dy.dtype, [&]<class T>(T) {
       const T* const by = elements<T>("weight", weight, length.weight);
       const T* const from = elements<T>("dy", dy, length.y);
@@ -36,7 +35,7 @@ espalier_status espalier_conv2d_data_grad(espalier_in weight, espalier_in dy, es
 espalier_status espalier_conv2d_weight_grad(espalier_in x, espalier_in dy, espalier_out dweight,
                                             espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     for_float("x", x.dtype, [&]<class T>(T) {
       const T* const seen = elements<T>("x", x, length.x);
       const T* const from = elements<T>("dy", dy, length.y);
