@@ -466,6 +466,10 @@ test('what has no integer form is named', (t) => {
   refuse(torn, [1, 8, 8], /a sum or mean of codes lies on the edge of code \d+ where its integer is \d+/)
 
   const program = quant.integerNetwork(ready(new nn.Sequential(new qnn.QuantIdentity(act), fc()), [4]), { input: [4] })
+  for (const input of [undefined, 'x', 5, [-1], [1.5]])
+    t.throws(() => quant.integerNetwork(ready(new nn.Sequential(new qnn.QuantIdentity(act), fc()), [4]), { input: input as never }), {
+      instanceOf: EspalierError,
+    })
   t.throws(() => program.run(randn([2, 5])), { instanceOf: EspalierError, code: 'SHAPE_MISMATCH' })
   t.throws(() => program.runCodes(tensor(Int32Array.of(0, 0, 8, 0), [1, 4])), {
     instanceOf: EspalierError,

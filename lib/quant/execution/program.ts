@@ -80,8 +80,8 @@ export interface ProgramParts {
 
 export interface RunOptions {
   /**
-   * Registers to add products up in, in place of ones that hold every sum: the same width for every layer,
-   * or a width for each layer named, the others exact.
+   * Registers to add products up in, in place of ones that hold every sum: the same width for every layer
+   * (the sums behind average pools are layers too), or a width for each layer named, the others exact.
    */
   registers?: Omit<RegisterOptions, 'bits'> & { bits: number | Readonly<Record<string, number>> }
 }
