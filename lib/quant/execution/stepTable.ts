@@ -64,13 +64,15 @@ export function stepTable(expression: Expression, quantisation: Quantisation): S
   const sign = Int8Array.from({ length: channels }, (_, channel) => (atMin.some((codes, row) => codes[channel] > atMax[row][channel]) ? -1 : 1))
 
   const edges = new Float64Array(channels * rows * steps)
-  let before: Float64Array | null = null
+  // A row lies about as far from the one before as that from its own: most of the search is saved.
+  let [before, guess]: (Float64Array | null)[] = [null, null]
   for (let row = 0; row < rows; row++) {
     const staircase: Staircase = { base, channels, sign, range: searched.range, codesAt: (at) => codesAt(at, row) }
-    // Rows differ by little, and what the first has come to saves the others most of the search.
-    const found: Float64Array = edgesOf(staircase, steps, before)
+    const found: Float64Array = edgesOf(staircase, steps, guess)
     if (expression.slack) requireClear(staircase, found, expression.slack)
     for (let i = 0; i < found.length; i++) edges[((i % channels) * rows + row) * steps + Math.floor(i / channels)] = found[i]
+    const last: Float64Array = before ?? found
+    guess = found.map((edge, i) => 2 * edge - last[i])
     before = found
   }
   return { base, steps, channels, rows, rowFrom, sign, edges }
@@ -97,7 +99,7 @@ function edgesOf(staircase: Staircase, steps: number, guess: Float64Array | null
   const length = steps * channels
   const low = Float64Array.from({ length }, (_, i) => directed(staircase, i % channels).min)
   const high = Float64Array.from({ length }, (_, i) => directed(staircase, i % channels).max + 1)
-  const at = low.map((first, i) => (guess === null ? Math.floor((first + high[i]) / 2) : Math.min(guess[i], high[i] - 1)))
+  const at = low.map((first, i) => (guess === null ? Math.floor((first + high[i]) / 2) : Math.max(first, Math.min(guess[i], high[i] - 1))))
   // How far the next step from a guess goes; 0 once the edge is enclosed.
   const stride = new Float64Array(length).fill(guess === null ? 0 : 1)
   const reached = new Int8Array(length).fill(-1)
