@@ -15,7 +15,16 @@ export type { BiasOptions } from './bias.js'
 export * as codes from './codes.js'
 export { type IntegerNetworkOptions, integerNetwork } from './execution/integerNetwork.js'
 export type { Overflow, Overflows } from './execution/overflows.js'
-export { type CodesStep, IntegerProgram, type IntegerRun, type ProductStep, type RunOptions, type SelectStep, type Step } from './execution/program.js'
+export {
+  type CodesStep,
+  IntegerProgram,
+  type IntegerRun,
+  type ProductStep,
+  type RunOptions,
+  type SelectStep,
+  type Step,
+  type SumStep,
+} from './execution/program.js'
 export type { GeometryFile, ProgramFile, StepFile } from './execution/programFile.js'
 export { type OverflowRule, type RegisterOptions, sumInRegister } from './execution/registers.js'
 export type { StepTable } from './execution/stepTable.js'

@@ -73,7 +73,7 @@ export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product
   }
   // Evaluation sums codes too: so that two classes with equal sums have equal logits, and the bits are the
   // same on every instruction set. In float32 where that holds every sum exactly, else in float64.
-  if (input?.scale.size === 1 && !layer.training && !wantsGradient(layer, x, weight)) {
+  if (!layer.training && input?.scale.size === 1 && !wantsGradient(layer, x, weight)) {
     const single = x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight)
     if (single || x.device === 'cpu') return inCodes(codesOf(layer, input, weight, single ? 'float32' : 'float64'), x, product)
   }
@@ -155,6 +155,8 @@ export interface LayerCodes {
   /** [out]; null where the bias is added outside of the accumulator. */
   readonly bias: Tensor | null
   readonly dtype: SumDType
+  /** What one unit of a sum is worth, of one element or one a channel; null where a float bias is added to that. */
+  readonly unit: Tensor | null
   /** The layer's output from its sums [n, out, …]: each times its unit, plus the float bias. */
   scaled(sums: Tensor): Tensor
 }
@@ -170,6 +172,7 @@ function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, we
     weights: wholeNumbers(weight, weightScale, dtype),
     bias: bias === null || outside !== null ? null : wholeNumbers(bias, unit, dtype),
     dtype,
+    unit: outside === null ? unit : null,
     scaled(sums) {
       const values = new Tensor(converted(sums.storage, weight.dtype, sums.device), sums.shape, weight.dtype)
       const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]

@@ -2,8 +2,8 @@
 
 #include <vector>
 
-#include "core/conv_shape.h"
 #include "core/array.h"
+#include "core/conv_shape.h"
 #include "quant/narrow.h"
 
 using namespace espalier;

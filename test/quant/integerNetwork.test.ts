@@ -279,7 +279,8 @@ function byHand({ steps, slots, output }: quant.ProgramFile, codes: ArrayLike<nu
         const own = step.edges.slice((channel * step.rows + row) * each, (channel * step.rows + row + 1) * each)
         return step.base + own.filter((edge) => edge <= value * step.sign[channel]).length
       })
-    } else {
+    } else if (step.kind === 'sum') held[step.to] = x.map((value, at) => value + held[step.second][at])
+    else {
       const [{ kernelSize, stride, padding }] = step.options as [{ kernelSize: [number, number]; stride: number | [number, number]; padding: number }]
       const [down, right] = typeof stride === 'number' ? [stride, stride] : stride
       const [, inHeight, inWidth] = slots[step.from].shape
@@ -462,9 +463,13 @@ test('what has no integer form is named', (t) => {
   const torn = pooled((x) => ops.avgPool2d(x, { kernelSize: 2 }), 3 * 3 * 3) as nn.Module & Record<'relu' | 'again', qnn.QuantReLU>
   torn.relu = new qnn.QuantReLU({ bits: 4, threshold: 1.5 })
   torn.again = new qnn.QuantReLU({ bits: 4, threshold: 3 })
-  refuse(torn, [1, 8, 8], /a mean of codes lies on the edge of code \d+ where its sum is \d+/)
+  refuse(torn, [1, 8, 8], /a sum or mean of codes lies on the edge of code \d+ where its integer is \d+/)
 
   const program = quant.integerNetwork(ready(new nn.Sequential(new qnn.QuantIdentity(act), fc()), [4]), { input: [4] })
+  for (const input of [undefined, 'x', 5, [-1], [1.5]])
+    t.throws(() => quant.integerNetwork(ready(new nn.Sequential(new qnn.QuantIdentity(act), fc()), [4]), { input: input as never }), {
+      instanceOf: EspalierError,
+    })
   t.throws(() => program.run(randn([2, 5])), { instanceOf: EspalierError, code: 'SHAPE_MISMATCH' })
   t.throws(() => program.runCodes(tensor(Int32Array.of(0, 0, 8, 0), [1, 4])), {
     instanceOf: EspalierError,

@@ -58,6 +58,7 @@ export function meanOf(sums: Operand, shape: Shape, codes: IntegerRange, count: 
     operands: [sums],
     shape,
     scale: null,
+    uniform: true,
     of: ([integers]) => cast(integers, scale.dtype).mul(scale).div(count),
     slack: roundings * unit * largest,
   }

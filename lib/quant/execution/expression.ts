@@ -23,8 +23,12 @@ export interface Expression {
   readonly shape: Shape
   /** The value from its operands, whole numbers in float64 of shape [n, channels, …]. */
   readonly of: (integers: readonly Tensor[]) => Tensor
-  /** The scale, of one element, where the value is its operand times that and nothing else: codes of a quantiser. Else null. */
+  /** The scale, of one element, where the value is its operand times that and nothing else: codes of a quantiser, sums. Else null. */
   readonly scale: Tensor | null
+  /** Whether it is the same function in every channel. */
+  readonly uniform: boolean
+  /** Set where it is the sum of two codes of this one scale. */
+  readonly sumOf?: Tensor
   /**
    * By how much its operand may seem more or less: the forward pass's value lies between those of the
    * integer less this and the integer plus this. Default 0: it is the value itself.
@@ -84,7 +88,9 @@ export function applied(op: Op<readonly never[]>, args: readonly Argument[]): Ex
     operands: all,
     shape,
     scale: null,
+    uniform: values.every(({ uniform }) => uniform) && constants.every(({ size }) => size === 1),
     slack,
+    ...(name === 'add' && values.length === 2 && sameScale(values[0].scale, values[1].scale) ? { sumOf: values[0].scale as Tensor } : {}),
     of(integers) {
       const given = (value: Expression): Tensor => value.of(value.operands.map(({ slot }) => integers[all.findIndex((operand) => operand.slot === slot)]))
       return op(...(args.map((argument) => ('value' in argument ? given(argument.value) : argument.constant)) as never[]))
@@ -94,25 +100,23 @@ export function applied(op: Op<readonly never[]>, args: readonly Argument[]): Ex
     expression,
     all.map(({ range }) => range.min),
   )
-  return sameShape(probe.shape, [1, layout[0], ...layout.slice(1).map(() => 1)]) ? expression : `${name} has factors that differ within a channel`
+  return sameShape(probe.shape, [1, channelsOf(expression), ...layout.slice(1).map(() => 1)]) ? expression : `${name} has factors that differ within a channel`
 }
+
+export const sameScale = (a: Tensor | null, b: Tensor | null): boolean => a !== null && b !== null && a.size === 1 && b.size === 1 && a.item() === b.item()
+
+/** How many channels have to be asked: one where all are the same. */
+export const channelsOf = ({ uniform, operands }: Expression): number => (uniform ? 1 : operands[0].shape[0])
 
 /** The value at one integer an operand, in every channel: [1, channels, 1, …]. */
 export const probed = (expression: Expression, at: readonly number[]): Tensor =>
-  expression.of(
-    expression.operands.map((operand, i) =>
-      probe(
-        operand,
-        Float64Array.from({ length: operand.shape[0] }, () => at[i]),
-      ),
-    ),
-  )
+  expression.of(expression.operands.map((operand, i) => probe(operand, channelsOf(expression), new Float64Array(channelsOf(expression)).fill(at[i]))))
 
 /** Whole numbers for an operand, a row of channels after the other, shaped for an expression: [rows, channels, 1, …]. */
-export function probe({ shape }: Operand, values: Float64Array): Tensor {
+export function probe({ shape }: Operand, channels: number, values: Float64Array): Tensor {
   const storage = allocate('float64', values.length)
   storage.set(values as never)
-  return new Tensor(storage, [shape[0] === 0 ? 0 : values.length / shape[0], shape[0], ...shape.slice(1).map(() => 1)], 'float64')
+  return new Tensor(storage, [channels === 0 ? 0 : values.length / channels, channels, ...shape.slice(1).map(() => 1)], 'float64')
 }
 
 /** Which way a value goes as its only operand grows, a channel each: 1, or −1 where it falls. */

@@ -1,24 +1,14 @@
-import { noGrad, type Op, operations, traced } from '../../autograd/index.js'
-import { type Conv2d, EspalierError, ensure } from '../../native/index.js'
+import { noGrad, traced } from '../../autograd/index.js'
+import { describe, EspalierError, ensure } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
-import { cast, concat, mul } from '../../ops/index.js'
-import { formatShape, type Quantisation, randn, type Shape, sameShape, Tensor, tensor } from '../../tensor/index.js'
-import { accumulatorBound } from '../accumulators/bounds.js'
-import { type IntegerLayer, integerLayer, type LayerCall, recordingLayers, wholeNumbers } from '../integer.js'
-import { bitsFor, type IntegerRange } from '../range.js'
-import { meanOf, windowSize, windowSums } from './averages.js'
-import { type Argument, applied, directions, type Expression, type Operand } from './expression.js'
-import { geometryOf } from './geometry.js'
-import { IntegerProgram, type ProgramParts, type Step } from './program.js'
-import { searchedAndListed, stepTable } from './stepTable.js'
-import { type Applied, floatValue, type IntegerValue, inputValue, shapeless, type Value } from './values.js'
-
-// A forward pass, read as a program on integers. Every tensor that depends on the input is one of three
-// things: floats in front of the first quantiser, an expression of integers, or floats that are no such
-// expression. Where a quantiser has left codes, the expression becomes a staircase.
+import { concat } from '../../ops/index.js'
+import { formatShape, Generator, type Shape, sameShape, Tensor } from '../../tensor/index.js'
+import { recordingLayers } from '../integer.js'
+import { IntegerProgram } from './program.js'
+import { Reader } from './reader.js'
 
 export interface IntegerNetworkOptions {
-  /** Some inputs [n, …], or the shape of one: the forward pass is read from these, and the program tried on them. */
+  /** Some inputs [n, …] on the CPU, or the shape of one: the forward pass is read from these, and the program tried on them. */
   input: Tensor | Shape
 }
 
@@ -54,7 +44,13 @@ export interface IntegerNetworkOptions {
 export function integerNetwork(model: Module, { input }: IntegerNetworkOptions): IntegerProgram {
   const training = [...model.namedModules()].find(([, module]) => module.training)
   ensure(training === undefined, 'STATE', () => `integerNetwork: ${training?.[0] || 'the model'} is in training mode; freeze the model first`)
-  const x = input instanceof Tensor ? input.detach() : randn([4, ...input])
+  ensure(
+    input instanceof Tensor || Array.isArray(input),
+    'INVALID_ARGUMENT',
+    () => `integerNetwork: input is ${describe(input)}, expected a tensor of some inputs or the shape of one`,
+  )
+  // (A generator of its own: reading a network changes nothing of what is drawn after it.)
+  const x = input instanceof Tensor ? input.detach() : new Generator(0).normal([4, ...(input as Shape)])
   ensure(x.rank >= 2 && x.shape[0] > 0, 'SHAPE_MISMATCH', () => `integerNetwork: input has shape ${formatShape(x.shape)}, expected some samples [n, …]`)
   const reader = new Reader(model, x)
   const output = noGrad(() =>
@@ -89,197 +85,4 @@ function agrees(program: IntegerProgram, model: Module, x: Tensor): boolean {
     if (error instanceof EspalierError && error.code === 'SHAPE_MISMATCH') return false
     throw error
   }
-}
-
-const integers = (expression: Expression): IntegerValue => ({ kind: 'integers', expression })
-
-const maxima: ReadonlySet<string> = new Set(['max_pool1d', 'max_pool2d'])
-
-class Reader {
-  private readonly values = new Map<Tensor, Value>()
-  private readonly slots: Operand[] = []
-  private readonly steps: Step[] = []
-  private readonly names = new Map<string, number>()
-  private quantiser: ProgramParts['quantiser'] | null = null
-
-  constructor(
-    private readonly model: Module,
-    private readonly x: Tensor,
-  ) {
-    this.values.set(x, { kind: 'input', of: (given) => given })
-  }
-
-  /** Takes note of an operation of the forward pass. */
-  operation(name: string, args: readonly unknown[], output: Tensor): void {
-    const found = args.map((argument) =>
-      argument instanceof Tensor ? this.value(argument) : Array.isArray(argument) ? argument.map((item) => this.value(item)) : undefined,
-    )
-    const values = found.flat().filter((value) => value !== undefined)
-    // What depends on no input is a constant: it stays in the arguments of those that read it.
-    if (values.length === 0) return
-    ensure(
-      output.shape[0] === this.x.shape[0],
-      'INVALID_ARGUMENT',
-      () => `integerNetwork: ${name} gives shape ${formatShape(output.shape)}, expected a first dimension of samples`,
-    )
-    const step: Applied = { op: operations.get(name) as Op<readonly never[]>, args, found, shape: output.shape.slice(1) }
-    const value = this.made(step, values)
-    this.values.set(output, value.kind === 'integers' && value.expression.slack ? { ...value, exact: floatValue(step, '') } : value)
-  }
-
-  private made(step: Applied, values: readonly Value[]): Value {
-    const { op, args, found, shape } = step
-    const { name } = op.spec
-    if (values.every((value) => value.kind === 'input')) return inputValue(step)
-    const [first] = found
-    if (values.length === 1 && first === values[0] && values[0].kind === 'integers') {
-      const { expression } = values[0]
-      const { scale } = expression
-      if (shapeless.has(name)) return integers(reshaped(expression, shape))
-      if (scale !== null && op.spec.selects === true) return integers(this.selected(op, args, expression, shape, null))
-      const window = scale === null ? null : windowSums(name, args, expression.shape, shape)
-      if (scale !== null && window !== null) return integers(this.averaged(name, expression, scale, window, shape))
-      // Of values that grow with their integers the largest is that of the largest; where they fall, of the smallest.
-      if (maxima.has(name) && expression.operands.length === 1 && sameShape(expression.shape, expression.operands[0].shape))
-        return integers(this.selected(op, args, expression, shape, directions(expression)))
-    }
-    const floats = values.find((value) => value.kind === 'floats')
-    if (floats !== undefined) return floatValue(step, floats.because)
-    if (values.some((value) => value.kind === 'input')) return floatValue(step, `${name} brings the input in again, which is not quantised there`)
-    if (found.some(Array.isArray)) return floatValue(step, `${name} joins several values`)
-    const expression = applied(
-      op,
-      args.map((constant, i): Argument => (found[i] === undefined ? { constant } : { value: (found[i] as IntegerValue).expression })),
-    )
-    return typeof expression === 'string' ? floatValue(step, expression) : integers(expression)
-  }
-
-  /** The same expression of some of its integers, in other places. */
-  private selected(op: Op<readonly never[]>, args: readonly unknown[], expression: Expression, shape: Shape, direction: Int8Array | null): Expression {
-    const [from] = expression.operands
-    const to = this.slot(from.range, shape)
-    const sign = direction?.includes(-1) ? direction : null
-    const turned = sign === null ? null : tensor(Float64Array.from(sign), [sign.length, ...shape.slice(1).map(() => 1)])
-    const select = (integers: Tensor): Tensor => op(...([integers, ...args.slice(1)] as never[]))
-    this.steps.push({
-      ...({ kind: 'select', name: op.spec.name, options: args.slice(1), from: from.slot, to: to.slot, sign } as const),
-      of: (integers) => (turned === null ? select(integers) : mul(select(mul(integers, turned)), turned)),
-    })
-    return { ...expression, operands: [to], shape }
-  }
-
-  /** Takes note of a quantised layer of the forward pass. */
-  layer({ layer, x, input, product, codes, output }: LayerCall): void {
-    const value = this.value(x)
-    const [path] = [...this.model.namedModules()].find(([, module]) => module === layer) ?? ['']
-    ensure(
-      value?.kind === 'integers' && value.expression.scale !== null,
-      'INVALID_ARGUMENT',
-      () => `integerNetwork: the input of ${path || layer.constructor.name} is computed in a way that cannot be followed`,
-    )
-    const geometry = geometryOf(path, () => product(wholeNumbers(x, input.scale), codes.weights, null))
-    const to = this.summed(integerLayer(this.named(path), this.model, codes), value.expression, geometry, output.shape.slice(1))
-    this.values.set(output, integers({ operands: [to], shape: to.shape, scale: null, of: ([sums]) => codes.scaled(sums) }))
-  }
-
-  /** The sums of a layer over codes, in a register that holds every partial one. */
-  private summed(layer: IntegerLayer, { operands: [from] }: Expression, geometry: Conv2d, shape: Shape): Operand {
-    const to = this.slot(registerFor(layer), shape)
-    this.steps.push({ kind: 'product', layer, from: from.slot, to: to.slot, geometry })
-    return to
-  }
-
-  /** A name for one more use of something. */
-  private named(what: string): string {
-    const uses = (this.names.get(what) ?? 0) + 1
-    this.names.set(what, uses)
-    return uses === 1 ? what : `${what} (${uses})`
-  }
-
-  /** Means of windows of codes. */
-  private averaged(name: string, expression: Expression, scale: Tensor, geometry: Conv2d, shape: Shape): Expression {
-    const [{ range }] = expression.operands
-    const [channels, count] = [shape[0], windowSize(geometry)]
-    const ones = new Int32Array(channels * count).fill(1)
-    const layer = { name: this.named(name), weights: ones, rows: channels, bias: null, input: range, inputFrom: 'clamp of the quantiser in front' }
-    return meanOf(this.summed(layer, expression, geometry, shape), shape, range, count, scale)
-  }
-
-  /** The parts of the program that gives `output`. */
-  finish(output: Tensor): ProgramParts {
-    const value = this.value(output)
-    ensure(
-      this.quantiser !== null && value !== undefined && value.kind !== 'input',
-      'INVALID_ARGUMENT',
-      () => 'integerNetwork: the output does not depend on quantised inputs; put a QuantIdentity in front',
-    )
-    const { operands, of } = value.kind === 'integers' ? (value.exact ?? value.expression) : value
-    return {
-      input: this.x.shape.slice(1),
-      slots: this.slots,
-      quantiser: this.quantiser,
-      steps: this.steps,
-      output: { operands, shape: output.shape.slice(1), of },
-    }
-  }
-
-  /** What is known of something; undefined for what depends on no input. Where a quantiser left codes, they get a slot. */
-  private value(given: unknown): Value | undefined {
-    if (!(given instanceof Tensor)) return undefined
-    const value = this.values.get(given)
-    if (value === undefined || given.quantisation === null || (value.kind === 'integers' && value.expression.scale !== null)) return value
-    const codes = integers(this.quantised(value, given.quantisation, given.shape.slice(1)))
-    this.values.set(given, codes)
-    return codes
-  }
-
-  private quantised(value: Value, quantisation: Quantisation, shape: Shape): Expression {
-    const range = { min: quantisation.min, max: quantisation.max }
-    const { scale } = quantisation
-    const codes = (operand: Operand): Expression => ({
-      operands: [operand],
-      shape,
-      scale: scale.size === 1 ? scale : null,
-      of: ([integers]) => cast(integers, scale.dtype).mul(scale),
-    })
-    if (value.kind === 'input') {
-      ensure(this.quantiser === null, 'INVALID_ARGUMENT', () => 'integerNetwork: the input is quantised in two places; quantise it once')
-      ensure(this.slots.length === 0, 'INTERNAL', () => 'integerNetwork: the codes of the input do not come first')
-      this.quantiser = { of: value.of, quantisation }
-      return codes(this.slot(range, shape))
-    }
-    if (value.kind === 'floats')
-      throw new EspalierError('INVALID_ARGUMENT', `integerNetwork: codes of shape ${formatShape(shape)} have no integer form: ${value.because}`)
-    const { expression } = value
-    const [searched, listed] = searchedAndListed(expression)
-    const table = stepTable(expression, quantisation)
-    const to = this.slot(range, shape)
-    const inner = searched.shape.slice(1).reduce((product, dimension) => product * dimension, 1)
-    this.steps.push({ kind: 'codes', from: searched.slot, second: listed?.slot ?? null, to: to.slot, inner, table })
-    return codes(to)
-  }
-
-  private slot(range: IntegerRange, shape: Shape): Operand {
-    const operand = { slot: this.slots.length, range, shape }
-    this.slots.push(operand)
-    return operand
-  }
-}
-
-/** An expression in another shape: codes alone know no channels, others keep those of their operands. */
-const reshaped = (expression: Expression, shape: Shape): Expression =>
-  expression.scale !== null ? { ...expression, operands: [{ ...expression.operands[0], shape }], shape } : { ...expression, shape }
-
-/** The register that holds every partial sum of a layer. */
-function registerFor({ name, weights, rows, bias, input }: IntegerLayer): IntegerRange {
-  const fanIn = rows === 0 ? 0 : weights.length / rows
-  let [min, max] = [0, 0]
-  for (let row = 0; row < rows; row++) {
-    const bound = accumulatorBound(weights.subarray(row * fanIn, (row + 1) * fanIn), input, bias?.[row])
-    min = Math.min(min, bound.min)
-    max = Math.max(max, bound.max)
-  }
-  const bits = bitsFor(min, max)
-  ensure(bits <= 32, 'INVALID_ARGUMENT', () => `integerNetwork: the accumulator of ${name} needs ${bits} bits, expected at most 32`)
-  return { min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 }
 }

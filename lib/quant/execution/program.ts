@@ -43,6 +43,14 @@ export interface CodesStep {
   readonly table: StepTable
 }
 
+/** Sums of two slots' integers, element by element. */
+export interface SumStep {
+  readonly kind: 'sum'
+  readonly from: number
+  readonly second: number
+  readonly to: number
+}
+
 /** Some of the integers in other places: maxima of windows, slices, permutations. */
 export interface SelectStep {
   readonly kind: 'select'
@@ -56,7 +64,7 @@ export interface SelectStep {
   readonly of: (integers: Tensor) => Tensor
 }
 
-export type Step = ProductStep | CodesStep | SelectStep
+export type Step = ProductStep | CodesStep | SumStep | SelectStep
 
 /** All that a program is made of. */
 export interface ProgramParts {
@@ -72,8 +80,8 @@ export interface ProgramParts {
 
 export interface RunOptions {
   /**
-   * Registers to add products up in, in place of ones that hold every sum: the same width for every layer,
-   * or a width for each layer named, the others exact.
+   * Registers to add products up in, in place of ones that hold every sum: the same width for every layer
+   * (the sums behind average pools are layers too), or a width for each layer named, the others exact.
    */
   registers?: Omit<RegisterOptions, 'bits'> & { bits: number | Readonly<Record<string, number>> }
 }
@@ -172,12 +180,7 @@ export class IntegerProgram implements IntegerSource {
       table.push([kind, by, formatShape(shape), `${range.min}…${range.max}`])
     }
     row('input', 'rounding', 0)
-    for (const step of this.steps)
-      row(
-        step.kind,
-        step.kind === 'product' ? step.layer.name : step.kind === 'select' ? step.name : `${step.table.steps * step.table.rows} edges a channel`,
-        step.to,
-      )
+    for (const step of this.steps) row(step.kind, meansOf(step), step.to)
     return table.toString()
   }
 
@@ -216,10 +219,27 @@ export class IntegerProgram implements IntegerSource {
       if (step.kind === 'product') {
         const [, ...geometry] = step.geometry
         slots[step.to] = sum(step, { x, weights: step.layer.weights, bias: step.layer.bias, shape: [n, ...geometry] })
+      } else if (step.kind === 'sum') {
+        const second = slots[step.second] as Int32Array
+        slots[step.to] = x.map((value, i) => value + second[i])
       } else if (step.kind === 'codes') slots[step.to] = stepCodes(step.table, x, step.inner, step.second === null ? null : (slots[step.second] as Int32Array))
       else slots[step.to] = Int32Array.from(step.of(wide(x, [n, ...this.parts.slots[step.from].shape])).data)
     }
     return slots
+  }
+}
+
+/** What a step works by, in a word or two. */
+function meansOf(step: Step): string {
+  switch (step.kind) {
+    case 'product':
+      return step.layer.name
+    case 'codes':
+      return `${step.table.steps * step.table.rows} edges${step.table.channels === 1 ? '' : ' a channel'}`
+    case 'sum':
+      return 'addition'
+    case 'select':
+      return step.name
   }
 }
 

@@ -40,8 +40,9 @@ export type StepFile =
       readonly from: number
       readonly second: number | null
       readonly to: number
+      /** Those with staircases of their own; 1 where all have the same. */
       readonly channels: number
-      /** Elements of a channel in a row of the slot. */
+      /** Elements of such a channel in a row of the slot. */
       readonly inner: number
       readonly base: number
       /** Staircases a channel, and the value of the second slot that the first belongs to. */
@@ -51,6 +52,7 @@ export type StepFile =
       /** [channels, rows, edges], ascending. */
       readonly edges: readonly number[]
     }
+  | { readonly kind: 'sum'; readonly from: number; readonly second: number; readonly to: number }
   | {
       /** The operation of that name on integers; where sign is −1, on their negatives, turned back after it. */
       readonly kind: 'select'
@@ -96,6 +98,7 @@ function stepFile(step: Step): StepFile {
     const { channels, base, rows, rowFrom, sign, edges } = step.table
     return { kind: 'codes', from, second: step.second, to, channels, inner: step.inner, base, rows, rowFrom, sign: Array.from(sign), edges: Array.from(edges) }
   }
+  if (step.kind === 'sum') return { kind: 'sum', from, second: step.second, to }
   const options = step.options.map((option) => (option instanceof Tensor ? option.toArray() : option))
   return { kind: 'select', name: step.name, options, from, to, sign: step.sign && Array.from(step.sign) }
 }

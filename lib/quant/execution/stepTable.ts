@@ -1,7 +1,7 @@
 import { EspalierError, ensure } from '../../native/index.js'
 import type { Quantisation, Tensor } from '../../tensor/index.js'
 import type { IntegerRange } from '../range.js'
-import { type Expression, type Operand, probe } from './expression.js'
+import { channelsOf, type Expression, type Operand, probe } from './expression.js'
 
 // Requantisation without floats. The code of the next quantiser is a staircase over the accumulator, and a
 // staircase is its edges: the smallest integer at which each next code begins. The edges are found by
@@ -48,70 +48,94 @@ export function codesIn(values: Tensor, { scale }: Quantisation): Float64Array {
 /** The staircases by which an expression becomes codes. */
 export function stepTable(expression: Expression, quantisation: Quantisation): StepTable {
   const [searched, listed] = searchedAndListed(expression)
-  const channels = searched.shape[0]
+  const channels = quantisation.scale.size === 1 ? channelsOf(expression) : searched.shape[0]
   const { min: base, max: top } = quantisation
   const steps = top - base
-  const listedRange: IntegerRange = listed === null ? { min: 0, max: 0 } : listed.range
-  const rows = listedRange.max - listedRange.min + 1
+  const { min: rowFrom, max: rowTo } = listed === null ? { min: 0, max: 0 } : listed.range
+  const rows = rowTo - rowFrom + 1
 
   /** Codes at integers [count, channels] of the operand that is searched. */
-  const codesAt = (at: Float64Array, row: number): Float64Array =>
-    codesIn(expression.of(expression.operands.map((operand) => probe(operand, operand === searched ? at : at.map(() => listedRange.min + row)))), quantisation)
-
-  const ends = Array.from({ length: rows }, (_, row) =>
-    [searched.range.min, searched.range.max].map((end) => codesAt(new Float64Array(channels).fill(end), row)),
-  )
-  const sign = Int8Array.from({ length: channels }, (_, channel) => (ends.some(([low, high]) => low[channel] > high[channel]) ? -1 : 1))
-  if (ends.some(([low, high]) => low.some((code, channel) => (high[channel] - code) * sign[channel] < 0)))
-    throw new EspalierError('INTERNAL', 'stepTable: a staircase rises for some values of its second operand and falls for others')
-
-  // The range in the direction in which codes rise.
-  const firstOf = (channel: number): number => (sign[channel] > 0 ? searched.range.min : -searched.range.max)
-  const lastOf = (channel: number): number => (sign[channel] > 0 ? searched.range.max : -searched.range.min)
-
-  /** Sees that a slack moves no edge: on it the code is reached whatever is taken away, and before it not, whatever is added. */
-  function requireClear(found: Float64Array, slack: number): void {
-    const [on, before] = [-slack, slack - 1].map((moved) =>
-      codesAt(
-        found.map((edge, i) => (edge + moved) * sign[i % channels]),
-        0,
-      ),
-    )
-    const torn = found.findIndex((edge, i) => {
-      const code = base + 1 + Math.floor(i / channels)
-      return (edge <= lastOf(i % channels) && on[i] < code) || (edge > firstOf(i % channels) && before[i] >= code)
-    })
-    ensure(
-      torn < 0,
-      'INVALID_ARGUMENT',
-      () =>
-        `integerNetwork: a mean of codes lies on the edge of code ${base + 1 + Math.floor(torn / channels)} where its sum is ${found[torn]}, and floats may round it to either side; with scales that are powers of two they round nothing`,
-    )
+  const codesAt = (at: Float64Array, row: number): Float64Array => {
+    const ofListed = new Float64Array(at.length).fill(rowFrom + row)
+    return codesIn(expression.of(expression.operands.map((operand) => probe(operand, channels, operand === searched ? at : ofListed))), quantisation)
   }
+  const { min, max } = searched.range
+  const [atMin, atMax] = [min, max].map((end) => Array.from({ length: rows }, (_, row) => codesAt(new Float64Array(channels).fill(end), row)))
+  const sign = Int8Array.from({ length: channels }, (_, channel) => (atMin.some((codes, row) => codes[channel] > atMax[row][channel]) ? -1 : 1))
 
   const edges = new Float64Array(channels * rows * steps)
+  // A row lies about as far from the one before as that from its own: most of the search is saved.
+  let [before, guess]: (Float64Array | null)[] = [null, null]
   for (let row = 0; row < rows; row++) {
-    // All edges of all channels at once, by bisection: `low` and `high` enclose each, the latter past the range.
-    const low = Float64Array.from({ length: steps * channels }, (_, i) => firstOf(i % channels))
-    const high = Float64Array.from({ length: steps * channels }, (_, i) => lastOf(i % channels) + 1)
-    while (low.some((value, i) => value < high[i])) {
-      const middle = low.map((value, i) => Math.floor((value + high[i]) / 2))
-      // (Those already found ask again where they are, or at the end of the range.)
-      const codes = codesAt(
-        middle.map((value, i) => Math.min(searched.range.max, Math.max(searched.range.min, value * sign[i % channels]))),
-        row,
-      )
-      for (let i = 0; i < codes.length; i++) {
-        if (low[i] >= high[i]) continue
-        if (codes[i] >= base + 1 + Math.floor(i / channels)) high[i] = middle[i]
-        else low[i] = middle[i] + 1
-      }
-    }
-    for (let step = 0; step < steps; step++)
-      for (let channel = 0; channel < channels; channel++) edges[(channel * rows + row) * steps + step] = low[step * channels + channel]
-    if (expression.slack) requireClear(low, expression.slack)
+    const staircase: Staircase = { base, channels, sign, range: searched.range, codesAt: (at) => codesAt(at, row) }
+    const found: Float64Array = edgesOf(staircase, steps, guess)
+    if (expression.slack) requireClear(staircase, found, expression.slack)
+    for (let i = 0; i < found.length; i++) edges[((i % channels) * rows + row) * steps + Math.floor(i / channels)] = found[i]
+    const last: Float64Array = before ?? found
+    guess = found.map((edge, i) => 2 * edge - last[i])
+    before = found
   }
-  return { base, steps, channels, rows, rowFrom: listedRange.min, sign, edges }
+  return { base, steps, channels, rows, rowFrom, sign, edges }
+}
+
+/** Codes over an integer, in each channel rising from `base` with sign · integer. Arrays are [steps, channels]. */
+interface Staircase {
+  readonly base: number
+  readonly channels: number
+  readonly sign: Int8Array
+  readonly range: IntegerRange
+  readonly codesAt: (integers: Float64Array) => Float64Array
+}
+
+/** The range of sign · integer in a channel. */
+const directed = ({ sign, range: { min, max } }: Staircase, channel: number): IntegerRange => (sign[channel] > 0 ? { min, max } : { min: -max, max: -min })
+
+/**
+ * Where each next code begins, past the range where it never does; all edges of all channels at once. From
+ * a guess the search goes in growing steps until it has enclosed the edge, then by bisection.
+ */
+function edgesOf(staircase: Staircase, steps: number, guess: Float64Array | null): Float64Array {
+  const { base, channels, sign, codesAt } = staircase
+  const length = steps * channels
+  const low = Float64Array.from({ length }, (_, i) => directed(staircase, i % channels).min)
+  const high = Float64Array.from({ length }, (_, i) => directed(staircase, i % channels).max + 1)
+  const at = low.map((first, i) => (guess === null ? Math.floor((first + high[i]) / 2) : Math.max(first, Math.min(guess[i], high[i] - 1))))
+  // How far the next step from a guess goes; 0 once the edge is enclosed.
+  const stride = new Float64Array(length).fill(guess === null ? 0 : 1)
+  const reached = new Int8Array(length).fill(-1)
+  for (let open = length; open > 0; ) {
+    const codes = codesAt(at.map((integer, i) => integer * sign[i % channels]))
+    open = 0
+    for (let i = 0; i < length; i++) {
+      if (low[i] >= high[i]) continue
+      const now = codes[i] >= base + 1 + Math.floor(i / channels) ? 1 : 0
+      if (now === 1) high[i] = at[i]
+      else low[i] = at[i] + 1
+      // (One already found asks again where it was asked last.)
+      if (low[i] >= high[i]) continue
+      open++
+      if (reached[i] === 1 - now) stride[i] = 0
+      reached[i] = now
+      at[i] = stride[i] === 0 ? Math.floor((low[i] + high[i]) / 2) : now === 1 ? Math.max(low[i], at[i] - stride[i]) : Math.min(high[i] - 1, at[i] + stride[i])
+      stride[i] *= 2
+    }
+  }
+  return low
+}
+
+/** Sees that a slack moves no edge: on it the code is reached whatever is taken away, and before it not, whatever is added. */
+function requireClear(staircase: Staircase, edges: Float64Array, slack: number): void {
+  const { base, channels, sign, codesAt } = staircase
+  const [on, before] = [-slack, slack - 1].map((moved) => codesAt(edges.map((edge, i) => (edge + moved) * sign[i % channels])))
+  for (const [i, edge] of edges.entries()) {
+    const code = base + 1 + Math.floor(i / channels)
+    const { min, max } = directed(staircase, i % channels)
+    if ((edge <= max && on[i] < code) || (edge > min && before[i] >= code))
+      throw new EspalierError(
+        'INVALID_ARGUMENT',
+        `integerNetwork: a sum or mean of codes lies on the edge of code ${code} where its integer is ${edge}, and floats may round it to either side; with scales that are powers of two they round nothing`,
+      )
+  }
 }
 
 /**
