@@ -158,6 +158,22 @@ test('fanIn alone and beside every accumulator method limits each neuron, and th
   }
 })
 
+test('A2Q+ centres what a mask lets through, and leaves the rest 0, however far the weights lie to one side', (t) => {
+  const model = new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 3, signed: false, collectSteps: 1 }),
+    new qnn.QuantLinear(12, 3, { weightBits: 4, accumulatorBits: 8, accumulator: 'a2q+', fanIn: 4 }),
+  )
+  const weight = latentIn(model)
+  weight.data.set(randn([3, 12]).add(3).data as never)
+  quant.refreshFanIn(model)
+  noGrad(() => model.forward(randn([4, 12])))
+  const [{ weights }] = quant.certify(model).layers
+  const open = nn.maskOf(layerIn(model), 'weight')?.data ?? []
+  for (const [i, code] of weights.flat().entries()) if (open[i] === 0) t.is(code, 0)
+  for (const row of weights) t.true(row.some((code) => code > 0) && row.some((code) => code < 0))
+  quant.certify(model).verify({ bits: 8 })
+})
+
 test('masks that are too wide, loaded, lifted or set by a pruner, are drawn anew before they are used', (t) => {
   const options: Setting = { accumulatorBits: 10, weightBits: 3, weightNarrow: true, perChannel: false, bits: 3, signed: false, biasBits: 4 }
   const x = randn([4, 200])

@@ -1,12 +1,12 @@
 import { noGrad } from '../../autograd/index.js'
 import { ensure } from '../../native/index.js'
-import { type Module, maskOf, Parameter } from '../../nn/index.js'
-import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sub, sum } from '../../ops/index.js'
+import { type Module, maskOf, Parameter, type WeightTransform } from '../../nn/index.js'
+import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sign, sub, sum } from '../../ops/index.js'
 import { assign, empty, hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { codesOf, type IntegerRange, integerRange } from '../range.js'
 import { a2qCap, a2qPlusCap } from './caps.js'
 import { overwrite, perRow, smallest, within } from './channels.js'
-import { Guard, guardOf } from './guard.js'
+import { Guard, guardOf, guardTransform } from './guard.js'
 import { l1Projection } from './l1Projection.js'
 
 // Weights whose L1 norm is learned and capped, so that no input can overflow the accumulator: Colbert
@@ -43,6 +43,8 @@ export class A2QQuantiser extends Guard {
   readonly accumulatorBits: number
   readonly method: A2QMethod
   private readonly bias: number
+  /** The mask that the weight has passed; null: none. */
+  mask: Tensor | null = null
   /** log₂ of the L1 norm that each channel is to have, and of its scale: [out]. */
   log2G: Parameter
   log2S: Parameter
@@ -94,7 +96,11 @@ export class A2QQuantiser extends Guard {
 
   /** The weight whose norm is capped, v of `forward`. */
   direction(weight: Tensor): Tensor {
-    return this.method === 'a2q+' ? sub(weight, mean(weight, within(weight))) : weight
+    if (this.method === 'a2q') return weight
+    if (this.mask === null) return sub(weight, mean(weight, within(weight)))
+    // The mean of what the mask lets through: what it does not must stay 0.
+    const open = sign(abs(this.mask))
+    return mul(sub(weight, div(sum(weight, within(weight)), maximum(sum(open, within(open)), 1))), open)
   }
 
   /** How far apart codes lie on v, a channel each: ‖v‖₁ / min(g/s, cap). */
@@ -142,6 +148,15 @@ export class A2QQuantiser extends Guard {
 function capOf(method: A2QMethod, input: IntegerRange, accumulatorBits: number, bias: number): number {
   const { bits, signed } = codesOf(input)
   return (method === 'a2q' ? a2qCap : a2qPlusCap)({ accumulatorBits, inputBits: bits, inputSigned: signed, bias })
+}
+
+/** On the weight's way: the A2Q quantiser in the layer's field, told of the mask before it. */
+export const a2qTransform: WeightTransform = {
+  ...guardTransform,
+  apply(weight, layer) {
+    ;(guardOf(layer) as A2QQuantiser).mask = maskOf(layer, 'weight')
+    return guardTransform.apply(weight, layer)
+  },
 }
 
 /** The A2Q quantisers of a model, with the layers they serve. */

@@ -3,7 +3,7 @@ import type { Module } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import type { IntegerRange } from '../range.js'
 import type { WeightQuantiserOptions } from '../weights.js'
-import { type A2QMethod, A2QQuantiser } from './a2q.js'
+import { type A2QMethod, A2QQuantiser, a2qTransform } from './a2q.js'
 import { BudgetQuantiser } from './budget.js'
 import { keepFanIn } from './fanIn.js'
 import { type Guard, guardTransform } from './guard.js'
@@ -22,7 +22,7 @@ export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard 
 
 /** A method that is a weight quantiser of its own, made from the weight it starts from. */
 const guarded =
-  (make: (weight: Tensor, wish: AccumulatorWish) => Guard): AccumulatorMethod =>
+  (make: (weight: Tensor, wish: AccumulatorWish) => Guard, transform = guardTransform): AccumulatorMethod =>
   (layer, wish) => {
     const { weightNarrow = true, powerOfTwo = false } = wish
     ensure(
@@ -31,12 +31,12 @@ const guarded =
       () => 'with this accumulator method codes are narrow and scales learned; leave out weightNarrow and powerOfTwo',
     )
     const guard = make(layer.latentWeight('weight'), wish)
-    layer.addTransform('weight', guardTransform)
+    layer.addTransform('weight', transform)
     return guard
   }
 
 const a2q = (accumulator: A2QMethod): AccumulatorMethod =>
-  guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }))
+  guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }), a2qTransform)
 
 /** The ways to keep a layer's weights within an accumulator, by the names that layers are given. */
 export const accumulatorMethods = {
