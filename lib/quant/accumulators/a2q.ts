@@ -1,12 +1,12 @@
 import { noGrad } from '../../autograd/index.js'
 import { ensure } from '../../native/index.js'
-import { type Module, maskOf, Parameter, type WeightTransform } from '../../nn/index.js'
+import { type Module, maskOf, Parameter } from '../../nn/index.js'
 import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sign, sub, sum } from '../../ops/index.js'
 import { assign, empty, hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { codesOf, type IntegerRange, integerRange } from '../range.js'
 import { a2qCap, a2qPlusCap } from './caps.js'
 import { overwrite, perRow, smallest, within } from './channels.js'
-import { Guard, guardOf, guardTransform } from './guard.js'
+import { Guard, guardOf } from './guard.js'
 import { l1Projection } from './l1Projection.js'
 
 // Weights whose L1 norm is learned and capped, so that no input can overflow the accumulator: Colbert
@@ -122,14 +122,15 @@ export class A2QQuantiser extends Guard {
 
   /**
    * Projects each channel of a weight onto the L1 ball of radius s · cap, in place, and brings g down to
-   * it: the nearest start that the cap leaves as it is. Those under a `mask` that is 0 have no part in the
-   * norm, and stay as they are. Colbert et al. 2024, "Euclidean projection-based initialisation".
+   * it: the nearest start that the cap leaves as it is. Colbert et al. 2024, "Euclidean projection-based
+   * initialisation". Entries under a `mask` that is 0 have no part in the norm, and stay as they are.
    */
   project(weight: Tensor, mask: Tensor | null = null): void {
     const { cap } = this
     const latent = hostValues(weight.storage)
     const active = mask === null ? null : hostValues(mask.storage)
-    const values = Float64Array.from(latent, (value, i) => (active?.[i] === 0 ? 0 : value))
+    const open = (i: number): boolean => active === null || active[i] !== 0
+    const values = Float64Array.from(latent, (value, i) => (open(i) ? value : 0))
     const [g, s] = [Float64Array.from(hostValues(this.log2G.storage)), Float64Array.from(hostValues(this.log2S.storage))]
     const fanIn = s.length === 0 ? 0 : values.length / s.length
     for (const [row, exponent] of s.entries()) {
@@ -139,7 +140,7 @@ export class A2QQuantiser extends Guard {
     }
     overwrite(
       weight,
-      values.map((value, i) => (active?.[i] === 0 ? latent[i] : value)),
+      values.map((value, i) => (open(i) ? value : latent[i])),
     )
     overwrite(this.log2G, g)
   }
@@ -148,15 +149,6 @@ export class A2QQuantiser extends Guard {
 function capOf(method: A2QMethod, input: IntegerRange, accumulatorBits: number, bias: number): number {
   const { bits, signed } = codesOf(input)
   return (method === 'a2q' ? a2qCap : a2qPlusCap)({ accumulatorBits, inputBits: bits, inputSigned: signed, bias })
-}
-
-/** On the weight's way: the A2Q quantiser in the layer's field, told of the mask before it. */
-export const a2qTransform: WeightTransform = {
-  ...guardTransform,
-  apply(weight, layer) {
-    ;(guardOf(layer) as A2QQuantiser).mask = maskOf(layer, 'weight')
-    return guardTransform.apply(weight, layer)
-  },
 }
 
 /** The A2Q quantisers of a model, with the layers they serve. */

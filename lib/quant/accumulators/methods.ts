@@ -1,12 +1,12 @@
 import { ensure } from '../../native/index.js'
-import type { Module } from '../../nn/index.js'
+import { type Module, maskOf, type WeightTransform } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import type { IntegerRange } from '../range.js'
 import type { WeightQuantiserOptions } from '../weights.js'
-import { type A2QMethod, A2QQuantiser, a2qTransform } from './a2q.js'
+import { type A2QMethod, A2QQuantiser } from './a2q.js'
 import { BudgetQuantiser } from './budget.js'
 import { keepFanIn } from './fanIn.js'
-import { type Guard, guardTransform } from './guard.js'
+import { type Guard, guardOf, guardTransform } from './guard.js'
 
 /** What a layer asks of the method that keeps it within its accumulator. */
 export interface AccumulatorWish extends WeightQuantiserOptions {
@@ -34,6 +34,15 @@ const guarded =
     layer.addTransform('weight', transform)
     return guard
   }
+
+/** On the weight's way: the A2Q quantiser in the layer's field, told of the mask before it. */
+const a2qTransform: WeightTransform = {
+  ...guardTransform,
+  apply(weight, layer) {
+    ;(guardOf(layer) as A2QQuantiser).mask = maskOf(layer, 'weight')
+    return guardTransform.apply(weight, layer)
+  },
+}
 
 const a2q = (accumulator: A2QMethod): AccumulatorMethod =>
   guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }), a2qTransform)
