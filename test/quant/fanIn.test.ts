@@ -214,6 +214,7 @@ test('what cannot be kept is refused, with the smallest width that would do', (t
   // No room beside the bias, whatever the inputs: −128 − 3.
   t.is(widthOf(t.throws(() => layerOf({ ...options, accumulatorBits: 8, biasBits: 8 }, 20, 2), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' })), 9)
   t.throws(() => layerIn(layerOf(options, 20, 2)).forward(randn([2, 20])), { instanceOf: EspalierError, code: 'STATE' })
+  t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 2, weightBits: 1 }), { instanceOf: EspalierError, message: /under a limited fan-in is 1/ })
   t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 0 }), { instanceOf: EspalierError })
   t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 1.5 }), { instanceOf: EspalierError })
   t.throws(() => new qnn.QuantLinear(4, 2, { accumulator: 'fan-in' }), { instanceOf: EspalierError })
