@@ -171,7 +171,9 @@ test('A2Q+ centres what a mask lets through, and leaves the rest 0, however far 
   const open = nn.maskOf(layerIn(model), 'weight')?.data ?? []
   for (const [i, code] of weights.flat().entries()) if (open[i] === 0) t.is(code, 0)
   for (const row of weights) t.true(row.some((code) => code > 0) && row.some((code) => code < 0))
-  quant.certify(model).verify({ bits: 8 })
+  const frozen = quant.certify(quant.freeze(model))
+  frozen.verify({ bits: 8 })
+  t.deepEqual(frozen.layers[0].weights, weights)
 })
 
 test('masks that are too wide, loaded, lifted or set by a pruner, are drawn anew before they are used', (t) => {

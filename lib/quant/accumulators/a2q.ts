@@ -151,6 +151,12 @@ function capOf(method: A2QMethod, input: IntegerRange, accumulatorBits: number, 
   return (method === 'a2q' ? a2qCap : a2qPlusCap)({ accumulatorBits, inputBits: bits, inputSigned: signed, bias })
 }
 
+/** Whether a layer's weights are centred under their mask, which has to stay for that: written into the weights it would be forgotten. */
+export function centresUnderMask(layer: Module): boolean {
+  const guard = guardOf(layer)
+  return guard instanceof A2QQuantiser && guard.method === 'a2q+'
+}
+
 /** The A2Q quantisers of a model, with the layers they serve. */
 const a2qLayers = (model: Module): { layer: Module; quantiser: A2QQuantiser }[] =>
   [...model.modules()].flatMap((layer) => {
