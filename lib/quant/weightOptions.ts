@@ -35,7 +35,9 @@ export interface QuantisedWeightOptions extends WeightQuantiserOptions {
  * @param biasRange codes of the layer's bias, null for a float one
  */
 export function quantiseWeight(layer: Module, options: QuantisedWeightOptions, biasRange: IntegerRange | null): Guard | Quantiser | null {
-  const { accumulatorBits, accumulator = 'budget', fanIn } = options
+  const { accumulatorBits, accumulator = 'budget', fanIn, weightBits = 8 } = options
+  // An input that is left out has the weight 0, which a weight of 1 bit cannot be.
+  if (fanIn !== undefined || accumulator === 'fan-in') wholeNumber('weightBits under a limited fan-in', weightBits, 2, 8)
   if (accumulatorBits === undefined) {
     ensure(options.accumulator === undefined, 'INVALID_ARGUMENT', () => `accumulator is '${accumulator}' but accumulatorBits is not given`)
     const quantiser = new WeightQuantiser(options, layer.latentWeight('weight'))

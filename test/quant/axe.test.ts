@@ -220,3 +220,16 @@ test('scales that are powers of two stay such, and one for the whole tensor stay
     if ('powerOfTwo' in options) for (const value of different) t.true(Number.isInteger(Math.log2(value)))
   }
 })
+
+test('weights that are whole numbers already stay such', (t) => {
+  manualSeed(16)
+  const layer = new qnn.QuantLinear(20, 4, { weightBits: 4 })
+  const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 3, signed: false, collectSteps: 1 }), layer)
+  layer.weight.data.set(Float32Array.from(randn([4, 20]).mul(3).data, (value) => Math.max(-7, Math.min(7, Math.round(value)))))
+  layer.weight.data[0] = 7
+  const x = rand([50, 20])
+  for (let step = 0; step < 3; step++) model.forward(x)
+  const { certificate } = quant.axe(model.eval(), { data: x, accumulatorBits: 8 })
+  t.deepEqual(Array.from(layer.effective('weight').data), certificate.layers[0].weights.flat())
+  certificate.verify({ bits: 8 })
+})

@@ -158,6 +158,24 @@ test('fanIn alone and beside every accumulator method limits each neuron, and th
   }
 })
 
+test('A2Q+ centres what a mask lets through, and leaves the rest 0, however far the weights lie to one side', (t) => {
+  const model = new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 3, signed: false, collectSteps: 1 }),
+    new qnn.QuantLinear(12, 3, { weightBits: 4, accumulatorBits: 8, accumulator: 'a2q+', fanIn: 4 }),
+  )
+  const weight = latentIn(model)
+  weight.data.set(randn([3, 12]).add(3).data as never)
+  quant.refreshFanIn(model)
+  noGrad(() => model.forward(randn([4, 12])))
+  const [{ weights }] = quant.certify(model).layers
+  const open = nn.maskOf(layerIn(model), 'weight')?.data ?? []
+  for (const [i, code] of weights.flatMap((row) => Array.from(row)).entries()) if (open[i] === 0) t.is(code, 0)
+  for (const row of weights) t.true(row.some((code) => code > 0) && row.some((code) => code < 0))
+  const frozen = quant.certify(quant.freeze(model))
+  frozen.verify({ bits: 8 })
+  t.deepEqual(frozen.layers[0].weights, weights)
+})
+
 test('masks that are too wide, loaded, lifted or set by a pruner, are drawn anew before they are used', (t) => {
   const options: Setting = { accumulatorBits: 10, weightBits: 3, weightNarrow: true, perChannel: false, bits: 3, signed: false, biasBits: 4 }
   const x = randn([4, 200])
@@ -198,6 +216,7 @@ test('what cannot be kept is refused, with the smallest width that would do', (t
   // No room beside the bias, whatever the inputs: −128 − 3.
   t.is(widthOf(t.throws(() => layerOf({ ...options, accumulatorBits: 8, biasBits: 8 }, 20, 2), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' })), 9)
   t.throws(() => layerIn(layerOf(options, 20, 2)).forward(randn([2, 20])), { instanceOf: EspalierError, code: 'STATE' })
+  t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 2, weightBits: 1 }), { instanceOf: EspalierError, message: /under a limited fan-in is 1/ })
   t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 0 }), { instanceOf: EspalierError })
   t.throws(() => new qnn.QuantLinear(4, 2, { fanIn: 1.5 }), { instanceOf: EspalierError })
   t.throws(() => new qnn.QuantLinear(4, 2, { accumulator: 'fan-in' }), { instanceOf: EspalierError })

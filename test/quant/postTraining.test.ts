@@ -385,6 +385,18 @@ test('the same call makes the same layers, into which a saved state is read', (t
   quant.certify(again).verify({ bits: 9 })
 })
 
+test('a network of doubles becomes one of doubles', (t) => {
+  const model = new nn.Sequential(new nn.Linear(8, 6), new nn.ReLU(), new nn.Linear(6, 2)).to('float64')
+  const x = randn([30, 8]).to('float64')
+  for (const rounding of ['nearest', 'greedy'] as const) {
+    const twin = quant.quantise(model, { data: x, rounding })
+    t.true(twin.parameters().every(({ dtype }) => dtype === 'float64'))
+    const y = outputs(twin, x)
+    t.is(y.dtype, 'float64')
+    t.true(farthest(y, outputs(model, x)) < 0.05)
+  }
+})
+
 test('bias correction takes away what rounding does to the mean', (t) => {
   manualSeed(8)
   const model = new nn.Sequential(new nn.Linear(20, 16), new nn.ReLU(), new nn.Linear(16, 5))

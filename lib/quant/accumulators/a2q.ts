@@ -1,7 +1,7 @@
 import { noGrad } from '../../autograd/index.js'
 import { ensure } from '../../native/index.js'
 import { type Module, maskOf, Parameter } from '../../nn/index.js'
-import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sub, sum } from '../../ops/index.js'
+import { abs, absMax, clamp, div, exp2, log, maximum, mean, minimum, mul, neg, relu, roundToZero, sign, sub, sum } from '../../ops/index.js'
 import { assign, empty, hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { codesOf, type IntegerRange, integerRange } from '../range.js'
 import { a2qCap, a2qPlusCap } from './caps.js'
@@ -43,6 +43,8 @@ export class A2QQuantiser extends Guard {
   readonly accumulatorBits: number
   readonly method: A2QMethod
   private readonly bias: number
+  /** The mask that the weight has passed; null: none. */
+  mask: Tensor | null = null
   /** log₂ of the L1 norm that each channel is to have, and of its scale: [out]. */
   log2G: Parameter
   log2S: Parameter
@@ -94,7 +96,11 @@ export class A2QQuantiser extends Guard {
 
   /** The weight whose norm is capped, v of `forward`. */
   direction(weight: Tensor): Tensor {
-    return this.method === 'a2q+' ? sub(weight, mean(weight, within(weight))) : weight
+    if (this.method === 'a2q') return weight
+    if (this.mask === null) return sub(weight, mean(weight, within(weight)))
+    // The mean of what the mask lets through: what it does not must stay 0.
+    const open = sign(abs(this.mask))
+    return mul(sub(weight, div(sum(weight, within(weight)), maximum(sum(open, within(open)), 1))), open)
   }
 
   /** How far apart codes lie on v, a channel each: ‖v‖₁ / min(g/s, cap). */
@@ -116,14 +122,15 @@ export class A2QQuantiser extends Guard {
 
   /**
    * Projects each channel of a weight onto the L1 ball of radius s · cap, in place, and brings g down to
-   * it: the nearest start that the cap leaves as it is. Those under a `mask` that is 0 have no part in the
-   * norm, and stay as they are. Colbert et al. 2024, "Euclidean projection-based initialisation".
+   * it: the nearest start that the cap leaves as it is. Colbert et al. 2024, "Euclidean projection-based
+   * initialisation". Entries under a `mask` that is 0 have no part in the norm, and stay as they are.
    */
   project(weight: Tensor, mask: Tensor | null = null): void {
     const { cap } = this
     const latent = hostValues(weight.storage)
     const active = mask === null ? null : hostValues(mask.storage)
-    const values = Float64Array.from(latent, (value, i) => (active?.[i] === 0 ? 0 : value))
+    const open = (i: number): boolean => active === null || active[i] !== 0
+    const values = Float64Array.from(latent, (value, i) => (open(i) ? value : 0))
     const [g, s] = [Float64Array.from(hostValues(this.log2G.storage)), Float64Array.from(hostValues(this.log2S.storage))]
     const fanIn = s.length === 0 ? 0 : values.length / s.length
     for (const [row, exponent] of s.entries()) {
@@ -133,7 +140,7 @@ export class A2QQuantiser extends Guard {
     }
     overwrite(
       weight,
-      values.map((value, i) => (active?.[i] === 0 ? latent[i] : value)),
+      values.map((value, i) => (open(i) ? value : latent[i])),
     )
     overwrite(this.log2G, g)
   }
@@ -142,6 +149,12 @@ export class A2QQuantiser extends Guard {
 function capOf(method: A2QMethod, input: IntegerRange, accumulatorBits: number, bias: number): number {
   const { bits, signed } = codesOf(input)
   return (method === 'a2q' ? a2qCap : a2qPlusCap)({ accumulatorBits, inputBits: bits, inputSigned: signed, bias })
+}
+
+/** Whether a layer's weights are centred under their mask, which has to stay for that: written into the weights it would be forgotten. */
+export function centresUnderMask(layer: Module): boolean {
+  const guard = guardOf(layer)
+  return guard instanceof A2QQuantiser && guard.method === 'a2q+'
 }
 
 /** The A2Q quantisers of a model, with the layers they serve. */

@@ -8,6 +8,7 @@ import { type CertificateFile, certificateFile, readCertificate, type StatedLaye
 
 /** A layer's statement with what its neurons come to together. */
 export interface CertifiedLayer extends StatedLayer, AccumulatorBound {
+  readonly weights: readonly Int32Array[]
   /** Inputs of a neuron, and the most any of its neurons uses (non-zero integer weights). */
   readonly fanIn: number
   readonly maxActive: number
@@ -109,7 +110,8 @@ function summarised({ name, input, inputFrom, weights, bias, neurons }: StatedLa
     name,
     fanIn: weights[0]?.length ?? 0,
     maxActive: weights.reduce((most, row) => Math.max(most, activeIn(row)), 0),
-    ...{ input, inputFrom, weights, bias, neurons },
+    ...{ input, inputFrom, bias, neurons },
+    weights: weights.map((row) => (row instanceof Int32Array ? row : Int32Array.from(row))),
     min: neurons.reduce((least, { min }) => Math.min(least, min), 0),
     max: neurons.reduce((most, { max }) => Math.max(most, max), 0),
     bits: neurons.reduce((most, { bits }) => Math.max(most, bits), 1),

@@ -1,5 +1,5 @@
 import { ensure } from '../../native/index.js'
-import type { Module } from '../../nn/index.js'
+import { type Module, maskOf, type WeightTransform } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import type { Quantiser } from '../quantiser.js'
 import type { IntegerRange } from '../range.js'
@@ -7,7 +7,7 @@ import type { WeightQuantiserOptions } from '../weights.js'
 import { type A2QMethod, A2QQuantiser } from './a2q.js'
 import { BudgetQuantiser } from './budget.js'
 import { keepFanIn } from './fanIn.js'
-import { type Guard, guardTransform } from './guard.js'
+import { type Guard, guardOf, guardTransform } from './guard.js'
 import { requireRoom } from './signBudgets.js'
 
 /** What a layer asks of the method that keeps it within its accumulator. */
@@ -24,21 +24,30 @@ export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard 
 
 /** A method that is a weight quantiser of its own, made from the weight it starts from. */
 const guarded =
-  (make: (weight: Tensor, wish: AccumulatorWish) => Guard): AccumulatorMethod =>
+  (make: (weight: Tensor, wish: AccumulatorWish) => Guard, transform = guardTransform): AccumulatorMethod =>
   (layer, wish) => {
-    const { weightNarrow = true, powerOfTwo = false } = wish
+    const { weightNarrow = true, powerOfTwo = false, weightScale, weightRounding, quantiser } = wish
     ensure(
-      weightNarrow && !powerOfTwo,
+      weightNarrow && !powerOfTwo && (weightScale ?? weightRounding ?? quantiser) === undefined,
       'INVALID_ARGUMENT',
-      () => 'with this accumulator method codes are narrow and scales learned; leave out weightNarrow and powerOfTwo',
+      () => 'with this accumulator method codes are narrow and scales learned; leave out weightNarrow, powerOfTwo, weightScale, weightRounding and quantiser',
     )
     const guard = make(layer.latentWeight('weight'), wish)
-    layer.addTransform('weight', guardTransform)
+    layer.addTransform('weight', transform)
     return guard
   }
 
+/** On the weight's way: the A2Q quantiser in the layer's field, told of the mask before it. */
+const a2qTransform: WeightTransform = {
+  ...guardTransform,
+  apply(weight, layer) {
+    ;(guardOf(layer) as A2QQuantiser).mask = maskOf(layer, 'weight')
+    return guardTransform.apply(weight, layer)
+  },
+}
+
 const a2q = (accumulator: A2QMethod): AccumulatorMethod =>
-  guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }))
+  guarded((weight, { bias, ...options }) => new A2QQuantiser(weight, { ...options, accumulator, bias: bias === null ? 0 : -bias.min }), a2qTransform)
 
 /** The ways to keep a layer's weights within an accumulator, by the names that layers are given. */
 export const accumulatorMethods = {

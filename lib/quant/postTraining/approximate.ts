@@ -25,8 +25,8 @@ export interface ApproximateOptions {
   codes: IntegerRange
   /** A scale a channel, or one for all. */
   perChannel: boolean
-  /** Whether scales are powers of two. */
-  powerOfTwo: boolean
+  /** What scales may be: any, powers of two, or 1 alone, where weights are in whole numbers already. */
+  scales: 'any' | 'powers of two' | 'one'
   sweeps: number
 }
 
@@ -116,8 +116,9 @@ export function give(layer: CodedLayer, { codes, scales, bias }: Approximation, 
  * What scales are tried, times that at which the largest weight has the largest code: finer ones, which clip, and
  * for a narrow accumulator coarser ones, up to a largest code of 1, which make less of a sum.
  */
-function scaleFactors({ codes, powerOfTwo, accumulatorBits }: ApproximateOptions): number[] {
-  const perOctave = powerOfTwo ? 1 : 3
+function scaleFactors({ codes, scales, accumulatorBits }: ApproximateOptions): number[] {
+  if (scales === 'one') return [1]
+  const perOctave = scales === 'powers of two' ? 1 : 3
   const finest = (codes.max === 1 ? -2 : -1) * perOctave
   const coarsest = accumulatorBits === undefined ? 0 : Math.ceil(Math.log2(codes.max) * perOctave)
   return Array.from({ length: coarsest - finest + 1 }, (_, i) => 2 ** ((coarsest - i) / perOctave))
@@ -176,7 +177,8 @@ function problemOf(layer: CodedLayer, meant: WeightedLayer, moments: readonly Mo
 }
 
 /** Scales at which the largest weight of a channel, or of all, has the largest code. */
-function firstScales(weights: Float64Array, rows: number, { codes, perChannel, powerOfTwo }: ApproximateOptions): Float64Array {
+function firstScales(weights: Float64Array, rows: number, { codes, perChannel, scales }: ApproximateOptions): Float64Array {
+  if (scales === 'one') return new Float64Array(rows).fill(1)
   const fanIn = weights.length / (rows || 1)
   const largest = Float64Array.from({ length: rows }, (_, row) =>
     weights.subarray(row * fanIn, (row + 1) * fanIn).reduce((most, value) => Math.max(most, Math.abs(value)), 0),
@@ -184,7 +186,7 @@ function firstScales(weights: Float64Array, rows: number, { codes, perChannel, p
   const overall = Math.max(...largest)
   return largest.map((own) => {
     const scale = (perChannel && own > 0 ? own : overall > 0 ? overall : 1) / codes.max
-    return powerOfTwo ? 2 ** Math.ceil(Math.log2(scale)) : scale
+    return scales === 'powers of two' ? 2 ** Math.ceil(Math.log2(scale)) : scale
   })
 }
 

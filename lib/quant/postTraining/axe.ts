@@ -3,7 +3,7 @@ import type { Module } from '../../nn/index.js'
 import { hostValues, type Quantisation, type Tensor } from '../../tensor/index.js'
 import { type Certificate, certify } from '../accumulators/certificate.js'
 import type { IntegerRange } from '../range.js'
-import { type Approximation, approximate, type CodedLayer, gatherMoments, give } from './approximate.js'
+import { type ApproximateOptions, type Approximation, approximate, type CodedLayer, gatherMoments, give } from './approximate.js'
 import { batchesOf, type Calibration, watching } from './calibration.js'
 import { isWeighted, type WeightedLayer } from './modules.js'
 
@@ -134,12 +134,16 @@ export function inTurn(
     )
     const { min, max, scale } = layer.effective('weight').quantisation as Quantisation
     const codes = { min, max }
-    const options = { ...wishOf(target), codes, perChannel: scale.size > 1, powerOfTwo: powersOfTwo(scale) }
+    const options = { ...wishOf(target), codes, perChannel: scale.size > 1, scales: kindOf(scale) }
     const approximation = approximate(layer, meant, moments, options)
     give(layer, approximation, codes)
     return { name, approximation, codes }
   })
 }
 
-/** Whether all scales are powers of two: those that take their place are too. */
-const powersOfTwo = (scale: Tensor): boolean => Array.from(hostValues(scale.storage)).every((value) => Number.isInteger(Math.log2(value)))
+/** What scales that take the place of these may be. */
+function kindOf(scale: Tensor): ApproximateOptions['scales'] {
+  const values = Array.from(hostValues(scale.storage))
+  if (values.every((value) => value === 1)) return 'one'
+  return values.every((value) => Number.isInteger(Math.log2(value))) ? 'powers of two' : 'any'
+}

@@ -152,7 +152,8 @@ function settingsOf(options: QuantiseOptions): Settings {
 /** The quantised network with its thresholds, and what each of its layers is to compute. The float one stays as it is. */
 function built(float: Module, { layers, activations }: Survey, settings: Settings): { twin: Module; targets: Target[] } {
   const base = float.clone()
-  const copies = new Map(Array.from(base.modules(), (copy, i) => [[...float.modules()][i], copy] as const))
+  const modules = [...float.modules()]
+  const copies = new Map(Array.from(base.modules(), (copy, i) => [modules[i], copy] as const))
   const replacements = new Map<Module, Module>()
   const wrapped = new Set<Module>()
   const { weightNarrow, perChannel, powerOfTwo, biasBits } = settings
@@ -175,7 +176,10 @@ function built(float: Module, { layers, activations }: Survey, settings: Setting
     const bits = Math.min(...fed.map(({ name }) => settings.widths(name).activationBits))
     replacements.set(copies.get(relu)!, new QuantReLU(codesFor(seen, { bits, signed: false }, settings)))
   }
-  return { twin: inLine(replaceModules(base, replacements), wrapped), targets }
+  const twin = inLine(replaceModules(base, replacements), wrapped)
+  const [{ dtype, device }] = float.parameters()
+  if (dtype === 'float64') twin.to(dtype)
+  return { twin: twin.to(device), targets }
 }
 
 /** The quantiser in front of a layer. */

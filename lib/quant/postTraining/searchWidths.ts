@@ -204,7 +204,7 @@ function judged(
     const twin = twinOf(layer, { weightBits: width, perChannel: true, biasBits, bias: true })
     twin.inputQuantisation = { scale, ...range } satisfies Quantisation
     const weights = integerRange({ bits: width, signed: true, narrow: true })
-    const options = { accumulatorBits, tile, codes: weights, perChannel: true, powerOfTwo: false, sweeps: 0 }
+    const options = { accumulatorBits, tile, codes: weights, perChannel: true, scales: 'any', sweeps: 0 } as const
     return { weightBits: width, activationBits: bits, error: approximationError(twin, layer as WeightedLayer, moments, options, judges) }
   })
 }

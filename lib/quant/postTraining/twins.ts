@@ -1,6 +1,7 @@
-import { Conv2d, Linear, type Module, maskOf, setMask } from '../../nn/index.js'
+import { Conv1d, Conv2d, Linear, type Module, maskOf, setMask } from '../../nn/index.js'
 import { assign, converted, fill } from '../../tensor/index.js'
 import type { BiasOptions } from '../bias.js'
+import { QuantConv1d } from '../layers/quantConv1d.js'
 import { QuantConv2d } from '../layers/quantConv2d.js'
 import { QuantLinear } from '../layers/quantLinear.js'
 import type { WeightQuantiserOptions } from '../weights.js'
@@ -19,6 +20,10 @@ const kind = <L extends Module>(one: TwinKind<L>): TwinKind<Module> => one as un
 
 const kinds: readonly TwinKind<Module>[] = [
   kind({ of: Linear, make: ({ inFeatures, outFeatures }, options) => new QuantLinear(inFeatures, outFeatures, options) }),
+  kind({
+    of: Conv1d,
+    make: ({ inChannels, outChannels, kernelSize, geometry }, options) => new QuantConv1d(inChannels, outChannels, kernelSize, { ...geometry, ...options }),
+  }),
   kind({
     of: Conv2d,
     make: ({ inChannels, outChannels, kernelSize, geometry }, options) => new QuantConv2d(inChannels, outChannels, kernelSize, { ...geometry, ...options }),
