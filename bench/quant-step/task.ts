@@ -117,7 +117,15 @@ function* matches(label: string, network: Network, phase: Phase, batches: readon
         source: 'quant-step/torch_quant.py',
         modules: ['torch'],
         install: 'apt-get install python3-torch',
-        args: [Object.keys(networks).indexOf(network), Number(phase !== 'statistics'), Number(phases[phase].inputLearned), bits, x.shape[0], checkedSteps, ...x.shape.slice(1)],
+        args: [
+          Object.keys(networks).indexOf(network),
+          Number(phase !== 'statistics'),
+          Number(phases[phase].inputLearned),
+          bits,
+          x.shape[0],
+          checkedSteps,
+          ...x.shape.slice(1),
+        ],
         inputs: {
           x: flat(batches.map((batch) => batch.x)),
           y: Int32Array.from(batches.flatMap((batch) => Array.from(batch.y.data))),

@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { native, RoundingGradient, Unary } from '../native/index.js'
-import { empty, type Tensor, wideOf } from '../tensor/index.js'
+import { empty, type Tensor, wideOf, zeros } from '../tensor/index.js'
 import { Binary, combine } from './binary.js'
 import { elementwiseShapes } from './cases.js'
 import { ceilPowerOfTwo } from './ceilPowerOfTwo.js'
@@ -47,6 +47,7 @@ export function findLargest(x: Tensor, { top, perChannel = false, powerOfTwo = f
 
 /** The gradient of x from that of its scales: to the largest alone, times scale / largest; that is 1 / top, or for a power of two straight through. */
 function throughLargest(grad: Tensor, x: Tensor, { scale, at }: FoundScale): Tensor {
+  if (x.size === 0) return zeros(x.shape, { dtype: x.dtype })
   const largest = empty(scale.shape, x.dtype)
   native.take(1, x.size, 1, x.storage, at.storage, largest.storage)
   const size = forward('largestScale', Unary.abs, largest)

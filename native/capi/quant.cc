@@ -117,21 +117,25 @@ espalier_status espalier_fake_quant_largest_forward(espalier_in x, int64_t chann
     for_float("x", x.dtype, [&]<class T>(T) {
       const View view{1, channels, inner};
       T* const scales = elements<T>("scale", scale, channels);
-      int32_t* const where = elements<int32_t>("index", index, channels);
+      int32_t* const places = elements<int32_t>("index", index, channels);
       T* const output = elements<T>("y", y, x.length);
-      quant::Grid<T> grid = checked_grid<T>(x, {}, view);
-      if (x.length > 0) quant::abs_max(grid, scales, where);
+      const quant::Grid<T> values = checked_grid<T>(x, {}, view);
+      // Nothing of the caller's is written before the scales are known to be good.
+      T* const largest = scratch<T>(Scratch::kOther, channels);
+      int32_t* const where = scratch<int32_t>(Scratch::kIndex, channels);
+      if (x.length > 0) quant::abs_max(values, largest, where);
       else {
-        std::fill_n(scales, channels, T{0});
+        std::fill_n(largest, channels, T{0});
         std::fill_n(where, channels, -1);
       }
       const T least = static_cast<T>(smallest), code = static_cast<T>(top);
       for (int64_t channel = 0; channel < channels; ++channel)
         // In this order NaN stays, for the check of the scales to find.
-        scales[channel] = (scales[channel] < least ? least : scales[channel]) / code;
-      const espalier_in found{scales, channels, x.dtype};
-      grid = checked_grid<T>(x, found, {}, {}, view, qmin, qmax);
+        largest[channel] = (largest[channel] < least ? least : largest[channel]) / code;
+      const quant::Grid<T> grid = checked_grid<T>(x, {largest, channels, x.dtype}, {}, {}, view, qmin, qmax);
       if (x.length > 0) quant::fake_quant_forward(grid, output, static_cast<int32_t*>(nullptr));
+      std::copy_n(largest, channels, scales);
+      std::copy_n(where, channels, places);
     });
   });
 }
