@@ -90,24 +90,6 @@ espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x
   });
 }
 
-espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner,
-                                 espalier_out value, espalier_out index) {
-  return guarded(__func__, [&] {
-    require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
-    for_float("x", x.dtype, [&]<class T>(T) {
-      const quant::Grid<T> grid = checked_grid<T>(x, mask, {outer, channels, inner});
-      T* const most = elements<T>("value", value, channels);
-      int32_t* const where = optional_elements<int32_t>("index", index, channels);
-      if (x.length > 0) {
-        quant::abs_max(grid, most, where);
-        return;
-      }
-      std::fill_n(most, channels, T{0});
-      if (where != nullptr) std::fill_n(where, channels, -1);
-    });
-  });
-}
-
 espalier_status espalier_fake_quant_largest_forward(espalier_in x, int64_t channels, int64_t inner, double top,
                                                     double smallest, double qmin, double qmax, espalier_out y,
                                                     espalier_out scale, espalier_out index) {
@@ -162,6 +144,24 @@ espalier_status espalier_fake_quant_largest_backward(espalier_in gradient, espal
         if (std::abs(largest) > static_cast<T>(smallest))
           of_x[where[channel]] += of_scale[channel] * (grid.scale[channel] / largest);
       }
+    });
+  });
+}
+
+espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner,
+                                 espalier_out value, espalier_out index) {
+  return guarded(__func__, [&] {
+    require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Grid<T> grid = checked_grid<T>(x, mask, {outer, channels, inner});
+      T* const most = elements<T>("value", value, channels);
+      int32_t* const where = optional_elements<int32_t>("index", index, channels);
+      if (x.length > 0) {
+        quant::abs_max(grid, most, where);
+        return;
+      }
+      std::fill_n(most, channels, T{0});
+      if (where != nullptr) std::fill_n(where, channels, -1);
     });
   });
 }

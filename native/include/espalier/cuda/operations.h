@@ -51,9 +51,9 @@ ESPALIER_API espalier_status espalier_cuda_adaptive_avg_pool2d_backward(espalier
 ESPALIER_API espalier_status espalier_cuda_adaptive_max_pool2d_forward(espalier_in x, espalier_out y, espalier_out indices, espalier_adaptive_pool2d shape);
 ESPALIER_API espalier_status espalier_cuda_fake_quant_forward(espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask, int64_t outer, int64_t channels, int64_t inner, double qmin, double qmax, espalier_out y, espalier_out codes);
 ESPALIER_API espalier_status espalier_cuda_fake_quant_backward(espalier_in gradient, espalier_in x, espalier_in scale, espalier_in zero, espalier_in mask, int64_t outer, int64_t channels, int64_t inner, double qmin, double qmax, espalier_rounding_gradient rule, espalier_out gradient_x, espalier_out gradient_scale);
-ESPALIER_API espalier_status espalier_cuda_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner, espalier_out value, espalier_out index);
 ESPALIER_API espalier_status espalier_cuda_fake_quant_largest_forward(espalier_in x, int64_t channels, int64_t inner, double top, double smallest, double qmin, double qmax, espalier_out y, espalier_out scale, espalier_out index);
 ESPALIER_API espalier_status espalier_cuda_fake_quant_largest_backward(espalier_in gradient, espalier_in x, espalier_in scale, espalier_in index, int64_t channels, int64_t inner, double smallest, double qmin, double qmax, espalier_out gradient_x);
+ESPALIER_API espalier_status espalier_cuda_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner, espalier_out value, espalier_out index);
 ESPALIER_API espalier_status espalier_cuda_random_uniform(int64_t seed, int64_t counter, double low, double high, espalier_out y, int64_t* used);
 ESPALIER_API espalier_status espalier_cuda_random_normal(int64_t seed, int64_t counter, double mean, double deviation, espalier_out y, int64_t* used);
 ESPALIER_API espalier_status espalier_cuda_random_bernoulli(int64_t seed, int64_t counter, double p, double value, espalier_out y, int64_t* used);
