@@ -362,6 +362,13 @@ export interface NativeOperations {
   /** The gradients of x and of the scale for `gradient`, that of y. Both results are optional;
    * `gradient_x` may be `gradient`. */
   fakeQuantBackward(gradient: Storage | null, x: Storage | null, scale: Storage | null, zero: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, qmin: number, qmax: number, rule: RoundingGradient, gradientX: Storage | null, gradientScale: Storage | null): void
+  /** x [channels, inner] on the grid of its own largest magnitudes: scale = max(|x|, smallest) / top for each
+   * channel, which `scale` receives, and `index` (int32) where in x the largest stands first; −1 without
+   * elements. y as espalier_fake_quant_forward has it, without zero and mask. */
+  fakeQuantLargestForward(x: Storage | null, channels: number, inner: number, top: number, smallest: number, qmin: number, qmax: number, y: Storage | null, scale: Storage | null, index: Storage | null): void
+  /** The gradient of x for `gradient`, that of y, straight through; at `index` also that of the scale, by what the
+   * scale is to the largest. `gradient_x` may be `gradient`. */
+  fakeQuantLargestBackward(gradient: Storage | null, x: Storage | null, scale: Storage | null, index: Storage | null, channels: number, inner: number, smallest: number, qmin: number, qmax: number, gradientX: Storage | null): void
   /** The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
    * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
   absMax(x: Storage | null, mask: Storage | null, outer: number, channels: number, inner: number, value: Storage | null, index: Storage | null): void

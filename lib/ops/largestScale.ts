@@ -1,10 +1,9 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { native, RoundingGradient, Unary } from '../native/index.js'
-import { empty, type Tensor, wideOf } from '../tensor/index.js'
+import { empty, type Tensor, wideOf, zeros } from '../tensor/index.js'
 import { Binary, combine } from './binary.js'
 import { elementwiseShapes } from './cases.js'
 import { ceilPowerOfTwo } from './ceilPowerOfTwo.js'
-import { channelsOf } from './fakeQuant.js'
 import { magnitudeGradient } from './magnitude.js'
 import { rescaled, smallestThreshold } from './thresholdScale.js'
 import { forward } from './unary.js'
@@ -24,23 +23,31 @@ export interface LargestScaleOptions {
 
 /** Scales, apart from the tape, and where in x the elements are that they were taken from, int32. */
 export interface FoundScale {
-  readonly scale: Tensor
+  scale: Tensor
   readonly at: Tensor
 }
 
+/** Room for the scales of x. */
+function roomFor(x: Tensor, perChannel: boolean): FoundScale {
+  const scale = empty(perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : [], wideOf(x.dtype))
+  return { scale, at: empty([scale.size], 'int32') }
+}
+
+/** The elements of each channel. */
+const innerOf = (x: Tensor, { at }: FoundScale): number => (at.size === 0 ? 0 : x.size / at.size)
+
 /** The largest magnitudes of x and the scales that follow from them, apart from the tape. */
 export function findLargest(x: Tensor, { top, perChannel = false, powerOfTwo = false }: LargestScaleOptions): FoundScale {
-  const shape = perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : []
-  const largest = empty(shape, wideOf(x.dtype))
-  const channels = largest.size
-  const at = empty([channels], 'int32')
-  native.absMax(x.storage, null, 1, channels, channels === 0 ? 0 : x.size / channels, largest.storage, at.storage)
-  if (!powerOfTwo) return { scale: rescaled(largest, top), at }
-  return { scale: rescaled(ceilPowerOfTwo(combine('largestScale', Binary.maximum, largest, smallestThreshold)), top), at }
+  const found = roomFor(x, perChannel)
+  const { scale: largest, at } = found
+  native.absMax(x.storage, null, 1, at.size, innerOf(x, found), largest.storage, at.storage)
+  found.scale = rescaled(powerOfTwo ? ceilPowerOfTwo(combine('largestScale', Binary.maximum, largest, smallestThreshold)) : largest, top)
+  return found
 }
 
 /** The gradient of x from that of its scales: to the largest alone, times scale / largest; that is 1 / top, or for a power of two straight through. */
 function throughLargest(grad: Tensor, x: Tensor, { scale, at }: FoundScale): Tensor {
+  if (x.size === 0) return zeros(x.shape, { dtype: x.dtype })
   const largest = empty(scale.shape, x.dtype)
   native.take(1, x.size, 1, x.storage, at.storage, largest.storage)
   const size = forward('largestScale', Unary.abs, largest)
@@ -75,20 +82,36 @@ export const largestScale = defineOp({
  * x on the grid of its own `largestScale`: `fakeQuant` with that scale, straight-through, the gradient of
  * the scale among that of x.
  *
- * @param found what `findLargest` gave for this x
+ * @returns the values, and the scale for those who want it
  */
-export const fakeQuantByLargest = defineOp({
+export function fakeQuantByLargest(x: Tensor, min: number, max: number, options: LargestScaleOptions): { y: Tensor; found: FoundScale } {
+  asTensor('fakeQuantByLargest', 'x', x)
+  const found = inOneCall(x, options) ? roomFor(x, options.perChannel ?? false) : findLargest(x, options)
+  return { y: roundByLargest(x, min, max, options, found), found }
+}
+
+/** Whether a kernel finds the scale and rounds to it: there is none on a GPU. */
+const inOneCall = (x: Tensor, { powerOfTwo = false }: LargestScaleOptions): boolean => x.device === 'cpu' && !powerOfTwo
+
+const roundByLargest = defineOp({
   name: 'fake_quant_by_largest',
-  forward(x: Tensor, { scale }: FoundScale, min: number, max: number) {
-    asTensor('fakeQuantByLargest', 'x', x)
+  forward(x: Tensor, min: number, max: number, options: LargestScaleOptions, found: FoundScale) {
     const y = empty(x.shape, x.dtype)
-    native.fakeQuantForward(x.storage, scale.storage, null, null, ...channelsOf('fakeQuantByLargest', x, scale), min, max, y.storage, null)
+    const { scale, at } = found
+    if (inOneCall(x, options))
+      native.fakeQuantLargestForward(x.storage, at.size, innerOf(x, found), options.top, smallestThreshold, min, max, y.storage, scale.storage, at.storage)
+    else native.fakeQuantForward(x.storage, scale.storage, null, null, 1, at.size, innerOf(x, found), min, max, y.storage, null)
     return y
   },
-  backward(grad, { args: [x, found, min, max] }, own = false) {
+  backward(grad, { args: [x, min, max, , found] }, own = false) {
     const { scale, at } = found
+    const inner = innerOf(x, found)
     // Straight through: the gradient of x is that of y, but for the elements that the scale was taken from.
     const gradX = own ? grad : empty(x.shape, x.dtype)
+    if (x.device === 'cpu') {
+      native.fakeQuantLargestBackward(grad.storage, x.storage, scale.storage, at.storage, at.size, inner, smallestThreshold, min, max, gradX.storage)
+      return [gradX]
+    }
     const gradScale = empty(scale.shape, scale.dtype)
     native.fakeQuantBackward(
       grad.storage,
@@ -96,26 +119,24 @@ export const fakeQuantByLargest = defineOp({
       scale.storage,
       null,
       null,
-      ...channelsOf('fakeQuantByLargest', x, scale),
+      1,
+      at.size,
+      inner,
       min,
       max,
       RoundingGradient.clampSte,
       own ? null : gradX.storage,
       gradScale.storage,
     )
-    if (x.device === 'cpu') {
-      for (let channel = 0; channel < at.size; channel++) {
-        const largest = x.data[at.data[channel]]
-        if (Math.abs(largest) > smallestThreshold) gradX.data[at.data[channel]] += (gradScale.data[channel] * scale.data[channel]) / largest
-      }
-    } else native.accumulate(throughLargest(gradScale, x, found).storage, gradX.storage)
+    native.accumulate(throughLargest(gradScale, x, found).storage, gradX.storage)
     return [gradX]
   },
-  // Rounding has no useful derivative: see test/ops/fakeQuant.test.ts for what the rule must give.
+  // Rounding has no useful derivative: see test/quant/quantisers.test.ts for what the rule must give.
   estimator: true,
   cases: (sample) =>
-    elementwiseShapes.map((shape, i): [Tensor, FoundScale, number, number] => {
+    elementwiseShapes.map((shape, i): [Tensor, number, number, LargestScaleOptions, FoundScale] => {
       const x = sample(shape)
-      return [x, findLargest(x, { top: 3, perChannel: shape.length > 0 && i % 2 === 1 }), -3, 3]
+      const options = { top: 3, perChannel: shape.length > 0 && i % 2 === 1 }
+      return [x, -3, 3, options, findLargest(x, options)]
     }),
 })

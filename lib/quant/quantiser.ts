@@ -1,3 +1,4 @@
+import { gradEnabled } from '../autograd/index.js'
 import { Module } from '../nn/index.js'
 import { relu } from '../ops/index.js'
 import type { Quantisation, Tensor } from '../tensor/index.js'
@@ -61,7 +62,8 @@ export class Quantiser extends Module {
     const rectified = this.gradient === 'rectified' && source.follows
     const gradient = rectified ? 'clamped' : this.gradient
     const values = rectified ? relu(x) : x
-    const atOnce = rounding === halfEven && zeroPoint === null ? source.quantise?.(values, top, codes, gradient) : null
+    // Without gradients by the plain operation: that is what a trace is to show.
+    const atOnce = gradEnabled() && rounding === halfEven && zeroPoint === null ? source.quantise?.(values, top, codes, gradient) : null
     if (atOnce) {
       atOnce.y.quantisation = new Mark(this, atOnce.plain, atOnce.scale)
       return atOnce.y

@@ -131,6 +131,64 @@ espalier_status espalier_fake_quant_backward(espalier_in gradient, espalier_in x
   });
 }
 
+espalier_status espalier_fake_quant_largest_forward(espalier_in x, int64_t channels, int64_t inner, double top,
+                                                    double smallest, double qmin, double qmax, espalier_out y,
+                                                    espalier_out scale, espalier_out index) {
+  return guarded(__func__, [&] {
+    require_range("x", x.length, 0, (int64_t{1} << 31) - 1);  // an index is an int32
+    if (!(top > 0 && std::isfinite(top))) fail(ESPALIER_INVALID_ARGUMENT, "top is %g, expected a positive number", top);
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const View view{1, channels, inner};
+      T* const scales = elements<T>("scale", scale, channels);
+      int32_t* const places = elements<int32_t>("index", index, channels);
+      T* const output = elements<T>("y", y, x.length);
+      const quant::Grid<T> values = checked_grid<T>(x, {}, view);
+      // Nothing of the caller's is written before the scales are known to be good.
+      T* const largest = scratch<T>(Scratch::kOther, channels);
+      int32_t* const where = scratch<int32_t>(Scratch::kIndex, channels);
+      if (x.length > 0) quant::abs_max(values, largest, where);
+      else {
+        std::fill_n(largest, channels, T{0});
+        std::fill_n(where, channels, -1);
+      }
+      const T least = static_cast<T>(smallest), code = static_cast<T>(top);
+      for (int64_t channel = 0; channel < channels; ++channel)
+        // In this order NaN stays, for the check of the scales to find.
+        largest[channel] = (largest[channel] < least ? least : largest[channel]) / code;
+      const quant::Grid<T> grid = checked_grid<T>(x, {largest, channels, x.dtype}, {}, {}, view, qmin, qmax);
+      if (x.length > 0) quant::fake_quant_forward(grid, output, static_cast<int32_t*>(nullptr));
+      std::copy_n(largest, channels, scales);
+      std::copy_n(where, channels, places);
+    });
+  });
+}
+
+espalier_status espalier_fake_quant_largest_backward(espalier_in gradient, espalier_in x, espalier_in scale,
+                                                     espalier_in index, int64_t channels, int64_t inner,
+                                                     double smallest, double qmin, double qmax,
+                                                     espalier_out gradient_x) {
+  return guarded(__func__, [&] {
+    for_float("x", x.dtype, [&]<class T>(T) {
+      const quant::Grid<T> grid = checked_grid<T>(x, scale, {}, {}, {1, channels, inner}, qmin, qmax);
+      const T* const upstream = elements<T>("gradient", gradient, x.length);
+      const int32_t* const where = elements<int32_t>("index", index, channels);
+      T* const of_x = elements<T>("gradient_x", gradient_x, x.length);
+      for (int64_t channel = 0; channel < channels; ++channel)
+        require_range("index", static_cast<int64_t>(where[channel]), -1, x.length - 1);
+      if (x.length == 0) return;
+      T* const of_scale = scratch<T>(Scratch::kOther, channels);
+      quant::fake_quant_backward(grid, upstream, ESPALIER_ROUNDING_GRADIENT_CLAMP_STE,
+                                 of_x == upstream ? nullptr : of_x, of_scale);
+      for (int64_t channel = 0; channel < channels; ++channel) {
+        if (where[channel] < 0) continue;
+        const T largest = grid.x[where[channel]];
+        if (std::abs(largest) > static_cast<T>(smallest))
+          of_x[where[channel]] += of_scale[channel] * (grid.scale[channel] / largest);
+      }
+    });
+  });
+}
+
 espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels, int64_t inner,
                                  espalier_out value, espalier_out index) {
   return guarded(__func__, [&] {

@@ -44,7 +44,7 @@ for (const Storage of [Float32Array, Float64Array] as unknown as Float32ArrayCon
           const y = new Storage(n)
           const codes = new Int32Array(n)
           native.fakeQuantForward(x, scale, zero, mask, ...sizes(view), low, high, y, codes)
-          for (const rule of [RoundingGradient.clamp, RoundingGradient.clampSte]) {
+          for (const rule of Object.values(RoundingGradient)) {
             const gradientX = new Storage(n)
             const gradientScale = new Storage(view.channels)
             native.fakeQuantBackward(upstream, x, scale, zero, mask, ...sizes(view), low, high, rule, gradientX, gradientScale)
@@ -58,7 +58,8 @@ for (const Storage of [Float32Array, Float64Array] as unknown as Float32ArrayCon
               const nearest = roundEven(as(ratio + z))
               const code = Math.min(high, Math.max(low, nearest))
               const inside = nearest >= low && nearest <= high
-              const passes = rule === RoundingGradient.clampSte || inside
+              const above = rule !== RoundingGradient.clampPositive || x[i] * factor > 0
+              const passes = rule === RoundingGradient.clampSte || (inside && above)
               if (codes[i] !== code || y[i] !== as((code - z) * scale[c]) || gradientX[i] !== as((passes ? upstream[i] : 0) * factor)) wrong++
               sums[c] += upstream[i] * (code - z - (passes ? ratio : 0))
             }

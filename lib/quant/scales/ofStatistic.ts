@@ -1,4 +1,4 @@
-import { ceilPowerOfTwo, fakeQuantByLargest, findLargest, largestScale, maximum, smallestThreshold, thresholdScale } from '../../ops/index.js'
+import { ceilPowerOfTwo, fakeQuantByLargest, largestScale, maximum, smallestThreshold, thresholdScale } from '../../ops/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { largest, type Statistic } from '../statistics.js'
 import type { Scale } from './scale.js'
@@ -28,8 +28,8 @@ export function statisticScale(statistic: Statistic, { axis = null, powerOfTwo =
     quantise(x, top, { min, max }, gradient) {
       if (gradient !== 'straight-through') return null
       const options = { top, perChannel, powerOfTwo }
-      const found = findLargest(x, options)
-      return { y: fakeQuantByLargest(x, found, min, max), plain: found.scale, scale: () => largestScale(x, options, found) }
+      const { y, found } = fakeQuantByLargest(x, min, max, options)
+      return { y, plain: found.scale, scale: () => largestScale(x, options, found) }
     },
   }
 }

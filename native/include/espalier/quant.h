@@ -39,6 +39,21 @@ ESPALIER_API espalier_status espalier_fake_quant_backward(espalier_in gradient, 
                                                           espalier_rounding_gradient rule, espalier_out gradient_x,
                                                           espalier_out gradient_scale);
 
+/* x [channels, inner] on the grid of its own largest magnitudes: scale = max(|x|, smallest) / top for each
+ * channel, which `scale` receives, and `index` (int32) where in x the largest stands first; −1 without
+ * elements. y as espalier_fake_quant_forward has it, without zero and mask. */
+ESPALIER_API espalier_status espalier_fake_quant_largest_forward(espalier_in x, int64_t channels, int64_t inner,
+                                                                 double top, double smallest, double qmin, double qmax,
+                                                                 espalier_out y, espalier_out scale,
+                                                                 espalier_out index);
+
+/* The gradient of x for `gradient`, that of y, straight through; at `index` also that of the scale, by what the
+ * scale is to the largest. `gradient_x` may be `gradient`. */
+ESPALIER_API espalier_status espalier_fake_quant_largest_backward(espalier_in gradient, espalier_in x,
+                                                                  espalier_in scale, espalier_in index,
+                                                                  int64_t channels, int64_t inner, double smallest,
+                                                                  double qmin, double qmax, espalier_out gradient_x);
+
 /* The largest |x| of each channel and, where `index` (int32) is given, the first place in x that has
  * it. NaN counts as the largest. A channel without elements gives 0 and −1. */
 ESPALIER_API espalier_status espalier_abs_max(espalier_in x, espalier_in mask, int64_t outer, int64_t channels,
