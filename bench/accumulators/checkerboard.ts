@@ -1,7 +1,7 @@
 // The two-dimensional task of Concrete ML's documentation on custom models: a grid of 100 × 100 points, 9,500 to train
 // on and 500 to test, in the classes of a board whose squares change where 3x or 3y rounds to another whole number.
-// Each coordinate has noise of deviation 0.01, which moves one point in twenty to a square of the other class: no
-// classifier has more than about 95%.
+// Each coordinate has noise of deviation 0.01, which moves some points to a square of the other class: the board itself
+// is right on 95.8% of those to train on and 95.6% of those to test.
 import { data, Generator, manualSeed, nn, qnn, Tensor } from '../../lib/index.js'
 import { judged, learn, type Outcome } from './recipe.js'
 
@@ -26,7 +26,7 @@ export function checkerboard(): { train: data.TensorDataset; test: data.TensorDa
   return { test: part(0, tested), train: part(tested, points) }
 }
 
-/** Two hidden layers of 100 neurons, 3-bit codes and weights; `input` is the largest code of a coordinate. */
+/** Two hidden layers of 100 neurons, 3-bit codes and weights; `input` is the largest code of a coordinate: of 1 … 7 the best on a part of the training data. */
 export const settings = [{ accumulatorBits: 7, input: 3, codes: 7, weightBits: 3, lr: 0.02, epochs: 30 }]
 
 export async function trained(

@@ -112,6 +112,28 @@ test('no codes at all can overflow a tiny layer, all of them tried; its certific
   t.true(min >= -16 && max <= 15)
 })
 
+test('witnesses reach the ends exactly, random codes stay inside, one bit less is refused', (t) => {
+  fc.assert(
+    fc.property(setting, fc.nat(), ({ accumulatorBits, weightBits, codes }, seed) => {
+      manualSeed(seed)
+      const model = new nn.Sequential(new qnn.Codes({ max: codes }), new qnn.IntegerLinear(9, 4, { accumulatorBits, weightBits }))
+      quant.startIntegers(model, rand([50, 9]))
+      const certificate = quant.certify(model.eval())
+      const [layer] = certificate.layers
+      const sumsOf = (x: ArrayLike<number>): Tensor => noGrad(() => model.forward(tensor(Float32Array.from(x, (code) => code / codes)).reshape([-1, 9])))
+      for (const [neuron, { min, max }] of layer.neurons.entries()) {
+        t.is(sumsOf(certificate.witness(layer.name, neuron, 'max')).data[neuron], max)
+        t.is(sumsOf(certificate.witness(layer.name, neuron, 'min')).data[neuron], min)
+      }
+      const random = sumsOf(Float32Array.from(rand([40 * 9]).data, (value) => Math.floor(value * (codes + 1))))
+      for (const [i, sum] of random.data.entries()) t.true(sum >= layer.neurons[i % 4].min && sum <= layer.neurons[i % 4].max)
+      certificate.verify({ bits: accumulatorBits })
+      t.throws(() => certificate.verify({ bits: certificate.bits - 1 }), { instanceOf: EspalierError })
+    }),
+    { numRuns: 40 },
+  )
+})
+
 test('a bias takes what it needs from one budget and gives it to the other', (t) => {
   manualSeed(5)
   const model = new nn.Sequential(new qnn.Codes({ max: 3 }), new qnn.IntegerLinear(40, 3, { accumulatorBits: 7, weightBits: 3 }))
