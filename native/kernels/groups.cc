@@ -8,11 +8,6 @@ namespace espalier {
 // The longest group whose entries are compared each with each.
 constexpr int64_t kLongestShort = 32;
 
-// What prune_short() found.
-struct GroupsSeen {
-  bool done, bad;  // bad: a NaN
-};
-
 }  // namespace espalier
 
 #define ESPALIER_KERNEL "kernels/groups.inl"
@@ -49,19 +44,12 @@ void prune_long(const Scored<T, M>& array, bool magnitude, const Groups& groups,
   }
 }
 
-template <class T, class M>
-void refuse_nan(const Scored<T, M>& array, bool magnitude) {
-  count_at_most(array, magnitude, std::numeric_limits<double>::infinity(), false);  // fails for one
-}
-
-// Fails for a NaN; results may have been written by then.
+// There must be no NaN.
 template <class T, class M>
 void prune_piece(const Scored<T, M>& array, bool magnitude, const Groups& groups) {
-  GroupsSeen seen{};
-  if (groups.size <= kLongestShort) ESPALIER_ON_ISA(prune_short<T, M>(array, magnitude, groups, &seen));
-  if (seen.bad) refuse_nan(array, magnitude);
-  if (seen.done) return;
-  refuse_nan(array, magnitude);
+  bool done = false;
+  if (groups.size <= kLongestShort) ESPALIER_ON_ISA(prune_short<T, M>(array, magnitude, groups, &done));
+  if (done) return;
   for (int64_t outer = 0; outer < groups.outer; ++outer) prune_long(array, magnitude, groups, outer);
 }
 
@@ -70,10 +58,8 @@ void prune_piece(const Scored<T, M>& array, bool magnitude, const Groups& groups
 template <class T, class M>
 void prune_groups(const Scored<T, M>& array, bool magnitude, const Groups& groups) {
   const int64_t entries = groups.size * groups.inner, grain = std::max<int64_t>(1, kGroupGrain / entries);
-  // Masks that results are written over must survive a NaN. Elsewhere looking for one first would be a
-  // second pass over memory.
-  const bool in_place = array.mask == array.result;
-  if (in_place) refuse_nan(array, magnitude);
+  // For its check: nothing is written where there is a NaN.
+  count_at_most(array, magnitude, std::numeric_limits<double>::infinity(), false);
   parallel_ranges(groups.outer, grain, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * entries, n = (end - begin) * entries;
     const M* const mask = array.mask == nullptr ? nullptr : array.mask + first;

@@ -61,55 +61,41 @@ ESPALIER_INLINE void count_before(V own, Mask<T> live, Mask<T>* before) {
   }
 }
 
-// Whether a mask holds in any lane.
-template <class V>
-ESPALIER_INLINE bool holds(const V& mask) {
-  bool any = false;
-  for (size_t i = 0; i < sizeof(mask) / sizeof(mask[0]); ++i) any |= mask[i] != 0;
-  return any;
-}
-
-// Groups that divide a vector, side by side. Gives whether there is a NaN.
+// Groups that divide a vector, side by side.
 template <class T, class M, int Size, bool Masked, bool Magnitude>
-bool prune_neighbours(const kernels::Scored<T, M>& array, const kernels::Groups& groups) {
+void prune_neighbours(const kernels::Scored<T, M>& array, const kernels::Groups& groups) {
   typedef std::conditional_t<Magnitude, Mask<T>, Vec<T>> Keys;
-  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0)), bad{};
-  by_vector<T>(0, array.n, [=, &falling, &bad](int64_t i, auto lanes) {
+  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0));
+  by_vector<T>(0, array.n, [=, &falling](int64_t i, auto lanes) {
     const Entries<T> own = entries<T, M>(array, Magnitude, i, lanes);
-    bad |= own.value != own.value;
     if (groups.each)
       for (int64_t lane = 0; lane < lanes; ++lane) falling[lane] = groups.falling[(i + lane) / Size];
     Mask<T> before{};
     count_before<T, Size, Masked, Keys>(reinterpret_cast<Keys>(own.value), own.live, &before);
     settle<T, M>(array, i, before < falling, lanes);
   });
-  return holds(bad);
 }
 template <class T, class M, int Size>
-bool prune_neighbours(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups) {
-  if (array.mask != nullptr) {
-    if (magnitude) return prune_neighbours<T, M, Size, true, true>(array, groups);
-    return prune_neighbours<T, M, Size, true, false>(array, groups);
-  }
-  if (magnitude) return prune_neighbours<T, M, Size, false, true>(array, groups);
-  return prune_neighbours<T, M, Size, false, false>(array, groups);
+void prune_neighbours(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups) {
+  if (array.mask != nullptr && magnitude) prune_neighbours<T, M, Size, true, true>(array, groups);
+  else if (array.mask != nullptr) prune_neighbours<T, M, Size, true, false>(array, groups);
+  else if (magnitude) prune_neighbours<T, M, Size, false, true>(array, groups);
+  else prune_neighbours<T, M, Size, false, false>(array, groups);
 }
 
-// One vector of groups whose entries lie `inner` apart, a lane a group, the first of them at `begin`. Gives where
-// there is a NaN.
+// One vector of groups whose entries lie `inner` apart, a lane a group, the first of them at `begin`.
 template <class T, class M, class Lanes>
-ESPALIER_INLINE Mask<T> prune_lanes(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups,
-                                    int64_t begin, Mask<T> falling, Lanes lanes) {
+ESPALIER_INLINE void prune_lanes(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups,
+                                 int64_t begin, Mask<T> falling, Lanes lanes) {
   // (Lanes past the last group are never written: they may count as live.)
   const auto read = [&](int64_t i) -> Entries<T> {
     const int64_t at = begin + i * groups.inner;
     if (array.mask == nullptr) return {ranked<T>(array.score + at, magnitude, lanes), Mask<T>{} == Mask<T>{}};
     return entries<T, M>(array, magnitude, at, lanes);
   };
-  Mask<T> fell[kLongestShort], bad{};
+  Mask<T> fell[kLongestShort];
   for (int64_t i = 0; i < groups.size; ++i) {
     const Entries<T> own = read(i);
-    bad |= own.value != own.value;
     Mask<T> before{};
     for (int64_t j = 0; j < i; ++j) {
       const Entries<T> other = read(j);
@@ -122,15 +108,14 @@ ESPALIER_INLINE Mask<T> prune_lanes(const kernels::Scored<T, M>& array, bool mag
     fell[i] = before < falling;
   }
   for (int64_t i = 0; i < groups.size; ++i) settle<T, M>(array, begin + i * groups.inner, fell[i], lanes);
-  return bad;
 }
 
-// The groups of one outer index, whose entries lie `inner` apart. Gives whether there is a NaN.
+// The groups of one outer index, whose entries lie `inner` apart.
 template <class T, class M>
-bool prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t outer) {
+void prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, int64_t outer) {
   typedef std::integral_constant<int64_t, kLanes<T>> Whole;
   const int64_t inner = groups.inner, begin = outer * groups.size * inner;
-  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0)), bad{};
+  Mask<T> falling = Mask<T>{} + static_cast<Lane<T>>(groups.falls(0));
   for (int64_t n = 0; n < inner; n += kLanes<T>) {
     // The last whole vector reaches back over groups that are done, unless the masks it would read are
     // their results.
@@ -138,29 +123,25 @@ bool prune_apart(const kernels::Scored<T, M>& array, bool magnitude, const kerne
     const int64_t lanes = std::min<int64_t>(kLanes<T>, inner - n);
     if (groups.each)
       for (int64_t lane = 0; lane < lanes; ++lane) falling[lane] = groups.falling[outer * inner + n + lane];
-    if (lanes == kLanes<T>) bad |= prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, Whole{});
-    else bad |= prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, lanes);
+    if (lanes == kLanes<T>) prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, Whole{});
+    else prune_lanes<T, M>(array, magnitude, groups, begin + n, falling, lanes);
   }
-  return holds(bad);
 }
 
-// Prunes short groups, and says whether there is a NaN; not `done` where they are of a kind that is not for vectors.
+// The short groups of some outer indices. Sets `done` to false where they are of a kind that is not for vectors.
 template <class T, class M>
-void prune_short(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, GroupsSeen* seen) {
-  *seen = {true, false};
+void prune_short(const kernels::Scored<T, M>& array, bool magnitude, const kernels::Groups& groups, bool* done) {
+  *done = true;
   if (groups.inner > 1) {
-    for (int64_t outer = 0; outer < groups.outer; ++outer)
-      seen->bad |= prune_apart<T, M>(array, magnitude, groups, outer);
+    for (int64_t outer = 0; outer < groups.outer; ++outer) prune_apart<T, M>(array, magnitude, groups, outer);
     return;
   }
-  if (groups.size == 2) seen->bad = prune_neighbours<T, M, 2>(array, magnitude, groups);
-  else if (groups.size == 4 && kLanes<T> >= 4)
-    seen->bad = prune_neighbours<T, M, std::min(4, kLanes<T>)>(array, magnitude, groups);
-  else if (groups.size == 8 && kLanes<T> >= 8)
-    seen->bad = prune_neighbours<T, M, std::min(8, kLanes<T>)>(array, magnitude, groups);
+  if (groups.size == 2) prune_neighbours<T, M, 2>(array, magnitude, groups);
+  else if (groups.size == 4 && kLanes<T> >= 4) prune_neighbours<T, M, std::min(4, kLanes<T>)>(array, magnitude, groups);
+  else if (groups.size == 8 && kLanes<T> >= 8) prune_neighbours<T, M, std::min(8, kLanes<T>)>(array, magnitude, groups);
   else if (groups.size == 16 && kLanes<T> >= 16)
-    seen->bad = prune_neighbours<T, M, std::min(16, kLanes<T>)>(array, magnitude, groups);
-  else seen->done = false;
+    prune_neighbours<T, M, std::min(16, kLanes<T>)>(array, magnitude, groups);
+  else *done = false;
 }
 
 // counts[inner] += the entries of each row that are not 0.

@@ -17,12 +17,16 @@ test.after.always(() => rmSync(folder, { recursive: true, force: true }))
 
 const strict = ['-std=c99', '-Wall', '-Wextra', '-Wpedantic', '-Werror', `-I${embedding.include}`]
 
-/** The objects of the addon's build that are the C library's. */
-function* objects(under = join(root, 'build/Release/obj.target/espalier/native')): Generator<string> {
-  if (!existsSync(under)) return
-  for (const entry of readdirSync(under, { withFileTypes: true }))
-    if (entry.isDirectory() && entry.name !== 'napi') yield* objects(join(under, entry.name))
-    else if (entry.name.endsWith('.o')) yield join(under, entry.name)
+const built = join(root, 'build/Release/obj.target/espalier')
+
+/** The objects of the addon's build that are the C library's; not those of sources that are gone. */
+function* objects(folder = 'native'): Generator<string> {
+  if (!existsSync(join(built, folder))) return
+  for (const entry of readdirSync(join(built, folder), { withFileTypes: true })) {
+    const name = `${folder}/${entry.name}`
+    if (entry.isDirectory() && entry.name !== 'napi') yield* objects(name)
+    else if (name.endsWith('.o') && existsSync(join(root, name.replace(/o$/, 'cc')))) yield join(built, name)
+  }
 }
 
 test('the package says where its header and its library are', (t) => {

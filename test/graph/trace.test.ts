@@ -65,7 +65,7 @@ test('masks and weight quantisers are done once, and named by their parameter', 
   const model = new nn.Sequential({ quantise: new qnn.QuantIdentity({ signed: false }), fc: new qnn.QuantLinear(4, 3) })
   prune.l1Unstructured(model.getModule('fc'), 'weight', 0.5)
   const traced = graph.trace(model, { input: [4] })
-  t.deepEqual(operations(traced), ['fake_quant', 'linear'])
+  t.deepEqual(operations(traced), ['fake_quant_by_threshold', 'linear'])
   const [codes, weight] = traced.nodes[1].args as graph.Value[]
   t.deepEqual([codes.quantisation?.min, codes.quantisation?.max], [0, 255])
   t.deepEqual([...weight.sources].sort(), ['fc.weight_mask', 'fc.weight_orig'])

@@ -82,10 +82,11 @@ for (const Storage of storages) {
         const [above, below] = [2 ** (bits - 1) - 1 - bias, 2 ** (bits - 1) + bias].map((room) => Math.floor(room / input.max))
         const up = u.map((value) => Math.max(0, value))
         const down = u.map((value) => Math.max(0, -value))
+        const [upper, lower] = [nearestWithin(up, above, largest), nearestWithin(down, below, largest)]
         const nearest =
           input.min < 0
             ? nearestWithin(u.map(Math.abs), Math.min(above, below), largest).map((code, i) => code * Math.sign(u[i]))
-            : nearestWithin(up, above, largest).map((code, i) => code - nearestWithin(down, below, largest)[i])
+            : upper.map((code, i) => code - lower[i])
         const [ours, best] = [distance(u, own), distance(u, nearest)]
         t.true(ours <= best + near * Math.max(1, best), `${message}: ${ours} against ${best}`)
       }

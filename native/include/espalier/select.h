@@ -31,7 +31,7 @@ ESPALIER_API espalier_status espalier_keep_largest(espalier_in scores, espalier_
  * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
  * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
  * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
- * `magnitude` as in prune_smallest; NaN is an error, after which `result` may hold anything unless it is the mask. */
+ * `magnitude` as in prune_smallest; NaN is an error. */
 ESPALIER_API espalier_status espalier_prune_groups(espalier_in scores, espalier_in mask, int64_t magnitude,
                                                    int64_t outer, int64_t size, int64_t inner, espalier_in falling,
                                                    espalier_out result);
