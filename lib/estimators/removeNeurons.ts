@@ -1,5 +1,5 @@
 import { noGrad } from '../autograd/index.js'
-import type { Linear, Sequential, StateDict } from '../nn/index.js'
+import { type Linear, maskOf, removeMask, type Sequential, type StateDict } from '../nn/index.js'
 import { indexSelect, square, sum } from '../ops/index.js'
 import { Tensor } from '../tensor/index.js'
 import { linearLayers, type Sizes, sizesOf } from './network.js'
@@ -30,6 +30,8 @@ export function removeNeurons(network: Sequential, fraction: number, make: (size
       state[key] = tensor.rank === 1 ? rows : noGrad(() => indexSelect(rows, 1, kept[i]))
     }
   }
+  // A frozen network's masks are in its weights; what limits the inputs of a neuron draws new ones.
+  for (const layer of linearLayers(smaller)) if (maskOf(layer, 'weight') !== null) removeMask(layer, 'weight')
   smaller.loadStateDict(state)
   return smaller
 }
