@@ -230,6 +230,9 @@ test('weights that are whole numbers already stay such', (t) => {
   const x = rand([50, 20])
   for (let step = 0; step < 3; step++) model.forward(x)
   const { certificate } = quant.axe(model.eval(), { data: x, accumulatorBits: 8 })
-  t.deepEqual(Array.from(layer.effective('weight').data), certificate.layers[0].weights.flatMap((row) => Array.from(row)))
+  t.deepEqual(
+    Array.from(layer.effective('weight').data),
+    certificate.layers[0].weights.flatMap((row) => Array.from(row)),
+  )
   certificate.verify({ bits: 8 })
 })
