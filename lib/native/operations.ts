@@ -517,7 +517,7 @@ export interface NativeOperations {
    * In each group the `falling` smallest fall (all that are left, where these are fewer): result is 0
    * there, and elsewhere what the mask was, or 1; of equal ones those of the lower index fall first.
    * `falling` (int32, ≥ 0) holds a number for each group [outer, inner], or one for all. Masks and
-   * `magnitude` as in prune_smallest; NaN is an error, after which `result` may hold anything unless it is the mask. */
+   * `magnitude` as in prune_smallest; NaN is an error. */
   pruneGroups(scores: Storage | null, mask: Storage | null, magnitude: number, outer: number, size: number, inner: number, falling: Storage | null, result: Storage | null): void
   /** counts[outer, inner] (int32) = the entries of each group of a mask [outer, size, inner] that are not 0. */
   countGroups(mask: Storage | null, outer: number, size: number, inner: number, counts: Storage | null): void
