@@ -1,10 +1,11 @@
-import { asTensor, defineOp } from '../autograd/index.js'
+import { asTensor, defineOp, noGrad } from '../autograd/index.js'
 import { native, RoundingGradient, Unary } from '../native/index.js'
 import { empty, type Tensor, wideOf, zeros } from '../tensor/index.js'
 import { Binary, combine } from './binary.js'
 import { elementwiseShapes } from './cases.js'
 import { ceilPowerOfTwo } from './ceilPowerOfTwo.js'
 import { magnitudeGradient } from './magnitude.js'
+import { maximum } from './maximum.js'
 import { rescaled, smallestThreshold } from './thresholdScale.js'
 import { forward } from './unary.js'
 
@@ -29,8 +30,8 @@ export interface FoundScale {
 
 /** Room for the scales of x. */
 function roomFor(x: Tensor, perChannel: boolean): FoundScale {
-  const scale = empty(perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : [], wideOf(x.dtype))
-  return { scale, at: empty([scale.size], 'int32') }
+  const scale = empty(perChannel ? x.shape.map((dimension, axis) => (axis === 0 ? dimension : 1)) : [], wideOf(x.dtype), x.device)
+  return { scale, at: empty([scale.size], 'int32', x.device) }
 }
 
 /** The elements of each channel. */
@@ -41,7 +42,7 @@ export function findLargest(x: Tensor, { top, perChannel = false, powerOfTwo = f
   const found = roomFor(x, perChannel)
   const { scale: largest, at } = found
   native.absMax(x.storage, null, 1, at.size, innerOf(x, found), largest.storage, at.storage)
-  found.scale = rescaled(powerOfTwo ? ceilPowerOfTwo(combine('largestScale', Binary.maximum, largest, smallestThreshold)) : largest, top)
+  found.scale = rescaled(powerOfTwo ? noGrad(() => ceilPowerOfTwo(maximum(largest, smallestThreshold))) : largest, top)
   return found
 }
 

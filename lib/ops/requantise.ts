@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
-import { ensure, native, wholeNumber } from '../native/index.js'
-import { empty, formatShape, type Tensor } from '../tensor/index.js'
+import { ensure, type NativeArray, native, wholeNumber } from '../native/index.js'
+import { allocate, converted, formatShape, hostValues, Tensor } from '../tensor/index.js'
 import { floatTensor } from './operand.js'
 
 const sizesOf = ({ shape, size }: Tensor): readonly [outer: number, channels: number, inner: number] => [
@@ -8,6 +8,10 @@ const sizesOf = ({ shape, size }: Tensor): readonly [outer: number, channels: nu
   shape[1],
   shape[0] * shape[1] === 0 ? 0 : size / (shape[0] * shape[1]),
 ]
+
+/** Values from this process's memory, where `like` is: there is no kernel for a GPU, whose arrays come to the CPU and go back. */
+const placed = (values: NativeArray, { shape, dtype, device }: Tensor): Tensor =>
+  new Tensor(device === 'cpu' ? values : converted(values, dtype, device), shape, dtype)
 
 /**
  * Sums [n, channels, …] to the codes of the next layer: clamp(round(x · exp(l)), 0, max), with l [channels] the
@@ -25,15 +29,15 @@ export const requantise = defineOp({
       () => `requantise: x has shape ${formatShape(x.shape)}, expected [n, ${logMultiplier.size}, …]`,
     )
     wholeNumber('requantise: max', max, 1, 2 ** 15 - 1)
-    const y = empty(x.shape, x.dtype)
-    native.requantiseForward(x.storage, logMultiplier.storage, ...sizesOf(x), max, y.storage)
-    return y
+    const y = allocate(x.dtype, x.size)
+    native.requantiseForward(hostValues(x.storage), hostValues(logMultiplier.storage), ...sizesOf(x), max, y)
+    return placed(y, x)
   },
   backward(grad, { args: [x, logMultiplier, { max }], needs }) {
-    const gradX = needs[0] ? empty(x.shape, x.dtype) : null
-    const gradLog = needs[1] ? empty(logMultiplier.shape, logMultiplier.dtype) : null
-    native.requantiseBackward(grad.storage, x.storage, logMultiplier.storage, ...sizesOf(x), max, gradX?.storage ?? null, gradLog?.storage ?? null)
-    return [gradX, gradLog]
+    const [gradX, gradLog] = [x, logMultiplier].map((operand, i) => (needs[i] ? allocate(operand.dtype, operand.size) : null))
+    const [from, of, by] = [grad, x, logMultiplier].map(({ storage }) => hostValues(storage))
+    native.requantiseBackward(from, of, by, ...sizesOf(x), max, gradX, gradLog)
+    return [gradX && placed(gradX, x), gradLog && placed(gradLog, logMultiplier)]
   },
   // Rounding has no useful derivative: see test/ops/requantise.test.ts for what the rule must give.
   estimator: true,

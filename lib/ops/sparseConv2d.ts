@@ -1,8 +1,8 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import type { ConvSteps } from '../kernels/convGeometry.js'
 import { SparseConv2d } from '../kernels/index.js'
-import { type Conv2d, describe, EspalierError, ensure } from '../native/index.js'
-import { empty, formatShape, sameDtype, type Tensor, zeros } from '../tensor/index.js'
+import { type Conv2d, describe, ensure } from '../native/index.js'
+import { allocate, converted, empty, formatShape, hostValues, sameDtype, sizeOf, Tensor } from '../tensor/index.js'
 import { biasGradient, checkBias, dataGradient, forward, weightGradient } from './convolution.js'
 
 const defaults: ConvSteps = {}
@@ -11,10 +11,10 @@ const defaults: ConvSteps = {}
  * Two-dimensional convolution, as `conv2d`, by a sparse weight: `values` are those of its kept entries, in the order
  * of `convolution`, which says where they stand. x is [n, in, h, w], bias [out] or null; the result is
  * [n, out, h', w']. The gradient of `values` is that of the kept entries alone; the dense one is never made. On the
- * CPU in float32 (float64 goes through a dense weight, for gradient checks).
+ * CPU in float32; float64, for gradient checks, and a GPU go through a dense weight.
  *
  * @throws EspalierError SHAPE_MISMATCH where channels, values or bias do not fit, or the kernel is larger than the
- * padded input; DEVICE_MISMATCH on a GPU.
+ * padded input.
  */
 export const sparseConv2d = defineOp({
   name: 'sparse_conv2d',
@@ -22,14 +22,14 @@ export const sparseConv2d = defineOp({
     const geometry = checked(x, values, convolution, bias, steps)
     const [n, , , , channels, height, width] = geometry
     const shape = [n, channels, height, width]
-    if (x.dtype === 'float64') return { output: forward(geometry, x, scattered(values, convolution), bias, false, shape), saved: geometry }
+    if (isDense(x)) return { output: forward(geometry, x, scattered(values, convolution), bias, false, shape), saved: geometry }
     const y = empty(shape, x.dtype)
     convolution.setValues(values.data as Float32Array)
     convolution.forward(x.data as Float32Array, geometry, { bias: (bias?.data ?? null) as Float32Array | null, out: y.data as Float32Array })
     return { output: y, saved: geometry }
   },
   backward(grad, { args: [x, values, convolution, bias], saved, needs }) {
-    const gradients = (x.dtype === 'float64' ? denseGradients : sparseGradients)(grad, x, values, convolution, saved, needs)
+    const gradients = (isDense(x) ? denseGradients : sparseGradients)(grad, x, values, convolution, saved, needs)
     return bias === null ? gradients : [...gradients, needs[2] ? biasGradient(grad) : null]
   },
   cases: (sample): [Tensor, Tensor, SparseConv2d, Tensor | null, ConvSteps?][] => {
@@ -115,19 +115,24 @@ function checked(x: Tensor, values: Tensor, convolution: SparseConv2d, bias: Ten
   checkBias('sparse_conv2d', bias, outChannels)
   sameDtype('sparse_conv2d', x, values, bias)
   ensure(x.dtype === 'float32' || x.dtype === 'float64', 'DTYPE_MISMATCH', () => `sparse_conv2d: x is ${x.dtype}, expected float32 or float64`)
-  if (x.device !== 'cpu') throw new EspalierError('DEVICE_MISMATCH', `sparse_conv2d: x is on ${x.device}, sparse convolutions are for the CPU`)
   return convolution.geometry(x.shape[0], x.shape[2], x.shape[3], steps)
 }
 
-function scattered(values: Tensor, convolution: SparseConv2d): Tensor {
+/** Whether the product goes through a dense weight: in float64, which is there for gradient checks, and on a GPU. */
+const isDense = (x: Tensor): boolean => x.dtype === 'float64' || x.device !== 'cpu'
+
+function scattered({ storage, dtype, device }: Tensor, convolution: SparseConv2d): Tensor {
   const { inChannels, outChannels, groups, kernelSize } = convolution
-  const dense = zeros([outChannels, inChannels / groups, ...kernelSize], { dtype: values.dtype })
-  for (const [i, position] of convolution.positions().entries()) dense.data[position] = values.data[i]
-  return dense
+  const shape = [outChannels, inChannels / groups, ...kernelSize]
+  const dense = allocate(dtype, sizeOf(shape)).fill(0)
+  const values = hostValues(storage)
+  for (const [i, position] of convolution.positions().entries()) dense[position] = values[i]
+  return new Tensor(converted(dense, dtype, device), shape, dtype)
 }
 
-function gathered(dense: Tensor, convolution: SparseConv2d): Tensor {
-  const values = empty([convolution.count], dense.dtype)
-  for (const [i, position] of convolution.positions().entries()) values.data[i] = dense.data[position]
-  return values
+function gathered({ storage, dtype, device }: Tensor, convolution: SparseConv2d): Tensor {
+  const dense = hostValues(storage)
+  const values = allocate(dtype, convolution.count)
+  for (const [i, position] of convolution.positions().entries()) values[i] = dense[position]
+  return new Tensor(converted(values, dtype, device), [convolution.count], dtype)
 }

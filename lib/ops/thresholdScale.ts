@@ -1,7 +1,9 @@
-import { asTensor, defineOp } from '../autograd/index.js'
+import { asTensor, defineOp, noGrad } from '../autograd/index.js'
 import { empty, type Tensor } from '../tensor/index.js'
 import { Binary, combine } from './binary.js'
 import { elementwiseShapes } from './cases.js'
+import { div } from './div.js'
+import { maximum } from './maximum.js'
 
 /** The threshold of what has none, a tensor of zeros or a channel without weights: its scale would be 0. */
 export const smallestThreshold = 1e-10
@@ -32,7 +34,7 @@ export function rescaled(threshold: Tensor, top: number): Tensor {
 /** max(threshold, 10⁻¹⁰) / top, apart from the tape. */
 export function scaleOf(threshold: Tensor, top: number): Tensor {
   if (threshold.device === 'cpu') return each(threshold, (i) => Math.max(threshold.data[i], smallestThreshold) / top)
-  return combine('thresholdScale', Binary.div, combine('thresholdScale', Binary.maximum, threshold, smallestThreshold), top)
+  return noGrad(() => div(maximum(threshold, smallestThreshold), top)).detach()
 }
 
 /** The gradient of a threshold from that of its scale. */
