@@ -36,6 +36,10 @@ extern "C" void* __wrap_aligned_alloc(size_t alignment, size_t bytes) {
   if (made == nullptr) throw std::bad_alloc();
   return made;
 }
+// What is asked for this way can be done without (the spare room of a sort): that always can be had.
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return std::malloc(bytes == 0 ? 1 : bytes);
+}
 [[gnu::noinline]] void operator delete(void* made) noexcept { std::free(made); }
 [[gnu::noinline]] void operator delete(void* made, size_t) noexcept { std::free(made); }
 
