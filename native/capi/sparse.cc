@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/array.h"
+#include "core/handles.h"
 #include "sparse/matrix.h"
 #include "sparse/panels.h"
 
@@ -13,12 +14,18 @@ using namespace espalier;
 
 namespace {
 
+// Never destroyed: threads may hold matrices when the process ends.
+Handles<sparse::Matrix>& matrices() {
+  static auto* const made = new Handles<sparse::Matrix>("sparse matrix");
+  return *made;
+}
+
 void require_flag(const char* name, int64_t value) { require_range(name, value, int64_t{0}, int64_t{1}); }
 
 template <class Keeps>
 int64_t made(int64_t rows, int64_t columns, const float* weight, const std::shared_ptr<const sparse::Format>& format,
              Keeps keeps) {
-  return sparse::keep(std::make_shared<sparse::Matrix>(rows, columns, weight, format, keeps));
+  return matrices().keep(std::make_shared<sparse::Matrix>(rows, columns, weight, format, keeps));
 }
 
 // The elements of X or Y: in panels, whole ones.
@@ -63,16 +70,16 @@ espalier_status espalier_sparse_create(int64_t rows, int64_t columns, espalier_i
 }
 
 espalier_status espalier_sparse_free(int64_t matrix) {
-  return guarded(__func__, [&] { sparse::forget(matrix); });
+  return guarded(__func__, [&] { matrices().forget(matrix); });
 }
 
 espalier_status espalier_sparse_size(int64_t matrix, int64_t* count) {
-  return guarded(__func__, [&] { *count = static_cast<int64_t>(sparse::find(matrix)->values().size()); });
+  return guarded(__func__, [&] { *count = static_cast<int64_t>(matrices().find(matrix)->values().size()); });
 }
 
 espalier_status espalier_sparse_positions(int64_t matrix, espalier_out index) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     const sparse::Pattern& pattern = of->pattern();
     int32_t* to = elements<int32_t>("index", index, static_cast<int64_t>(pattern.column.size()));
     for (int64_t r = 0; r < pattern.rows; ++r)
@@ -84,7 +91,7 @@ espalier_status espalier_sparse_positions(int64_t matrix, espalier_out index) {
 
 espalier_status espalier_sparse_values(int64_t matrix, espalier_out values) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     float* const to = elements<float>("values", values, static_cast<int64_t>(of->values().size()));
     std::copy(of->values().begin(), of->values().end(), to);
   });
@@ -92,21 +99,21 @@ espalier_status espalier_sparse_values(int64_t matrix, espalier_out values) {
 
 espalier_status espalier_sparse_set_values(int64_t matrix, espalier_in values) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     of->set_values(elements<float>("values", values, static_cast<int64_t>(of->values().size())));
   });
 }
 
 espalier_status espalier_sparse_unpack(int64_t matrix, espalier_out weight) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     of->unpack(elements<float>("weight", weight, of->pattern().rows * of->pattern().columns));
   });
 }
 
 espalier_status espalier_sparse_format_of(int64_t matrix, int64_t samples, const char** name) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     require_range("samples", samples, int64_t{0}, int64_t{1} << 53);
     *name = kept_for_good(of->format(samples).name());
   });
@@ -114,24 +121,24 @@ espalier_status espalier_sparse_format_of(int64_t matrix, int64_t samples, const
 
 espalier_status espalier_sparse_cost(int64_t matrix, int64_t samples, double* nanoseconds) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     require_range("samples", samples, int64_t{0}, int64_t{1} << 53);
     *nanoseconds = of->cost(samples);
   });
 }
 
 espalier_status espalier_sparse_bytes(int64_t matrix, int64_t* bytes) {
-  return guarded(__func__, [&] { *bytes = sparse::find(matrix)->bytes(); });
+  return guarded(__func__, [&] { *bytes = matrices().find(matrix)->bytes(); });
 }
 
 espalier_status espalier_sparse_code_size(int64_t matrix, int64_t* bytes) {
-  return guarded(__func__, [&] { *bytes = sparse::find(matrix)->code_size(); });
+  return guarded(__func__, [&] { *bytes = matrices().find(matrix)->code_size(); });
 }
 
 espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples, espalier_sparse_layout layout,
                               espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     require_flag("transpose", transpose);
     const int64_t in = transpose ? of->pattern().rows : of->pattern().columns;
     const int64_t out = transpose ? of->pattern().columns : of->pattern().rows;
@@ -146,7 +153,7 @@ espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples
 espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout, espalier_in dy,
                                espalier_in x, espalier_out values) {
   return guarded(__func__, [&] {
-    const auto of = sparse::find(matrix);
+    const auto of = matrices().find(matrix);
     const sparse::Pattern& pattern = of->pattern();
     const float* const gradient = elements<float>("dy", dy, elements_of("dy", pattern.rows, samples, layout));
     const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));

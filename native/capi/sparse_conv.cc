@@ -3,16 +3,16 @@
 #include <algorithm>
 
 #include "core/conv_shape.h"
+#include "core/handles.h"
 #include "sparse/conv.h"
-#include "sparse/numbered.h"
 
 using namespace espalier;
 
 namespace {
 
 // Never destroyed: threads may hold convolutions when the process ends.
-sparse::Numbered<sparse::Convolution>& convolutions() {
-  static auto* const made = new sparse::Numbered<sparse::Convolution>("sparse convolution");
+Handles<sparse::Convolution>& convolutions() {
+  static auto* const made = new Handles<sparse::Convolution>("sparse convolution");
   return *made;
 }
 

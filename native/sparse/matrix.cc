@@ -2,24 +2,11 @@
 
 #include <algorithm>
 #include <numeric>
-#include <unordered_map>
 
 #include "core/failure.h"
 
 namespace espalier::sparse {
 namespace {
-
-// Numbers are never used twice, so that one kept too long names nothing.
-struct Registry {
-  std::mutex lock;
-  std::unordered_map<int64_t, std::shared_ptr<Matrix>> matrices;
-  int64_t next = 1;
-};
-// Never destroyed: threads may hold matrices when the process ends.
-Registry& registry() {
-  static Registry* const made = new Registry;
-  return *made;
-}
 
 // The pattern of the transpose, and for each of its entries which one of the matrix it is.
 Pattern transposed(const Pattern& of, std::vector<int32_t>& origin) {
@@ -139,29 +126,6 @@ const Product& Matrix::product(int64_t samples, bool transpose) {
 
 void Matrix::multiply(bool transpose, const Samples& samples, const float* x, const float* bias, bool relu, float* y) {
   product(samples.count, transpose).multiply(samples, x, bias, relu, y);
-}
-
-std::shared_ptr<Matrix> find(int64_t number) {
-  Registry& all = registry();
-  const std::lock_guard<std::mutex> hold(all.lock);
-  const auto found = all.matrices.find(number);
-  if (found == all.matrices.end())
-    fail(ESPALIER_INVALID_ARGUMENT, "there is no sparse matrix %lld", static_cast<long long>(number));
-  return found->second;
-}
-
-int64_t keep(std::shared_ptr<Matrix> matrix) {
-  Registry& all = registry();
-  const std::lock_guard<std::mutex> hold(all.lock);
-  all.matrices.emplace(all.next, std::move(matrix));
-  return all.next++;
-}
-
-void forget(int64_t number) {
-  std::shared_ptr<Matrix> gone = find(number);
-  Registry& all = registry();
-  const std::lock_guard<std::mutex> hold(all.lock);
-  all.matrices.erase(number);
 }
 
 }  // namespace espalier::sparse

@@ -80,9 +80,4 @@ class Matrix {
   std::map<std::pair<const Format*, bool>, Made> made_;
 };
 
-// The matrix of a number; throws where there is none. It lives as long as the pointer does.
-std::shared_ptr<Matrix> find(int64_t number);
-int64_t keep(std::shared_ptr<Matrix> matrix);
-void forget(int64_t number);
-
 }  // namespace espalier::sparse
