@@ -3,7 +3,7 @@
 // back with its channels first.
 #include "espalier/conv.h"
 
-#include "cuda/conv_check.h"
+#include "core/conv_shape.h"
 #include "cuda/conv_depthwise.cuh"
 #include "cuda/conv_plain.cuh"
 #include "cuda/conv_products.cuh"
@@ -17,14 +17,14 @@ namespace {
 
 // Whether the implicit GEMM takes it: the rest is small, odd, or float64.
 template <class T>
-bool gathered(const espalier_conv2d& s, const Lengths& length) {
+bool gathered(const espalier_conv2d& s, const ConvLengths& length) {
   return !std::is_same_v<T, double> && ordinary(s) && length.x > 0 && length.y > 0;
 }
 
 // The three directions, by the fastest kernels that take them.
 
 template <class T>
-void choose_forward(const espalier_conv2d& s, const Lengths& length, const T* x, const T* weight, const T* bias,
+void choose_forward(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* weight, const T* bias,
                     bool relu, T* y) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
@@ -35,7 +35,7 @@ void choose_forward(const espalier_conv2d& s, const Lengths& length, const T* x,
 }
 
 template <class T>
-void choose_data_grad(const espalier_conv2d& s, const Lengths& length, const T* weight, const T* dy, const T* bias,
+void choose_data_grad(const espalier_conv2d& s, const ConvLengths& length, const T* weight, const T* dy, const T* bias,
                       T* dx) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
@@ -46,7 +46,7 @@ void choose_data_grad(const espalier_conv2d& s, const Lengths& length, const T* 
 }
 
 template <class T, class Out>
-void choose_weight_grad(const espalier_conv2d& s, const Lengths& length, const T* x, const T* dy, Out* dweight) {
+void choose_weight_grad(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* dy, Out* dweight) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_weight_grad(s, x, dy, dweight)) return;
@@ -60,7 +60,7 @@ void choose_weight_grad(const espalier_conv2d& s, const Lengths& length, const T
 espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, espalier_in bias, int64_t relu,
                                              espalier_out y, espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     require_range("relu", relu, int64_t{0}, int64_t{1});
     for_device_float("x", x.dtype, [&]<class T>(T) {
       const T* const from = elements<T>("x", x, length.x);
@@ -75,7 +75,7 @@ espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, 
 espalier_status espalier_cuda_conv2d_data_grad(espalier_in weight, espalier_in dy, espalier_in bias, espalier_out dx,
                                                espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     for_device_float("dy", dy.dtype, [&]<class T>(T) {
       const T* const by = elements<T>("weight", weight, length.weight);
       const T* const from = elements<T>("dy", dy, length.y);
@@ -90,7 +90,7 @@ espalier_status espalier_cuda_conv2d_data_grad(espalier_in weight, espalier_in d
 espalier_status espalier_cuda_conv2d_weight_grad(espalier_in x, espalier_in dy, espalier_out dweight,
                                                  espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked_lengths(shape);
+    const ConvLengths length = checked_conv(shape);
     for_device_float("x", x.dtype, [&]<class T>(T) {
       const T* const seen = elements<T>("x", x, length.x);
       const T* const from = elements<T>("dy", dy, length.y);

@@ -1,6 +1,6 @@
 // Convolution with channels last: the implicit GEMM without the copies around it, unless channels are to be
 // padded or float32 rounded.
-#include "cuda/conv_check.h"
+#include "core/conv_shape.h"
 #include "cuda/conv_products.cuh"
 #include "cuda/nhwc_depthwise.cuh"
 #include "cuda/nhwc_statistics.cuh"
@@ -12,8 +12,8 @@ using namespace espalier::cuda::nhwc;
 
 namespace {
 
-Lengths checked(const espalier_conv2d& s) {
-  const Lengths lengths = checked_lengths(s);
+ConvLengths checked(const espalier_conv2d& s) {
+  const ConvLengths lengths = checked_conv(s);
   if (!ordinary(s))
     fail(ESPALIER_INVALID_ARGUMENT,
          "kernel %lld × %lld, stride %lld × %lld: with channels last kernels go up to %d, strides up to %d",
@@ -28,7 +28,7 @@ Lengths checked(const espalier_conv2d& s) {
 espalier_status espalier_cuda_conv2d_forward_nhwc(espalier_in x, espalier_in weight, espalier_in bias, int64_t relu,
                                                   espalier_out y, espalier_out moments, espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked(shape);
+    const ConvLengths length = checked(shape);
     require_range("relu", relu, int64_t{0}, int64_t{1});
     const int64_t positions = shape.n * shape.out_height * shape.out_width;
     for_activation("x", x.dtype, [&]<class T>(T) {
@@ -56,7 +56,7 @@ espalier_status espalier_cuda_conv2d_forward_nhwc(espalier_in x, espalier_in wei
 espalier_status espalier_cuda_conv2d_data_grad_nhwc(espalier_in weight, espalier_in dy, espalier_in add,
                                                     espalier_out dx, espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked(shape);
+    const ConvLengths length = checked(shape);
     for_activation("dy", dy.dtype, [&]<class T>(T) {
       const T* const by = aligned_elements<T>("weight", weight, length.weight);
       const T* const from = aligned_elements<T>("dy", dy, length.y);
@@ -74,7 +74,7 @@ espalier_status espalier_cuda_conv2d_data_grad_nhwc(espalier_in weight, espalier
 espalier_status espalier_cuda_conv2d_weight_grad_nhwc(espalier_in x, espalier_in dy, espalier_out dweight,
                                                       espalier_conv2d shape) {
   return guarded(__func__, [&] {
-    const Lengths length = checked(shape);
+    const ConvLengths length = checked(shape);
     for_activation("x", x.dtype, [&]<class T>(T) {
       const T* const seen = aligned_elements<T>("x", x, length.x);
       const T* const from = aligned_elements<T>("dy", dy, length.y);
