@@ -5,6 +5,7 @@
 #include "sparse/code_memory.h"
 #include "sparse/conv_geometry.h"
 #include "sparse/conv_stencil.h"
+#include "sparse/walk.h"
 
 // A function is made for each group of output channels and block of input lines. It holds the sums of its channels
 // in registers, walks the input lines of its block that any of the channels keeps, loads each once, and issues
@@ -108,20 +109,6 @@ struct Group256 {
     to.store256(kRdx, 64 * channel + 32, 2 * channel + 1);
   }
   static constexpr int32_t kReachX = 96, kReachValues = 128;
-};
-
-// Where a pointer register stands in its array, as the code is written.
-struct Walk {
-  Gpr base;
-  int32_t reach, position = 0;
-  // A displacement from the register to `target`; moves the register where one byte would not hold it.
-  int32_t to(Assembler& code, int32_t target) {
-    if (target - position >= reach || target - position < -reach) {
-      code.add(base, target + reach - position);
-      position = target + reach;
-    }
-    return target - position;
-  }
 };
 
 // A kept weight as a group meets it.

@@ -8,6 +8,7 @@
 #include "sparse/code_memory.h"
 #include "sparse/cost.h"
 #include "sparse/panel_product.h"
+#include "sparse/walk.h"
 
 // A function is made for each group of rows and block of columns. It holds its rows' sums of one panel in
 // registers, walks the columns of its block once, loads the 16 samples of a column that has kept entries, and
@@ -79,20 +80,6 @@ struct Shape256 {
     to.store256(kRdx, 64 * row + 32, 2 * row + 1);
   }
   static constexpr int32_t kReachX = 96, kReachValues = 128;
-};
-
-// Where a pointer register stands in its array, as the code is written.
-struct Walk {
-  Gpr base;
-  int32_t reach, position = 0;
-  // A displacement from the register to `target`; moves the register where one byte would not hold it.
-  int32_t to(Assembler& code, int32_t target) {
-    if (target - position >= reach || target - position < -reach) {
-      code.add(base, target + reach - position);
-      position = target + reach;
-    }
-    return target - position;
-  }
 };
 
 // One function: the rows [first, last) and the entries of each that lie in its block, from `next` on.

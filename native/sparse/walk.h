@@ -1,0 +1,24 @@
+// A pointer that generated code moves along an array.
+#pragma once
+
+#include <cstdint>
+
+#include "sparse/assembler.h"
+
+namespace espalier::sparse {
+
+// Where a pointer register stands in its array, as the code is written.
+struct Walk {
+  Gpr base;
+  int32_t reach, position = 0;
+  // A displacement from the register to `target`; moves the register where one byte would not hold it.
+  int32_t to(Assembler& code, int32_t target) {
+    if (target - position >= reach || target - position < -reach) {
+      code.add(base, target + reach - position);
+      position = target + reach;
+    }
+    return target - position;
+  }
+};
+
+}  // namespace espalier::sparse
