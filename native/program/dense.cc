@@ -55,6 +55,7 @@ class Direct final : public Kernel {
 }  // namespace
 
 namespace dense_linear {
+namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv) return -1;
@@ -68,9 +69,12 @@ std::unique_ptr<Kernel> prepare(const Task& task) {
                                   task.bias == nullptr ? std::vector<float>{} : task.bias->data, task.relu);
 }
 
+}  // namespace
 }  // namespace dense_linear
+const Format kDenseLinear{"dense", dense_linear::nanoseconds, dense_linear::prepare};
 
 namespace dense_conv {
+namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv) return -1;
@@ -84,10 +88,13 @@ double nanoseconds(const Task& task, int64_t batch) {
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Direct>(task); }
 
+}  // namespace
 }  // namespace dense_conv
+const Format kDenseConv{"direct", dense_conv::nanoseconds, dense_conv::prepare};
 
 // A convolution of a few small planes as one matrix from all of an image to all of its output.
 namespace dense_unrolled {
+namespace {
 
 constexpr double kMost = 1 << 18;
 
@@ -105,5 +112,7 @@ std::unique_ptr<Kernel> prepare(const Task& task) {
   return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix().data(), map.bias(), task.relu);
 }
 
+}  // namespace
 }  // namespace dense_unrolled
+const Format kDenseUnrolled{"unrolled", dense_unrolled::nanoseconds, dense_unrolled::prepare};
 }  // namespace espalier::program

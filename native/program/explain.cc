@@ -76,9 +76,9 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
       const size_t chosen = layer->choose(together);
       const Kernel& kernel = layer->kernel(chosen);
       json.put(",\"format\":\"%s\",\"kernel\":\"%s\",\"rows\":%lld,\"columns\":%lld,\"density\":%.6g,\"bytes\":%lld",
-               formats()[chosen].name, kernel.name(), static_cast<long long>(task.rows),
+               formats()[chosen]->name, kernel.name(), static_cast<long long>(task.rows),
                static_cast<long long>(task.columns), task.density(), static_cast<long long>(kernel.bytes()));
-      json.put(",\"predicted\":%.6g,\"tuned\":%s", formats()[chosen].nanoseconds(task, together),
+      json.put(",\"predicted\":%.6g,\"tuned\":%s", formats()[chosen]->nanoseconds(task, together),
                layer->measured().empty() ? "false" : "true");
       // The least time that the kept weights' arithmetic asks of one core.
       if (measured > 0)
@@ -86,9 +86,9 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
       json.put(",\"others\":{");
       const char* separator = "";
       for (size_t i = 0; i < formats().size(); ++i) {
-        const double time = formats()[i].nanoseconds(task, together);
+        const double time = formats()[i]->nanoseconds(task, together);
         if (i == chosen || time < 0) continue;
-        json.put("%s\"%s\":%.6g", separator, formats()[i].name, time);
+        json.put("%s\"%s\":%.6g", separator, formats()[i]->name, time);
         separator = ",";
       }
       json.put("}");

@@ -46,40 +46,10 @@ struct Format {
 };
 
 // Every format, dense ones first. The numbers are no names: files name formats by `name`.
-std::span<const Format> formats();
+std::span<const Format* const> formats();
 
-// The formats' parts, a file each.
-namespace dense_linear {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace dense_linear
-namespace dense_conv {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace dense_conv
-namespace dense_unrolled {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace dense_unrolled
-namespace sparse_linear {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace sparse_linear
-namespace sparse_conv {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace sparse_conv
-namespace sparse_planes {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace sparse_planes
-namespace sparse_stencil {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace sparse_stencil
-namespace sparse_unrolled {
-double nanoseconds(const Task&, int64_t batch);
-std::unique_ptr<Kernel> prepare(const Task&);
-}  // namespace sparse_unrolled
+// Each stands behind its parts.
+extern const Format kDenseLinear, kDenseConv, kDenseUnrolled, kSparseLinear, kSparseColumns, kSparsePlanes,
+    kSparseStencil, kSparseUnrolled;
 
 }  // namespace espalier::program

@@ -16,7 +16,7 @@ size_t Layer::choose(int64_t batch) const {
   size_t best = formats().size();
   double least = 0;
   for (size_t i = 0; i < formats().size(); ++i) {
-    const double time = formats()[i].nanoseconds(task_, batch);
+    const double time = formats()[i]->nanoseconds(task_, batch);
     if (time < 0 || (best < formats().size() && time >= least)) continue;
     best = i;
     least = time;
@@ -27,7 +27,7 @@ size_t Layer::choose(int64_t batch) const {
 const Kernel& Layer::kernel(size_t format) {
   const std::lock_guard<std::mutex> hold(lock_);
   std::unique_ptr<Kernel>& made = prepared_[format];
-  if (made == nullptr) made = formats()[format].prepare(task_);
+  if (made == nullptr) made = formats()[format]->prepare(task_);
   return *made;
 }
 

@@ -17,7 +17,7 @@ class Layer {
   // The format for a batch size: the one measured at the nearest size, where any was, else the one that the cost
   // model finds fastest.
   size_t choose(int64_t batch) const;
-  bool takes(size_t format) const { return formats()[format].nanoseconds(task_, 1) >= 0; }
+  bool takes(size_t format) const { return formats()[format]->nanoseconds(task_, 1) >= 0; }
   // Weights in a format, prepared at the first call.
   const Kernel& kernel(size_t format);
 

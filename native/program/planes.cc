@@ -129,6 +129,7 @@ class Planes final : public Kernel {
 }  // namespace
 
 namespace sparse_planes {
+namespace {
 
 // Planes that stay in the second-level cache; offsets fit their type.
 constexpr double kMostElements = 1 << 18;
@@ -157,5 +158,7 @@ double nanoseconds(const Task& task, int64_t batch) {
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Planes>(task); }
 
+}  // namespace
 }  // namespace sparse_planes
+const Format kSparsePlanes{"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare};
 }  // namespace espalier::program

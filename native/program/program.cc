@@ -130,7 +130,7 @@ void Program::read_choices(Reader& from) {
     if (layer == nullptr)
       fail(ESPALIER_INVALID_ARGUMENT, "a format is chosen for step %lld, which has none", static_cast<long long>(step));
     for (size_t i = 0; i < formats().size(); ++i)
-      if (name == formats()[i].name && layer->takes(i)) layer->remember(batch, i);
+      if (name == formats()[i]->name && layer->takes(i)) layer->remember(batch, i);
   }
 }
 
@@ -142,7 +142,7 @@ std::vector<uint8_t> Program::file() const {
   for (const auto& step : steps_)
     if (Layer* const layer = step->layer())
       for (const auto& [batch, format] : layer->measured()) {
-        const char* const name = formats()[format].name;
+        const char* const name = formats()[format]->name;
         put(step->index);
         put(batch);
         put(static_cast<int64_t>(std::strlen(name)));

@@ -136,6 +136,7 @@ std::vector<float> bias_of(const Task& task) { return task.bias == nullptr ? std
 }  // namespace
 
 namespace sparse_linear {
+namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv) return -1;
@@ -148,9 +149,12 @@ std::unique_ptr<Kernel> prepare(const Task& task) {
                                       bias_of(task), task.relu);
 }
 
+}  // namespace
 }  // namespace sparse_linear
+const Format kSparseLinear{"sparse", sparse_linear::nanoseconds, sparse_linear::prepare};
 
 namespace sparse_conv {
+namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv || task.conv->groups != 1) return -1;
@@ -166,11 +170,14 @@ std::unique_ptr<Kernel> prepare(const Task& task) {
                                          bias_of(task), task.relu);
 }
 
+}  // namespace
 }  // namespace sparse_conv
+const Format kSparseColumns{"sparse columns", sparse_conv::nanoseconds, sparse_conv::prepare};
 
 // A pruned convolution of small planes as one sparse matrix from image to output: an entry a weight and place, and
 // the lanes hold images. It copies nothing and meets no border.
 namespace sparse_unrolled {
+namespace {
 
 constexpr double kMostEntries = 1 << 19, kMostElements = 1 << 23;
 
@@ -190,5 +197,7 @@ std::unique_ptr<Kernel> prepare(const Task& task) {
                                       map.bias(), task.relu);
 }
 
+}  // namespace
 }  // namespace sparse_unrolled
+const Format kSparseUnrolled{"sparse unrolled", sparse_unrolled::nanoseconds, sparse_unrolled::prepare};
 }  // namespace espalier::program

@@ -54,6 +54,7 @@ class Stencil final : public Kernel {
 }  // namespace
 
 namespace sparse_stencil {
+namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv) return -1;
@@ -67,5 +68,7 @@ double nanoseconds(const Task& task, int64_t batch) {
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Stencil>(task); }
 
+}  // namespace
 }  // namespace sparse_stencil
+const Format kSparseStencil{"sparse stencil", sparse_stencil::nanoseconds, sparse_stencil::prepare};
 }  // namespace espalier::program

@@ -37,15 +37,15 @@ void Program::tune(int64_t batch) {
     if (layer == nullptr) return;
     std::vector<double> predicted;
     double least = -1;
-    for (const Format& format : formats()) {
-      predicted.push_back(format.nanoseconds(layer->task(), together));
+    for (const Format* const format : formats()) {
+      predicted.push_back(format->nanoseconds(layer->task(), together));
       if (predicted.back() >= 0 && (least < 0 || predicted.back() < least)) least = predicted.back();
     }
     size_t best = formats().size();
     double time = 0;
     for (size_t i = 0; i < formats().size(); ++i) {
       if (predicted[i] < 0 || predicted[i] > kHopeless * least) continue;
-      const std::unique_ptr<Kernel> kernel = formats()[i].prepare(layer->task());
+      const std::unique_ptr<Kernel> kernel = formats()[i]->prepare(layer->task());
       const double taken = fastest(*kernel, together, frame.read(step.reads[0]), frame.write(step.writes));
       if (best < formats().size() && taken >= time) continue;
       best = i;
