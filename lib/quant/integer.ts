@@ -135,8 +135,11 @@ type SumDType = 'float32' | 'float64'
 export function wholeNumbers(values: Tensor, scale: Tensor, dtype: SumDType = 'float64'): Tensor {
   if (values.device !== 'cpu') return wholeOnDevice(values, scale, dtype)
   const codes = allocate(dtype, values.size)
-  const run = scale.size === 1 ? values.size : values.size / scale.size
-  for (let i = 0; i < values.size; i++) codes[i] = Math.round(values.data[i] / scale.data[Math.floor(i / run)])
+  // (Read once: `data` asks each time where the tensor lives.)
+  const [from, by] = [values.data, scale.data]
+  const run = scale.size === 0 ? 0 : values.size / scale.size
+  for (let channel = 0, i = 0; channel < scale.size; channel++)
+    for (const end = i + run, unit = by[channel]; i < end; i++) codes[i] = Math.round(from[i] / unit)
   return new Tensor(codes, values.shape, dtype)
 }
 
