@@ -1,7 +1,8 @@
 // Every operation that compiles gives what the model's own evaluation gives, at odd batch sizes.
 import test, { type ExecutionContext } from 'ava'
-import { QuantTinyCNN, TinyCNN } from '../../examples/tinyCnn.js'
+import { TinyCNN } from '../../examples/tinyCnn.js'
 import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
+import { QuantTinyCNN } from '../support/quantTinyCnn.js'
 
 const batches = [1, 2, 3, 17, 33]
 

@@ -1,7 +1,8 @@
 // Pruned and quantised networks, in every format, on the instruction set that the environment forces; prints which.
-import { QuantTinyCNN } from '../../examples/tinyCnn.js'
+
 import { compile, manualSeed, nn, noGrad, prune, rand } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
+import { QuantTinyCNN } from '../support/quantTinyCnn.js'
 
 manualSeed(3)
 const pruned = new nn.Sequential(

@@ -1,6 +1,5 @@
 import test from 'ava'
 import fc from 'fast-check'
-import { QuantTinyCNN } from '../../examples/tinyCnn.js'
 import {
   data,
   EspalierError,
@@ -19,6 +18,7 @@ import {
   type Tensor,
   tensor,
 } from '../../lib/index.js'
+import { QuantTinyCNN } from '../support/quantTinyCnn.js'
 
 // A network that runs on integers gives the forward pass's outputs, bit for bit.
 
