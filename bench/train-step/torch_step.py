@@ -3,8 +3,9 @@ import os
 
 import numpy
 import torch
-from rival import arguments, load, serve
+from rival import arguments, load
 from torch import nn
+from training import serve_training
 
 network, adam, batch, steps, *size = arguments
 torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -26,25 +27,4 @@ def fresh():
     return model, torch.optim.Adam(model.parameters(), lr=0.001) if adam else torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
 
 
-def train(model, optimizer, i):
-    loss = nn.functional.cross_entropy(model(x[i]), y[i])
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss
-
-
-def losses():
-    model, optimizer = fresh()
-    return torch.stack([train(model, optimizer, i % len(x)).detach() for i in range(steps)]).numpy()
-
-
-model, optimizer = fresh()
-
-
-def epoch():
-    for i in range(len(x)):
-        train(model, optimizer, i)
-
-
-serve(epoch, losses)
+serve_training(fresh, x, y, steps)
