@@ -1,4 +1,4 @@
-import { ensure } from '../../native/index.js'
+import { ensure, wholeNumber } from '../../native/index.js'
 import { type Module, maskOf, type WeightTransform } from '../../nn/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import type { Quantiser } from '../quantiser.js'
@@ -26,7 +26,8 @@ export type AccumulatorMethod = (layer: Module, wish: AccumulatorWish) => Guard 
 const guarded =
   (make: (weight: Tensor, wish: AccumulatorWish) => Guard, transform = guardTransform): AccumulatorMethod =>
   (layer, wish) => {
-    const { weightNarrow = true, powerOfTwo = false, weightScale, weightRounding, quantiser } = wish
+    const { weightBits = 8, weightNarrow = true, powerOfTwo = false, weightScale, weightRounding, quantiser } = wish
+    wholeNumber('weightBits within an accumulator', weightBits, 2, 8)
     ensure(
       weightNarrow && !powerOfTwo && (weightScale ?? weightRounding ?? quantiser) === undefined,
       'INVALID_ARGUMENT',
