@@ -1,5 +1,5 @@
-// npm run bench [-- task…] [--json] [--seconds N]: ours against its rivals, one thread unless
-// ESPALIER_THREADS says otherwise. Every result is checked before it is timed. With --json the last
+// npm run bench [-- task…] [--json] [--seconds N] [--scaling THREADS]: ours against its rivals, one thread unless
+// ESPALIER_THREADS says otherwise; with --scaling, ours on so many threads against ours on one. Every result is checked before it is timed. With --json the last
 // line is an array of rows; see support/measure.ts. How to add a task: README.md. A study, such as accuracy,
 // times nothing and takes long: it runs only when it is named.
 import { spawnSync } from 'node:child_process'
@@ -7,7 +7,11 @@ import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 
-process.env.ESPALIER_THREADS ??= '1'
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, seconds: { type: 'string', default: '1' }, scaling: { type: 'string' } },
+})
+process.env.ESPALIER_THREADS ??= options.scaling ?? '1'
 const count = process.env.ESPALIER_THREADS
 for (const name of ['OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS']) process.env[name] = count
 
@@ -16,19 +20,17 @@ type Row = import('./support/measure.js').Row
 type Study = import('./support/task.js').Study
 type Task = import('./support/task.js').Task
 const { Missing } = await import('./support/task.js')
+const { scaling } = await import('./support/scaling.js')
 const { native } = await import('../lib/native/index.js')
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 const isStudy = (name: string): boolean => existsSync(`${here}${name}/study.ts`)
 const known = readdirSync(here).filter((name) => name !== 'support' && (existsSync(`${here}${name}/task.ts`) || isStudy(name)))
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, seconds: { type: 'string', default: '1' } },
-})
 const seconds = Number(options.seconds)
+const threads = Number(options.scaling ?? 2)
 const unknown = positionals.find((name) => !known.includes(name))
-if (unknown !== undefined || !(seconds > 0)) {
-  console.error(`usage: npm run bench [-- task…] [--json] [--seconds N]; tasks: ${known.join(', ')}`)
+if (unknown !== undefined || !(seconds > 0) || !(Number.isInteger(threads) && threads > 1)) {
+  console.error(`usage: npm run bench [-- task…] [--json] [--seconds N] [--scaling THREADS, above 1]; tasks: ${known.join(', ')}`)
   process.exit(2)
 }
 
@@ -37,7 +39,8 @@ const names = positionals.length > 0 ? positionals : known.filter((name) => !isS
 if (names.length > 1) {
   // A process each: what one task leaves behind in the compiler and on the heap is not the next one's.
   for (const name of names) {
-    const one = spawnSync(process.execPath, ['--import=tsx', fileURLToPath(import.meta.url), name, '--json', '--seconds', options.seconds], {
+    const passed = ['--seconds', options.seconds, ...(options.scaling === undefined ? [] : ['--scaling', options.scaling])]
+    const one = spawnSync(process.execPath, ['--import=tsx', fileURLToPath(import.meta.url), name, '--json', ...passed], {
       stdio: ['ignore', 'pipe', options.json ? 'inherit' : 1],
       encoding: 'utf8',
     })
@@ -58,7 +61,7 @@ async function run(name: string): Promise<void> {
     return
   }
   const { default: task } = (await import(pathToFileURL(`${here}${name}/task.ts`).href)) as { default: Task }
-  for await (const match of task()) {
+  for await (const match of options.scaling === undefined ? task() : scaling(task(), threads)) {
     const ours = await match.ours()
     let theirs: Awaited<ReturnType<typeof match.theirs>> | null = null
     try {
