@@ -2,6 +2,7 @@
 // how a processor's instructions are written; see Intel's manual, volume 2, for the encodings.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -55,6 +56,12 @@ class Assembler {
   }
   // to += with · by
   void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
+  // Four neighbouring floats in each quarter of `to`; float `which` of each quarter of `from` in all four lanes of it.
+  void broadcast_four512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x1A, to, 0, base, offset, 16, false); }
+  void spread_one512(int to, int from, int which) {
+    evex_registers(3, 1, 0x04, to, 0, from);
+    byte(which * 0x55);
+  }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
 
