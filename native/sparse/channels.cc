@@ -38,7 +38,7 @@ class Channels : public Format {
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {
     std::vector<int64_t> kept, dropped;
     for (int64_t r = 0; r < pattern.rows; ++r) (pattern.begin(r) < pattern.end(r) ? kept : dropped).push_back(r);
-    Tiles tiles{pattern.rows, pattern.columns, kHeight, 1, {}, {}, {}, dropped.empty()};
+    Tiles tiles{pattern.rows, pattern.columns, kHeight, {}, {}, {}, dropped.empty()};
     if (!kept.empty())
       tiles.column.assign(pattern.column.begin() + pattern.begin(kept[0]),
                           pattern.column.begin() + pattern.end(kept[0]));
