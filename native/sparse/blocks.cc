@@ -38,10 +38,9 @@ class Blocks final : public Format {
     const int64_t height = height_for(transposed ? width_ : height_);
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
-    const double cycles =
+    const double of_panel =
         cycles_of_tiles(height, static_cast<double>(pattern.entries()) / static_cast<double>(height), rows);
-    return kCycle *
-           (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + cycles_of_panels(rows, columns, samples));
+    return nanoseconds_of(of_panel, rows, columns, samples);
   }
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {

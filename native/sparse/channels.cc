@@ -29,10 +29,9 @@ class Channels : public Format {
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
-    const double cycles =
+    const double of_panel =
         cycles_of_tiles(kHeight, static_cast<double>(pattern.entries()) / static_cast<double>(kHeight), rows);
-    return kCycle *
-           (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + cycles_of_panels(rows, columns, samples));
+    return nanoseconds_of(of_panel, rows, columns, samples);
   }
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {

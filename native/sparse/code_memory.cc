@@ -26,7 +26,8 @@ bool CodeMemory::hold([[maybe_unused]] const std::vector<uint8_t>& code) {
   void* const pages = mmap(nullptr, code.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return false;
 #if defined(MADV_HUGEPAGE)
-  // Megabytes of code are more pages of 4 KiB than the processor remembers. (Only advice: what comes of it is no matter.)
+  // Megabytes of code are more pages of 4 KiB than the processor remembers. (Only advice: what comes of it is no
+  // matter.)
   madvise(pages, code.size(), MADV_HUGEPAGE);
 #endif
   std::memcpy(pages, code.data(), code.size());

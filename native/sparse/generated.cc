@@ -23,8 +23,8 @@ namespace {
 using Function = void (*)(const float* x, const float* values, float* sums, const float* start, const float* floor);
 
 // About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
-constexpr int64_t kMostEntries = int64_t{3} << 20;
-constexpr double kBytesOfEntry = 9.6, kNearbyCode = 1.5e6, kNearbyBytesACycle = 16, kFarBytesACycle = 2;
+constexpr int64_t kMostEntries = int64_t{4} << 20;
+constexpr double kBytesOfEntry = 9.6;
 constexpr size_t kAlignment = 64;
 constexpr int kMostRows = 31;
 
@@ -43,8 +43,8 @@ constexpr int64_t kPanelsOfFarCode = 16;
 
 // How many entries a group of so many rows has, on average, in a column in which it has any.
 double entries_of_line(const Pattern& pattern, int rows) {
-  const double density = static_cast<double>(pattern.entries()) /
-                         std::max(1.0, static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns));
+  const double size = static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns);
+  const double density = static_cast<double>(pattern.entries()) / std::max(1.0, size);
   return rows * density / std::max(1e-9, 1 - std::pow(1 - density, rows));
 }
 
@@ -60,10 +60,12 @@ struct Shape512 {
     if (core() != Core::zen5) return {0};
     // As many as make up for the loads of X and the lines of it that the first-level cache takes in. They are half as
     // much code again, of which a large matrix has too much as it is.
-    const double balanced = 1.6 / entries_of_line(pattern, 29);
+    const double balanced = 1.6 / std::max(1.0, entries_of_line(pattern, kMostRows - 2));
     const bool much = static_cast<double>(pattern.entries()) * kBytesOfEntry > 200e3;
     return {std::clamp(static_cast<int>(8 * balanced * (much ? 0.5 : 1)), 0, 6)};
   }
+  // Whether this four of a function is one of those, which are spread evenly.
+  bool at_once(int32_t four) const { return (four + 1) * fours / 8 > four * fours / 8; }
   int rows() const { return fours == 0 ? kMostRows : kMostRows - 2; }
   int64_t bytes_of_function() const { return fours == 0 ? cut().function_bytes : cut().function_bytes * 3 / 4; }
   double bytes_of_entry() const { return 7 + 7.75 * fours / 8; }
@@ -72,7 +74,7 @@ struct Shape512 {
   void load_x(Assembler& to, int32_t offset) const { to.load512(kX, kRdi, offset); }
   // Entry `i` of the function, whose value is the i-th of its stream.
   void multiply(Assembler& to, int row, int32_t i, Walk& values) const {
-    if (i / 4 % 8 * fours / 8 == (i / 4 % 8 + 1) * fours / 8) {
+    if (!at_once(i / 4)) {
       to.multiply_add512(row, kX, kRsi, values.to(to, i * 4));
       return;
     }
@@ -209,8 +211,8 @@ class Generated final : public PanelProduct {
     groups_ = (rows_ + shape.rows() - 1) / shape.rows();
     int64_t most_columns = cut().columns;
     if (pattern.entries() > cut().uncut_entries) {
-      const double of_column = static_cast<double>(pattern.entries()) / static_cast<double>(groups_ * columns_) *
-                                   shape.bytes_of_entry() + 7;
+      const double of_column =
+          static_cast<double>(pattern.entries()) / static_cast<double>(groups_ * columns_) * shape.bytes_of_entry() + 7;
       most_columns = std::clamp(static_cast<int64_t>(static_cast<double>(shape.bytes_of_function()) / of_column),
                                 int64_t{64}, most_columns);
     }
@@ -277,15 +279,14 @@ class Generated final : public PanelProduct {
   }
 
   // A part of a function's code, into the second-level cache: processors hardly look ahead for instructions.
-  // (Inlined by force: GCC takes a function that does nothing but prefetch for one without effects, and drops its calls.)
+  // (Inlined by force: GCC takes a function that does nothing but prefetch for one without effects, and drops its
+  // calls.)
   [[gnu::always_inline]] void fetch_ahead(int64_t piece, int64_t part, int64_t parts) const {
     const int64_t from = start_of_code(piece), lines = (end_of_code(piece) - from + 63) / 64;
     for (int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line)
       __builtin_prefetch(code_.at(static_cast<size_t>(from + line * 64)), 0, 2);
   }
-  int64_t start_of_code(int64_t piece) const {
-    return static_cast<int64_t>(pieces_[static_cast<size_t>(piece)].code);
-  }
+  int64_t start_of_code(int64_t piece) const { return static_cast<int64_t>(pieces_[static_cast<size_t>(piece)].code); }
   int64_t end_of_code(int64_t piece) const {
     return piece + 1 < static_cast<int64_t>(pieces_.size()) ? start_of_code(piece + 1)
                                                             : static_cast<int64_t>(code_.size());
@@ -341,15 +342,14 @@ double cost_of_generated(const Pattern& pattern, int64_t samples, bool transpose
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
   const double entries = static_cast<double>(pattern.entries());
-  // The first-level cache gives values and samples through the ports that take in what the second-level one sends.
+  const Rates& rate = rates();
   const double lines = static_cast<double>(lines_of(pattern, transposed));
-  const double cycles =
-      std::max(entries * cycles_of_entry(), entries * 0.5 + lines * 2.2) + static_cast<double>(rows) * 3;
+  const double of_panel =
+      std::max(entries * rate.entry, entries * rate.value + lines * rate.line) + static_cast<double>(rows) * 3;
   // With few panels the code is fetched for hardly any use.
   const double bytes = entries * kBytesOfEntry;
-  const double fetching = bytes / (bytes < kNearbyCode ? kNearbyBytesACycle : kFarBytesACycle);
-  return kCycle * (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + fetching +
-                   cycles_of_panels(rows, columns, samples));
+  const double fetching = bytes / (bytes < rate.near_code ? rate.near_bytes : rate.far_bytes);
+  return nanoseconds_of(of_panel, rows, columns, samples) + rate.nanoseconds * fetching;
 }
 
 namespace {

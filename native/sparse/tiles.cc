@@ -67,9 +67,8 @@ int64_t height_for(int64_t rows) {
 std::unique_ptr<Product> make_tiles(Tiles tiles) { return std::make_unique<TileProduct>(std::move(tiles)); }
 
 double cycles_of_tiles(int64_t height, double tiles, int64_t rows) {
-  // A load of X for every multiply-add, or for every few.
-  const double per_entry = cycles_of_entry() * (height == 1 ? 1.8 : height == 2 ? 1.3 : 1.05);
-  return tiles * static_cast<double>(height) * per_entry + static_cast<double>(rows) * 4;
+  const double of_entry = rates().in_tile[height == 1 ? 0 : height == 2 ? 1 : 2];
+  return tiles * static_cast<double>(height) * of_entry + static_cast<double>(rows) * 4;
 }
 
 }  // namespace espalier::sparse

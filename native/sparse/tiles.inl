@@ -43,8 +43,7 @@ void tile_vectors(const TileView& of, int64_t first, int64_t last, const float* 
     from[v] = x + panel * x_panel + offset;
     to[v] = y + panel * y_panel + offset;
   }
-  for (int64_t t = first; t < last; ++t)
-    tile<Height, Vectors>(of.rows[t], of.column, of.values, from, to, bias, floor);
+  for (int64_t t = first; t < last; ++t) tile<Height, Vectors>(of.rows[t], of.column, of.values, from, to, bias, floor);
 }
 
 // As many vectors as leave registers for the operands; then what is left over, at once.
@@ -52,10 +51,8 @@ template <int Height, int Vectors>
 void rest_of_tiles(const TileView& of, int64_t first, int64_t last, const float* bias, float floor, int64_t vector,
                    int64_t vectors, const float* x, int64_t x_panel, float* y, int64_t y_panel) {
   if constexpr (Vectors > 0) {
-    if (vectors == Vectors)
-      tile_vectors<Height, Vectors>(of, first, last, bias, floor, vector, x, x_panel, y, y_panel);
-    else
-      rest_of_tiles<Height, Vectors - 1>(of, first, last, bias, floor, vector, vectors, x, x_panel, y, y_panel);
+    if (vectors == Vectors) tile_vectors<Height, Vectors>(of, first, last, bias, floor, vector, x, x_panel, y, y_panel);
+    else rest_of_tiles<Height, Vectors - 1>(of, first, last, bias, floor, vector, vectors, x, x_panel, y, y_panel);
   }
 }
 template <int Height>
