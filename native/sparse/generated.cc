@@ -38,8 +38,8 @@ struct Cut {
 };
 constexpr Cut kCommonCut{800, 100'000, 25'000, 0, 960'000}, kZen5Cut{512, 0, 30'000, 20'000, 400'000};
 const Cut& cut() { return core() == Core::zen5 ? kZen5Cut : kCommonCut; }
-// Panels that code is worth fetching for from further away.
-constexpr int64_t kPanelsOfFarCode = 16;
+// Code that is worth fetching from further away for each panel.
+constexpr int64_t kCodeOfPanel = 200'000;
 
 // How many entries a group of so many rows has, on average, in a column in which it has any.
 double entries_of_line(const Pattern& pattern, int rows) {
@@ -249,7 +249,7 @@ class Generated final : public PanelProduct {
   int64_t groups() const override { return groups_; }
   int64_t first_row(int64_t group) const override { return rows_ * group / groups_; }
   int64_t panels_together() const override {
-    return has_far_code() ? kPanelsOfFarCode : PanelProduct::panels_together();
+    return has_far_code() ? std::clamp<int64_t>(code_size() / kCodeOfPanel, 8, 16) : PanelProduct::panels_together();
   }
   bool has_far_code() const { return code_size() > cut().near_bytes; }
 
