@@ -221,6 +221,7 @@ class Generated final : public PanelProduct {
     std::vector<int32_t> order;
     order.reserve(origin.size() + static_cast<size_t>(3 * groups_ * blocks_));
     Assembler code;
+    code.expect(static_cast<size_t>(static_cast<double>(pattern.entries()) * (shape.bytes_of_entry() + 3)));
     for (int64_t b = 0; b < blocks_; ++b)
       for (int64_t g = 0; g < groups_; ++g) {
         // Blocks alike in size, groups too: a last one of a row or two would waste its loads.
