@@ -29,64 +29,66 @@ struct Rates {
   double near_code, near_bytes, far_bytes;
 };
 
-inline const Rates& rates() {
-  // Zen 4, and what AVX2 makes of either.
-  static constexpr Rates kOneMultiplyAdd{.nanoseconds = 0.28,
-                                         .entry = 1.03,
-                                         .value = 0.5,
-                                         .line = 2.2,
-                                         .in_tile = {1.85, 1.34, 1.08},
-                                         .in_row = 2.37,
-                                         .in_row_of_few = 3.5,
-                                         .moved = 6,
-                                         .fetched = 0,
-                                         .looked_up = 3.2,
-                                         .near_code = 1.5e6,
-                                         .near_bytes = 16,
-                                         .far_bytes = 2};
-  static constexpr Rates kAvx2{.nanoseconds = 0.28,
-                               .entry = 1.6,
+// Zen 4, for all cores that start one 512-bit multiply-add a cycle.
+inline constexpr Rates kCommon{.nanoseconds = 0.28,
+                               .entry = 1.03,
                                .value = 0.5,
                                .line = 2.2,
-                               .in_tile = {2.88, 2.08, 1.68},
-                               .in_row = 3.68,
-                               .in_row_of_few = 5.44,
+                               .in_tile = {1.85, 1.34, 1.08},
+                               .in_row = 2.37,
+                               .in_row_of_few = 3.5,
                                .moved = 6,
                                .fetched = 0,
                                .looked_up = 3.2,
                                .near_code = 1.5e6,
                                .near_bytes = 16,
                                .far_bytes = 2};
-  static constexpr Rates kZen5{.nanoseconds = 0.245,
-                               .entry = 0.56,
-                               .value = 0.56,
-                               .line = 0.5,
-                               .in_tile = {2.2, 0.8, 0.62},
-                               .in_row = 1.45,
-                               .in_row_of_few = 3,
-                               .moved = 4.5,
-                               .fetched = 1.2,
-                               .looked_up = 0.9,
-                               .near_code = 8e6,
-                               .near_bytes = 24,
-                               .far_bytes = 3};
-  // Without vectors worth the name, and without code.
-  static constexpr Rates kPortable{.nanoseconds = 0.28,
-                                   .entry = ESPALIER_X86 ? 5 : 4,
-                                   .value = 0.5,
-                                   .line = 2.2,
-                                   .in_tile = {9, 6.5, 5.25},
-                                   .in_row = 11.5,
-                                   .in_row_of_few = 17,
-                                   .moved = 6,
-                                   .fetched = 0,
-                                   .looked_up = 10,
-                                   .near_code = 1.5e6,
-                                   .near_bytes = 16,
-                                   .far_bytes = 2};
+// Any of these with AVX2.
+inline constexpr Rates kAvx2{.nanoseconds = 0.28,
+                             .entry = 1.6,
+                             .value = 0.5,
+                             .line = 2.2,
+                             .in_tile = {2.88, 2.08, 1.68},
+                             .in_row = 3.68,
+                             .in_row_of_few = 5.44,
+                             .moved = 6,
+                             .fetched = 0,
+                             .looked_up = 3.2,
+                             .near_code = 1.5e6,
+                             .near_bytes = 16,
+                             .far_bytes = 2};
+inline constexpr Rates kZen5{.nanoseconds = 0.245,
+                             .entry = 0.56,
+                             .value = 0.56,
+                             .line = 0.5,
+                             .in_tile = {2.2, 0.8, 0.62},
+                             .in_row = 1.45,
+                             .in_row_of_few = 3,
+                             .moved = 4.5,
+                             .fetched = 1.2,
+                             .looked_up = 0.9,
+                             .near_code = 8e6,
+                             .near_bytes = 24,
+                             .far_bytes = 3};
+// Without vectors worth the name, and without code.
+inline constexpr Rates kPortable{.nanoseconds = 0.28,
+                                 .entry = ESPALIER_X86 ? 5 : 4,
+                                 .value = 0.5,
+                                 .line = 2.2,
+                                 .in_tile = {9, 6.5, 5.25},
+                                 .in_row = 11.5,
+                                 .in_row_of_few = 17,
+                                 .moved = 6,
+                                 .fetched = 0,
+                                 .looked_up = 10,
+                                 .near_code = 1.5e6,
+                                 .near_bytes = 16,
+                                 .far_bytes = 2};
+
+inline const Rates& rates() {
 #if ESPALIER_X86
   switch (isa()) {
-    case Isa::avx512: return core() == Core::zen5 ? kZen5 : kOneMultiplyAdd;
+    case Isa::avx512: return core() == Core::zen5 ? kZen5 : kCommon;
     case Isa::avx2: return kAvx2;
     case Isa::baseline: return kPortable;
   }
