@@ -60,13 +60,12 @@ Core core_of_processor() {
 }  // namespace
 
 Core core() {
-  static const Core chosen = [] {
-    const char* forced = std::getenv("ESPALIER_CORE");
-    if (forced != nullptr && std::strcmp(forced, "common") == 0) return Core::common;
-    if (forced != nullptr && std::strcmp(forced, "zen5") == 0) return Core::zen5;
-    return core_of_processor();
-  }();
-  return chosen;
+  static const char* const forced = std::getenv("ESPALIER_CORE");
+  static const Core found = core_of_processor();
+  if (forced == nullptr || *forced == '\0') return found;
+  if (std::strcmp(forced, "common") == 0) return Core::common;
+  if (std::strcmp(forced, "zen5") == 0) return Core::zen5;
+  fail(ESPALIER_INVALID_ARGUMENT, "ESPALIER_CORE is \"%s\", expected common or zen5", forced);
 }
 
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }

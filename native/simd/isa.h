@@ -29,7 +29,8 @@ const char* runnable_isas();
 // Cores that run the same instructions at rates different enough for kernels and cost models to differ. `zen5` starts
 // two 512-bit multiply-adds and two loads a cycle, with shuffles beside them; `common` stands for those that start one.
 enum class Core { common, zen5 };
-// This processor's, or what ESPALIER_CORE names. Results do not depend on it, but for their speed.
+// This processor's, or what ESPALIER_CORE names; fails where that is unknown. Results do not depend on it, but for
+// their speed.
 Core core();
 
 }  // namespace espalier

@@ -24,7 +24,7 @@ using Function = void (*)(const float* x, const float* values, float* sums, cons
 
 // About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
 constexpr int64_t kMostEntries = int64_t{4} << 20;
-constexpr double kBytesOfEntry = 9.6;
+constexpr double kBytesOfEntry = 9.6, kMuchCode = 200e3;
 constexpr size_t kAlignment = 64;
 constexpr int kMostRows = 31;
 
@@ -58,10 +58,10 @@ struct Shape512 {
 
   static Shape512 of(const Pattern& pattern) {
     if (core() != Core::zen5) return {0};
-    // As many as make up for the loads of X and the lines of it that the first-level cache takes in. They are half as
-    // much code again, of which a large matrix has too much as it is.
+    // As many as make up for the loads of X and the lines of it that the first-level cache takes in; more than six
+    // would wait for the shuffles. They are twice as much code an entry, of which a large matrix has too much as it is.
     const double balanced = 1.6 / std::max(1.0, entries_of_line(pattern, kMostRows - 2));
-    const bool much = static_cast<double>(pattern.entries()) * kBytesOfEntry > 200e3;
+    const bool much = static_cast<double>(pattern.entries()) * kBytesOfEntry > kMuchCode;
     return {std::clamp(static_cast<int>(8 * balanced * (much ? 0.5 : 1)), 0, 6)};
   }
   // Whether this four of a function is one of those, which are spread evenly.
@@ -271,8 +271,8 @@ class Generated final : public PanelProduct {
   }
 
   void call(const Piece& piece, const Work& work, int64_t panel) const {
-    constexpr float kZeros[kMostRows] = {};
-    constexpr float kFloor = 0;
+    static constexpr float kZeros[kMostRows] = {};
+    static constexpr float kFloor = 0;
     const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
     function(work.x + panel * work.x_panel + piece.block.first_column * kPanel, stream_.data() + piece.values,
              work.y + panel * work.y_panel + (piece.block.first_row - first_row(work.first_group)) * kPanel,
