@@ -6,6 +6,10 @@
 
 #include "core/failure.h"
 
+#if ESPALIER_X86
+#include <cpuid.h>
+#endif
+
 namespace espalier {
 namespace {
 
@@ -40,7 +44,29 @@ int choose() {
   return -1;
 }
 
+Core core_of_processor() {
+#if ESPALIER_X86
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  // "AuthenticAMD", by its first four letters; families and models as AMD's manuals compose them.
+  if (!__get_cpuid(0, &a, &b, &c, &d) || b != 0x68747541) return Core::common;
+  __get_cpuid(1, &a, &b, &c, &d);
+  const unsigned family = (a >> 8 & 0xF) + (a >> 20 & 0xFF), model = (a >> 4 & 0xF) | (a >> 12 & 0xF0);
+  // (Models 20 to 2F and 60 to 6F, for notebooks, halve each 512-bit instruction.)
+  if (family == 0x1A && model >> 4 != 2 && model >> 4 != 6) return Core::zen5;
+#endif
+  return Core::common;
+}
+
 }  // namespace
+
+Core core() {
+  static const char* const forced = std::getenv("ESPALIER_CORE");
+  static const Core found = core_of_processor();
+  if (forced == nullptr || *forced == '\0') return found;
+  if (std::strcmp(forced, "common") == 0) return Core::common;
+  if (std::strcmp(forced, "zen5") == 0) return Core::zen5;
+  fail(ESPALIER_INVALID_ARGUMENT, "ESPALIER_CORE is \"%s\", expected common or zen5", forced);
+}
 
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 

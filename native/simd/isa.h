@@ -26,6 +26,13 @@ const char* isa_name(Isa isa);
 // Those this processor runs, best first, separated by commas.
 const char* runnable_isas();
 
+// Cores that run the same instructions at rates different enough for kernels and cost models to differ. `zen5` starts
+// two 512-bit multiply-adds and two loads a cycle, with shuffles beside them; `common` stands for those that start one.
+enum class Core { common, zen5 };
+// This processor's, or what ESPALIER_CORE names; fails where that is unknown. Results do not depend on it, but for
+// their speed.
+Core core();
+
 }  // namespace espalier
 
 // ESPALIER_ON_ISA(kernel<float>(x, n)): calls the kernel of the instruction set in use. For a source

@@ -2,13 +2,16 @@
 // how a processor's instructions are written; see Intel's manual, volume 2, for the encodings.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace espalier::sparse {
 
 // General registers by their numbers; the first arguments of a System V call are rdi, rsi, rdx, rcx, r8.
-enum Gpr : int { kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8 };
+enum Gpr : int { kRax = 0, kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8, kR9 = 9, kR10 = 10, kR11 = 11 };
 
 class Assembler {
  public:
@@ -17,6 +20,8 @@ class Assembler {
     return code_;
   }
   size_t size() const { return size_; }
+  // Room for so many bytes, if they can be foretold.
+  void expect(size_t bytes) { code_.resize(std::max(code_.size(), bytes)); }
   void align(size_t to) {
     while (size_ % to != 0) byte(0xCC);
   }
@@ -26,6 +31,24 @@ class Assembler {
     byte(0x81);
     byte(0xC0 | (to & 7));
     word(value);
+  }
+  void add(Gpr to, Gpr from) {
+    byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
+    byte(0x01);
+    byte(0xC0 | (from & 7) << 3 | (to & 7));
+  }
+  // to = the 64 bits at base + offset, which is a multiple of 8 in one byte
+  void load(Gpr to, Gpr base, int32_t offset) {
+    byte(0x48 | (to >= 8 ? 4 : 0) | (base >= 8 ? 1 : 0));
+    byte(0x8B);
+    byte(0x40 | (to & 7) << 3 | (base & 7));
+    byte(offset & 0xFF);
+  }
+  // Mask register `mask` (1 to 7) = bits; eax is overwritten.
+  void set_mask(int mask, int32_t bits) {
+    byte(0xB8);
+    word(bits);
+    for (const int b : {0xC5, 0xF8, 0x92, 0xC0 | mask << 3}) byte(b);
   }
   // Jumps forward where the register is 0; `land` says where to.
   size_t jump_if_zero(Gpr reg) {
@@ -41,6 +64,18 @@ class Assembler {
     const uint32_t distance = static_cast<uint32_t>(size_ - jump);
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
   }
+  // The register one less; back to `start` while it is not 0.
+  void repeat(Gpr count, size_t start) {
+    add(count, -1);
+    byte(0x0F);
+    byte(0x85);
+    word(static_cast<int32_t>(start) - static_cast<int32_t>(size_ + 4));
+  }
+  // To code that stands further up.
+  void jump(size_t target) {
+    byte(0xE9);
+    word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
+  }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
@@ -55,8 +90,45 @@ class Assembler {
   }
   // to += with · by
   void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
+  // Four neighbouring floats in each quarter of `to`; float `which` of each quarter of `from` in all four lanes of it.
+  void broadcast_four512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x1A, to, 0, base, offset, 16, false); }
+  void spread_one512(int to, int from, int which) {
+    evex_registers(3, 1, 0x04, to, 0, from);
+    byte(which * 0x55);
+  }
+  // to += with · the vector at base + offset
+  void multiply_add_vector512(int to, int with, Gpr base, int32_t offset) {
+    evex(2, 1, 0xB8, to, with, base, offset, 64, false);
+  }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
+
+  // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
+  void shift_lanes512(int to, int from, int by, int mask) {
+    evex_registers(3, 1, 0x03, to, from, from, 0x80 | mask);
+    byte(by & 15);
+  }
+  // to = the lanes of `to` (0 to 15) and `with` (16 to 31) that `index` names
+  void permute512(int to, int index, int with) { evex_registers(2, 1, 0x7F, to, index, with); }
+  void zero512(int to) { evex_registers(1, 1, 0xEF, to, to, to); }
+  void add512(int to, int a, int b) { evex_registers(1, 0, 0x58, to, a, b); }
+  // to += the vector at base + offset
+  void add512(int to, Gpr base, int32_t offset) { evex(1, 0, 0x58, to, to, base, offset, 64, false); }
+  // Two of the four quarters of a, then two of b; or, within each quarter, two of the four floats of a's, then two of
+  // b's. `which` names each in two bits, the first lowest.
+  void choose_quarters512(int to, int a, int b, int which) {
+    evex_registers(3, 1, 0x23, to, a, b);
+    byte(which);
+  }
+  void choose512(int to, int a, int b, int which) {
+    evex_registers(1, 0, 0xC6, to, a, b);
+    byte(which);
+  }
+  void move512(int to, int from) { evex_registers(1, 0, 0x28, to, 0, from); }
+  // Only the lanes that `mask` has.
+  void store512(Gpr base, int32_t offset, int from, int mask) {
+    evex(1, 0, 0x11, from, 0, base, offset, 64, false, mask);
+  }
 
   // 256-bit, on registers 0 to 15.
   void load256(int to, Gpr base, int32_t offset) { vex(1, 0, 0x10, to, 0, base, offset); }
@@ -72,6 +144,12 @@ class Assembler {
     if (size_ == code_.size()) code_.resize(2 * size_ + 4096);
     code_[size_++] = static_cast<uint8_t>(value);
   }
+  // The lower `count` bytes: most instructions are one store.
+  void put(uint64_t bytes, size_t count) {
+    if (size_ + sizeof bytes > code_.size()) code_.resize(2 * size_ + 4096);
+    std::memcpy(code_.data() + size_, &bytes, sizeof bytes);
+    size_ += count;
+  }
   void word(int32_t value) {
     for (int shift = 0; shift < 32; shift += 8) byte((static_cast<uint32_t>(value) >> shift) & 0xFF);
   }
@@ -84,21 +162,27 @@ class Assembler {
     if (small) byte((offset / unit) & 0xFF);
     else word(offset);
   }
-  void evex_prefix(int map, int pp, int reg, int vvvv, int r, int x, int b, bool broadcast) {
-    byte(0x62);
-    byte(r << 7 | x << 6 | b << 5 | inverted(reg, 4) << 4 | map);
-    byte((~vvvv & 15) << 3 | 4 | pp);
-    byte(0x40 | (broadcast ? 0x10 : 0) | inverted(vvvv, 4) << 3);
+  // Prefix, opcode and the byte that names the operands, in the order of a word's bytes.
+  static uint64_t evex_head(int map, int pp, int opcode, int reg, int vvvv, int x, int b, int third, int operands) {
+    const int first = inverted(reg, 3) << 7 | x << 6 | b << 5 | inverted(reg, 4) << 4 | map;
+    const int second = (~vvvv & 15) << 3 | 4 | pp;
+    third |= 0x40 | inverted(vvvv, 4) << 3;
+    return 0x62 | static_cast<uint64_t>(first) << 8 | static_cast<uint64_t>(second) << 16 |
+           static_cast<uint64_t>(third) << 24 | static_cast<uint64_t>(opcode) << 32 |
+           static_cast<uint64_t>(operands) << 40;
   }
-  void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), 1, inverted(base, 3), broadcast);
-    byte(opcode);
-    memory(reg, base, offset, unit);
+  void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast,
+            int masking = 0) {
+    const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
+    const uint64_t head = evex_head(map, pp, opcode, reg, vvvv, 1, inverted(base, 3), (broadcast ? 0x10 : 0) | masking,
+                                    (small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));
+    if (small) put(head | static_cast<uint64_t>((offset / unit) & 0xFF) << 48, 7);
+    else put(head, 6), word(offset);
   }
-  void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), inverted(rm, 4), inverted(rm, 3), false);
-    byte(opcode);
-    byte(0xC0 | (reg & 7) << 3 | (rm & 7));
+  void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm, int masking = 0) {
+    put(evex_head(map, pp, opcode, reg, vvvv, inverted(rm, 4), inverted(rm, 3), masking,
+                  0xC0 | (reg & 7) << 3 | (rm & 7)),
+        6);
   }
   void vex_prefix(int map, int pp, int reg, int vvvv, int rm) {
     byte(0xC4);

@@ -38,15 +38,14 @@ class Blocks final : public Format {
     const int64_t height = height_for(transposed ? width_ : height_);
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
-    const double cycles =
+    const double of_panel =
         cycles_of_tiles(height, static_cast<double>(pattern.entries()) / static_cast<double>(height), rows);
-    return kCycle *
-           (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + cycles_of_panels(rows, columns, samples));
+    return nanoseconds_of(of_panel, rows, columns, samples);
   }
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
-    const int64_t height = height_for(transposed ? width_ : height_), width = transposed ? height_ : width_;
-    Tiles tiles{pattern.rows, pattern.columns, height, width, {}, {}, {}, true};
+    const int64_t height = height_for(transposed ? width_ : height_);
+    Tiles tiles{pattern.rows, pattern.columns, height, {}, {}, {}, true};
     for (int64_t r = 0; r < pattern.rows; r += height) {
       TileRow row{};
       row.begin = static_cast<int64_t>(tiles.column.size());
@@ -54,14 +53,10 @@ class Blocks final : public Format {
       const int64_t rows = std::min(height, pattern.rows - r);
       for (int64_t i = 0; i < kTallest; ++i)
         row.to[static_cast<size_t>(i)] = static_cast<int32_t>(i < rows ? r + i : -1);
-      for (int64_t at = 0; at < pattern.end(r) - pattern.begin(r);) {
-        const int64_t first = pattern.at(pattern.begin(r) + at), count = std::min(width, pattern.columns - first);
-        tiles.column.push_back(static_cast<int32_t>(first));
-        for (int64_t c = 0; c < width; ++c)
-          for (int64_t i = 0; i < height; ++i)
-            tiles.origin.push_back(c < count && i < rows ? origin[static_cast<size_t>(pattern.begin(r + i) + at + c)]
-                                                         : Stream::kPadding);
-        at += count;
+      for (int64_t at = 0; at < pattern.end(r) - pattern.begin(r); ++at) {
+        tiles.column.push_back(static_cast<int32_t>(pattern.at(pattern.begin(r) + at)));
+        for (int64_t i = 0; i < height; ++i)
+          tiles.origin.push_back(i < rows ? origin[static_cast<size_t>(pattern.begin(r + i) + at)] : Stream::kPadding);
       }
       row.end = static_cast<int64_t>(tiles.column.size());
       tiles.tile_rows.push_back(row);

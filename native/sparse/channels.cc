@@ -29,16 +29,15 @@ class Channels : public Format {
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
-    const double cycles =
+    const double of_panel =
         cycles_of_tiles(kHeight, static_cast<double>(pattern.entries()) / static_cast<double>(kHeight), rows);
-    return kCycle *
-           (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + cycles_of_panels(rows, columns, samples));
+    return nanoseconds_of(of_panel, rows, columns, samples);
   }
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {
     std::vector<int64_t> kept, dropped;
     for (int64_t r = 0; r < pattern.rows; ++r) (pattern.begin(r) < pattern.end(r) ? kept : dropped).push_back(r);
-    Tiles tiles{pattern.rows, pattern.columns, kHeight, 1, {}, {}, {}, dropped.empty()};
+    Tiles tiles{pattern.rows, pattern.columns, kHeight, {}, {}, {}, dropped.empty()};
     if (!kept.empty())
       tiles.column.assign(pattern.column.begin() + pattern.begin(kept[0]),
                           pattern.column.begin() + pattern.end(kept[0]));

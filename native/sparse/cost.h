@@ -1,7 +1,8 @@
-// What the cost models of formats share. The constants were measured on one Zen 4 core, with what it has nearby; they
-// need to rank formats, not to tell time.
+// What the cost models of formats share: rates of a core, each measured on one with what it has nearby. They need to
+// rank formats, not to tell time.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -10,26 +11,103 @@
 
 namespace espalier::sparse {
 
-constexpr double kCycle = 0.28;  // nanoseconds
+// In cycles, but for the first.
+struct Rates {
+  double nanoseconds;  // a cycle
+  // A multiply-add of 16 samples by a value in memory. Generated code waits for these, or for the ports of the
+  // first-level cache: through them values and samples go out, and the lines of X that the second-level one sends in.
+  double entry, value, line;
+  // The same in tiles of one row, of two and of more: a load of X for each, or for every few.
+  double in_tile[3];
+  // The same row by row: a load of X for each, most of them from the second-level cache; and with few panels, where not
+  // even the values' are shared.
+  double in_row, in_row_of_few;
+  double moved;  // 16 samples into a panel or out of one
+  // A vector of looked-up entries: fetched, and multiplied by each sample.
+  double fetched, looked_up;
+  // Bytes of code that stand near enough, and what comes a cycle from there and from further away.
+  double near_code, near_bytes, far_bytes;
+};
 
-// Cycles of a multiply-add of 16 samples by a value in memory, where nothing else is waited for.
-inline double cycles_of_entry() {
+// Zen 4, for all cores that start one 512-bit multiply-add a cycle.
+inline constexpr Rates kCommon{.nanoseconds = 0.28,
+                               .entry = 1.03,
+                               .value = 0.5,
+                               .line = 2.2,
+                               .in_tile = {1.85, 1.34, 1.08},
+                               .in_row = 2.37,
+                               .in_row_of_few = 3.5,
+                               .moved = 6,
+                               .fetched = 0,
+                               .looked_up = 3.2,
+                               .near_code = 1.5e6,
+                               .near_bytes = 16,
+                               .far_bytes = 2};
+// Any of these with AVX2.
+inline constexpr Rates kAvx2{.nanoseconds = 0.28,
+                             .entry = 1.6,
+                             .value = 0.5,
+                             .line = 2.2,
+                             .in_tile = {2.88, 2.08, 1.68},
+                             .in_row = 3.68,
+                             .in_row_of_few = 5.44,
+                             .moved = 6,
+                             .fetched = 0,
+                             .looked_up = 3.2,
+                             .near_code = 1.5e6,
+                             .near_bytes = 16,
+                             .far_bytes = 2};
+inline constexpr Rates kZen5{.nanoseconds = 0.245,
+                             .entry = 0.6,
+                             .value = 0.6,
+                             .line = 0.5,
+                             .in_tile = {2.2, 0.8, 0.58},
+                             .in_row = 1.45,
+                             .in_row_of_few = 3,
+                             .moved = 4.5,
+                             .fetched = 1.2,
+                             .looked_up = 0.9,
+                             .near_code = 8e6,
+                             .near_bytes = 24,
+                             .far_bytes = 3};
+// Without vectors worth the name, and without code.
+inline constexpr Rates kPortable{.nanoseconds = 0.28,
+                                 .entry = ESPALIER_X86 ? 5 : 4,
+                                 .value = 0.5,
+                                 .line = 2.2,
+                                 .in_tile = {9, 6.5, 5.25},
+                                 .in_row = 11.5,
+                                 .in_row_of_few = 17,
+                                 .moved = 6,
+                                 .fetched = 0,
+                                 .looked_up = 10,
+                                 .near_code = 1.5e6,
+                                 .near_bytes = 16,
+                                 .far_bytes = 2};
+
+inline const Rates& rates() {
 #if ESPALIER_X86
   switch (isa()) {
-    case Isa::avx512: return 1.03;
-    case Isa::avx2: return 1.6;
-    case Isa::baseline: return 5;
+    case Isa::avx512: return core() == Core::zen5 ? kZen5 : kCommon;
+    case Isa::avx2: return kAvx2;
+    case Isa::baseline: return kPortable;
   }
 #endif
-  return 4;
+  return kPortable;
 }
 
 // Packing X, unpacking Y.
 inline double cycles_of_panels(int64_t rows, int64_t columns, int64_t samples) {
-  return static_cast<double>(panels_of(samples) * (rows + columns)) * 6;
+  return static_cast<double>(panels_of(samples) * (rows + columns)) * rates().moved;
 }
 
 // The cycles of a call from JavaScript, in and out.
-constexpr double kCycleOfCall = 1500;
+constexpr double kCyclesOfCall = 1500;
+
+// A product of so many samples, of which a panel takes `of_panel` cycles.
+inline double nanoseconds_of(double of_panel, int64_t rows, int64_t columns, int64_t samples) {
+  return rates().nanoseconds * (kCyclesOfCall + static_cast<double>(panels_of(samples)) * of_panel +
+                                cycles_of_panels(rows, columns, samples));
+}
 
 }  // namespace espalier::sparse

@@ -1,6 +1,7 @@
 #include "sparse/generated.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "simd/isa.h"
@@ -21,61 +22,107 @@ namespace {
 // write (a line a row), what the sums start from, and the least they may end at, if there is one (0 for ReLU).
 using Function = void (*)(const float* x, const float* values, float* sums, const float* start, const float* floor);
 
-// Columns of a block: X and the sums then mostly stay in the second-level cache.
-constexpr int64_t kMostColumns = 800;
-// Entries whose code no longer stays in the second-level cache. Then each function's is to be fetched once for as many
-// panels as there are, and to stay in the first-level cache meanwhile.
-constexpr int64_t kMuchCode = 100'000, kEntriesOfPiece = 2600, kPanelsOfMuchCode = 16;
 // About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
-constexpr int64_t kMostEntries = int64_t{3} << 20;
-constexpr double kBytesOfEntry = 9.6, kNearbyCode = 1.5e6, kNearbyBytesACycle = 16, kFarBytesACycle = 2;
+constexpr int64_t kMostEntries = int64_t{4} << 20;
+constexpr double kBytesOfEntry = 9.6, kMuchCode = 200e3;
 constexpr size_t kAlignment = 64;
+constexpr int kMostRows = 31;
+
+// How the work is cut, by core.
+struct Cut {
+  int64_t columns;         // of a block, at most
+  int64_t uncut_entries;   // of a matrix whose functions may be as long as they come
+  int64_t function_bytes;  // of the others: what executes without being decoded again
+  int64_t bytes_together;  // of functions that take turns with one panel's block, which the first-level cache holds
+  int64_t near_bytes;      // of code that stays in the second-level cache beside samples and sums
+};
+constexpr Cut kCommonCut{800, 100'000, 25'000, 0, 960'000}, kZen5Cut{512, 0, 30'000, 20'000, 400'000};
+const Cut& cut() { return core() == Core::zen5 ? kZen5Cut : kCommonCut; }
+// Code that is worth fetching from further away for each panel.
+constexpr int64_t kCodeOfPanel = 200'000;
+
+// How many entries a group of so many rows has, on average, in a column in which it has any.
+double entries_of_line(const Pattern& pattern, int rows) {
+  const double size = static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns);
+  const double density = static_cast<double>(pattern.entries()) / std::max(1.0, size);
+  return rows * density / std::max(1e-9, 1 - std::pow(1 - density, rows));
+}
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
+//
+// A multiply-add takes its value from memory and spreads it over the samples, which costs a load an entry. A core that
+// starts two multiply-adds a cycle, and two loads, would wait for those and the loads of X; there, of each eight fours
+// of values, `fours` are loaded by one load each and spread by shuffles, which cost it nothing but code.
 struct Shape512 {
-  static constexpr int kRows = 28;
-  static constexpr int kOperands = 28, kOperandCount = 4;
-  static void load_x(Assembler& to, int turn, int32_t offset) { to.load512(kOperands + turn, kRdi, offset); }
-  static void multiply(Assembler& to, int row, int turn, int32_t offset) {
-    to.multiply_add512(row, kOperands + turn, kRsi, offset);
+  int fours;
+
+  static Shape512 of(const Pattern& pattern) {
+    if (core() != Core::zen5) return {0};
+    // As many as make up for the loads of X and the lines of it that the first-level cache takes in; more than six
+    // would wait for the shuffles. They are twice as much code an entry, of which a large matrix has too much as it is.
+    const double balanced = 1.6 / std::max(1.0, entries_of_line(pattern, kMostRows - 2));
+    const bool much = static_cast<double>(pattern.entries()) * kBytesOfEntry > kMuchCode;
+    return {std::clamp(static_cast<int>(8 * balanced * (much ? 0.5 : 1)), 0, 6)};
   }
-  static void start(Assembler& to, int row) { to.broadcast512(row, kRcx, 4 * row); }
-  static void resume(Assembler& to, int row) { to.load512(row, kRdx, 64 * row); }
-  static void load_floor(Assembler& to) { to.broadcast512(kOperands, kR8, 0); }
-  static void raise(Assembler& to, int row) { to.maximum512(row, kOperands); }
-  static void store(Assembler& to, int row) { to.store512(kRdx, 64 * row, row); }
+  // Whether this four of a function is one of those, which are spread evenly.
+  bool at_once(int32_t four) const { return (four + 1) * fours / 8 > four * fours / 8; }
+  int rows() const { return fours == 0 ? kMostRows : kMostRows - 2; }
+  int64_t bytes_of_function() const { return fours == 0 ? cut().function_bytes : cut().function_bytes * 3 / 4; }
+  double bytes_of_entry() const { return 7 + 7.75 * fours / 8; }
+
+  static constexpr int kX = 31, kFour = 30, kValue = 29;
+  void load_x(Assembler& to, int32_t offset) const { to.load512(kX, kRdi, offset); }
+  // Entry `i` of the function, whose value is the i-th of its stream.
+  void multiply(Assembler& to, int row, int32_t i, Walk& values) const {
+    if (!at_once(i / 4)) {
+      to.multiply_add512(row, kX, kRsi, values.to(to, i * 4));
+      return;
+    }
+    if (i % 4 == 0) to.broadcast_four512(kFour, kRsi, values.to(to, i * 4));
+    to.spread_one512(kValue, kFour, i % 4);
+    to.multiply_add512(row, kX, kValue);
+  }
+  void start(Assembler& to, int row) const { to.broadcast512(row, kRcx, 4 * row); }
+  void resume(Assembler& to, int row) const { to.load512(row, kRdx, 64 * row); }
+  void load_floor(Assembler& to) const { to.broadcast512(kX, kR8, 0); }
+  void raise(Assembler& to, int row) const { to.maximum512(row, kX); }
+  void store(Assembler& to, int row) const { to.store512(kRdx, 64 * row, row); }
   // Bytes to either side that a one-byte displacement reaches.
   static constexpr int32_t kReachX = 128 * 64, kReachValues = 128 * 4;
 };
 // Two registers a row, which share the broadcast that AVX2's multiply-add cannot make for itself.
 struct Shape256 {
-  static constexpr int kRows = 6;
-  static constexpr int kOperands = 12, kOperandCount = 1, kValue = 14;
-  static void load_x(Assembler& to, int, int32_t offset) {
-    to.load256(kOperands, kRdi, offset);
-    to.load256(kOperands + 1, kRdi, offset + 32);
+  static Shape256 of(const Pattern&) { return {}; }
+  static constexpr int rows() { return 6; }
+  static constexpr int64_t bytes_of_function() { return 25'000; }
+  static constexpr double bytes_of_entry() { return 16; }
+
+  static constexpr int kX = 12, kValue = 14;
+  void load_x(Assembler& to, int32_t offset) const {
+    to.load256(kX, kRdi, offset);
+    to.load256(kX + 1, kRdi, offset + 32);
   }
-  static void multiply(Assembler& to, int row, int, int32_t offset) {
+  void multiply(Assembler& to, int row, int32_t i, Walk& values) const {
     // Two registers by turns, so that one broadcast need not wait for the last one's use.
     const int value = kValue + (row & 1);
-    to.broadcast256(value, kRsi, offset);
-    to.multiply_add256(2 * row, kOperands, value);
-    to.multiply_add256(2 * row + 1, kOperands + 1, value);
+    to.broadcast256(value, kRsi, values.to(to, i * 4));
+    to.multiply_add256(2 * row, kX, value);
+    to.multiply_add256(2 * row + 1, kX + 1, value);
   }
-  static void start(Assembler& to, int row) {
+  void start(Assembler& to, int row) const {
     to.broadcast256(2 * row, kRcx, 4 * row);
     to.broadcast256(2 * row + 1, kRcx, 4 * row);
   }
-  static void resume(Assembler& to, int row) {
+  void resume(Assembler& to, int row) const {
     to.load256(2 * row, kRdx, 64 * row);
     to.load256(2 * row + 1, kRdx, 64 * row + 32);
   }
-  static void load_floor(Assembler& to) { to.broadcast256(kValue, kR8, 0); }
-  static void raise(Assembler& to, int row) {
+  void load_floor(Assembler& to) const { to.broadcast256(kValue, kR8, 0); }
+  void raise(Assembler& to, int row) const {
     to.maximum256(2 * row, kValue);
     to.maximum256(2 * row + 1, kValue);
   }
-  static void store(Assembler& to, int row) {
+  void store(Assembler& to, int row) const {
     to.store256(kRdx, 64 * row, 2 * row);
     to.store256(kRdx, 64 * row + 32, 2 * row + 1);
   }
@@ -127,28 +174,29 @@ class ByColumn {
 };
 
 template <class Shape>
-void emit(const Block& block, const ByColumn& entries, Assembler& code, std::vector<int32_t>& order) {
+void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assembler& code,
+          std::vector<int32_t>& order) {
   const int rows = static_cast<int>(block.last_row - block.first_row);
-  for (int r = 0; r < rows; ++r) block.starts ? Shape::start(code, r) : Shape::resume(code, r);
+  for (int r = 0; r < rows; ++r) block.starts ? shape.start(code, r) : shape.resume(code, r);
   Walk x{kRdi, Shape::kReachX}, values{kRsi, Shape::kReachValues};
-  int turn = 0;
-  int32_t value = 0;
+  int32_t i = 0;
   for (int64_t c = 0; c < block.last_column - block.first_column; ++c) {
     if (entries.begin(c) == entries.end(c)) continue;
-    turn = (turn + 1) % Shape::kOperandCount;
-    Shape::load_x(code, turn, x.to(code, static_cast<int32_t>(c * kPanel * 4)));
-    for (const Entry* e = entries.begin(c); e != entries.end(c); ++e, ++value) {
-      Shape::multiply(code, e->row, turn, values.to(code, value * 4));
+    shape.load_x(code, x.to(code, static_cast<int32_t>(c * kPanel * 4)));
+    for (const Entry* e = entries.begin(c); e != entries.end(c); ++e, ++i) {
+      shape.multiply(code, e->row, i, values);
       order.push_back(e->entry);
     }
   }
+  // The next function's values begin with a four: the places before it hold one that nobody reads.
+  while (order.size() % 4 != 0) order.push_back(order.back());
   if (block.ends) {
     const size_t no_floor = code.jump_if_zero(kR8);
-    Shape::load_floor(code);
-    for (int r = 0; r < rows; ++r) Shape::raise(code, r);
+    shape.load_floor(code);
+    for (int r = 0; r < rows; ++r) shape.raise(code, r);
     code.land(no_floor);
   }
-  for (int r = 0; r < rows; ++r) Shape::store(code, r);
+  for (int r = 0; r < rows; ++r) shape.store(code, r);
   code.end();
 }
 
@@ -159,23 +207,29 @@ class Generated final : public PanelProduct {
   // False where the system gives no executable memory.
   template <class Shape>
   bool make(const Pattern& pattern, const std::vector<int32_t>& origin) {
-    groups_ = (rows_ + Shape::kRows - 1) / Shape::kRows;
-    int64_t most_columns = kMostColumns;
-    if (pattern.entries() > kMuchCode)
-      most_columns = std::clamp(kEntriesOfPiece * groups_ * columns_ / pattern.entries(), int64_t{128}, kMostColumns);
+    const Shape shape = Shape::of(pattern);
+    groups_ = (rows_ + shape.rows() - 1) / shape.rows();
+    int64_t most_columns = cut().columns;
+    if (pattern.entries() > cut().uncut_entries) {
+      const double of_column =
+          static_cast<double>(pattern.entries()) / static_cast<double>(groups_ * columns_) * shape.bytes_of_entry() + 7;
+      most_columns = std::clamp(static_cast<int64_t>(static_cast<double>(shape.bytes_of_function()) / of_column),
+                                int64_t{64}, most_columns);
+    }
     blocks_ = (columns_ + most_columns - 1) / most_columns;
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     std::vector<int32_t> order;
-    order.reserve(origin.size());
+    order.reserve(origin.size() + static_cast<size_t>(3 * groups_ * blocks_));
     Assembler code;
-    for (int64_t g = 0; g < groups_; ++g)
-      for (int64_t b = 0; b < blocks_; ++b) {
+    code.expect(static_cast<size_t>(static_cast<double>(pattern.entries()) * (shape.bytes_of_entry() + 3)));
+    for (int64_t b = 0; b < blocks_; ++b)
+      for (int64_t g = 0; g < groups_; ++g) {
         // Blocks alike in size, groups too: a last one of a row or two would waste its loads.
         const Block block{first_row(g), first_row(g + 1), columns_ * b / blocks_, columns_ * (b + 1) / blocks_,
                           b == 0,       b == blocks_ - 1};
         code.align(kAlignment);
         pieces_.push_back({block, code.size(), static_cast<int64_t>(order.size())});
-        emit<Shape>(block, ByColumn(block, pattern, next), code, order);
+        emit(shape, block, ByColumn(block, pattern, next), code, order);
       }
     for (int32_t& entry : order) entry = origin[static_cast<size_t>(entry)];
     stream_ = Stream(std::move(order));
@@ -196,44 +250,51 @@ class Generated final : public PanelProduct {
   int64_t groups() const override { return groups_; }
   int64_t first_row(int64_t group) const override { return rows_ * group / groups_; }
   int64_t panels_together() const override {
-    return has_much_code() ? kPanelsOfMuchCode : PanelProduct::panels_together();
+    return has_far_code() ? std::clamp<int64_t>(code_size() / kCodeOfPanel, 8, 16) : PanelProduct::panels_together();
   }
-  bool has_much_code() const { return stream_.size() > kMuchCode; }
+  bool has_far_code() const { return code_size() > cut().near_bytes; }
 
-  // A function's code is fetched once for all panels; its sums stay in the first-level cache from block to block.
+  // Block by block of columns, so that X comes from the second-level cache; functions for all panels, so that their
+  // code is fetched once; those that are short by turns, so that a panel's block is.
   void run(const Work& work) const override {
-    constexpr float kZeros[Shape512::kRows] = {};
-    const float floor = 0.0f;
-    const int64_t begin = first_row(work.first_group);
-    for (int64_t i = work.first_group * blocks_; i < work.last_group * blocks_; ++i) {
-      const Piece& piece = pieces_[static_cast<size_t>(i)];
-      const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-      const float* const x = work.x + piece.block.first_column * kPanel;
-      const float* const start = work.bias == nullptr ? kZeros : work.bias + piece.block.first_row;
-      float* const y = work.y + (piece.block.first_row - begin) * kPanel;
-      for (int64_t p = 0; p < work.panels; ++p) {
-        if (has_much_code()) fetch_ahead(i + 1, p, work.panels);
-        function(x + p * work.x_panel, stream_.data() + piece.values, y + p * work.y_panel, start,
-                 work.relu ? &floor : nullptr);
+    for (int64_t b = 0; b < blocks_; ++b) {
+      const int64_t first = b * groups_ + work.first_group, last = b * groups_ + work.last_group;
+      for (int64_t from = first, to; from < last; from = to) {
+        for (to = from + 1; to < last && end_of_code(to) - start_of_code(from) <= cut().bytes_together;) ++to;
+        const int64_t next = to < last ? to : first + groups_;
+        for (int64_t p = 0; p < work.panels; ++p) {
+          if (has_far_code() && next < blocks_ * groups_) fetch_ahead(next, p, work.panels);
+          for (int64_t i = from; i < to; ++i) call(pieces_[static_cast<size_t>(i)], work, p);
+        }
       }
     }
   }
 
-  // A part of what a piece will need, into the second-level cache: processors hardly look ahead for instructions.
-  void fetch_ahead(int64_t piece, int64_t part, int64_t parts) const {
-    if (piece == static_cast<int64_t>(pieces_.size())) return;
-    const int64_t from = static_cast<int64_t>(pieces_[static_cast<size_t>(piece)].code);
-    const int64_t lines = (end_of_code(piece) - from + 63) / 64;
+  void call(const Piece& piece, const Work& work, int64_t panel) const {
+    static constexpr float kZeros[kMostRows] = {};
+    static constexpr float kFloor = 0;
+    const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+    function(work.x + panel * work.x_panel + piece.block.first_column * kPanel, stream_.data() + piece.values,
+             work.y + panel * work.y_panel + (piece.block.first_row - first_row(work.first_group)) * kPanel,
+             work.bias == nullptr ? kZeros : work.bias + piece.block.first_row, work.relu ? &kFloor : nullptr);
+  }
+
+  // A part of a function's code, into the second-level cache: processors hardly look ahead for instructions.
+  // (Inlined by force: GCC takes a function that does nothing but prefetch for one without effects, and drops its
+  // calls.)
+  [[gnu::always_inline]] void fetch_ahead(int64_t piece, int64_t part, int64_t parts) const {
+    const int64_t from = start_of_code(piece), lines = (end_of_code(piece) - from + 63) / 64;
     for (int64_t line = lines * part / parts; line < lines * (part + 1) / parts; ++line)
       __builtin_prefetch(code_.at(static_cast<size_t>(from + line * 64)), 0, 2);
   }
+  int64_t start_of_code(int64_t piece) const { return static_cast<int64_t>(pieces_[static_cast<size_t>(piece)].code); }
   int64_t end_of_code(int64_t piece) const {
-    const size_t next = static_cast<size_t>(piece) + 1;
-    return static_cast<int64_t>(next < pieces_.size() ? pieces_[next].code : code_.size());
+    return piece + 1 < static_cast<int64_t>(pieces_.size()) ? start_of_code(piece + 1)
+                                                            : static_cast<int64_t>(code_.size());
   }
 
   int64_t groups_ = 0, blocks_ = 0;
-  std::vector<Piece> pieces_;  // by group, then by block
+  std::vector<Piece> pieces_;  // by block, then by group
   Stream stream_;
   CodeMemory code_;
 };
@@ -262,15 +323,15 @@ int64_t lines_of(const Pattern& pattern, bool transposed) {
   if (transposed) {
     for (int64_t r = 0; r < pattern.rows; ++r)
       for (int64_t i = pattern.begin(r), group = -1; i < pattern.end(r); ++i)
-        if (pattern.at(i) / Shape512::kRows != group) group = pattern.at(i) / Shape512::kRows, ++lines;
+        if (pattern.at(i) / kMostRows != group) group = pattern.at(i) / kMostRows, ++lines;
     return lines;
   }
   std::vector<int64_t> last(static_cast<size_t>(pattern.columns), -1);
   for (int64_t r = 0; r < pattern.rows; ++r)
     for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) {
       int64_t& group = last[static_cast<size_t>(pattern.at(i))];
-      lines += group != r / Shape512::kRows;
-      group = r / Shape512::kRows;
+      lines += group != r / kMostRows;
+      group = r / kMostRows;
     }
   return lines;
 }
@@ -282,15 +343,14 @@ double cost_of_generated(const Pattern& pattern, int64_t samples, bool transpose
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
   const double entries = static_cast<double>(pattern.entries());
-  // The first-level cache gives values and samples through the ports that take in what the second-level one sends.
+  const Rates& rate = rates();
   const double lines = static_cast<double>(lines_of(pattern, transposed));
-  const double cycles =
-      std::max(entries * cycles_of_entry(), entries * 0.5 + lines * 2.2) + static_cast<double>(rows) * 3;
+  const double of_panel =
+      std::max(entries * rate.entry, entries * rate.value + lines * rate.line) + static_cast<double>(rows) * 3;
   // With few panels the code is fetched for hardly any use.
   const double bytes = entries * kBytesOfEntry;
-  const double fetching = bytes / (bytes < kNearbyCode ? kNearbyBytesACycle : kFarBytesACycle);
-  return kCycle * (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + fetching +
-                   cycles_of_panels(rows, columns, samples));
+  const double fetching = bytes / (bytes < rate.near_code ? rate.near_bytes : rate.far_bytes);
+  return nanoseconds_of(of_panel, rows, columns, samples) + rate.nanoseconds * fetching;
 }
 
 namespace {

@@ -24,16 +24,24 @@ class Matrix {
   Matrix(int64_t rows, int64_t columns, const float* weight, std::shared_ptr<const Format> format, Keeps keeps) {
     pattern_.rows = rows;
     pattern_.columns = columns;
+    int64_t entries = 0;
+    for (int64_t i = 0; i < rows * columns; ++i) entries += keeps(i) ? 1 : 0;
+    // Each entry is written and then kept or not: a branch could not be foretold. (Hence the room for one more.)
     pattern_.row_start.reserve(static_cast<size_t>(rows) + 1);
+    pattern_.column.resize(static_cast<size_t>(entries) + 1);
+    values_.resize(static_cast<size_t>(entries) + 1);
+    size_t at = 0;
     pattern_.row_start.push_back(0);
     for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t c = 0; c < columns; ++c)
-        if (keeps(r * columns + c)) {
-          pattern_.column.push_back(static_cast<int32_t>(c));
-          values_.push_back(weight[r * columns + c]);
-        }
-      pattern_.row_start.push_back(static_cast<int64_t>(values_.size()));
+      for (int64_t c = 0; c < columns; ++c) {
+        pattern_.column[at] = static_cast<int32_t>(c);
+        values_[at] = weight[r * columns + c];
+        at += keeps(r * columns + c) ? 1 : 0;
+      }
+      pattern_.row_start.push_back(static_cast<int64_t>(at));
     }
+    pattern_.column.pop_back();
+    values_.pop_back();
     settle(std::move(format));
   }
 

@@ -16,7 +16,7 @@ constexpr int64_t kParts = 8;
 }  // namespace
 
 int64_t PanelProduct::panels_together() const {
-  return std::clamp<int64_t>(kNear / ((rows_ + columns_ + 1) * kPanel * 4), 4, 16);
+  return std::clamp<int64_t>(kNear / ((rows_ + columns_ + 1) * kPanel * 4), 4, 8);
 }
 
 void PanelProduct::multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const {

@@ -5,12 +5,16 @@
 inline void pack_rows(int64_t components, const float* x, int64_t there, float* to, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   int64_t c = 0;
-  for (; there == 16 && c + 4 <= components; c += 4)
+  const auto pack_four = [&](int64_t at) __attribute__((always_inline)) {
     for (int64_t s = 0; s < 16; s += kStep) {
       Vec<float> columns[4];
-      load_columns(x + s * components + c, components, columns);
-      for (int i = 0; i < 4; ++i) store<float>(to + (c + i) * pitch + s, columns[i]);
+      load_columns(x + s * components + at, components, columns);
+      for (int i = 0; i < 4; ++i) store<float>(to + (at + i) * pitch + s, columns[i]);
     }
+  };
+  for (; there == 16 && c + 4 <= components; c += 4) pack_four(c);
+  // What is left over, with its neighbours once more.
+  if (there == 16 && components >= 4 && c < components) pack_four(components - 4), c = components;
   for (; c + kStep <= components; c += kStep)
     for (int64_t s = 0; s < 16; s += kStep) {
       Vec<float> rows[kStep];
@@ -54,16 +58,21 @@ inline void copy_panels(int64_t components, const float* from, const Layout& of_
 inline void unpack_rows(int64_t components, const float* from, int64_t apart, int64_t there, float* y, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   constexpr int64_t kRun = 128;
+  const auto unpack_four = [&](int64_t s, int64_t c) __attribute__((always_inline)) {
+    Vec<float> rows[4];
+    load_columns(from + c * apart + s, apart, rows);
+    for (int64_t i = 0; i < std::min<int64_t>(4, there - s); ++i) store<float>(y + (s + i) * pitch + c, rows[i]);
+  };
   const int64_t whole = components / kStep * kStep;
   for (int64_t run = 0; run < whole; run += kRun)
     for (int64_t s = 0; s < there; s += 4)
-      for (int64_t c = run; c < std::min(run + kRun, whole); c += kStep) {
-        Vec<float> rows[4];
-        load_columns(from + c * apart + s, apart, rows);
-        for (int64_t i = 0; i < std::min<int64_t>(4, there - s); ++i) store<float>(y + (s + i) * pitch + c, rows[i]);
-      }
-  for (int64_t c = whole; c < components; ++c)
-    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * apart + s];
+      for (int64_t c = run; c < std::min(run + kRun, whole); c += kStep) unpack_four(s, c);
+  if (whole == components) return;
+  if (whole > 0)
+    for (int64_t s = 0; s < there; s += 4) unpack_four(s, components - kStep);
+  else
+    for (int64_t c = 0; c < components; ++c)
+      for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = from[c * apart + s];
 }
 
 // The reverse of pack_columns.

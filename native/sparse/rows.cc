@@ -115,13 +115,9 @@ std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<i
 double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed) {
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
-  // A load of X for every multiply-add, most of them from the second-level cache; with few panels not even the values'
-  // are shared.
-  const double of_entry = panels_of(samples) < 4 ? 3.4 : 2.3;
-  const double cycles =
-      static_cast<double>(pattern.entries()) * cycles_of_entry() * of_entry + static_cast<double>(rows) * 4;
-  return kCycle *
-         (kCycleOfCall + static_cast<double>(panels_of(samples)) * cycles + cycles_of_panels(rows, columns, samples));
+  const double of_entry = panels_of(samples) < 4 ? rates().in_row_of_few : rates().in_row;
+  const double of_panel = static_cast<double>(pattern.entries()) * of_entry + static_cast<double>(rows) * 4;
+  return nanoseconds_of(of_panel, rows, columns, samples);
 }
 
 std::unique_ptr<Format> rows_format() { return std::make_unique<RowsFormat>(); }

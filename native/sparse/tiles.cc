@@ -12,7 +12,6 @@ using sparse::TileRow;
 struct TileView {
   const TileRow* rows;
   const int32_t* column;
-  int64_t width, columns;
   const float* values;
 };
 }  // namespace
@@ -40,10 +39,11 @@ class TileProduct final : public PanelProduct {
   int64_t first_row(int64_t group) const override {
     return group == groups() ? rows_ : std::min(rows_, group * tiles_.height);
   }
-  bool reads_across() const override { return true; }
+  // (Twelve ways of a first-level cache bear an even number of lines; eight do not.)
+  bool reads_across() const override { return core() != Core::zen5; }
 
   void run(const Work& work) const override {
-    const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), tiles_.width, columns_, stream_.data()};
+    const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), stream_.data()};
     const int64_t last = tiles_.in_order ? work.last_group : static_cast<int64_t>(tiles_.tile_rows.size());
     const float floor = work.relu ? 0.0f : -std::numeric_limits<float>::infinity();
     ESPALIER_ON_ISA(multiply_tiles(view, tiles_.height, work.first_group, last, work.bias, floor, work.panels, work.x,
@@ -57,7 +57,9 @@ class TileProduct final : public PanelProduct {
 }  // namespace
 
 int64_t height_for(int64_t rows) {
-  for (const int64_t height : {kTallest, int64_t{4}, int64_t{2}})
+  // Eight rows save loads. A core that starts two loads a cycle is not short of them, and likes four vectors better.
+  const int64_t tallest = core() == Core::zen5 ? 4 : kTallest;
+  for (int64_t height = tallest; height > 1; height /= 2)
     if (rows % height == 0) return height;
   return 1;
 }
@@ -65,9 +67,8 @@ int64_t height_for(int64_t rows) {
 std::unique_ptr<Product> make_tiles(Tiles tiles) { return std::make_unique<TileProduct>(std::move(tiles)); }
 
 double cycles_of_tiles(int64_t height, double tiles, int64_t rows) {
-  // A load of X for every multiply-add, or for every few.
-  const double per_entry = cycles_of_entry() * (height == 1 ? 1.8 : height == 2 ? 1.3 : 1.05);
-  return tiles * static_cast<double>(height) * per_entry + static_cast<double>(rows) * 4;
+  const double of_entry = rates().in_tile[height == 1 ? 0 : height == 2 ? 1 : 2];
+  return tiles * static_cast<double>(height) * of_entry + static_cast<double>(rows) * 4;
 }
 
 }  // namespace espalier::sparse

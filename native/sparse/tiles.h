@@ -1,6 +1,6 @@
-// Products of matrices whose entries stand in tiles, some rows by some columns: a value is loaded once for several
-// vectors of samples and a sample once for several rows, so that no code need be generated. What blocks, channels and
-// dense matrices have in common.
+// Products of matrices whose entries stand in tiles, some rows by a column: a value is loaded once for several vectors
+// of samples and a sample once for several rows, so that no code need be generated. What blocks, channels and dense
+// matrices have in common.
 #pragma once
 
 #include <array>
@@ -23,20 +23,20 @@ struct TileRow {
 
 struct Tiles {
   int64_t rows, columns;
-  int64_t height, width;  // of a tile; columns past the last do not count
+  int64_t height;  // of a tile
   std::vector<TileRow> tile_rows;
-  std::vector<int32_t> column;  // the first of each tile; lists that are alike may be one
-  // By tile row, by tile, by column, by row: which value of the matrix, or Stream::kPadding.
+  std::vector<int32_t> column;  // of each tile; lists that are alike may be one
+  // By tile row, by tile, by row: which value of the matrix, or Stream::kPadding.
   std::vector<int32_t> origin;
   // Whether rows stand in order, `height` a tile row: then they can be shared out among threads.
   bool in_order;
 };
 
-// The greatest height of a kernel that divides `rows`.
+// The greatest height that divides `rows` and is worth having.
 int64_t height_for(int64_t rows);
 
 std::unique_ptr<Product> make_tiles(Tiles tiles);
-// Cycles for a panel of samples: `tiles` columns of tiles, `rows` rows of Y.
+// Cycles for a panel of samples: `tiles` tiles, `rows` rows of Y.
 double cycles_of_tiles(int64_t height, double tiles, int64_t rows);
 
 }  // namespace espalier::sparse

@@ -1,15 +1,16 @@
 // Tiles of `Height` rows by `Vectors` vectors of samples, whose sums stay in registers while the tile's columns go by.
-template <bool Narrow, int Height, int Vectors>
-ESPALIER_INLINE void tile(const TileRow& row, const int32_t* column, int64_t width, int64_t columns,
-                          const float* values, const float* const (&x)[Vectors], float* const (&y)[Vectors],
-                          const float* bias, float floor) {
+template <int Height, int Vectors>
+ESPALIER_INLINE void tile(const TileRow& row, const int32_t* column, const float* values,
+                          const float* const (&x)[Vectors], float* const (&y)[Vectors], const float* bias,
+                          float floor) {
   Vec<float> sum[Height][Vectors];
 #pragma GCC unroll 8
   for (int r = 0; r < Height; ++r)
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) sum[r][v] = broadcast(bias == nullptr || row.to[r] < 0 ? 0.0f : bias[row.to[r]]);
   const float* value = values + row.values;
-  const auto add_column = [&](int64_t c) __attribute__((always_inline)) {
+  for (int64_t i = row.begin; i < row.end; ++i, value += Height) {
+    const int64_t c = column[i];
     Vec<float> of_x[Vectors];
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) of_x[v] = in_register<float>(load<float>(x[v] + c * 16));
@@ -19,17 +20,7 @@ ESPALIER_INLINE void tile(const TileRow& row, const int32_t* column, int64_t wid
 #pragma GCC unroll 8
       for (int v = 0; v < Vectors; ++v) sum[r][v] = fma<float>(by, of_x[v], sum[r][v]);
     }
-    value += Height;
-  };
-  // (A loop of one turn over the columns of a tile would cost as much as the column.)
-  if constexpr (Narrow)
-    for (int64_t i = row.begin; i < row.end; ++i) add_column(column[i]);
-  else
-    for (int64_t i = row.begin; i < row.end; ++i) {
-      const int64_t first = column[i], last = std::min(first + width, columns);
-      for (int64_t c = first; c < last; ++c) add_column(c);
-      value += (first + width - last) * Height;
-    }
+  }
   const Vec<float> least = broadcast(floor);
 #pragma GCC unroll 8
   for (int r = 0; r < Height; ++r)
@@ -52,13 +43,18 @@ void tile_vectors(const TileView& of, int64_t first, int64_t last, const float* 
     from[v] = x + panel * x_panel + offset;
     to[v] = y + panel * y_panel + offset;
   }
-  for (int64_t t = first; t < last; ++t)
-    if (of.width == 1)
-      tile<true, Height, Vectors>(of.rows[t], of.column, of.width, of.columns, of.values, from, to, bias, floor);
-    else tile<false, Height, Vectors>(of.rows[t], of.column, of.width, of.columns, of.values, from, to, bias, floor);
+  for (int64_t t = first; t < last; ++t) tile<Height, Vectors>(of.rows[t], of.column, of.values, from, to, bias, floor);
 }
 
-// As many vectors as leave registers for the operands.
+// As many vectors as leave registers for the operands; then what is left over, at once.
+template <int Height, int Vectors>
+void rest_of_tiles(const TileView& of, int64_t first, int64_t last, const float* bias, float floor, int64_t vector,
+                   int64_t vectors, const float* x, int64_t x_panel, float* y, int64_t y_panel) {
+  if constexpr (Vectors > 0) {
+    if (vectors == Vectors) tile_vectors<Height, Vectors>(of, first, last, bias, floor, vector, x, x_panel, y, y_panel);
+    else rest_of_tiles<Height, Vectors - 1>(of, first, last, bias, floor, vector, vectors, x, x_panel, y, y_panel);
+  }
+}
 template <int Height>
 void tiles_of_height(const TileView& of, int64_t first, int64_t last, const float* bias, float floor, int64_t panels,
                      const float* x, int64_t x_panel, float* y, int64_t y_panel) {
@@ -67,7 +63,7 @@ void tiles_of_height(const TileView& of, int64_t first, int64_t last, const floa
   int64_t v = 0;
   for (; v + kMost <= vectors; v += kMost)
     tile_vectors<Height, kMost>(of, first, last, bias, floor, v, x, x_panel, y, y_panel);
-  for (; v < vectors; ++v) tile_vectors<Height, 1>(of, first, last, bias, floor, v, x, x_panel, y, y_panel);
+  rest_of_tiles<Height, kMost - 1>(of, first, last, bias, floor, v, vectors - v, x, x_panel, y, y_panel);
 }
 
 inline void multiply_tiles(const TileView& of, int64_t height, int64_t first, int64_t last, const float* bias,

@@ -153,8 +153,8 @@ class VectorFormat final : public Format {
         static_cast<double>(rows) / static_cast<double>(lanes()) *
         (size / std::max<double>(1, static_cast<double>(rows)) / static_cast<double>(2 * lanes() - 1)) *
         std::min(per_row + 1.9 * std::sqrt(per_row), static_cast<double>(2 * lanes() - 1));
-    const double cycles = steps * (lanes() > 4 ? 3.2 : 10) + static_cast<double>(pattern.rows + pattern.columns);
-    return kCycle * (kCycleOfCall + static_cast<double>(samples) * cycles);
+    const double of_sample = steps * rates().looked_up + static_cast<double>(pattern.rows + pattern.columns);
+    return rates().nanoseconds * (kCyclesOfCall + steps * rates().fetched + static_cast<double>(samples) * of_sample);
   }
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {
     return std::make_unique<Vector>(pattern, origin);

@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import test from 'ava'
 import fc from 'fast-check'
 import { EspalierError, Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
@@ -25,6 +27,7 @@ const unstructured: Record<string, Format> = {
 /** Masks that kernels could stumble over. */
 const masks: Record<string, Keeps> = {
   'one in ten': () => random() < 0.1,
+  'one in five': () => random() < 0.2,
   half: () => random() < 0.5,
   'every entry': () => true,
   'no entry': () => false,
@@ -81,6 +84,7 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [64, 100, 33],
   [3, 700, 5],
   [57, 1000, 20],
+  [95, 530, 140],
   [7, 5, 400],
 ]
 
@@ -327,6 +331,14 @@ test('the same bits from 1, 2, 3 and 8 threads', (t) => {
     native.sparseFree(matrix.number)
   }
   native.setThreads(before)
+})
+
+test('the same bits whatever the core is taken for', (t) => {
+  const child = fileURLToPath(new URL('coreBits.ts', import.meta.url))
+  const bits = (core: string) => execFileSync(process.execPath, ['--import=tsx', child], { encoding: 'utf8', env: { ...process.env, ESPALIER_CORE: core } })
+  const common = bits('common').split('\n')
+  t.true(common.length > 32)
+  t.deepEqual(bits('zen5').split('\n'), common)
 })
 
 test('what is refused', (t) => {
