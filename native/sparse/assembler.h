@@ -8,7 +8,7 @@
 namespace espalier::sparse {
 
 // General registers by their numbers; the first arguments of a System V call are rdi, rsi, rdx, rcx, r8.
-enum Gpr : int { kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8 };
+enum Gpr : int { kRax = 0, kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8, kR9 = 9, kR10 = 10, kR11 = 11 };
 
 class Assembler {
  public:
@@ -26,6 +26,24 @@ class Assembler {
     byte(0x81);
     byte(0xC0 | (to & 7));
     word(value);
+  }
+  void add(Gpr to, Gpr from) {
+    byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
+    byte(0x01);
+    byte(0xC0 | (from & 7) << 3 | (to & 7));
+  }
+  // to = the 64 bits at base + offset, which is a multiple of 8 in one byte
+  void load(Gpr to, Gpr base, int32_t offset) {
+    byte(0x48 | (to >= 8 ? 4 : 0) | (base >= 8 ? 1 : 0));
+    byte(0x8B);
+    byte(0x40 | (to & 7) << 3 | (base & 7));
+    byte(offset & 0xFF);
+  }
+  // Mask register `mask` (1 to 7) = bits; eax is overwritten.
+  void set_mask(int mask, int32_t bits) {
+    byte(0xB8);
+    word(bits);
+    for (const int b : {0xC5, 0xF8, 0x92, 0xC0 | mask << 3}) byte(b);
   }
   // Jumps forward where the register is 0; `land` says where to.
   size_t jump_if_zero(Gpr reg) {
@@ -58,6 +76,19 @@ class Assembler {
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
 
+  // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
+  void shift_lanes512(int to, int from, int by, int mask) {
+    evex_registers(3, 1, 0x03, to, from, from, 0x80 | mask);
+    byte(by & 15);
+  }
+  // to = the lanes of `to` (0 to 15) and `with` (16 to 31) that `index` names
+  void permute512(int to, int index, int with) { evex_registers(2, 1, 0x7F, to, index, with); }
+  void move512(int to, int from) { evex_registers(1, 0, 0x28, to, 0, from); }
+  // Only the lanes that `mask` has.
+  void store512(Gpr base, int32_t offset, int from, int mask) {
+    evex(1, 0, 0x11, from, 0, base, offset, 64, false, mask);
+  }
+
   // 256-bit, on registers 0 to 15.
   void load256(int to, Gpr base, int32_t offset) { vex(1, 0, 0x10, to, 0, base, offset); }
   void store256(Gpr base, int32_t offset, int from) { vex(1, 0, 0x11, from, 0, base, offset); }
@@ -84,19 +115,20 @@ class Assembler {
     if (small) byte((offset / unit) & 0xFF);
     else word(offset);
   }
-  void evex_prefix(int map, int pp, int reg, int vvvv, int r, int x, int b, bool broadcast) {
+  void evex_prefix(int map, int pp, int reg, int vvvv, int r, int x, int b, int third) {
     byte(0x62);
     byte(r << 7 | x << 6 | b << 5 | inverted(reg, 4) << 4 | map);
     byte((~vvvv & 15) << 3 | 4 | pp);
-    byte(0x40 | (broadcast ? 0x10 : 0) | inverted(vvvv, 4) << 3);
+    byte(0x40 | inverted(vvvv, 4) << 3 | third);
   }
-  void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), 1, inverted(base, 3), broadcast);
+  void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast,
+            int masking = 0) {
+    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), 1, inverted(base, 3), (broadcast ? 0x10 : 0) | masking);
     byte(opcode);
     memory(reg, base, offset, unit);
   }
-  void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), inverted(rm, 4), inverted(rm, 3), false);
+  void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm, int masking = 0) {
+    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), inverted(rm, 4), inverted(rm, 3), masking);
     byte(opcode);
     byte(0xC0 | (reg & 7) << 3 | (rm & 7));
   }

@@ -40,8 +40,10 @@ constexpr int64_t kGrain = 1 << 18;
 void Convolution::set_values(const float* values) {
   std::copy_n(values, values_.size(), values_.begin());
   const std::lock_guard<std::mutex> hold(lock_);
-  for (const Known& known : known_)
+  for (const Known& known : known_) {
+    if (known.plan->shifted != nullptr) known.plan->shifted->set_values(values_.data());
     for (const auto& phase : known.plan->phases) phase.kernel->set_values(values_.data());
+  }
 }
 
 int64_t Convolution::code_size() const {
@@ -50,6 +52,7 @@ int64_t Convolution::code_size() const {
   for (size_t i = 0; i < known_.size(); ++i) {
     const auto counted = [&](const Known& other) { return other.plan == known_[i].plan; };
     if (std::any_of(known_.begin(), known_.begin() + static_cast<int64_t>(i), counted)) continue;
+    if (known_[i].plan->shifted != nullptr) bytes += known_[i].plan->shifted->code_size();
     for (const auto& phase : known_[i].plan->phases) bytes += phase.kernel->code_size();
   }
   return bytes;
@@ -91,22 +94,57 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
   return made;
 }
 
-std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                                     const Tiling& tiling) const {
-  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling);
-  const bool transposed = pass == Pass::kDataGrad;
+void Convolution::read_channels(Plan& plan) const {
+  const bool transposed = plan.pass == Pass::kDataGrad;
   std::vector<bool> read(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
   for (const int32_t position : positions_) {
     const Entry at = entry_at(position, size_);
     read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
   }
   for (size_t c = 0; c < read.size(); ++c)
-    if (read[c]) plan->channels.push_back(static_cast<int32_t>(c));
+    if (read[c]) plan.channels.push_back(static_cast<int32_t>(c));
   // Lines are counted in int32.
-  const Packing& packing = plan->packing;
-  if (packing.channel > INT32_MAX / std::max<int64_t>(1, static_cast<int64_t>(plan->channels.size())))
+  if (plan.packing.channel > INT32_MAX / std::max<int64_t>(1, static_cast<int64_t>(plan.channels.size())))
     throw std::bad_alloc();
+}
 
+std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                                             const Tiling& tiling) const {
+  if (pass == Pass::kWeightGrad || kernel_ == ESPALIER_SPARSE_KERNEL_PORTABLE || !can_shift() ||
+      !holds_whole_rows(axes, tiling))
+    return nullptr;
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, true);
+  const bool transposed = pass == Pass::kDataGrad;
+  read_channels(*plan);
+  const Packing& packing = plan->packing;
+  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (size_t i = 0; i < plan->channels.size(); ++i)
+    slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
+  const auto down = by_element(axes.rows.phases[0], size_.kernel_height);
+  const auto right = by_element(axes.columns.phases[0], size_.kernel_width);
+  std::vector<ShiftedTerm> terms;
+  terms.reserve(positions_.size());
+  for (size_t i = 0; i < positions_.size(); ++i) {
+    const Entry at = entry_at(positions_[i], size_);
+    const int64_t from = transposed ? at.out : at.in, to = transposed ? at.in : at.out;
+    terms.push_back({static_cast<int32_t>(to), slot[static_cast<size_t>(from)],
+                     static_cast<int32_t>(packing.down.of(*down[static_cast<size_t>(at.row)])),
+                     static_cast<int32_t>(right[static_cast<size_t>(at.column)]->offset), static_cast<int32_t>(i)});
+  }
+  plan->shifted = make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms),
+                               int64_t{16} << 20);
+  if (plan->shifted == nullptr) return nullptr;
+  plan->shifted->set_values(values_.data());
+  return plan;
+}
+
+std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                                     const Tiling& tiling) const {
+  if (auto shifted = made_shifted(pass, shape, axes, tiling)) return shifted;
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
+  const bool transposed = pass == Pass::kDataGrad;
+  read_channels(*plan);
+  const Packing& packing = plan->packing;
   for (int64_t row = 0; row < tiling.rows; ++row)
     for (int64_t s = 0; s < tiling.segments; ++s)
       for (int64_t v = 0; v < tiling.vectors; ++v) plan->base.push_back(static_cast<int32_t>(packing.base(row, s, v)));
@@ -150,6 +188,7 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
 
 void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                       bool relu, float* y) {
+  if (plan.shifted != nullptr) return run_shifted(plan, n, in, out, x, bias, relu, y);
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
   const int64_t pitch = pitch_of(out);
@@ -174,6 +213,51 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
         kernel->run({packed, plan.base.data(), rows * tiling.row_lines(), sums}, bias, relu);
         unpack_lines(plan.axes, tiling, phase, bands, out, sums, pitch, y);
       }
+    }
+  });
+}
+
+void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
+                              bool relu, float* y) {
+  // Tiles of a task: as many as stay in the second-level cache, so that code is fetched once for them all.
+  constexpr int64_t kTaskBytes = 512 << 10, kTasks = 8;
+  const Packing& packing = plan.packing;
+  const Tiling& tiling = packing.tiling;
+  const Axis &rows = plan.axes.rows, &columns = plan.axes.columns;
+  // (With room for a row more: the second of two may not be there.)
+  const int64_t size = (static_cast<int64_t>(plan.channels.size()) * packing.channel + packing.base(1, 0, 0)) * kLine;
+  const bool direct = tiling.units == 1;
+  const int64_t units = n * tiling.bands, tiles = (units + tiling.units - 1) / tiling.units;
+  const int64_t pitch = pitch_of(out), sums_size = direct ? 0 : (tiling.lines() + tiling.row_lines()) * pitch;
+  const int64_t bytes = (size + sums_size) * static_cast<int64_t>(sizeof(float));
+  const int64_t together =
+      std::clamp<int64_t>(kTaskBytes / std::max<int64_t>(bytes, 1), 1, std::max<int64_t>(1, tiles / kTasks));
+  const int64_t cost = bytes / 4 * together;
+  parallel_ranges((tiles + together - 1) / together, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
+    float* const packed = scratch<float>(Scratch::kPackB, together * size);
+    float* const sums = scratch<float>(Scratch::kColumns, together * sums_size);
+    std::vector<ShiftedTile> of_task;
+    for (; task < last; ++task) {
+      of_task.clear();
+      const int64_t first = task * together, end = std::min(tiles, first + together);
+      const auto bands = [&](int64_t tile) {
+        return Bands{tile * tiling.units, std::min(tiling.units, units - tile * tiling.units)};
+      };
+      for (int64_t tile = first; tile < end; ++tile) {
+        const Bands of = bands(tile);
+        float* const lines = packed + (tile - first) * size;
+        pack_lines(packing, of, plan.channels, in, x, lines);
+        const int64_t image = of.first / tiling.bands, row = of.first % tiling.bands * tiling.rows;
+        of_task.push_back({lines,
+                           direct ? y + (image * out * rows.out + row) * columns.out : sums + (tile - first) * sums_size,
+                           direct ? std::min(tiling.rows, rows.out - row) : tiling.rows});
+      }
+      const ShiftedTarget target = direct ? ShiftedTarget{rows.out * columns.out, columns.out, 0}
+                                          : ShiftedTarget{kLine, tiling.vectors * pitch, pitch};
+      plan.shifted->run(of_task.data(), end - first, target, bias, relu);
+      if (!direct)
+        for (int64_t tile = first; tile < end; ++tile)
+          unpack_lines(plan.axes, tiling, {0, 0}, bands(tile), out, sums + (tile - first) * sums_size, pitch, y);
     }
   });
 }

@@ -9,6 +9,7 @@
 #include "espalier/conv.h"
 #include "espalier/sparse_conv.h"
 #include "sparse/conv_lines.h"
+#include "sparse/conv_shifted.h"
 #include "sparse/conv_stencil.h"
 #include "sparse/conv_weight_grad.h"
 
@@ -37,8 +38,8 @@ class Convolution {
 
   // What a pass prepares for one geometry. The number of images matters only as far as the tiling does.
   struct Plan {
-    Plan(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling)
-        : pass(pass), shape(shape), axes(axes), packing(axes, tiling) {}
+    Plan(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling, bool whole_rows)
+        : pass(pass), shape(shape), axes(axes), packing(axes, tiling, whole_rows) {}
 
     Pass pass;
     espalier_conv2d shape;
@@ -49,14 +50,21 @@ class Convolution {
       Phase phase;
       std::unique_ptr<StencilKernel> kernel;
     };
-    std::vector<PhaseKernel> phases;  // not for the weight gradient
+    // One of the two; neither for the weight gradient.
+    std::unique_ptr<ShiftedKernel> shifted;
+    std::vector<PhaseKernel> phases;
     std::vector<int32_t> base;        // of a tile's output lines
     GradOrder order;                  // for the weight gradient alone
   };
 
   std::shared_ptr<Plan> plan(Pass pass, const espalier_conv2d& shape);
   std::shared_ptr<Plan> made(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling) const;
+  std::shared_ptr<Plan> made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                     const Tiling& tiling) const;
+  void read_channels(Plan& plan) const;
   Stencil stencil(bool transposed, const Plan& plan, const Phase& phase) const;
+  static void run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
+                          bool relu, float* y);
   static void run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias, bool relu,
                   float* y);
 

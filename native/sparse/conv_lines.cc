@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "core/scratch.h"
 
@@ -21,12 +22,23 @@ struct Margins {
 
 namespace espalier::sparse {
 
-Packing::Packing(const Axes& axes, const Tiling& cut)
+namespace {
+
+// Columns 0, 1, … of a row.
+Places first_columns(int64_t count) {
+  Places made{std::vector<int64_t>(static_cast<size_t>(count)), 1};
+  std::iota(made.place.begin(), made.place.end(), 0);
+  return made;
+}
+
+}  // namespace
+
+Packing::Packing(const Axes& axes, const Tiling& cut, bool whole_rows)
     : tiling(cut),
       rows(axes.rows),
       columns(axes.columns),
       down(places_of(axes.rows, cut.rows)),
-      right(places_of(axes.columns, cut.vectors)),
+      right(whole_rows ? first_columns(cut.vectors) : places_of(axes.columns, cut.vectors)),
       // An odd number: channels a power of two apart would fall into the same few sets of the cache.
       channel((down.count() * cut.segments * right.count()) | 1) {}
 

@@ -15,7 +15,8 @@ struct Bands {
 
 // How a tile of some planes is packed: [channel][row place][segment][column place] lines.
 struct Packing {
-  Packing(const Axes& axes, const Tiling& tiling);
+  // The column places that the taps read, or, with `whole_rows`, those of the row alone (see conv_shifted.h).
+  Packing(const Axes& axes, const Tiling& tiling, bool whole_rows = false);
 
   Tiling tiling;
   Axis rows, columns;
