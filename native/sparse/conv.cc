@@ -219,7 +219,8 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
 
 void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                               bool relu, float* y) {
-  // Tiles of a task: as many as stay in the second-level cache, so that code is fetched once for them all.
+  // Tiles of a task: code is fetched once for them all, so they are as large as the code; but no larger than what stays
+  // in the second-level cache.
   constexpr int64_t kTaskBytes = 512 << 10, kTasks = 8;
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
@@ -231,7 +232,8 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
   const int64_t pitch = pitch_of(out), sums_size = direct ? 0 : (tiling.lines() + tiling.row_lines()) * pitch;
   const int64_t bytes = (size + sums_size) * static_cast<int64_t>(sizeof(float));
   const int64_t together =
-      std::clamp<int64_t>(kTaskBytes / std::max<int64_t>(bytes, 1), 1, std::max<int64_t>(1, tiles / kTasks));
+      std::clamp(std::min(kTaskBytes, plan.shifted->code_size()) / std::max<int64_t>(bytes, 1), int64_t{1},
+                 std::max<int64_t>(1, tiles / kTasks));
   const int64_t cost = bytes / 4 * together;
   parallel_ranges((tiles + together - 1) / together, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
     float* const packed = scratch<float>(Scratch::kPackB, together * size);

@@ -199,9 +199,41 @@ inline void pack_bare_band(const Packing& packing, const float* x, int64_t first
   }
 }
 
+// The same where a row is a segment of `Vectors` lines and these are all that is packed of it.
+template <int Vectors>
+void pack_whole_rows(const Packing& packing, const float* x, int64_t first_row, float* to) {
+  const int64_t height = packing.rows.in, count = packing.down.count();
+  const int64_t* const down = packing.down.place.data();
+  for (int64_t i = 0; i < count; ++i, to += Vectors * 16) {
+    const int64_t r = first_row + down[i];
+    if (r < 0 || r >= height) {
+      zero_lines(to, 16, Vectors * 16);
+      continue;
+    }
+    const float* const row = x + r * Vectors * 16;
+    // A page ahead: the machine's own prefetching ends with a page.
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(row + 1024 + 16 * v);
+#pragma GCC unroll 4
+    for (int j = 0; j < 16; j += kLanes<float>) {
+      const Vec<float> a = load<float>(row + Vectors * j);
+      if constexpr (Vectors == 1) store<float>(to + j, a);
+      else {
+        const Vec<float> b = load<float>(row + 2 * j + kLanes<float>);
+        store<float>(to + j, shuffle<float, EverySecond<float, 0>>(a, b));
+        store<float>(to + 16 + j, shuffle<float, EverySecond<float, 1>>(a, b));
+      }
+    }
+  }
+}
+
 inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
   if (margins.buffer == nullptr) return pack_bare_band(packing, x, first_row, to);
-  switch (lanes_of(packing)) {
+  const Lanes lanes = lanes_of(packing);
+  if (packing.right.count() == packing.tiling.vectors && packing.right.place.front() == 0) {
+    if (lanes == Lanes::kWholeRow) return pack_whole_rows<1>(packing, x, first_row, to);
+    if (lanes == Lanes::kTwoOfWholeRow) return pack_whole_rows<2>(packing, x, first_row, to);
+  }
+  switch (lanes) {
     case Lanes::kWholeRow: return pack_band_of<Lanes::kWholeRow>(packing, margins, x, first_row, to);
     case Lanes::kTwoOfWholeRow: return pack_band_of<Lanes::kTwoOfWholeRow>(packing, margins, x, first_row, to);
     case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);

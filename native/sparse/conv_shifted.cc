@@ -42,7 +42,7 @@ constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
 constexpr int32_t kReachX = 128 * 64, kReachValues = 128 * 4;
 constexpr int kMasks = 7;
 // Weights of a function: about 17 bytes of code each, which stay in the first-level cache.
-constexpr int64_t kMostTerms = 1024;
+constexpr int64_t kMostTerms = 640;
 constexpr size_t kAlignment = 64;
 // The lanes of two lines one after the other: what stands at even columns, then at odd ones.
 alignas(64) constexpr std::array<int32_t, 2 * kLine> kWoven = [] {
