@@ -59,6 +59,18 @@ class Assembler {
     const uint32_t distance = static_cast<uint32_t>(size_ - jump);
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
   }
+  // The register one less; back to `start` while it is not 0.
+  void repeat(Gpr count, size_t start) {
+    add(count, -1);
+    byte(0x0F);
+    byte(0x85);
+    word(static_cast<int32_t>(start) - static_cast<int32_t>(size_ + 4));
+  }
+  // To code that stands further up.
+  void jump(size_t target) {
+    byte(0xE9);
+    word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
+  }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
@@ -73,6 +85,10 @@ class Assembler {
   }
   // to += with · by
   void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
+  // to += with · the vector at base + offset
+  void multiply_add_vector512(int to, int with, Gpr base, int32_t offset) {
+    evex(2, 1, 0xB8, to, with, base, offset, 64, false);
+  }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
 
@@ -83,6 +99,20 @@ class Assembler {
   }
   // to = the lanes of `to` (0 to 15) and `with` (16 to 31) that `index` names
   void permute512(int to, int index, int with) { evex_registers(2, 1, 0x7F, to, index, with); }
+  void zero512(int to) { evex_registers(1, 1, 0xEF, to, to, to); }
+  void add512(int to, int a, int b) { evex_registers(1, 0, 0x58, to, a, b); }
+  // to += the vector at base + offset
+  void add512(int to, Gpr base, int32_t offset) { evex(1, 0, 0x58, to, to, base, offset, 64, false); }
+  // Two of the four quarters of a, then two of b; or, within each quarter, two of the four floats of a's, then two of
+  // b's. `which` names each in two bits, the first lowest.
+  void choose_quarters512(int to, int a, int b, int which) {
+    evex_registers(3, 1, 0x23, to, a, b);
+    byte(which);
+  }
+  void choose512(int to, int a, int b, int which) {
+    evex_registers(1, 0, 0xC6, to, a, b);
+    byte(which);
+  }
   void move512(int to, int from) { evex_registers(1, 0, 0x28, to, 0, from); }
   // Only the lanes that `mask` has.
   void store512(Gpr base, int32_t offset, int from, int mask) {

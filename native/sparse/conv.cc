@@ -53,6 +53,7 @@ int64_t Convolution::code_size() const {
     const auto counted = [&](const Known& other) { return other.plan == known_[i].plan; };
     if (std::any_of(known_.begin(), known_.begin() + static_cast<int64_t>(i), counted)) continue;
     if (known_[i].plan->shifted != nullptr) bytes += known_[i].plan->shifted->code_size();
+    if (known_[i].plan->shifted_grad != nullptr) bytes += known_[i].plan->shifted_grad->code_size();
     for (const auto& phase : known_[i].plan->phases) bytes += phase.kernel->code_size();
   }
   return bytes;
@@ -110,9 +111,7 @@ void Convolution::read_channels(Plan& plan) const {
 
 std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                                              const Tiling& tiling) const {
-  if (pass == Pass::kWeightGrad || kernel_ == ESPALIER_SPARSE_KERNEL_PORTABLE || !can_shift() ||
-      !holds_whole_rows(axes, tiling))
-    return nullptr;
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_PORTABLE || !can_shift() || !holds_whole_rows(axes, tiling)) return nullptr;
   auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, true);
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
@@ -131,8 +130,13 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
                      static_cast<int32_t>(packing.down.of(*down[static_cast<size_t>(at.row)])),
                      static_cast<int32_t>(right[static_cast<size_t>(at.column)]->offset), static_cast<int32_t>(i)});
   }
-  plan->shifted = make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms),
-                               int64_t{16} << 20);
+  constexpr int64_t kMostCode = int64_t{16} << 20;
+  if (pass == Pass::kWeightGrad) {
+    plan->shifted_grad = make_shifted_grad(axes, packing, size_.out_channels, std::move(terms), kMostCode);
+    return plan->shifted_grad == nullptr ? nullptr : plan;
+  }
+  plan->shifted =
+      make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms), kMostCode);
   if (plan->shifted == nullptr) return nullptr;
   plan->shifted->set_values(values_.data());
   return plan;
@@ -231,9 +235,8 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
   const int64_t units = n * tiling.bands, tiles = (units + tiling.units - 1) / tiling.units;
   const int64_t pitch = pitch_of(out), sums_size = direct ? 0 : (tiling.lines() + tiling.row_lines()) * pitch;
   const int64_t bytes = (size + sums_size) * static_cast<int64_t>(sizeof(float));
-  const int64_t together =
-      std::clamp(std::min(kTaskBytes, plan.shifted->code_size()) / std::max<int64_t>(bytes, 1), int64_t{1},
-                 std::max<int64_t>(1, tiles / kTasks));
+  const int64_t together = std::clamp(std::min(kTaskBytes, plan.shifted->code_size()) / std::max<int64_t>(bytes, 1),
+                                      int64_t{1}, std::max<int64_t>(1, tiles / kTasks));
   const int64_t cost = bytes / 4 * together;
   parallel_ranges((tiles + together - 1) / together, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
     float* const packed = scratch<float>(Scratch::kPackB, together * size);
@@ -250,9 +253,9 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
         float* const lines = packed + (tile - first) * size;
         pack_lines(packing, of, plan.channels, in, x, lines);
         const int64_t image = of.first / tiling.bands, row = of.first % tiling.bands * tiling.rows;
-        of_task.push_back({lines,
-                           direct ? y + (image * out * rows.out + row) * columns.out : sums + (tile - first) * sums_size,
-                           direct ? std::min(tiling.rows, rows.out - row) : tiling.rows});
+        of_task.push_back(
+            {lines, direct ? y + (image * out * rows.out + row) * columns.out : sums + (tile - first) * sums_size,
+             direct ? std::min(tiling.rows, rows.out - row) : tiling.rows});
       }
       const ShiftedTarget target = direct ? ShiftedTarget{rows.out * columns.out, columns.out, 0}
                                           : ShiftedTarget{kLine, tiling.vectors * pitch, pitch};
@@ -281,6 +284,7 @@ void Convolution::weight_grad(const espalier_conv2d& s, const float* x, const fl
     return;
   }
   const auto of = plan(Pass::kWeightGrad, s);
+  if (of->shifted_grad != nullptr) return of->shifted_grad->run(s.n, of->channels, s.in_channels, x, dy, values);
   sparse::weight_grad(of->axes, of->packing, of->order, s.n, of->channels, s.in_channels, s.out_channels, x, dy,
                       values);
 }

@@ -10,6 +10,7 @@
 #include "espalier/sparse_conv.h"
 #include "sparse/conv_lines.h"
 #include "sparse/conv_shifted.h"
+#include "sparse/conv_shifted_grad.h"
 #include "sparse/conv_stencil.h"
 #include "sparse/conv_weight_grad.h"
 
@@ -50,11 +51,12 @@ class Convolution {
       Phase phase;
       std::unique_ptr<StencilKernel> kernel;
     };
-    // One of the two; neither for the weight gradient.
+    // One of these two; for the weight gradient, one of the last two.
     std::unique_ptr<ShiftedKernel> shifted;
     std::vector<PhaseKernel> phases;
-    std::vector<int32_t> base;        // of a tile's output lines
-    GradOrder order;                  // for the weight gradient alone
+    std::unique_ptr<ShiftedGrad> shifted_grad;
+    GradOrder order;
+    std::vector<int32_t> base;  // of a tile's output lines
   };
 
   std::shared_ptr<Plan> plan(Pass pass, const espalier_conv2d& shape);

@@ -69,6 +69,13 @@ void pack_lines(const Packing& packing, const Bands& bands, const std::vector<in
   const Tiling& tiling = packing.tiling;
   const int64_t plane = packing.rows.in * packing.columns.in, size = packing.channel * kLine;
   if (packing.right.count() == 0 || packing.down.count() == 0) return;
+  if (packing.full_rows()) {
+    const int64_t image = bands.first / tiling.bands, band = bands.first % tiling.bands;
+    for (size_t c = 0; c < channels.size(); ++c)
+      ESPALIER_ON_ISA(pack_full_band(packing, x + (image * of + channels[c]) * plane,
+                                     band * tiling.rows * packing.rows.stride, to + static_cast<int64_t>(c) * size));
+    return;
+  }
   const Margins margins = margins_of(packing);
   for (size_t c = 0; c < channels.size(); ++c)
     for (int64_t unit = 0; unit < tiling.units; ++unit) {

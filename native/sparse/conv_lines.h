@@ -27,6 +27,11 @@ struct Packing {
   int64_t base(int64_t row, int64_t segment, int64_t vector) const {
     return (row * down.step * tiling.segments + segment) * right.count() + vector * right.step;
   }
+  // Whether a row is one segment of full lines, each of them packed once and nothing beside them.
+  bool full_rows() const {
+    return tiling.segments == 1 && tiling.units == 1 && tiling.vectors <= 2 && columns.stride == 1 &&
+           columns.in == tiling.segment() && right.count() == tiling.vectors && right.place.front() == 0;
+  }
   int64_t offset(const Tap& row, const Tap& column) const {
     return down.of(row) * tiling.segments * right.count() + right.of(column);
   }

@@ -199,9 +199,21 @@ inline void pack_bare_band(const Packing& packing, const float* x, int64_t first
   }
 }
 
-// The same where a row is a segment of `Vectors` lines and these are all that is packed of it.
+inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
+  if (margins.buffer == nullptr) return pack_bare_band(packing, x, first_row, to);
+  switch (lanes_of(packing)) {
+    case Lanes::kWholeRow: return pack_band_of<Lanes::kWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kTwoOfWholeRow: return pack_band_of<Lanes::kTwoOfWholeRow>(packing, margins, x, first_row, to);
+    case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
+    case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
+    case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
+    case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
+  }
+}
+
+// One band of one channel where rows are full (see Packing), of `Vectors` lines.
 template <int Vectors>
-void pack_whole_rows(const Packing& packing, const float* x, int64_t first_row, float* to) {
+inline void pack_full_rows(const Packing& packing, const float* x, int64_t first_row, float* to) {
   const int64_t height = packing.rows.in, count = packing.down.count();
   const int64_t* const down = packing.down.place.data();
   for (int64_t i = 0; i < count; ++i, to += Vectors * 16) {
@@ -226,21 +238,9 @@ void pack_whole_rows(const Packing& packing, const float* x, int64_t first_row, 
   }
 }
 
-inline void pack_band(const Packing& packing, const Margins& margins, const float* x, int64_t first_row, float* to) {
-  if (margins.buffer == nullptr) return pack_bare_band(packing, x, first_row, to);
-  const Lanes lanes = lanes_of(packing);
-  if (packing.right.count() == packing.tiling.vectors && packing.right.place.front() == 0) {
-    if (lanes == Lanes::kWholeRow) return pack_whole_rows<1>(packing, x, first_row, to);
-    if (lanes == Lanes::kTwoOfWholeRow) return pack_whole_rows<2>(packing, x, first_row, to);
-  }
-  switch (lanes) {
-    case Lanes::kWholeRow: return pack_band_of<Lanes::kWholeRow>(packing, margins, x, first_row, to);
-    case Lanes::kTwoOfWholeRow: return pack_band_of<Lanes::kTwoOfWholeRow>(packing, margins, x, first_row, to);
-    case Lanes::kNext: return pack_band_of<Lanes::kNext>(packing, margins, x, first_row, to);
-    case Lanes::kSecond: return pack_band_of<Lanes::kSecond>(packing, margins, x, first_row, to);
-    case Lanes::kNextPart: return pack_band_of<Lanes::kNextPart>(packing, margins, x, first_row, to);
-    case Lanes::kApart: return pack_band_of<Lanes::kApart>(packing, margins, x, first_row, to);
-  }
+inline void pack_full_band(const Packing& packing, const float* x, int64_t first_row, float* to) {
+  if (packing.tiling.vectors == 1) pack_full_rows<1>(packing, x, first_row, to);
+  else pack_full_rows<2>(packing, x, first_row, to);
 }
 
 // Lines of a row to where their outputs stand, `there` of them, `step` apart from one another.

@@ -7,6 +7,7 @@
 #include "simd/isa.h"
 #include "sparse/assembler.h"
 #include "sparse/code_memory.h"
+#include "sparse/shifted_lines.h"
 #include "sparse/walk.h"
 
 // A function is made for each group of output channels and block of input channels, as in conv_generated.cc. It holds
@@ -39,8 +40,7 @@ int32_t place_of(Member Call::*member, int i = 0) {
 
 // Registers 0 to 2·kChannels − 1 are sums, the last one is a weight, those between are input lines.
 constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
-constexpr int32_t kReachX = 128 * 64, kReachValues = 128 * 4;
-constexpr int kMasks = 7;
+constexpr int32_t kReachValues = 128 * 4;
 // Weights of a function: about 17 bytes of code each, which stay in the first-level cache.
 constexpr int64_t kMostTerms = 640;
 constexpr size_t kAlignment = 64;
@@ -51,79 +51,6 @@ alignas(64) constexpr std::array<int32_t, 2 * kLine> kWoven = [] {
   return woven;
 }();
 
-int64_t divide_down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b - 1 - a) / b); }
-
-// Lines of two that a row has, or rows of one line.
-struct Form {
-  int64_t vectors, row, units;  // row: lines from what an output row reads to what the next one reads
-  int64_t width, columns;
-
-  bool woven() const { return vectors == 2 && units == 1; }
-  // Which lanes have a lane `by` further on in their unit.
-  int32_t lanes(int64_t by) const {
-    int32_t bits = 0;
-    for (int64_t i = 0; i < kLine; ++i) {
-      const int64_t to = i % columns + by;
-      if (to >= 0 && to < columns) bits |= 1 << i;
-    }
-    return bits;
-  }
-};
-
-// The registers that hold input lines, as the code is written.
-class Held {
- public:
-  Held(Assembler& code, const Form& form, int32_t first_line, std::vector<int>& shifts)
-      : code_(code), form_(form), first_line_(first_line), shifts_(shifts) {}
-
-  // The register of a line moved on by `shift` lanes.
-  int of(int32_t line, int shift, int kept = -1) {
-    for (One& one : held_)
-      if (one.line == line && one.shift == shift) return touched(one);
-    if (shift == 0) {
-      One& free = oldest(kept, -1);
-      free = {line, 0, 0};
-      code_.load512(register_of(free), kRdx, walk_.to(code_, (line - first_line_) * 64));
-      return touched(free);
-    }
-    const int whole = of(line, 0, kept);
-    One& free = oldest(kept, whole);
-    free = {line, shift, 0};
-    code_.shift_lanes512(register_of(free), whole, shift, mask_of(shift));
-    return touched(free);
-  }
-
- private:
-  struct One {
-    int32_t line;
-    int shift, used;
-  };
-  int register_of(const One& one) const { return kSums + static_cast<int>(&one - held_); }
-  int touched(One& one) {
-    one.used = ++now_;
-    return register_of(one);
-  }
-  One& oldest(int kept, int also) {
-    One* found = nullptr;
-    for (One& one : held_)
-      if (register_of(one) != kept && register_of(one) != also && (found == nullptr || one.used < found->used))
-        found = &one;
-    return *found;
-  }
-  int mask_of(int shift) {
-    const auto found = std::find(shifts_.begin(), shifts_.end(), shift);
-    return 1 + static_cast<int>(found - shifts_.begin());
-  }
-
-  Assembler& code_;
-  const Form& form_;
-  int32_t first_line_;
-  std::vector<int>& shifts_;
-  One held_[kLines] = {{-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}, {-1, 0, 0}};
-  int now_ = 0;
-  Walk walk_{kRdx, kReachX};
-};
-
 struct Piece {
   int64_t first_channel, channels;
   int32_t first_line;
@@ -131,26 +58,13 @@ struct Piece {
   size_t code, values;
 };
 
-// Where a term's operand stands for the first of the two output lines: a line, and how many lanes on.
-struct Operand {
-  int32_t line;
-  int shift;
-};
-
 class Shifted final : public ShiftedKernel {
  public:
-  Shifted(const Packing& packing, int64_t channels)
-      : form_{packing.tiling.vectors, packing.base(1, 0, 0), packing.tiling.units, packing.columns.out,
-              packing.tiling.columns},
-        channel_(packing.channel),
-        channels_(channels) {}
+  Shifted(const Packing& packing, int64_t channels) : form_(packing), channels_(channels) {}
 
   bool make(std::vector<ShiftedTerm> terms, int64_t most_bytes) {
     for (const ShiftedTerm& term : terms)
-      for (int64_t v = 0; v < form_.vectors; ++v) {
-        const int shift = operand(term, v).shift;
-        if (shift != 0 && std::find(shifts_.begin(), shifts_.end(), shift) == shifts_.end()) shifts_.push_back(shift);
-      }
+      for (int64_t v = 0; v < form_.vectors; ++v) shifts_.add(operand(term, v).shift);
     const int64_t groups = std::max<int64_t>(1, (channels_ + kChannels - 1) / kChannels);
     const auto group_begin = [&](int64_t g) { return channels_ * g / groups; };
     const std::vector<size_t> begin = sort(terms, groups);
@@ -165,7 +79,7 @@ class Shifted final : public ShiftedKernel {
         while (to > from && to < last && terms[to].in == terms[to - 1].in) ++to;
         if (from == to && !(first == last)) continue;
         code.align(kAlignment);
-        const int32_t line = from == to ? 0 : static_cast<int32_t>(terms[from].in * channel_);
+        const int32_t line = from == to ? 0 : static_cast<int32_t>(terms[from].in * form_.channel);
         pieces_.push_back({group_begin(g), group_begin(g + 1) - group_begin(g), line, from == first, to == last,
                            code.size(), origin_.size()});
         emit(pieces_.back(), terms.data() + from, to - from, group_begin(g), code);
@@ -222,10 +136,8 @@ class Shifted final : public ShiftedKernel {
   }
 
  private:
-  Operand operand(const ShiftedTerm& term, int64_t vector) const {
-    const int64_t place = term.column + vector, shift = divide_down(place, form_.vectors);
-    return {static_cast<int32_t>(term.in * channel_ + term.row * form_.vectors + place - shift * form_.vectors),
-            static_cast<int>(shift)};
+  ShiftedLine operand(const ShiftedTerm& term, int64_t vector) const {
+    return form_.of(term.in, term.row, term.column, vector);
   }
 
   // By group, input channel, row, column (there and back in turn, so that rows one below the other share what is in
@@ -263,18 +175,19 @@ class Shifted final : public ShiftedKernel {
     code.load(kRdx, kRdi, place_of(&Call::x));
     code.load(kRsi, kRdi, place_of(&Call::values));
     code.load(kRcx, kRdi, piece.starts ? place_of(&Call::bias) : place_of(&Call::partial));
-    for (size_t i = 0; i < shifts_.size(); ++i) code.set_mask(1 + static_cast<int>(i), form_.lanes(shifts_[i]));
+    shifts_.set_masks(code, form_);
     for (int i = 0; i < 2 * channels; ++i)
       if (piece.starts) code.broadcast512(i, kRcx, i / 2 * 4);
       else code.load512(i, kRcx, i * 64);
 
-    Held lines(code, form_, piece.first_line, shifts_);
+    HeldLines<kSums, kLines> lines(code, shifts_, piece.first_line);
     Walk values{kRsi, kReachValues};
     for (size_t i = 0; i < count; ++i) {
       const ShiftedTerm& term = terms[i];
-      const Operand one = operand(term, 0);
-      const Operand other = form_.vectors == 2 ? operand(term, 1) : Operand{one.line + static_cast<int32_t>(form_.row), one.shift};
-      const int a = lines.of(one.line, one.shift), b = lines.of(other.line, other.shift, a);
+      const ShiftedLine one = operand(term, 0);
+      const ShiftedLine other =
+          form_.vectors == 2 ? operand(term, 1) : ShiftedLine{one.line + static_cast<int32_t>(form_.row), one.shift};
+      const int a = lines.of(one), b = lines.of(other, a);
       const int to = 2 * static_cast<int>(term.out - first_channel);
       code.broadcast512(kValue, kRsi, values.to(code, static_cast<int32_t>(i) * 4));
       code.multiply_add512(to, a, kValue);
@@ -295,7 +208,7 @@ class Shifted final : public ShiftedKernel {
     code.land(no_floor);
     code.load(kRcx, kRdi, place_of(&Call::y));
     code.load(kR9, kRdi, place_of(&Call::apart));
-    if (form_.woven()) put_woven(channels, code);
+    if (form_.vectors == 2 && form_.units == 1) put_woven(channels, code);
     else put_two(channels, code);
     code.end();
   }
@@ -344,8 +257,8 @@ class Shifted final : public ShiftedKernel {
   }
 
   const Form form_;
-  const int64_t channel_, channels_;
-  std::vector<int> shifts_;      // those that the code makes, a mask register each
+  const int64_t channels_;
+  Shifts shifts_;
   std::vector<Piece> pieces_;    // by group, then by block
   std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight
   std::vector<float> stream_;
@@ -362,7 +275,7 @@ bool holds_whole_rows(const Axes& axes, const Tiling& tiling) {
   int64_t least = 0, most = 0;
   for (const Tap& tap : columns.phases[0]) least = std::min(least, tap.offset), most = std::max(most, tap.offset);
   least = divide_down(least, tiling.vectors), most = divide_down(most + tiling.vectors - 1, tiling.vectors);
-  return most - least <= kMasks && -least < tiling.columns && most < tiling.columns;
+  return most - least <= Shifts::kMost && -least < tiling.columns && most < tiling.columns;
 }
 
 bool can_shift() {
