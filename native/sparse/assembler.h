@@ -2,7 +2,9 @@
 // how a processor's instructions are written; see Intel's manual, volume 2, for the encodings.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <vector>
 
 namespace espalier::sparse {
@@ -17,6 +19,8 @@ class Assembler {
     return code_;
   }
   size_t size() const { return size_; }
+  // Room for so many bytes, if they can be foretold.
+  void expect(size_t bytes) { code_.resize(std::max(code_.size(), bytes)); }
   void align(size_t to) {
     while (size_ % to != 0) byte(0xCC);
   }
@@ -133,6 +137,12 @@ class Assembler {
     if (size_ == code_.size()) code_.resize(2 * size_ + 4096);
     code_[size_++] = static_cast<uint8_t>(value);
   }
+  // The lower `count` bytes: most instructions are one store.
+  void put(uint64_t bytes, size_t count) {
+    if (size_ + sizeof bytes > code_.size()) code_.resize(2 * size_ + 4096);
+    std::memcpy(code_.data() + size_, &bytes, sizeof bytes);
+    size_ += count;
+  }
   void word(int32_t value) {
     for (int shift = 0; shift < 32; shift += 8) byte((static_cast<uint32_t>(value) >> shift) & 0xFF);
   }
@@ -145,22 +155,27 @@ class Assembler {
     if (small) byte((offset / unit) & 0xFF);
     else word(offset);
   }
-  void evex_prefix(int map, int pp, int reg, int vvvv, int r, int x, int b, int third) {
-    byte(0x62);
-    byte(r << 7 | x << 6 | b << 5 | inverted(reg, 4) << 4 | map);
-    byte((~vvvv & 15) << 3 | 4 | pp);
-    byte(0x40 | inverted(vvvv, 4) << 3 | third);
+  // Prefix, opcode and the byte that names the operands, in the order of a word's bytes.
+  static uint64_t evex_head(int map, int pp, int opcode, int reg, int vvvv, int x, int b, int third, int operands) {
+    const int first = inverted(reg, 3) << 7 | x << 6 | b << 5 | inverted(reg, 4) << 4 | map;
+    const int second = (~vvvv & 15) << 3 | 4 | pp;
+    third |= 0x40 | inverted(vvvv, 4) << 3;
+    return 0x62 | static_cast<uint64_t>(first) << 8 | static_cast<uint64_t>(second) << 16 |
+           static_cast<uint64_t>(third) << 24 | static_cast<uint64_t>(opcode) << 32 |
+           static_cast<uint64_t>(operands) << 40;
   }
   void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast,
             int masking = 0) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), 1, inverted(base, 3), (broadcast ? 0x10 : 0) | masking);
-    byte(opcode);
-    memory(reg, base, offset, unit);
+    const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
+    const uint64_t head = evex_head(map, pp, opcode, reg, vvvv, 1, inverted(base, 3), (broadcast ? 0x10 : 0) | masking,
+                                    (small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));
+    if (small) put(head | static_cast<uint64_t>((offset / unit) & 0xFF) << 48, 7);
+    else put(head, 6), word(offset);
   }
   void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm, int masking = 0) {
-    evex_prefix(map, pp, reg, vvvv, inverted(reg, 3), inverted(rm, 4), inverted(rm, 3), masking);
-    byte(opcode);
-    byte(0xC0 | (reg & 7) << 3 | (rm & 7));
+    put(evex_head(map, pp, opcode, reg, vvvv, inverted(rm, 4), inverted(rm, 3), masking,
+                  0xC0 | (reg & 7) << 3 | (rm & 7)),
+        6);
   }
   void vex_prefix(int map, int pp, int reg, int vvvv, int rm) {
     byte(0xC4);

@@ -12,19 +12,6 @@ namespace {
 
 bool same(const espalier_conv2d& a, const espalier_conv2d& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-// A weight's place.
-struct Entry {
-  int64_t out, in;  // channels, `in` of all groups
-  int64_t row, column;
-};
-Entry entry_at(int64_t position, const espalier_sparse_conv2d& size) {
-  const int64_t in_group = size.in_channels / size.groups, out_group = size.out_channels / size.groups;
-  const int64_t column = position % size.kernel_width, row = position / size.kernel_width % size.kernel_height;
-  const int64_t channel = position / (size.kernel_width * size.kernel_height);
-  const int64_t out = channel / in_group;
-  return {out, out / out_group * in_group + channel % in_group, row, column};
-}
-
 // The taps of a phase by their elements; null for an element that the phase does not take.
 std::vector<const Tap*> by_element(const std::vector<Tap>& taps, int64_t elements) {
   std::vector<const Tap*> found(static_cast<size_t>(elements));
@@ -36,6 +23,23 @@ std::vector<const Tap*> by_element(const std::vector<Tap>& taps, int64_t element
 constexpr int64_t kGrain = 1 << 18;
 
 }  // namespace
+
+Convolution::Convolution(const espalier_sparse_conv2d& size, std::vector<int32_t> positions, std::vector<float> values,
+                         espalier_sparse_kernel kernel)
+    : size_(size), kernel_(kernel), positions_(std::move(positions)), values_(std::move(values)) {
+  entries_.reserve(positions_.size());
+  // (All below 2³¹, as positions are: divisions of 64 bits would be most of what preparing a mask takes.)
+  const auto in_group = static_cast<uint32_t>(size.groups == 0 ? 0 : size.in_channels / size.groups);
+  const auto out_group = static_cast<uint32_t>(size.groups == 0 ? 0 : size.out_channels / size.groups);
+  const auto width = static_cast<uint32_t>(size.kernel_width), area = static_cast<uint32_t>(size.kernel_height) * width;
+  for (const int32_t position : positions_) {
+    const uint32_t channel = static_cast<uint32_t>(position) / area, element = static_cast<uint32_t>(position) % area;
+    const uint32_t out = channel / in_group, row = element / width;
+    entries_.push_back({static_cast<int32_t>(out),
+                        static_cast<int32_t>(out / out_group * in_group + channel % in_group),
+                        static_cast<int32_t>(row), static_cast<int32_t>(element - row * width)});
+  }
+}
 
 void Convolution::set_values(const float* values) {
   std::copy_n(values, values_.size(), values_.begin());
@@ -75,7 +79,7 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
   made.start.assign(static_cast<size_t>(made.channels) + 1, 0);
   const auto each = [&](auto body) {
     for (size_t i = 0; i < positions_.size(); ++i) {
-      const Entry at = entry_at(positions_[i], size_);
+      const Entry& at = entries_[i];
       const Tap *const row = down[static_cast<size_t>(at.row)], *const column = right[static_cast<size_t>(at.column)];
       if (row == nullptr || column == nullptr) continue;
       const int64_t to = transposed ? at.in : at.out, from = slot[static_cast<size_t>(transposed ? at.out : at.in)];
@@ -98,10 +102,7 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
 void Convolution::read_channels(Plan& plan) const {
   const bool transposed = plan.pass == Pass::kDataGrad;
   std::vector<bool> read(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
-  for (const int32_t position : positions_) {
-    const Entry at = entry_at(position, size_);
-    read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
-  }
+  for (const Entry& at : entries_) read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
   for (size_t c = 0; c < read.size(); ++c)
     if (read[c]) plan.channels.push_back(static_cast<int32_t>(c));
   // Lines are counted in int32.
@@ -119,16 +120,19 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
   for (size_t i = 0; i < plan->channels.size(); ++i)
     slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
-  const auto down = by_element(axes.rows.phases[0], size_.kernel_height);
-  const auto right = by_element(axes.columns.phases[0], size_.kernel_width);
+  // The row place and the column of each kernel element.
+  std::vector<int32_t> row(static_cast<size_t>(size_.kernel_height)), column(static_cast<size_t>(size_.kernel_width));
+  for (const Tap& tap : axes.rows.phases[0])
+    row[static_cast<size_t>(tap.element)] = static_cast<int32_t>(packing.down.of(tap));
+  for (const Tap& tap : axes.columns.phases[0])
+    column[static_cast<size_t>(tap.element)] = static_cast<int32_t>(tap.offset);
   std::vector<ShiftedTerm> terms;
-  terms.reserve(positions_.size());
-  for (size_t i = 0; i < positions_.size(); ++i) {
-    const Entry at = entry_at(positions_[i], size_);
-    const int64_t from = transposed ? at.out : at.in, to = transposed ? at.in : at.out;
-    terms.push_back({static_cast<int32_t>(to), slot[static_cast<size_t>(from)],
-                     static_cast<int32_t>(packing.down.of(*down[static_cast<size_t>(at.row)])),
-                     static_cast<int32_t>(right[static_cast<size_t>(at.column)]->offset), static_cast<int32_t>(i)});
+  terms.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& at = entries_[i];
+    terms.push_back({transposed ? at.in : at.out, slot[static_cast<size_t>(transposed ? at.out : at.in)],
+                     row[static_cast<size_t>(at.row)], column[static_cast<size_t>(at.column)],
+                     static_cast<int32_t>(i)});
   }
   constexpr int64_t kMostCode = int64_t{16} << 20;
   if (pass == Pass::kWeightGrad) {

@@ -20,8 +20,7 @@ class Convolution {
  public:
   // Of weight [out, in / groups, height, width] the entries at `positions`, ascending.
   Convolution(const espalier_sparse_conv2d& size, std::vector<int32_t> positions, std::vector<float> values,
-              espalier_sparse_kernel kernel)
-      : size_(size), kernel_(kernel), positions_(std::move(positions)), values_(std::move(values)) {}
+              espalier_sparse_kernel kernel);
 
   const espalier_sparse_conv2d& size() const { return size_; }
   const std::vector<int32_t>& positions() const { return positions_; }
@@ -72,7 +71,13 @@ class Convolution {
 
   espalier_sparse_conv2d size_;
   espalier_sparse_kernel kernel_;
+  // A weight's place.
+  struct Entry {
+    int32_t out, in;  // channels, `in` of all groups
+    int32_t row, column;
+  };
   std::vector<int32_t> positions_;
+  std::vector<Entry> entries_;  // of each position
   std::vector<float> values_;
 
   struct Known {

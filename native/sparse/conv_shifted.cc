@@ -69,6 +69,7 @@ class Shifted final : public ShiftedKernel {
     const auto group_begin = [&](int64_t g) { return channels_ * g / groups; };
     const std::vector<size_t> begin = sort(terms, groups);
     Assembler code;
+    code.expect(terms.size() * 32);
     for (int64_t g = 0; g < groups; ++g) {
       const size_t first = begin[static_cast<size_t>(g)], last = begin[static_cast<size_t>(g) + 1];
       const size_t pieces = std::max<size_t>(1, (last - first + kMostTerms - 1) / kMostTerms);

@@ -30,9 +30,11 @@ constexpr int32_t kX = 0, kDy = 8, kSumsAt = 16, kRows = 24;
 constexpr int kTerms = 22, kPlaces = 32, kLinesHeld = 9, kGradient = 31;
 constexpr int32_t kReach = 128 * 64;
 constexpr size_t kAlignment = 64;
-// Lines of a block's gradients that are used over and over, and output channels of a block.
+// Lines of a block's gradients that are used over and over, and output channels of a block; weights of a task.
 constexpr int64_t kGradientLines = 512, kBlock = 32;
-constexpr int64_t kTermsATask = 1024, kChannelsATask = 8;
+constexpr int64_t kTermsATask = 512, kChannelsATask = 8, kPiecesATask = 256;
+// Tiles that are worth sums of their own, and how many of these there may be.
+constexpr int64_t kTilesAShare = 2, kMostShares = 8;
 
 class Generated final : public ShiftedGrad {
  public:
@@ -54,6 +56,7 @@ class Generated final : public ShiftedGrad {
     rows_ = (packing_.tiling.rows + walks - 1) / walks;
     const std::vector<size_t> begin = sort(terms, blocks, block_begin);
     Assembler code;
+    code.expect(terms.size() * 16 * static_cast<size_t>(form_.vectors));
     emit_adding_up(code);
     for (int64_t b = 0; b < blocks; ++b) {
       const size_t first = begin[static_cast<size_t>(b)], count = begin[static_cast<size_t>(b) + 1] - first;
@@ -81,38 +84,30 @@ class Generated final : public ShiftedGrad {
            float* values) const override {
     const Tiling& tiling = packing_.tiling;
     const int64_t out = static_cast<int64_t>(all_.size()), units = n * tiling.bands;
-    float* const packed =
-        scratch<float>(Scratch::kPackA, static_cast<int64_t>(channels.size()) * packing_.channel * kLine);
-    float* const packed_dy = scratch<float>(Scratch::kPackB, out * of_dy_.channel * kLine);
-    const auto pack = [](const Packing& by, const Bands& bands, const std::vector<int32_t>& of, int64_t every,
-                         const float* from, float* to) {
-      parallel_ranges(static_cast<int64_t>(of.size()), kChannelsATask, [&](int64_t begin, int64_t end) {
-        pack_lines(by, bands, {of.begin() + begin, of.begin() + end}, every, from, to + begin * by.channel * kLine);
-      });
-    };
-    const int64_t tasks = static_cast<int64_t>(tasks_.size()) - 1;
-    float* const sums = scratch<float>(Scratch::kPartial, static_cast<int64_t>(pieces_.size()) * kPlaces);
-    std::fill_n(sums, static_cast<int64_t>(pieces_.size()) * kPlaces, 0.0f);
-    for (int64_t unit = 0; unit < units; unit += tiling.units) {
-      const Bands bands{unit, std::min(tiling.units, units - unit)};
-      pack(packing_, bands, channels, in, x, packed);
-      pack(of_dy_, bands, all_, out, dy, packed_dy);
-      parallel_for(tasks, [&](int64_t task) {
-        const size_t t = static_cast<size_t>(task);
-        for (int64_t row = 0; row < tiling.rows; row += rows_)
-          for (int64_t p = tasks_[t]; p < tasks_[t + 1]; ++p) {
-            const Piece& piece = pieces_[static_cast<size_t>(p)];
-            const Call call{packed + (piece.first_line + row * form_.row) * kLine,
-                            packed_dy + (piece.first_channel * of_dy_.channel + row * form_.vectors) * kLine,
-                            sums + p * kPlaces, std::min(rows_, tiling.rows - row)};
-            reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)))(&call);
-          }
-      });
-    }
-    for (size_t p = 0; p < pieces_.size(); ++p)
-      for (int64_t i = 0; i < pieces_[p].count; ++i)
-        values[origin_[static_cast<size_t>(pieces_[p].first_term + i)]] =
-            sums[static_cast<int64_t>(p) * kPlaces + place_of(i)];
+    const int64_t tiles = (units + tiling.units - 1) / tiling.units;
+    const int64_t size = static_cast<int64_t>(pieces_.size()) * kPlaces;
+    // Shares of a batch have sums of their own, so that threads need not wait for each other at every tile; there are
+    // as many whatever the threads, so the bits do not depend on these. A share alone is divided among them by weights.
+    const int64_t shares = std::clamp<int64_t>(tiles / kTilesAShare, 1, kMostShares);
+    float* const sums = scratch<float>(Scratch::kPartial, shares * size);
+    parallel_for(shares, [&](int64_t share) {
+      float* const of_share = sums + share * size;
+      std::fill_n(of_share, size, 0.0f);
+      float* const packed =
+          scratch<float>(Scratch::kPackA, static_cast<int64_t>(channels.size()) * packing_.channel * kLine);
+      float* const packed_dy = scratch<float>(Scratch::kPackB, out * of_dy_.channel * kLine);
+      for (int64_t tile = tiles * share / shares; tile < tiles * (share + 1) / shares; ++tile) {
+        const Bands bands{tile * tiling.units, std::min(tiling.units, units - tile * tiling.units)};
+        pack(packing_, bands, channels, in, x, packed);
+        pack(of_dy_, bands, all_, out, dy, packed_dy);
+        parallel_for(static_cast<int64_t>(tasks_.size()) - 1,
+                     [&](int64_t task) { add_up(static_cast<size_t>(task), packed, packed_dy, of_share); });
+      }
+    });
+    parallel_ranges(static_cast<int64_t>(pieces_.size()), kPiecesATask, [&](int64_t piece, int64_t last) {
+      for (; piece < last; ++piece)
+        put_values(pieces_[static_cast<size_t>(piece)], sums + piece * kPlaces, shares, size, values);
+    });
   }
 
  private:
@@ -121,6 +116,34 @@ class Generated final : public ShiftedGrad {
     int64_t first_channel, first_term, count;
     size_t code;
   };
+
+  static void pack(const Packing& by, const Bands& bands, const std::vector<int32_t>& of, int64_t every,
+                   const float* from, float* to) {
+    parallel_ranges(static_cast<int64_t>(of.size()), kChannelsATask, [&](int64_t begin, int64_t end) {
+      pack_lines(by, bands, {of.begin() + begin, of.begin() + end}, every, from, to + begin * by.channel * kLine);
+    });
+  }
+
+  // A task's products of one tile.
+  void add_up(size_t task, const float* x, const float* dy, float* sums) const {
+    const int64_t rows = packing_.tiling.rows;
+    for (int64_t row = 0; row < rows; row += rows_)
+      for (int64_t p = tasks_[task]; p < tasks_[task + 1]; ++p) {
+        const Piece& piece = pieces_[static_cast<size_t>(p)];
+        const Call call{x + (piece.first_line + row * form_.row) * kLine,
+                        dy + (piece.first_channel * of_dy_.channel + row * form_.vectors) * kLine, sums + p * kPlaces,
+                        std::min(rows_, rows - row)};
+        reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)))(&call);
+      }
+  }
+
+  void put_values(const Piece& piece, const float* sums, int64_t shares, int64_t size, float* values) const {
+    for (int64_t i = 0; i < piece.count; ++i) {
+      float sum = 0.0f;
+      for (int64_t share = 0; share < shares; ++share) sum += sums[share * size + place_of(i)];
+      values[origin_[static_cast<size_t>(piece.first_term + i)]] = sum;
+    }
+  }
 
   // dy in the same lines: every output meets itself.
   static Axis itself(const Axis& axis) { return {axis.out, axis.out, 1, 1, {{{0, 0}}}}; }

@@ -17,7 +17,8 @@ inline int64_t divide_down(int64_t a, int64_t b) { return a >= 0 ? a / b : -((b 
 // Where a term's operand stands: a line, and how many lanes further on.
 struct ShiftedLine {
   int32_t line;
-  int shift;
+  int32_t shift;
+  bool operator==(const ShiftedLine&) const = default;
 };
 
 // How a row lies in lines: `vectors` of them, `units` images side by side in each.
@@ -37,8 +38,8 @@ struct Form {
   // What a weight of input channel `in`, row place `row`, and so many columns to the right, meets at output line
   // `vector` of a row.
   ShiftedLine of(int64_t in, int64_t place, int64_t column, int64_t vector) const {
-    const int64_t at = column + vector, shift = divide_down(at, vectors);
-    return {static_cast<int32_t>(in * channel + place * vectors + at - shift * vectors), static_cast<int>(shift)};
+    const int64_t at = column + vector, shift = at >> (vectors - 1);  // vectors are 1 or 2
+    return {static_cast<int32_t>(in * channel + place * vectors + at - shift * vectors), static_cast<int32_t>(shift)};
   }
   // Which lanes have a lane `by` further on in their image.
   int32_t lanes(int64_t by) const {
@@ -74,50 +75,47 @@ class HeldLines {
  public:
   HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line)
       : code_(code), shifts_(shifts), first_line_(first_line) {
-    held_.fill({{-1, 0}, 0});
+    held_.fill({-1, 0});
+    used_.fill(0);
   }
 
   // The register of a line, loaded and shifted where none holds it so, but not over `kept`.
   int of(const ShiftedLine& wanted, int kept = -1) {
-    for (One& one : held_)
-      if (one.line.line == wanted.line && one.line.shift == wanted.shift) return touched(one);
+    for (int i = 0; i < Count; ++i)
+      if (held_[static_cast<size_t>(i)] == wanted) return touched(i);
     if (wanted.shift == 0) {
-      One& free = oldest(kept, -1);
-      free.line = wanted;
-      code_.load512(register_of(free), kRdx, walk_.to(code_, (wanted.line - first_line_) * 64));
+      const int free = oldest(kept, -1);
+      held_[static_cast<size_t>(free)] = wanted;
+      code_.load512(First + free, kRdx, walk_.to(code_, (wanted.line - first_line_) * 64));
       return touched(free);
     }
-    const int whole = of({wanted.line, 0}, kept);
-    One& free = oldest(kept, whole);
-    free.line = wanted;
-    code_.shift_lanes512(register_of(free), whole, wanted.shift, shifts_.mask(wanted.shift));
+    const int whole = of({wanted.line, 0}, kept), free = oldest(kept, whole);
+    held_[static_cast<size_t>(free)] = wanted;
+    code_.shift_lanes512(First + free, whole, wanted.shift, shifts_.mask(wanted.shift));
     return touched(free);
   }
   // How far rdx has moved, in bytes.
   int32_t moved() const { return walk_.position; }
 
  private:
-  struct One {
-    ShiftedLine line;
-    int used;
-  };
-  int register_of(const One& one) const { return First + static_cast<int>(&one - held_.data()); }
-  int touched(One& one) {
-    one.used = ++now_;
-    return register_of(one);
+  int touched(int i) {
+    used_[static_cast<size_t>(i)] = ++now_;
+    return First + i;
   }
-  One& oldest(int kept, int also) {
-    One* found = nullptr;
-    for (One& one : held_)
-      if (register_of(one) != kept && register_of(one) != also && (found == nullptr || one.used < found->used))
-        found = &one;
-    return *found;
+  int oldest(int kept, int also) const {
+    int found = -1;
+    for (int i = 0; i < Count; ++i)
+      if (First + i != kept && First + i != also &&
+          (found < 0 || used_[static_cast<size_t>(i)] < used_[static_cast<size_t>(found)]))
+        found = i;
+    return found;
   }
 
   Assembler& code_;
   const Shifts& shifts_;
   int32_t first_line_;
-  std::array<One, Count> held_;
+  std::array<ShiftedLine, Count> held_;
+  std::array<int, Count> used_;  // when, by count
   int now_ = 0;
   Walk walk_{kRdx, 128 * 64};
 };
