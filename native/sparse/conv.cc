@@ -117,6 +117,10 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
   const Packing& packing = plan->packing;
+  // Displacements are 32 bits of bytes.
+  constexpr int64_t kFar = INT32_MAX / 128;
+  if (packing.channel * (static_cast<int64_t>(plan->channels.size()) + 1) > kFar || tiling.lines() > kFar / 64)
+    return nullptr;
   std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
   for (size_t i = 0; i < plan->channels.size(); ++i)
     slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
@@ -227,8 +231,8 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
 
 void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                               bool relu, float* y) {
-  // Tiles of a task: code is fetched once for them all, so they are as large as the code; but no larger than what stays
-  // in the second-level cache.
+  // Tiles of a task: code is fetched once for them all, so they are about as large as the code; but no larger than what
+  // stays in the second-level cache.
   constexpr int64_t kTaskBytes = 512 << 10, kTasks = 8;
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
@@ -239,8 +243,9 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
   const int64_t units = n * tiling.bands, tiles = (units + tiling.units - 1) / tiling.units;
   const int64_t pitch = pitch_of(out), sums_size = direct ? 0 : (tiling.lines() + tiling.row_lines()) * pitch;
   const int64_t bytes = (size + sums_size) * static_cast<int64_t>(sizeof(float));
-  const int64_t together = std::clamp(std::min(kTaskBytes, plan.shifted->code_size()) / std::max<int64_t>(bytes, 1),
-                                      int64_t{1}, std::max<int64_t>(1, tiles / kTasks));
+  const int64_t together =
+      std::clamp(std::min(kTaskBytes, plan.shifted->code_size() * 3 / 4) / std::max<int64_t>(bytes, 1), int64_t{1},
+                 std::max<int64_t>(1, tiles / kTasks));
   const int64_t cost = bytes / 4 * together;
   parallel_ranges((tiles + together - 1) / together, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
     float* const packed = scratch<float>(Scratch::kPackB, together * size);

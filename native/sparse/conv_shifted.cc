@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 
 #include "core/scratch.h"
 #include "simd/isa.h"
@@ -14,7 +15,8 @@
 // the sums of two lines for each of its channels: the two lines of a row, or two rows of one line each. A weight is
 // loaded once for both, and an input line once for all weights and both outputs, however it has to be moved: a
 // multiply-add then takes 0.7 loads at 90% sparsity where one of 28 channels by a line takes 1.4. Processors do as many
-// loads a cycle as multiply-adds.
+// loads a cycle as multiply-adds. Sums are kept in registers through all input channels, but where the code outgrows
+// the first-level cache, and are written where they belong: there is nothing to unpack.
 namespace espalier::sparse {
 namespace {
 
@@ -31,17 +33,10 @@ struct Call {
   const int32_t* woven;
 };
 using Function = void (*)(const Call*);
-template <class Member>
-int32_t place_of(Member Call::*member, int i = 0) {
-  static const Call call{};
-  return static_cast<int32_t>(reinterpret_cast<const char*>(&(call.*member)) - reinterpret_cast<const char*>(&call)) +
-         8 * i;
-}
-
 // Registers 0 to 2·kChannels − 1 are sums, the last one is a weight, those between are input lines.
 constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
 constexpr int32_t kReachValues = 128 * 4;
-// Weights of a function: about 17 bytes of code each, which stay in the first-level cache.
+// Weights of a function: about 22 bytes of code each, input lines among them, which stay in the first-level cache.
 constexpr int64_t kMostTerms = 640;
 constexpr size_t kAlignment = 64;
 // The lanes of two lines one after the other: what stands at even columns, then at odd ones.
@@ -173,9 +168,9 @@ class Shifted final : public ShiftedKernel {
 
   void emit(const Piece& piece, const ShiftedTerm* terms, size_t count, int64_t first_channel, Assembler& code) {
     const int channels = static_cast<int>(piece.channels);
-    code.load(kRdx, kRdi, place_of(&Call::x));
-    code.load(kRsi, kRdi, place_of(&Call::values));
-    code.load(kRcx, kRdi, piece.starts ? place_of(&Call::bias) : place_of(&Call::partial));
+    code.load(kRdx, kRdi, offsetof(Call, x));
+    code.load(kRsi, kRdi, offsetof(Call, values));
+    code.load(kRcx, kRdi, piece.starts ? offsetof(Call, bias) : offsetof(Call, partial));
     shifts_.set_masks(code, form_);
     for (int i = 0; i < 2 * channels; ++i)
       if (piece.starts) code.broadcast512(i, kRcx, i / 2 * 4);
@@ -197,18 +192,18 @@ class Shifted final : public ShiftedKernel {
     }
 
     if (!piece.ends) {
-      code.load(kRcx, kRdi, place_of(&Call::partial));
+      code.load(kRcx, kRdi, offsetof(Call, partial));
       for (int i = 0; i < 2 * channels; ++i) code.store512(kRcx, i * 64, i);
       code.end();
       return;
     }
-    code.load(kR8, kRdi, place_of(&Call::floor));
+    code.load(kR8, kRdi, offsetof(Call, floor));
     const size_t no_floor = code.jump_if_zero(kR8);
     code.broadcast512(kValue, kR8, 0);
     for (int i = 0; i < 2 * channels; ++i) code.maximum512(i, kValue);
     code.land(no_floor);
-    code.load(kRcx, kRdi, place_of(&Call::y));
-    code.load(kR9, kRdi, place_of(&Call::apart));
+    code.load(kRcx, kRdi, offsetof(Call, y));
+    code.load(kR9, kRdi, offsetof(Call, apart));
     if (form_.vectors == 2 && form_.units == 1) put_woven(channels, code);
     else put_two(channels, code);
     code.end();
@@ -217,7 +212,7 @@ class Shifted final : public ShiftedKernel {
   // The two lines as the row that they are.
   void put_woven(int channels, Assembler& code) const {
     constexpr int kLow = kSums, kHigh = kSums + 1, kCopy = kSums + 2;
-    code.load(kR10, kRdi, place_of(&Call::woven));
+    code.load(kR10, kRdi, offsetof(Call, woven));
     code.load512(kLow, kR10, 0);
     code.load512(kHigh, kR10, 64);
     const int64_t low = std::min(form_.width, kLine), high = form_.width - low;
@@ -237,8 +232,8 @@ class Shifted final : public ShiftedKernel {
   // Each where it belongs.
   void put_two(int channels, Assembler& code) const {
     const bool whole = form_.units > 1 || form_.width >= kLine;
-    code.load(kR10, kRdi, place_of(&Call::y, 1));
-    code.load(kR11, kRdi, place_of(&Call::apart, 1));
+    code.load(kR10, kRdi, offsetof(Call, y) + 8);
+    code.load(kR11, kRdi, offsetof(Call, apart) + 8);
     if (!whole) code.set_mask(1, (1 << form_.width) - 1);
     for (int c = 0; c < channels; ++c) {
       if (c > 0) code.add(kRcx, kR9), code.add(kR10, kR11);

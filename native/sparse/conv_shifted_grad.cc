@@ -1,6 +1,7 @@
 #include "sparse/conv_shifted_grad.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <numeric>
 
 #include "core/parallel.h"
@@ -25,11 +26,10 @@ struct Call {
   int64_t rows;
 };
 using Function = void (*)(const Call*);
-constexpr int32_t kX = 0, kDy = 8, kSumsAt = 16, kRows = 24;
 
 constexpr int kTerms = 22, kPlaces = 32, kLinesHeld = 9, kGradient = 31;
 constexpr int32_t kReach = 128 * 64;
-constexpr size_t kAlignment = 64;
+constexpr size_t kAlignment = 64, kAddingUp = 0;
 // Lines of a block's gradients that are used over and over, and output channels of a block; weights of a task.
 constexpr int64_t kGradientLines = 512, kBlock = 32;
 constexpr int64_t kTermsATask = 512, kChannelsATask = 8, kPiecesATask = 256;
@@ -57,7 +57,7 @@ class Generated final : public ShiftedGrad {
     const std::vector<size_t> begin = sort(terms, blocks, block_begin);
     Assembler code;
     code.expect(terms.size() * 16 * static_cast<size_t>(form_.vectors));
-    emit_adding_up(code);
+    emit_adding_up(code);  // at kAddingUp
     for (int64_t b = 0; b < blocks; ++b) {
       const size_t first = begin[static_cast<size_t>(b)], count = begin[static_cast<size_t>(b) + 1] - first;
       const size_t functions = (count + kTerms - 1) / kTerms;
@@ -172,10 +172,10 @@ class Generated final : public ShiftedGrad {
   }
 
   void emit(const ShiftedTerm* terms, size_t count, const Piece& piece, Assembler& code) const {
-    code.load(kRdx, kRdi, kX);
-    code.load(kRsi, kRdi, kDy);
-    code.load(kRcx, kRdi, kSumsAt);
-    code.load(kR8, kRdi, kRows);
+    code.load(kRdx, kRdi, offsetof(Call, x));
+    code.load(kRsi, kRdi, offsetof(Call, dy));
+    code.load(kRcx, kRdi, offsetof(Call, sums));
+    code.load(kR8, kRdi, offsetof(Call, rows));
     shifts_.set_masks(code, form_);
     for (int i = 0; i < kTerms; ++i) code.zero512(i);
     const size_t start = code.size();
@@ -202,7 +202,7 @@ class Generated final : public ShiftedGrad {
     code.add(kRdx, static_cast<int32_t>(form_.row * 64) - lines.moved());
     code.add(kRsi, static_cast<int32_t>(form_.vectors * 64) - gradients.position);
     code.repeat(kR8, start);
-    code.jump(0);
+    code.jump(kAddingUp);
   }
 
   // The sums of the lanes of registers 0 to kTerms − 1 to the piece's places, see place_of(). All functions end here.
