@@ -38,11 +38,11 @@ class Assembler {
     byte(0xC0 | (from & 7) << 3 | (to & 7));
   }
   // to = the 64 bits at base + offset, which is a multiple of 8 in one byte
-  void load(Gpr to, Gpr base, int32_t offset) {
+  void load(Gpr to, Gpr base, size_t offset) {
     byte(0x48 | (to >= 8 ? 4 : 0) | (base >= 8 ? 1 : 0));
     byte(0x8B);
     byte(0x40 | (to & 7) << 3 | (base & 7));
-    byte(offset & 0xFF);
+    byte(static_cast<int>(offset) & 0xFF);
   }
   // Mask register `mask` (1 to 7) = bits; eax is overwritten.
   void set_mask(int mask, int32_t bits) {

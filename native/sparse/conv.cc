@@ -12,19 +12,6 @@ namespace {
 
 bool same(const espalier_conv2d& a, const espalier_conv2d& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
-// A weight's place.
-struct Entry {
-  int64_t out, in;  // channels, `in` of all groups
-  int64_t row, column;
-};
-Entry entry_at(int64_t position, const espalier_sparse_conv2d& size) {
-  const int64_t in_group = size.in_channels / size.groups, out_group = size.out_channels / size.groups;
-  const int64_t column = position % size.kernel_width, row = position / size.kernel_width % size.kernel_height;
-  const int64_t channel = position / (size.kernel_width * size.kernel_height);
-  const int64_t out = channel / in_group;
-  return {out, out / out_group * in_group + channel % in_group, row, column};
-}
-
 // The taps of a phase by their elements; null for an element that the phase does not take.
 std::vector<const Tap*> by_element(const std::vector<Tap>& taps, int64_t elements) {
   std::vector<const Tap*> found(static_cast<size_t>(elements));
@@ -37,11 +24,30 @@ constexpr int64_t kGrain = 1 << 18;
 
 }  // namespace
 
+Convolution::Convolution(const espalier_sparse_conv2d& size, std::vector<int32_t> positions, std::vector<float> values,
+                         espalier_sparse_kernel kernel)
+    : size_(size), kernel_(kernel), positions_(std::move(positions)), values_(std::move(values)) {
+  entries_.reserve(positions_.size());
+  // (All below 2³¹, as positions are: divisions of 64 bits would be most of what preparing a mask takes.)
+  const auto in_group = static_cast<uint32_t>(size.groups == 0 ? 0 : size.in_channels / size.groups);
+  const auto out_group = static_cast<uint32_t>(size.groups == 0 ? 0 : size.out_channels / size.groups);
+  const auto width = static_cast<uint32_t>(size.kernel_width), area = static_cast<uint32_t>(size.kernel_height) * width;
+  for (const int32_t position : positions_) {
+    const uint32_t channel = static_cast<uint32_t>(position) / area, element = static_cast<uint32_t>(position) % area;
+    const uint32_t out = channel / in_group, row = element / width;
+    entries_.push_back({static_cast<int32_t>(out),
+                        static_cast<int32_t>(out / out_group * in_group + channel % in_group),
+                        static_cast<int32_t>(row), static_cast<int32_t>(element - row * width)});
+  }
+}
+
 void Convolution::set_values(const float* values) {
   std::copy_n(values, values_.size(), values_.begin());
   const std::lock_guard<std::mutex> hold(lock_);
-  for (const Known& known : known_)
+  for (const Known& known : known_) {
+    if (known.plan->shifted != nullptr) known.plan->shifted->set_values(values_.data());
     for (const auto& phase : known.plan->phases) phase.kernel->set_values(values_.data());
+  }
 }
 
 int64_t Convolution::code_size() const {
@@ -50,6 +56,8 @@ int64_t Convolution::code_size() const {
   for (size_t i = 0; i < known_.size(); ++i) {
     const auto counted = [&](const Known& other) { return other.plan == known_[i].plan; };
     if (std::any_of(known_.begin(), known_.begin() + static_cast<int64_t>(i), counted)) continue;
+    if (known_[i].plan->shifted != nullptr) bytes += known_[i].plan->shifted->code_size();
+    if (known_[i].plan->shifted_grad != nullptr) bytes += known_[i].plan->shifted_grad->code_size();
     for (const auto& phase : known_[i].plan->phases) bytes += phase.kernel->code_size();
   }
   return bytes;
@@ -71,7 +79,7 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
   made.start.assign(static_cast<size_t>(made.channels) + 1, 0);
   const auto each = [&](auto body) {
     for (size_t i = 0; i < positions_.size(); ++i) {
-      const Entry at = entry_at(positions_[i], size_);
+      const Entry& at = entries_[i];
       const Tap *const row = down[static_cast<size_t>(at.row)], *const column = right[static_cast<size_t>(at.column)];
       if (row == nullptr || column == nullptr) continue;
       const int64_t to = transposed ? at.in : at.out, from = slot[static_cast<size_t>(transposed ? at.out : at.in)];
@@ -91,22 +99,64 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
   return made;
 }
 
+void Convolution::read_channels(Plan& plan) const {
+  const bool transposed = plan.pass == Pass::kDataGrad;
+  std::vector<bool> read(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (const Entry& at : entries_) read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
+  for (size_t c = 0; c < read.size(); ++c)
+    if (read[c]) plan.channels.push_back(static_cast<int32_t>(c));
+  // Lines are counted in int32.
+  if (plan.packing.channel > INT32_MAX / std::max<int64_t>(1, static_cast<int64_t>(plan.channels.size())))
+    throw std::bad_alloc();
+}
+
+std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                                             const Tiling& tiling) const {
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_PORTABLE || !can_shift() || !holds_whole_rows(axes, tiling)) return nullptr;
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, true);
+  const bool transposed = pass == Pass::kDataGrad;
+  read_channels(*plan);
+  const Packing& packing = plan->packing;
+  // Displacements are 32 bits of bytes.
+  constexpr int64_t kFar = INT32_MAX / 128;
+  if (packing.channel * (static_cast<int64_t>(plan->channels.size()) + 1) > kFar || tiling.lines() > kFar / 64)
+    return nullptr;
+  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (size_t i = 0; i < plan->channels.size(); ++i)
+    slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
+  // The row place and the column of each kernel element.
+  std::vector<int32_t> row(static_cast<size_t>(size_.kernel_height)), column(static_cast<size_t>(size_.kernel_width));
+  for (const Tap& tap : axes.rows.phases[0])
+    row[static_cast<size_t>(tap.element)] = static_cast<int32_t>(packing.down.of(tap));
+  for (const Tap& tap : axes.columns.phases[0])
+    column[static_cast<size_t>(tap.element)] = static_cast<int32_t>(tap.offset);
+  std::vector<ShiftedTerm> terms;
+  terms.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& at = entries_[i];
+    terms.push_back({transposed ? at.in : at.out, slot[static_cast<size_t>(transposed ? at.out : at.in)],
+                     row[static_cast<size_t>(at.row)], column[static_cast<size_t>(at.column)],
+                     static_cast<int32_t>(i)});
+  }
+  constexpr int64_t kMostCode = int64_t{16} << 20;
+  if (pass == Pass::kWeightGrad) {
+    plan->shifted_grad = make_shifted_grad(axes, packing, size_.out_channels, std::move(terms), kMostCode);
+    return plan->shifted_grad == nullptr ? nullptr : plan;
+  }
+  plan->shifted =
+      make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms), kMostCode);
+  if (plan->shifted == nullptr) return nullptr;
+  plan->shifted->set_values(values_.data());
+  return plan;
+}
+
 std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                                      const Tiling& tiling) const {
-  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling);
+  if (auto shifted = made_shifted(pass, shape, axes, tiling)) return shifted;
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
   const bool transposed = pass == Pass::kDataGrad;
-  std::vector<bool> read(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
-  for (const int32_t position : positions_) {
-    const Entry at = entry_at(position, size_);
-    read[static_cast<size_t>(transposed ? at.out : at.in)] = true;
-  }
-  for (size_t c = 0; c < read.size(); ++c)
-    if (read[c]) plan->channels.push_back(static_cast<int32_t>(c));
-  // Lines are counted in int32.
+  read_channels(*plan);
   const Packing& packing = plan->packing;
-  if (packing.channel > INT32_MAX / std::max<int64_t>(1, static_cast<int64_t>(plan->channels.size())))
-    throw std::bad_alloc();
-
   for (int64_t row = 0; row < tiling.rows; ++row)
     for (int64_t s = 0; s < tiling.segments; ++s)
       for (int64_t v = 0; v < tiling.vectors; ++v) plan->base.push_back(static_cast<int32_t>(packing.base(row, s, v)));
@@ -150,6 +200,7 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
 
 void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                       bool relu, float* y) {
+  if (plan.shifted != nullptr) return run_shifted(plan, n, in, out, x, bias, relu, y);
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
   const int64_t pitch = pitch_of(out);
@@ -178,6 +229,53 @@ void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, cons
   });
 }
 
+void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
+                              bool relu, float* y) {
+  // Tiles of a task: code is fetched once for them all, so they are about as large as the code; but no larger than what
+  // stays in the second-level cache.
+  constexpr int64_t kTaskBytes = 512 << 10, kTasks = 8;
+  const Packing& packing = plan.packing;
+  const Tiling& tiling = packing.tiling;
+  const Axis &rows = plan.axes.rows, &columns = plan.axes.columns;
+  // (With room for a row more: the second of two may not be there.)
+  const int64_t size = (static_cast<int64_t>(plan.channels.size()) * packing.channel + packing.base(1, 0, 0)) * kLine;
+  const bool direct = tiling.units == 1;
+  const int64_t units = n * tiling.bands, tiles = (units + tiling.units - 1) / tiling.units;
+  const int64_t pitch = pitch_of(out), sums_size = direct ? 0 : (tiling.lines() + tiling.row_lines()) * pitch;
+  const int64_t bytes = (size + sums_size) * static_cast<int64_t>(sizeof(float));
+  const int64_t together =
+      std::clamp(std::min(kTaskBytes, plan.shifted->code_size() * 3 / 4) / std::max<int64_t>(bytes, 1), int64_t{1},
+                 std::max<int64_t>(1, tiles / kTasks));
+  const int64_t cost = bytes / 4 * together;
+  parallel_ranges((tiles + together - 1) / together, 1 + kGrain / (cost + 1), [&](int64_t task, int64_t last) {
+    float* const packed = scratch<float>(Scratch::kPackB, together * size);
+    float* const sums = scratch<float>(Scratch::kColumns, together * sums_size);
+    std::vector<ShiftedTile> of_task;
+    for (; task < last; ++task) {
+      of_task.clear();
+      const int64_t first = task * together, end = std::min(tiles, first + together);
+      const auto bands = [&](int64_t tile) {
+        return Bands{tile * tiling.units, std::min(tiling.units, units - tile * tiling.units)};
+      };
+      for (int64_t tile = first; tile < end; ++tile) {
+        const Bands of = bands(tile);
+        float* const lines = packed + (tile - first) * size;
+        pack_lines(packing, of, plan.channels, in, x, lines);
+        const int64_t image = of.first / tiling.bands, row = of.first % tiling.bands * tiling.rows;
+        of_task.push_back(
+            {lines, direct ? y + (image * out * rows.out + row) * columns.out : sums + (tile - first) * sums_size,
+             direct ? std::min(tiling.rows, rows.out - row) : tiling.rows});
+      }
+      const ShiftedTarget target = direct ? ShiftedTarget{rows.out * columns.out, columns.out, 0}
+                                          : ShiftedTarget{kLine, tiling.vectors * pitch, pitch};
+      plan.shifted->run(of_task.data(), end - first, target, bias, relu);
+      if (!direct)
+        for (int64_t tile = first; tile < end; ++tile)
+          unpack_lines(plan.axes, tiling, {0, 0}, bands(tile), out, sums + (tile - first) * sums_size, pitch, y);
+    }
+  });
+}
+
 void Convolution::forward(const espalier_conv2d& s, const float* x, const float* bias, bool relu, float* y) {
   if (s.n == 0 || s.out_channels == 0 || s.out_height == 0 || s.out_width == 0) return;
   run(*plan(Pass::kForward, s), s.n, s.in_channels, s.out_channels, x, bias, relu, y);
@@ -195,6 +293,7 @@ void Convolution::weight_grad(const espalier_conv2d& s, const float* x, const fl
     return;
   }
   const auto of = plan(Pass::kWeightGrad, s);
+  if (of->shifted_grad != nullptr) return of->shifted_grad->run(s.n, of->channels, s.in_channels, x, dy, values);
   sparse::weight_grad(of->axes, of->packing, of->order, s.n, of->channels, s.in_channels, s.out_channels, x, dy,
                       values);
 }

@@ -9,6 +9,8 @@
 #include "espalier/conv.h"
 #include "espalier/sparse_conv.h"
 #include "sparse/conv_lines.h"
+#include "sparse/conv_shifted.h"
+#include "sparse/conv_shifted_grad.h"
 #include "sparse/conv_stencil.h"
 #include "sparse/conv_weight_grad.h"
 
@@ -18,8 +20,7 @@ class Convolution {
  public:
   // Of weight [out, in / groups, height, width] the entries at `positions`, ascending.
   Convolution(const espalier_sparse_conv2d& size, std::vector<int32_t> positions, std::vector<float> values,
-              espalier_sparse_kernel kernel)
-      : size_(size), kernel_(kernel), positions_(std::move(positions)), values_(std::move(values)) {}
+              espalier_sparse_kernel kernel);
 
   const espalier_sparse_conv2d& size() const { return size_; }
   const std::vector<int32_t>& positions() const { return positions_; }
@@ -37,8 +38,8 @@ class Convolution {
 
   // What a pass prepares for one geometry. The number of images matters only as far as the tiling does.
   struct Plan {
-    Plan(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling)
-        : pass(pass), shape(shape), axes(axes), packing(axes, tiling) {}
+    Plan(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling, bool whole_rows)
+        : pass(pass), shape(shape), axes(axes), packing(axes, tiling, whole_rows) {}
 
     Pass pass;
     espalier_conv2d shape;
@@ -49,20 +50,34 @@ class Convolution {
       Phase phase;
       std::unique_ptr<StencilKernel> kernel;
     };
-    std::vector<PhaseKernel> phases;  // not for the weight gradient
-    std::vector<int32_t> base;        // of a tile's output lines
-    GradOrder order;                  // for the weight gradient alone
+    // One of these two; for the weight gradient, one of the last two.
+    std::unique_ptr<ShiftedKernel> shifted;
+    std::vector<PhaseKernel> phases;
+    std::unique_ptr<ShiftedGrad> shifted_grad;
+    GradOrder order;
+    std::vector<int32_t> base;  // of a tile's output lines
   };
 
   std::shared_ptr<Plan> plan(Pass pass, const espalier_conv2d& shape);
   std::shared_ptr<Plan> made(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling) const;
+  std::shared_ptr<Plan> made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                     const Tiling& tiling) const;
+  void read_channels(Plan& plan) const;
   Stencil stencil(bool transposed, const Plan& plan, const Phase& phase) const;
+  static void run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
+                          bool relu, float* y);
   static void run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias, bool relu,
                   float* y);
 
   espalier_sparse_conv2d size_;
   espalier_sparse_kernel kernel_;
+  // A weight's place.
+  struct Entry {
+    int32_t out, in;  // channels, `in` of all groups
+    int32_t row, column;
+  };
   std::vector<int32_t> positions_;
+  std::vector<Entry> entries_;  // of each position
   std::vector<float> values_;
 
   struct Known {

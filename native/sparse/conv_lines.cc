@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "core/scratch.h"
 
@@ -21,12 +22,23 @@ struct Margins {
 
 namespace espalier::sparse {
 
-Packing::Packing(const Axes& axes, const Tiling& cut)
+namespace {
+
+// Columns 0, 1, … of a row.
+Places first_columns(int64_t count) {
+  Places made{std::vector<int64_t>(static_cast<size_t>(count)), 1};
+  std::iota(made.place.begin(), made.place.end(), 0);
+  return made;
+}
+
+}  // namespace
+
+Packing::Packing(const Axes& axes, const Tiling& cut, bool whole_rows)
     : tiling(cut),
       rows(axes.rows),
       columns(axes.columns),
       down(places_of(axes.rows, cut.rows)),
-      right(places_of(axes.columns, cut.vectors)),
+      right(whole_rows ? first_columns(cut.vectors) : places_of(axes.columns, cut.vectors)),
       // An odd number: channels a power of two apart would fall into the same few sets of the cache.
       channel((down.count() * cut.segments * right.count()) | 1) {}
 
@@ -57,6 +69,13 @@ void pack_lines(const Packing& packing, const Bands& bands, const std::vector<in
   const Tiling& tiling = packing.tiling;
   const int64_t plane = packing.rows.in * packing.columns.in, size = packing.channel * kLine;
   if (packing.right.count() == 0 || packing.down.count() == 0) return;
+  if (packing.full_rows()) {
+    const int64_t image = bands.first / tiling.bands, band = bands.first % tiling.bands;
+    for (size_t c = 0; c < channels.size(); ++c)
+      ESPALIER_ON_ISA(pack_full_band(packing, x + (image * of + channels[c]) * plane,
+                                     band * tiling.rows * packing.rows.stride, to + static_cast<int64_t>(c) * size));
+    return;
+  }
   const Margins margins = margins_of(packing);
   for (size_t c = 0; c < channels.size(); ++c)
     for (int64_t unit = 0; unit < tiling.units; ++unit) {

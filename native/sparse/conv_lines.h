@@ -15,7 +15,8 @@ struct Bands {
 
 // How a tile of some planes is packed: [channel][row place][segment][column place] lines.
 struct Packing {
-  Packing(const Axes& axes, const Tiling& tiling);
+  // The column places that the taps read, or, with `whole_rows`, those of the row alone (see conv_shifted.h).
+  Packing(const Axes& axes, const Tiling& tiling, bool whole_rows = false);
 
   Tiling tiling;
   Axis rows, columns;
@@ -25,6 +26,11 @@ struct Packing {
   // The line that output line (row, segment, vector) of a tile reads for the tap at the lowest places.
   int64_t base(int64_t row, int64_t segment, int64_t vector) const {
     return (row * down.step * tiling.segments + segment) * right.count() + vector * right.step;
+  }
+  // Whether a row is one segment of full lines, each of them packed once and nothing beside them.
+  bool full_rows() const {
+    return tiling.segments == 1 && tiling.units == 1 && tiling.vectors <= 2 && columns.stride == 1 &&
+           columns.in == tiling.segment() && right.count() == tiling.vectors && right.place.front() == 0;
   }
   int64_t offset(const Tap& row, const Tap& column) const {
     return down.of(row) * tiling.segments * right.count() + right.of(column);

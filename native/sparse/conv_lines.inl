@@ -211,6 +211,38 @@ inline void pack_band(const Packing& packing, const Margins& margins, const floa
   }
 }
 
+// One band of one channel where rows are full (see Packing), of `Vectors` lines.
+template <int Vectors>
+inline void pack_full_rows(const Packing& packing, const float* x, int64_t first_row, float* to) {
+  const int64_t height = packing.rows.in, count = packing.down.count();
+  const int64_t* const down = packing.down.place.data();
+  for (int64_t i = 0; i < count; ++i, to += Vectors * 16) {
+    const int64_t r = first_row + down[i];
+    if (r < 0 || r >= height) {
+      zero_lines(to, 16, Vectors * 16);
+      continue;
+    }
+    const float* const row = x + r * Vectors * 16;
+    // A page ahead: the machine's own prefetching ends with a page.
+    for (int v = 0; v < Vectors; ++v) __builtin_prefetch(row + 1024 + 16 * v);
+#pragma GCC unroll 4
+    for (int j = 0; j < 16; j += kLanes<float>) {
+      const Vec<float> a = load<float>(row + Vectors * j);
+      if constexpr (Vectors == 1) store<float>(to + j, a);
+      else {
+        const Vec<float> b = load<float>(row + 2 * j + kLanes<float>);
+        store<float>(to + j, shuffle<float, EverySecond<float, 0>>(a, b));
+        store<float>(to + 16 + j, shuffle<float, EverySecond<float, 1>>(a, b));
+      }
+    }
+  }
+}
+
+inline void pack_full_band(const Packing& packing, const float* x, int64_t first_row, float* to) {
+  if (packing.tiling.vectors == 1) pack_full_rows<1>(packing, x, first_row, to);
+  else pack_full_rows<2>(packing, x, first_row, to);
+}
+
 // Lines of a row to where their outputs stand, `there` of them, `step` apart from one another.
 ESPALIER_INLINE void row_of_lines(const float* from, int64_t pitch, int64_t columns, int64_t vectors, int64_t there,
                                   int64_t step, float* y) {

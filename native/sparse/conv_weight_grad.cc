@@ -58,6 +58,10 @@ GradOrder grad_order(const Packing& packing, const Stencil& stencil) {
   return made;
 }
 
+void grad_values(const int32_t* origin, int64_t begin, int64_t end, const float* sums, float* values) {
+  ESPALIER_ON_ISA(values_of_sums(origin, begin, end, sums, values));
+}
+
 void weight_grad(const Axes& axes, const Packing& packing, const GradOrder& order, int64_t n,
                  const std::vector<int32_t>& channels, int64_t in, int64_t out, const float* x, const float* dy,
                  float* values) {
@@ -116,7 +120,7 @@ void weight_grad(const Axes& axes, const Packing& packing, const GradOrder& orde
         }
       });
     }
-    ESPALIER_ON_ISA(grad_values(order, begin, end, sums, values));
+    grad_values(order.origin.data(), begin, end, sums, values);
     first = last;
   }
 }

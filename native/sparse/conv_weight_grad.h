@@ -28,4 +28,8 @@ void weight_grad(const Axes& axes, const Packing& packing, const GradOrder& orde
                  const std::vector<int32_t>& channels, int64_t in, int64_t out, const float* x, const float* dy,
                  float* values);
 
+// values[origin[i]] = the sum of the lanes of entry i, for those in [begin, end); `sums` holds a vector an entry, as
+// wide as this instruction set's, from entry `begin` on.
+void grad_values(const int32_t* origin, int64_t begin, int64_t end, const float* sums, float* values);
+
 }  // namespace espalier::sparse

@@ -78,7 +78,14 @@ inline void grad_of_runs(const GradOrder& order, int64_t first, int64_t last, in
   }
 }
 
-inline void grad_values(const GradOrder& order, int64_t begin, int64_t end, const float* sums, float* values) {
-  for (int64_t i = begin; i < end; ++i)
-    values[order.origin[static_cast<size_t>(i)]] = sum_lanes<float>(load<float>(sums + (i - begin) * kLanes<float>));
+inline void values_of_sums(const int32_t* origin, int64_t begin, int64_t end, const float* sums, float* values) {
+  constexpr int kLane = kLanes<float>;
+  for (int64_t i = begin; i < end; i += kLane, sums += kLane * kLane) {
+    const int64_t count = end - i < kLane ? end - i : kLane;
+    Vec<float> all[kLane];
+#pragma GCC unroll 16
+    for (int j = 0; j < kLane; ++j) all[j] = j < count ? load<float>(sums + j * kLane) : Vec<float>{};
+    const Vec<float> of_each = sum_lanes_of_all(all);
+    for (int64_t j = 0; j < count; ++j) values[origin[i + j]] = of_each[j];
+  }
 }

@@ -114,3 +114,19 @@ test('adaptive windows that divide the image are plain ones', (t) => {
   })
   t.deepEqual(ops.adaptiveMaxPool2d(x, 4).toArray(), ops.maxPool2d(x, { kernelSize: [3, 5] }).toArray())
 })
+
+test('with and without indices the same values, zeros by their sign and NaN too, at any width', (t) => {
+  const some = [0, -0, 1, -1, Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (const dtype of [Float32Array, Float64Array])
+    for (let width = 2; width < 72; width++)
+      for (const height of [2, 5]) {
+        const x = tensor(
+          dtype.from({ length: 3 * height * width }, (_, i) => some[(i * i * 7 + (i >> 2) * 5 + width) % (i % 3 === 0 ? 4 : 7)]),
+          [3, height, width],
+        )
+        const plain = noGrad(() => ops.maxPool2d(x, { kernelSize: 2 }))
+        x.requiresGrad = true
+        const recorded = ops.maxPool2d(x, { kernelSize: 2 })
+        t.true([...plain.data].every((value, i) => Object.is(value, recorded.data[i])))
+      }
+})

@@ -1,0 +1,291 @@
+#include "sparse/conv_shifted.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
+#include "core/scratch.h"
+#include "simd/isa.h"
+#include "sparse/assembler.h"
+#include "sparse/code_memory.h"
+#include "sparse/shifted_lines.h"
+#include "sparse/walk.h"
+
+// A function is made for each group of output channels and block of input channels, as in conv_generated.cc. It holds
+// the sums of two lines for each of its channels: the two lines of a row, or two rows of one line each. A weight is
+// loaded once for both, and an input line once for all weights and both outputs, however it has to be moved: a
+// multiply-add then takes 0.7 loads at 90% sparsity where one of 28 channels by a line takes 1.4. Processors do as many
+// loads a cycle as multiply-adds. Sums are kept in registers through all input channels, but where the code outgrows
+// the first-level cache, and are written where they belong: there is nothing to unpack.
+namespace espalier::sparse {
+namespace {
+
+// What a function is given, and where. `y` are the first channel's two lines (the second not used where the two are put
+// together), `apart` their distance in bytes from one channel to the next.
+struct Call {
+  const float* x;
+  const float* values;
+  float* partial;  // sums from an earlier block, and for a later one
+  const float* bias;
+  const float* floor;  // the least that sums may end at, if there is one
+  float* y[2];
+  int64_t apart[2];
+  const int32_t* woven;
+};
+using Function = void (*)(const Call*);
+// Registers 0 to 2·kChannels − 1 are sums, the last one is a weight, those between are input lines.
+constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
+constexpr int32_t kReachValues = 128 * 4;
+// Weights of a function: about 22 bytes of code each, input lines among them, which stay in the first-level cache.
+constexpr int64_t kMostTerms = 640;
+constexpr size_t kAlignment = 64;
+// The lanes of two lines one after the other: what stands at even columns, then at odd ones.
+alignas(64) constexpr std::array<int32_t, 2 * kLine> kWoven = [] {
+  std::array<int32_t, 2 * kLine> woven{};
+  for (int i = 0; i < 2 * kLine; ++i) woven[static_cast<size_t>(i)] = i / 2 + i % 2 * static_cast<int>(kLine);
+  return woven;
+}();
+
+struct Piece {
+  int64_t first_channel, channels;
+  int32_t first_line;
+  bool starts, ends;
+  size_t code, values;
+};
+
+class Shifted final : public ShiftedKernel {
+ public:
+  Shifted(const Packing& packing, int64_t channels) : form_(packing), channels_(channels) {}
+
+  bool make(std::vector<ShiftedTerm> terms, int64_t most_bytes) {
+    for (const ShiftedTerm& term : terms)
+      for (int64_t v = 0; v < form_.vectors; ++v) shifts_.add(operand(term, v).shift);
+    const int64_t groups = std::max<int64_t>(1, (channels_ + kChannels - 1) / kChannels);
+    const auto group_begin = [&](int64_t g) { return channels_ * g / groups; };
+    const std::vector<size_t> begin = sort(terms, groups);
+    Assembler code;
+    code.expect(terms.size() * 32);
+    for (int64_t g = 0; g < groups; ++g) {
+      const size_t first = begin[static_cast<size_t>(g)], last = begin[static_cast<size_t>(g) + 1];
+      const size_t pieces = std::max<size_t>(1, (last - first + kMostTerms - 1) / kMostTerms);
+      size_t from = first;
+      for (size_t p = 0; p < pieces; ++p) {
+        // Pieces end where an input channel does.
+        size_t to = first + (last - first) * (p + 1) / pieces;
+        while (to > from && to < last && terms[to].in == terms[to - 1].in) ++to;
+        if (from == to && !(first == last)) continue;
+        code.align(kAlignment);
+        const int32_t line = from == to ? 0 : static_cast<int32_t>(terms[from].in * form_.channel);
+        pieces_.push_back({group_begin(g), group_begin(g + 1) - group_begin(g), line, from == first, to == last,
+                           code.size(), origin_.size()});
+        emit(pieces_.back(), terms.data() + from, to - from, group_begin(g), code);
+        if (static_cast<int64_t>(code.size()) > most_bytes) return false;
+        from = to;
+      }
+    }
+    stream_.resize(origin_.size());
+    return code_.hold(code.code());
+  }
+
+  void set_values(const float* values) override {
+    for (size_t i = 0; i < origin_.size(); ++i) stream_[i] = values[origin_[i]];
+  }
+  int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
+
+  void run(const ShiftedTile* tiles, int64_t count, const ShiftedTarget& target, const float* bias,
+           bool relu) const override {
+    constexpr float kZeros[kChannels] = {};
+    alignas(64) float nowhere[kLine];
+    const float floor = 0.0f;
+    // Rows that a call computes.
+    const int64_t step = form_.vectors == 2 ? 1 : 2;
+    int64_t calls = 0;
+    for (int64_t t = 0; t < count; ++t) calls += (tiles[t].rows + step - 1) / step;
+    float* const partial = scratch<float>(Scratch::kPartial, calls * kSums * kLine);
+    Call call{};
+    call.floor = relu ? &floor : nullptr;
+    call.apart[0] = target.channel * static_cast<int64_t>(sizeof(float));
+    call.woven = kWoven.data();
+    if (!pieces_.empty()) ask_for(pieces_[0]);
+    for (const Piece& piece : pieces_) {
+      if (&piece != &pieces_.back()) ask_for(*(&piece + 1));
+      const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+      call.values = stream_.data() + piece.values;
+      call.bias = bias == nullptr ? kZeros : bias + piece.first_channel;
+      call.partial = partial;
+      for (int64_t t = 0; t < count; ++t) {
+        const ShiftedTile& tile = tiles[t];
+        call.x = tile.packed + piece.first_line * kLine;
+        float* y = tile.y + piece.first_channel * target.channel;
+        for (int64_t row = 0; row < tile.rows; row += step) {
+          const bool second = step == 1 || row + 1 < tile.rows;
+          call.y[0] = y;
+          call.y[1] = second ? y + (step == 1 ? target.vector : target.row) : nowhere;
+          call.apart[1] = second ? call.apart[0] : 0;
+          function(&call);
+          call.x += step * form_.row * kLine;
+          call.partial += kSums * kLine;
+          y += step * target.row;
+        }
+      }
+    }
+  }
+
+ private:
+  ShiftedLine operand(const ShiftedTerm& term, int64_t vector) const {
+    return form_.of(term.in, term.row, term.column, vector);
+  }
+
+  // By group, input channel, row, column (there and back in turn, so that rows one below the other share what is in
+  // registers), output channel; terms come by output channel. Returns where groups begin.
+  std::vector<size_t> sort(std::vector<ShiftedTerm>& terms, int64_t groups) const {
+    int32_t ins = 0, rows = 0, left = 0, right = 0;
+    for (const ShiftedTerm& term : terms) {
+      ins = std::max(ins, term.in + 1), rows = std::max(rows, term.row + 1);
+      left = std::min(left, term.column), right = std::max(right, term.column);
+    }
+    const int32_t width = right - left + 1;
+    std::vector<int32_t> group_of(static_cast<size_t>(channels_));
+    for (int64_t g = 0; g < groups; ++g)
+      for (int64_t c = channels_ * g / groups; c < channels_ * (g + 1) / groups; ++c)
+        group_of[static_cast<size_t>(c)] = static_cast<int32_t>(g);
+    const size_t of_group = static_cast<size_t>(ins) * static_cast<size_t>(rows) * static_cast<size_t>(width);
+    const auto key = [&](const ShiftedTerm& term) {
+      const int32_t column = term.row % 2 == 0 ? term.column - left : right - term.column;
+      return static_cast<size_t>(group_of[static_cast<size_t>(term.out)]) * of_group +
+             static_cast<size_t>((term.in * rows + term.row) * width + column);
+    };
+    std::vector<size_t> at(static_cast<size_t>(groups) * of_group + 1);
+    for (const ShiftedTerm& term : terms) ++at[key(term) + 1];
+    for (size_t i = 1; i < at.size(); ++i) at[i] += at[i - 1];
+    std::vector<size_t> begin(static_cast<size_t>(groups) + 1);
+    for (size_t g = 0; g < begin.size(); ++g) begin[g] = at[g * of_group];
+    std::vector<ShiftedTerm> sorted(terms.size());
+    for (const ShiftedTerm& term : terms) sorted[at[key(term)]++] = term;
+    terms.swap(sorted);
+    return begin;
+  }
+
+  void emit(const Piece& piece, const ShiftedTerm* terms, size_t count, int64_t first_channel, Assembler& code) {
+    const int channels = static_cast<int>(piece.channels);
+    code.load(kRdx, kRdi, offsetof(Call, x));
+    code.load(kRsi, kRdi, offsetof(Call, values));
+    code.load(kRcx, kRdi, piece.starts ? offsetof(Call, bias) : offsetof(Call, partial));
+    shifts_.set_masks(code, form_);
+    for (int i = 0; i < 2 * channels; ++i)
+      if (piece.starts) code.broadcast512(i, kRcx, i / 2 * 4);
+      else code.load512(i, kRcx, i * 64);
+
+    HeldLines<kSums, kLines> lines(code, shifts_, piece.first_line);
+    Walk values{kRsi, kReachValues};
+    for (size_t i = 0; i < count; ++i) {
+      const ShiftedTerm& term = terms[i];
+      const ShiftedLine one = operand(term, 0);
+      const ShiftedLine other =
+          form_.vectors == 2 ? operand(term, 1) : ShiftedLine{one.line + static_cast<int32_t>(form_.row), one.shift};
+      const int a = lines.of(one), b = lines.of(other, a);
+      const int to = 2 * static_cast<int>(term.out - first_channel);
+      code.broadcast512(kValue, kRsi, values.to(code, static_cast<int32_t>(i) * 4));
+      code.multiply_add512(to, a, kValue);
+      code.multiply_add512(to + 1, b, kValue);
+      origin_.push_back(term.origin);
+    }
+
+    if (!piece.ends) {
+      code.load(kRcx, kRdi, offsetof(Call, partial));
+      for (int i = 0; i < 2 * channels; ++i) code.store512(kRcx, i * 64, i);
+      code.end();
+      return;
+    }
+    code.load(kR8, kRdi, offsetof(Call, floor));
+    const size_t no_floor = code.jump_if_zero(kR8);
+    code.broadcast512(kValue, kR8, 0);
+    for (int i = 0; i < 2 * channels; ++i) code.maximum512(i, kValue);
+    code.land(no_floor);
+    code.load(kRcx, kRdi, offsetof(Call, y));
+    code.load(kR9, kRdi, offsetof(Call, apart));
+    if (form_.vectors == 2 && form_.units == 1) put_woven(channels, code);
+    else put_two(channels, code);
+    code.end();
+  }
+
+  // The two lines as the row that they are.
+  void put_woven(int channels, Assembler& code) const {
+    constexpr int kLow = kSums, kHigh = kSums + 1, kCopy = kSums + 2;
+    code.load(kR10, kRdi, offsetof(Call, woven));
+    code.load512(kLow, kR10, 0);
+    code.load512(kHigh, kR10, 64);
+    const int64_t low = std::min(form_.width, kLine), high = form_.width - low;
+    if (low < kLine) code.set_mask(1, (1 << low) - 1);
+    if (high < kLine) code.set_mask(2, (1 << high) - 1);
+    for (int c = 0; c < channels; ++c) {
+      if (c > 0) code.add(kRcx, kR9);
+      code.move512(kCopy, 2 * c);
+      code.permute512(kCopy, kLow, 2 * c + 1);
+      code.permute512(2 * c, kHigh, 2 * c + 1);
+      if (low < kLine) code.store512(kRcx, 0, kCopy, 1);
+      else code.store512(kRcx, 0, kCopy);
+      if (high == kLine) code.store512(kRcx, 64, 2 * c);
+      else if (high > 0) code.store512(kRcx, 64, 2 * c, 2);
+    }
+  }
+  // Each where it belongs.
+  void put_two(int channels, Assembler& code) const {
+    const bool whole = form_.units > 1 || form_.width >= kLine;
+    code.load(kR10, kRdi, offsetof(Call, y) + 8);
+    code.load(kR11, kRdi, offsetof(Call, apart) + 8);
+    if (!whole) code.set_mask(1, (1 << form_.width) - 1);
+    for (int c = 0; c < channels; ++c) {
+      if (c > 0) code.add(kRcx, kR9), code.add(kR10, kR11);
+      for (int i = 0; i < 2; ++i)
+        if (whole) code.store512(i == 0 ? kRcx : kR10, 0, 2 * c + i);
+        else code.store512(i == 0 ? kRcx : kR10, 0, 2 * c + i, 1);
+    }
+  }
+
+  // Brings a piece's code and values to the second-level cache.
+  void ask_for(const Piece& piece) const {
+    const bool last = &piece == &pieces_.back();
+    const size_t code = last ? code_.size() : (&piece + 1)->code;
+    const size_t values = last ? stream_.size() : (&piece + 1)->values;
+    for (size_t at = piece.code; at < code; at += 64) __builtin_prefetch(code_.at(at), 0, 2);
+    for (size_t at = piece.values; at < values; at += 16) __builtin_prefetch(stream_.data() + at, 0, 2);
+  }
+
+  const Form form_;
+  const int64_t channels_;
+  Shifts shifts_;
+  std::vector<Piece> pieces_;    // by group, then by block
+  std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight
+  std::vector<float> stream_;
+  CodeMemory code_;
+};
+
+}  // namespace
+
+bool holds_whole_rows(const Axes& axes, const Tiling& tiling) {
+  const Axis& columns = axes.columns;
+  if (columns.phases.size() != 1 || axes.rows.phases.size() != 1 || columns.stride != 1 || columns.step != 1 ||
+      tiling.segments != 1 || tiling.vectors > 2 || columns.in > tiling.segment())
+    return false;
+  int64_t least = 0, most = 0;
+  for (const Tap& tap : columns.phases[0]) least = std::min(least, tap.offset), most = std::max(most, tap.offset);
+  least = divide_down(least, tiling.vectors), most = divide_down(most + tiling.vectors - 1, tiling.vectors);
+  return most - least <= Shifts::kMost && -least < tiling.columns && most < tiling.columns;
+}
+
+bool can_shift() {
+#if ESPALIER_X86
+  return isa() == Isa::avx512 && can_generate();
+#else
+  return false;
+#endif
+}
+
+std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t channels, std::vector<ShiftedTerm> terms,
+                                            int64_t most_bytes) {
+  auto made = std::make_unique<Shifted>(packing, channels);
+  return made->make(std::move(terms), most_bytes) ? std::move(made) : nullptr;
+}
+
+}  // namespace espalier::sparse
