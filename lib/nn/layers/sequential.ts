@@ -1,6 +1,19 @@
+import { lent, tracing } from '../../autograd/index.js'
 import { describe, EspalierError } from '../../native/index.js'
 import type { Tensor } from '../../tensor/index.js'
 import { Module } from '../module.js'
+import * as activations from './activations.js'
+import { BatchNorm1d, BatchNorm2d } from './batchNorm.js'
+import { Conv1d } from './conv1d.js'
+import { Conv2d } from './conv2d.js'
+import { ConvTranspose2d } from './convTranspose2d.js'
+import { Dropout } from './dropout.js'
+import { Flatten } from './flatten.js'
+import { LayerNorm } from './layerNorm.js'
+import { Linear } from './linear.js'
+import * as pooling from './pooling.js'
+import { SparseConv2d } from './sparseConv2d.js'
+import { SparseLinear } from './sparseLinear.js'
 
 /**
  * Modules one after the other: each gets what the one before gives. They are fields named `0`, `1`, …,
@@ -49,7 +62,15 @@ export class Sequential extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    for (const module of this.children()) x = module.forward(x)
+    // What one plain layer gives to another nobody else can hold, unless it shares its storage with what lies before
+    // or behind: then the tape may have it, and the next step's results find their storage instead of asking for more.
+    let [before, between]: [Tensor | null, boolean] = [null, false]
+    for (const module of this.children()) {
+      const y = module.forward(x)
+      const plain = isPlain(module)
+      if (between && plain && before !== null && before.storage !== x.storage && x.storage !== y.storage) lent(x)
+      ;[before, x, between] = [x, y, plain && !tracing()]
+    }
     return x
   }
 
@@ -64,3 +85,11 @@ export class Sequential extends Module {
     Object.assign(this, { [name]: module })
   }
 }
+
+// Those that keep no hold of what they get and give. A subclass may, and so may what shadows `forward`: a hook does.
+const plainLayers = new Set<unknown>([
+  ...[Linear, SparseLinear, Conv1d, Conv2d, SparseConv2d, ConvTranspose2d, BatchNorm1d, BatchNorm2d, LayerNorm, Dropout, Flatten],
+  ...Object.values(activations),
+  ...Object.values(pooling),
+])
+const isPlain = (module: Module): boolean => plainLayers.has(module.constructor) && !Object.hasOwn(module, 'forward')
