@@ -13,8 +13,10 @@ namespace espalier {
 using sparse::SampledPlan;
 namespace sparse {
 
-// Entries whose offsets are read at once.
+// Entries whose offsets are read at once, and four ahead.
 constexpr int kOffsetsTogether = 4;
+// Pieces whose rows of dY are asked for ahead: these lie in the second-level cache, in no order.
+constexpr int kPiecesAhead = 2;
 // Where a pass leaves what it adds up. The passes of one plan leave theirs in its order, in vectors of their own, and
 // the last one takes these over and writes the values: which stand at no multiple of a vector's size.
 struct SampledSums {
@@ -26,6 +28,7 @@ struct SampledSums {
 
 }  // namespace sparse
 using sparse::kOffsetsTogether;
+using sparse::kPiecesAhead;
 using sparse::SampledSums;
 }  // namespace espalier
 
@@ -53,10 +56,6 @@ int64_t lines_nearby() {
 // A piece's sums fill whole vectors, of at most so many.
 constexpr int64_t kLargestVector = 16;
 
-struct Piece {
-  int64_t row, first;  // its first entry
-};
-
 // Of passes over so many panels.
 SampledPlan planned(const Pattern& pattern, int64_t panels) {
   SampledPlan plan;
@@ -65,7 +64,7 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
   // Blocks alike in size.
   const int64_t most = lines_nearby() / panels, blocks = (pattern.columns + most - 1) / most;
   const int64_t columns = (pattern.columns + blocks - 1) / blocks;
-  std::vector<std::vector<Piece>> by_count(static_cast<size_t>(columns) + 1);
+  std::vector<std::vector<SampledPlan::Piece>> by_count(static_cast<size_t>(columns) + 1);
   int64_t sums = 0;
   const int64_t parts = std::clamp((kTasks + blocks - 1) / blocks, int64_t{1}, pattern.rows / kLeastRows + 1);
   for (int64_t block = 0; block < pattern.columns; block += columns) {
@@ -76,28 +75,27 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
         int64_t& at = next[static_cast<size_t>(r)];
         const int64_t first = at;
         while (at < pattern.end(r) && pattern.at(at) < block + columns) ++at;
-        by_count[static_cast<size_t>(at - first)].push_back({r, first});
+        by_count[static_cast<size_t>(at - first)].push_back({static_cast<int32_t>(r), static_cast<int32_t>(first)});
       }
       for (int64_t count = 1; count <= columns; ++count) {
         const auto& pieces = by_count[static_cast<size_t>(count)];
         if (pieces.empty()) continue;
         plan.runs.push_back({static_cast<int32_t>(pieces.size()), static_cast<int32_t>(count)});
-        for (const Piece& piece : pieces) {
-          plan.row.push_back(static_cast<int32_t>(piece.row));
-          plan.entry.push_back(static_cast<int32_t>(piece.first));
-          for (int64_t i = piece.first; i < piece.first + count; ++i)
+        for (const SampledPlan::Piece& piece : pieces) {
+          plan.pieces.push_back(piece);
+          for (int64_t i = piece.entry; i < piece.entry + count; ++i)
             plan.offset.push_back(static_cast<uint16_t>((pattern.at(i) - block) * panels * kLine));
           while (plan.offset.size() % kOffsetsTogether != 0) plan.offset.push_back(0);
           sums += (count + kLargestVector - 1) / kLargestVector * kLargestVector;
         }
       }
       plan.tasks.back().column = block;
-      plan.tasks.push_back({0, static_cast<int64_t>(plan.runs.size()), static_cast<int64_t>(plan.row.size()),
+      plan.tasks.push_back({0, static_cast<int64_t>(plan.runs.size()), static_cast<int64_t>(plan.pieces.size()),
                             static_cast<int64_t>(plan.offset.size()), sums});
     }
   }
-  // They are read ahead.
   plan.offset.resize(plan.offset.size() + kOffsetsTogether);
+  plan.pieces.resize(plan.pieces.size() + kPiecesAhead);
   return plan;
 }
 
@@ -113,7 +111,7 @@ int64_t Sampled::bytes() const {
   const std::lock_guard<std::mutex> hold(making_);
   int64_t bytes = 0;
   for (const auto& [panels, plan] : plans_)
-    bytes += static_cast<int64_t>((plan.row.size() + plan.entry.size()) * sizeof(int32_t) +
+    bytes += static_cast<int64_t>(plan.pieces.size() * sizeof(SampledPlan::Piece) +
                                   plan.offset.size() * sizeof(uint16_t) + plan.runs.size() * sizeof(SampledPlan::Run));
   return bytes;
 }

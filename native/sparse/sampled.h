@@ -17,13 +17,16 @@ struct SampledPlan {
   struct Run {
     int32_t pieces, entries;  // how many pieces, of how many entries each
   };
+  struct Piece {
+    int32_t row, entry;  // the first of its entries
+  };
   struct Task {
     int64_t column;                   // the first of the block
     int64_t run, piece, offset, sum;  // the first of each
   };
   std::vector<Task> tasks;  // and one more, that says where the last one ends
   std::vector<Run> runs;
-  std::vector<int32_t> row, entry;  // of each piece: its row, the first of its entries
+  std::vector<Piece> pieces;  // and a few more, since they are read ahead
   // Of each entry: the bytes from the block's first column to its own. Pieces are filled up to whole fours, which are
   // read at once.
   std::vector<uint16_t> offset;

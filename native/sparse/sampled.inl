@@ -59,15 +59,21 @@ ESPALIER_INLINE Vec<float> vector_of_sums(const Vec<float>* of_row, const float*
 
 // Pieces of whole vectors and Rest entries.
 template <int Vectors, int Rest>
-[[gnu::noinline]] void sampled_run(int pieces, int whole, const int32_t* row, const int32_t* entry, Offsets& offsets,
-                                   const float* dy, const float* x, const SampledSums& to, float*& sums) {
+[[gnu::noinline]] void sampled_run(int pieces, int whole, const SampledPlan::Piece* piece, Offsets& offsets,
+                                   const float* dy, const float* x, const SampledSums& where, float*& sums) {
   constexpr int kStep = kLanes<float>;
+  // (Copies of what the caller has: it would be read anew after every store.)
+  const SampledSums to = where;
   Offsets here = offsets;
   float* sum = sums;
-  for (; pieces > 0; --pieces, ++row, ++entry) {
+  for (const SampledPlan::Piece* const end = piece + pieces; piece < end; ++piece) {
+    const auto row = [&](int i) { return dy + piece[i].row * static_cast<int64_t>(Vectors * kStep); };
     Vec<float> of_row[Vectors];
-    for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(dy + (*row * Vectors + v) * static_cast<int64_t>(kStep));
-    float* value = to.values + *entry;
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(row(0) + v * kStep);
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; v += 16 / kStep) __builtin_prefetch(row(kPiecesAhead) + v * kStep);
+    float* value = to.values + piece->entry;
     const auto leave = [&](Vec<float> made, auto count) {
       if (!to.first) made = made + load<float>(sum);
       if (!to.last) store<float>(sum, made);
@@ -99,15 +105,14 @@ template <int Vectors>
 void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const float* x, const SampledSums& to) {
   constexpr int kStep = kLanes<float>;
   const SampledPlan::Task& from = plan.tasks[task];
-  const int32_t* row = plan.row.data() + from.piece;
-  const int32_t* entry = plan.entry.data() + from.piece;
+  const SampledPlan::Piece* piece = plan.pieces.data() + from.piece;
   Offsets offsets(plan.offset.data() + from.offset);
   float* sums = to.sums + from.sum;
   x += from.column * Vectors * kStep;
   for (int64_t i = from.run; i < plan.tasks[task + 1].run; ++i) {
     const auto [pieces, entries] = plan.runs[i];
-    any_run<Vectors>(entries % kStep, pieces, entries / kStep, row, entry, offsets, dy, x, to, sums);
-    row += pieces, entry += pieces;
+    any_run<Vectors>(entries % kStep, pieces, entries / kStep, piece, offsets, dy, x, to, sums);
+    piece += pieces;
   }
 }
 
