@@ -1,6 +1,7 @@
 import { lent, tracing } from '../../autograd/index.js'
 import { describe, EspalierError } from '../../native/index.js'
 import type { Tensor } from '../../tensor/index.js'
+import { field } from '../internals.js'
 import { Module } from '../module.js'
 import * as activations from './activations.js'
 import { BatchNorm1d, BatchNorm2d } from './batchNorm.js'
@@ -65,13 +66,24 @@ export class Sequential extends Module {
     // What one plain layer gives to another nobody else can hold, unless it shares its storage with what lies before
     // or behind: then the tape may have it, and the next step's results find their storage instead of asking for more.
     let [before, between]: [Tensor | null, boolean] = [null, false]
-    for (const module of this.children()) {
+    for (const module of this.inOrder()) {
       const y = module.forward(x)
       const plain = isPlain(module)
       if (between && plain && before !== null && before.storage !== x.storage && x.storage !== y.storage) lent(x)
       ;[before, x, between] = [x, y, plain && !tracing()]
     }
     return x
+  }
+
+  /** `children` as a list: their generators took longer than a small layer. */
+  private inOrder(): readonly Module[] {
+    const list: Module[] = []
+    for (const name of this.order) {
+      const module = field(this, name)
+      if (module instanceof Module) list.push(module)
+    }
+    // Fields of a subclass, or replaced by something that is no module.
+    return list.length === this.order.length && Object.keys(this).length === list.length + plainFields ? list : [...this.children()]
   }
 
   [Symbol.iterator](): Iterator<Module> {
@@ -85,6 +97,9 @@ export class Sequential extends Module {
     Object.assign(this, { [name]: module })
   }
 }
+
+// Of a Sequential without modules.
+const plainFields = Object.keys(new Sequential()).length
 
 // Those that keep no hold of what they get and give. A subclass may, and so may what shadows `forward`: a hook does.
 const plainLayers = new Set<unknown>([
