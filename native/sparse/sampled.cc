@@ -53,6 +53,8 @@ int64_t lines_nearby() {
   constexpr int64_t kLeast = 24 << 10, kMost = 64 << 10;  // (an offset has 16 bits)
   return std::clamp<int64_t>(cache * 3 / 4, kLeast, kMost) / kLine;
 }
+// Panels that a thread packs at a time.
+constexpr int64_t kPanelsPacked = 2;
 // A piece's sums fill whole vectors, of at most so many.
 constexpr int64_t kLargestVector = 16;
 
@@ -137,8 +139,13 @@ void Sampled::multiply(const Samples& samples, const float* dy, const float* x, 
     SampledSums to{scratch<float>(Scratch::kPartial, order.tasks.back().sum), values, false, false, first > 0};
     for (int64_t pass = 0; pass < passes; ++pass, first += count) {
       to.first = pass == 0, to.last = pass == passes - 1;
-      pack_panels(samples, pattern_.columns, x, first, count, side_by_side(count), packed_x);
-      pack_panels(samples, pattern_.rows, dy, first, count, side_by_side(count), packed_dy);
+      const int64_t parts = (count + kPanelsPacked - 1) / kPanelsPacked;
+      parallel_for(2 * parts, [&](int64_t task) {
+        const int64_t begin = task / 2 * kPanelsPacked, panels_here = std::min(kPanelsPacked, count - begin);
+        const bool of_x = task % 2 == 0;
+        pack_panels(samples, of_x ? pattern_.columns : pattern_.rows, of_x ? x : dy, first + begin, panels_here,
+                    side_by_side(count), (of_x ? packed_x : packed_dy) + begin * kPanel);
+      });
       parallel_for(static_cast<int64_t>(order.tasks.size()) - 1,
                    [&](int64_t task) { ESPALIER_ON_ISA(sampled_task(order, task, count, packed_dy, packed_x, to)); });
     }

@@ -82,6 +82,7 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [3, 700, 5],
   [57, 1000, 20],
   [7, 5, 400],
+  [19, 130, 200],
 ]
 
 interface Sparse {
