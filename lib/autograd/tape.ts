@@ -109,18 +109,19 @@ interface Gradient {
 function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, Gradient>): void {
   const { inputs } = node
   const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
-  const goesOn = (i: number): boolean => parts[i] !== null && inputs[i].requiresGrad
   let handedOn = 0
-  for (let i = 0; i < parts.length; i++) if (goesOn(i) && parts[i]?.storage === value.storage) handedOn++
+  for (let i = 0; i < parts.length; i++) if (goesOn(parts[i], inputs[i]) && parts[i]?.storage === value.storage) handedOn++
   for (let i = 0; i < parts.length; i++) {
-    if (!goesOn(i)) continue
-    const part = parts[i] as Tensor
+    const part = parts[i]
+    if (!goesOn(part, inputs[i])) continue
     let alone = part.storage !== value.storage || (own && handedOn === 1)
-    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(j) && parts[j]?.storage === part.storage) alone = false
+    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(parts[j], inputs[j]) && parts[j]?.storage === part.storage) alone = false
     give(gradients, inputs[i], { value: part, own: alone })
   }
   if (own && handedOn === 0) recycle(value.storage)
 }
+
+const goesOn = (part: Tensor | null, to: Tensor): part is Tensor => part !== null && to.requiresGrad
 
 /** Leaves collect into `grad`; the others hand on to the node that made them. */
 function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void {

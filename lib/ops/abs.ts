@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const abs = defineOp({
   name: 'abs',
   forward: (x: Tensor) => forward('abs', Unary.abs, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.abs, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.abs, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

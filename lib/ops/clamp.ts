@@ -10,7 +10,7 @@ type Bound = number | null
 export const clamp = defineOp({
   name: 'clamp',
   forward: (x: Tensor, min: Bound = null, max: Bound = null) => forward('clamp', Unary.clamp, x, low(min), high(max)),
-  backward: (grad, { args: [x, min, max], output }) => backward(Unary.clamp, grad, x, output, low(min), high(max)),
+  backward: (grad, { args: [x, min, max], output }, own) => backward(Unary.clamp, grad, own, x, output, low(min), high(max)),
   cases: (sample) =>
     elementwiseShapes.map((shape, i): [Tensor, Bound, Bound] => {
       const [min, max] = bounds[i % bounds.length]

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const elu = defineOp({
   name: 'elu',
   forward: (x: Tensor, alpha: number = 1) => forward('elu', Unary.elu, x, realNumber('elu: alpha', alpha)),
-  backward: (grad, { args: [x, alpha = 1], output }) => backward(Unary.elu, grad, x, output, alpha),
+  backward: (grad, { args: [x, alpha = 1], output }, own) => backward(Unary.elu, grad, own, x, output, alpha),
   cases: (sample) => elementwiseShapes.map((shape, i): [Tensor, number] => [sample(shape), [1, 0.5, 2][i % 3]]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const exp = defineOp({
   name: 'exp',
   forward: (x: Tensor) => forward('exp', Unary.exp, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.exp, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.exp, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

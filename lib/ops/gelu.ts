@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const gelu = defineOp({
   name: 'gelu',
   forward: (x: Tensor) => forward('gelu', Unary.gelu, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.gelu, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.gelu, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const leakyRelu = defineOp({
   name: 'leaky_relu',
   forward: (x: Tensor, negativeSlope: number = 0.01) => forward('leaky_relu', Unary.leakyRelu, x, realNumber('leaky_relu: negativeSlope', negativeSlope)),
-  backward: (grad, { args: [x, negativeSlope = 0.01], output }) => backward(Unary.leakyRelu, grad, x, output, negativeSlope),
+  backward: (grad, { args: [x, negativeSlope = 0.01], output }, own) => backward(Unary.leakyRelu, grad, own, x, output, negativeSlope),
   cases: (sample) => elementwiseShapes.map((shape, i): [Tensor, number] => [sample(shape), [0.01, 0.2, -0.5][i % 3]]),
 })

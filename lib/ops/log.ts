@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const log = defineOp({
   name: 'log',
   forward: (x: Tensor) => forward('log', Unary.log, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.log, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.log, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape, { min: 0.2, max: 3 })]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const neg = defineOp({
   name: 'neg',
   forward: (x: Tensor) => forward('neg', Unary.neg, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.neg, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.neg, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const relu = defineOp({
   name: 'relu',
   forward: (x: Tensor) => forward('relu', Unary.relu, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.relu, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.relu, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const sigmoid = defineOp({
   name: 'sigmoid',
   forward: (x: Tensor) => forward('sigmoid', Unary.sigmoid, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.sigmoid, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.sigmoid, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const silu = defineOp({
   name: 'silu',
   forward: (x: Tensor) => forward('silu', Unary.silu, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.silu, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.silu, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const sqrt = defineOp({
   name: 'sqrt',
   forward: (x: Tensor) => forward('sqrt', Unary.sqrt, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.sqrt, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.sqrt, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape, { min: 0.2, max: 3 })]),
 })

@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const square = defineOp({
   name: 'square',
   forward: (x: Tensor) => forward('square', Unary.square, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.square, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.square, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

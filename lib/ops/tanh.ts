@@ -8,6 +8,6 @@ import { backward, forward } from './unary.js'
 export const tanh = defineOp({
   name: 'tanh',
   forward: (x: Tensor) => forward('tanh', Unary.tanh, x),
-  backward: (grad, { args: [x], output }) => backward(Unary.tanh, grad, x, output),
+  backward: (grad, { args: [x], output }, own) => backward(Unary.tanh, grad, own, x, output),
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape)]),
 })

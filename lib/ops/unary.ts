@@ -12,9 +12,9 @@ export function forward(name: string, kind: Unary, x: Tensor, p = 0, q = 0): Ten
   return y
 }
 
-/** grad · kind'(x), where y = kind(x). */
-export function backward(kind: Unary, grad: Tensor, x: Tensor, y: Tensor, p = 0, q = 0): [Tensor] {
-  const gradX = empty(x.shape, x.dtype)
+/** grad · kind'(x), where y = kind(x); in the place of `grad` where that is the walk's `own`. */
+export function backward(kind: Unary, grad: Tensor, own: boolean | undefined, x: Tensor, y: Tensor, p = 0, q = 0): [Tensor] {
+  const gradX = own ? grad : empty(x.shape, x.dtype)
   native.unaryBackward(kind, p, q, x.storage, y.storage, grad.storage, gradX.storage)
   return [gradX]
 }

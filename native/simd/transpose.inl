@@ -68,17 +68,20 @@ struct Crosswise {
     return low ? i + Width / 2 : i - Width / 2 + kLanes<float>;
   }
 };
-// The sums of the lanes of as many vectors as a vector has lanes, in order. Of each pair one half need not be moved,
-// which leaves half the shuffles that sum_lanes_of_each takes.
+// The halves of every Width lanes added up: those of a in the first of them, those of b in the second. One half of each
+// need not be moved.
+template <int Width>
+ESPALIER_INLINE Vec<float> sum_halves(Vec<float> a, Vec<float> b) {
+  return shuffle<float, Crosswise<Width, 0>>(a, b) + shuffle<float, Crosswise<Width, 1>>(a, b);
+}
+// The sums of the lanes of as many vectors as a vector has lanes, in order, with half the shuffles that
+// sum_lanes_of_each takes. Of fewer vectors, Count: lane i of every Count lanes has a part of the sum of vector i.
 template <int Count = kLanes<float>>
 ESPALIER_INLINE Vec<float> sum_lanes_of_all(Vec<float>* v) {
   if constexpr (Count == 1) return v[0];
   else {
 #pragma GCC unroll 8
-    for (int i = 0; i < Count / 2; ++i) {
-      const Vec<float> a = v[i], b = v[i + Count / 2];
-      v[i] = shuffle<float, Crosswise<Count, 0>>(a, b) + shuffle<float, Crosswise<Count, 1>>(a, b);
-    }
+    for (int i = 0; i < Count / 2; ++i) v[i] = sum_halves<Count>(v[i], v[i + Count / 2]);
     return sum_lanes_of_all<Count / 2>(v);
   }
 }

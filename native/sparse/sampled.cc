@@ -1,15 +1,35 @@
 #include "sparse/sampled.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
+
+#if defined(__unix__)
+#include <unistd.h>
+#endif
 
 #include "sparse/panels.h"
 
 namespace espalier {
 using sparse::SampledPlan;
-// Entries that a row of a run has at most; longer ones are cut.
-constexpr int kEntriesOfRow = 32;
+namespace sparse {
+
+// Entries whose offsets are read at once, and four ahead.
+constexpr int kOffsetsTogether = 4;
+// Pieces whose rows of dY are asked for ahead: these lie in the second-level cache, in no order.
+constexpr int kPiecesAhead = 2;
+// Where a pass leaves what it adds up. The passes of one plan leave theirs in its order, in vectors of their own, and
+// the last one takes these over and writes the values: which stand at no multiple of a vector's size.
+struct SampledSums {
+  float* sums;
+  float* values;
+  bool first, last;  // pass of the plan
+  bool adds;         // to values of another plan
+};
+
+}  // namespace sparse
+using sparse::kOffsetsTogether;
+using sparse::kPiecesAhead;
+using sparse::SampledSums;
 }  // namespace espalier
 
 #define ESPALIER_KERNEL "sparse/sampled.inl"
@@ -18,67 +38,83 @@ constexpr int kEntriesOfRow = 32;
 namespace espalier::sparse {
 namespace {
 
-// Rows a task owns: it adds up its own entries over all samples, so the bits do not depend on the threads.
-constexpr int64_t kRowsATask = 256;
-// Panels × columns whose samples of one pass stay in the first-level cache, 24 KiB.
-constexpr int64_t kLinesNearby = 384;
+// Tasks there are at least where there are so many rows. A task has the rows, all or a part of them, and the columns of
+// a block: it adds up its own entries over all samples, so that the bits do not depend on the threads.
+constexpr int64_t kTasks = 4, kLeastRows = 64;
+constexpr int64_t kLine = kPanel * static_cast<int64_t>(sizeof(float));
+// Panels × columns of X that stay in the first-level cache while rows of dY and sums pass through: three quarters of
+// it.
+int64_t lines_nearby() {
+#ifdef _SC_LEVEL1_DCACHE_SIZE
+  static const long cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+#else
+  constexpr long cache = 0;
+#endif
+  constexpr int64_t kLeast = 24 << 10, kMost = 64 << 10;  // (an offset has 16 bits)
+  return std::clamp<int64_t>(cache * 3 / 4, kLeast, kMost) / kLine;
+}
+// Panels that a thread packs at a time.
+constexpr int64_t kPanelsPacked = 2;
+// A piece's sums fill whole vectors, of at most so many.
+constexpr int64_t kLargestVector = 16;
 
-struct Piece {
-  int64_t row, first;  // its first entry
-};
-
-SampledPlan planned(const Pattern& pattern, int64_t columns) {
+// Of passes over so many panels.
+SampledPlan planned(const Pattern& pattern, int64_t panels) {
   SampledPlan plan;
-  plan.column.reserve(pattern.column.size());
-  plan.entry.reserve(pattern.column.size());
-  plan.run_start = plan.row_start = plan.entry_start = {0};
+  plan.tasks = {{}};
   std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-  std::array<std::vector<Piece>, kEntriesOfRow + 1> by_count;
-  for (int64_t begin = 0; begin < pattern.rows; begin += kRowsATask) {
-    const int64_t end = std::min(pattern.rows, begin + kRowsATask);
-    for (int64_t block = 0; block < pattern.columns; block += columns) {
+  // Blocks alike in size.
+  const int64_t most = lines_nearby() / panels, blocks = (pattern.columns + most - 1) / most;
+  const int64_t columns = (pattern.columns + blocks - 1) / blocks;
+  std::vector<std::vector<SampledPlan::Piece>> by_count(static_cast<size_t>(columns) + 1);
+  int64_t sums = 0;
+  const int64_t parts = std::clamp((kTasks + blocks - 1) / blocks, int64_t{1}, pattern.rows / kLeastRows + 1);
+  for (int64_t block = 0; block < pattern.columns; block += columns) {
+    for (int64_t part = 0; part < parts; ++part) {
+      const int64_t begin = pattern.rows * part / parts, end = pattern.rows * (part + 1) / parts;
       for (auto& pieces : by_count) pieces.clear();
       for (int64_t r = begin; r < end; ++r) {
         int64_t& at = next[static_cast<size_t>(r)];
-        for (int64_t first = at; first < pattern.end(r) && pattern.at(first) < block + columns; first = at) {
-          while (at < pattern.end(r) && pattern.at(at) < block + columns && at - first < kEntriesOfRow) ++at;
-          by_count[static_cast<size_t>(at - first)].push_back({r, first});
-        }
+        const int64_t first = at;
+        while (at < pattern.end(r) && pattern.at(at) < block + columns) ++at;
+        by_count[static_cast<size_t>(at - first)].push_back({static_cast<int32_t>(r), static_cast<int32_t>(first)});
       }
-      for (int32_t count = 1; count <= kEntriesOfRow; ++count) {
+      for (int64_t count = 1; count <= columns; ++count) {
         const auto& pieces = by_count[static_cast<size_t>(count)];
         if (pieces.empty()) continue;
-        plan.runs.push_back({static_cast<int32_t>(pieces.size()), count});
-        for (const Piece& piece : pieces) {
-          plan.row.push_back(static_cast<int32_t>(piece.row));
-          for (int64_t i = piece.first; i < piece.first + count; ++i) {
-            plan.column.push_back(static_cast<int32_t>(pattern.at(i)));
-            plan.entry.push_back(static_cast<int32_t>(i));
-          }
+        plan.runs.push_back({static_cast<int32_t>(pieces.size()), static_cast<int32_t>(count)});
+        for (const SampledPlan::Piece& piece : pieces) {
+          plan.pieces.push_back(piece);
+          for (int64_t i = piece.entry; i < piece.entry + count; ++i)
+            plan.offset.push_back(static_cast<uint16_t>((pattern.at(i) - block) * panels * kLine));
+          while (plan.offset.size() % kOffsetsTogether != 0) plan.offset.push_back(0);
+          sums += (count + kLargestVector - 1) / kLargestVector * kLargestVector;
         }
       }
+      plan.tasks.back().column = block;
+      plan.tasks.push_back({0, static_cast<int64_t>(plan.runs.size()), static_cast<int64_t>(plan.pieces.size()),
+                            static_cast<int64_t>(plan.offset.size()), sums});
     }
-    plan.run_start.push_back(static_cast<int64_t>(plan.runs.size()));
-    plan.row_start.push_back(static_cast<int64_t>(plan.row.size()));
-    plan.entry_start.push_back(static_cast<int64_t>(plan.entry.size()));
   }
+  plan.offset.resize(plan.offset.size() + kOffsetsTogether);
+  plan.pieces.resize(plan.pieces.size() + kPiecesAhead);
   return plan;
 }
 
 }  // namespace
 
-const SampledPlan& Sampled::plan(int64_t columns) {
+const SampledPlan& Sampled::plan(int64_t panels) {
   const std::lock_guard<std::mutex> hold(making_);
-  const auto found = plans_.find(columns);
-  return found != plans_.end() ? found->second : plans_.emplace(columns, planned(pattern_, columns)).first->second;
+  const auto found = plans_.find(panels);
+  return found != plans_.end() ? found->second : plans_.emplace(panels, planned(pattern_, panels)).first->second;
 }
 
 int64_t Sampled::bytes() const {
   const std::lock_guard<std::mutex> hold(making_);
   int64_t bytes = 0;
-  for (const auto& [columns, plan] : plans_)
-    bytes += static_cast<int64_t>((plan.row.size() + plan.column.size() + plan.entry.size()) * sizeof(int32_t) +
-                                  plan.runs.size() * sizeof(SampledPlan::Run));
+  for (const auto& [panels, plan] : plans_)
+    bytes += static_cast<int64_t>(plan.pieces.size() * sizeof(SampledPlan::Piece) +
+                                  plan.offset.size() * sizeof(uint16_t) + plan.runs.size() * sizeof(SampledPlan::Run));
   return bytes;
 }
 
@@ -95,32 +131,25 @@ void Sampled::multiply(const Samples& samples, const float* dy, const float* x, 
   const int64_t room = std::min(panels, most) * kPanel;
   float* const packed_x = scratch<float>(Scratch::kPackB, pattern_.columns * room);
   float* const packed_dy = scratch<float>(Scratch::kPackA, pattern_.rows * room);
-  // In the order of a plan; from plan to plan the order is another.
-  float* const sums = scratch<float>(Scratch::kPartial, entries);
-  const SampledPlan* last = nullptr;
-  const auto take_over = [&](bool adds) {
-    for (int64_t i = 0; i < entries; ++i) {
-      float& value = values[last->entry[static_cast<size_t>(i)]];
-      value = adds ? value + sums[i] : sums[i];
+  int64_t first = 0;
+  for (int64_t count = most; count > 0; count /= 2) {
+    const int64_t passes = (panels - first) / count;
+    if (passes == 0) continue;
+    const SampledPlan& order = plan(count);
+    SampledSums to{scratch<float>(Scratch::kPartial, order.tasks.back().sum), values, false, false, first > 0};
+    for (int64_t pass = 0; pass < passes; ++pass, first += count) {
+      to.first = pass == 0, to.last = pass == passes - 1;
+      const int64_t parts = (count + kPanelsPacked - 1) / kPanelsPacked;
+      parallel_for(2 * parts, [&](int64_t task) {
+        const int64_t begin = task / 2 * kPanelsPacked, panels_here = std::min(kPanelsPacked, count - begin);
+        const bool of_x = task % 2 == 0;
+        pack_panels(samples, of_x ? pattern_.columns : pattern_.rows, of_x ? x : dy, first + begin, panels_here,
+                    side_by_side(count), (of_x ? packed_x : packed_dy) + begin * kPanel);
+      });
+      parallel_for(static_cast<int64_t>(order.tasks.size()) - 1,
+                   [&](int64_t task) { ESPALIER_ON_ISA(sampled_task(order, task, count, packed_dy, packed_x, to)); });
     }
-  };
-  bool adds = false;
-  for (int64_t first = 0; first < panels;) {
-    int64_t count = most;
-    while (count > panels - first) count /= 2;
-    const SampledPlan& order = plan(kLinesNearby / count);
-    if (&order != last) {
-      if (last != nullptr) take_over(std::exchange(adds, true));
-      std::fill_n(sums, entries, 0.0f);
-      last = &order;
-    }
-    pack_panels(samples, pattern_.columns, x, first, count, side_by_side(count), packed_x);
-    pack_panels(samples, pattern_.rows, dy, first, count, side_by_side(count), packed_dy);
-    parallel_for(static_cast<int64_t>(order.run_start.size()) - 1,
-                 [&](int64_t task) { ESPALIER_ON_ISA(sampled_task(order, task, count, packed_dy, packed_x, sums)); });
-    first += count;
   }
-  take_over(adds);
 }
 
 }  // namespace espalier::sparse

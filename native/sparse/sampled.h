@@ -9,18 +9,27 @@
 
 namespace espalier::sparse {
 
-// The order in which a pass over some samples takes the entries: by tasks (rows that a thread owns), by blocks of
-// columns (whose samples stay in the first-level cache), by runs of rows that have as many entries in the block. The
-// number of turns of the innermost loop then hardly ever changes: a processor that had to guess it anew for every row
-// guessed wrong for most, at the price of two entries each.
+// The order in which a pass over some samples takes the entries: by tasks (a block of columns, whose samples stay in
+// the first-level cache, and some rows), by runs of pieces. A piece is what a row keeps in a block, and the pieces of a
+// run have as many entries: a processor that had to guess the turns of the innermost loop anew for every row guessed
+// wrong for most, at the price of two entries each.
 struct SampledPlan {
   struct Run {
-    int32_t rows, entries;  // how many rows, of how many entries each
+    int32_t pieces, entries;  // how many pieces, of how many entries each
   };
-  std::vector<int64_t> run_start, row_start, entry_start;  // of each task
+  struct Piece {
+    int32_t row, entry;  // the first of its entries
+  };
+  struct Task {
+    int64_t column;                   // the first of the block
+    int64_t run, piece, offset, sum;  // the first of each
+  };
+  std::vector<Task> tasks;  // and one more, that says where the last one ends
   std::vector<Run> runs;
-  std::vector<int32_t> row;            // of each row of a run
-  std::vector<int32_t> column, entry;  // of each entry
+  std::vector<Piece> pieces;  // and a few more, since they are read ahead
+  // Of each entry: the bytes from the block's first column to its own. Pieces are filled up to whole fours, which are
+  // read at once.
+  std::vector<uint16_t> offset;
 };
 
 class Sampled {
@@ -31,11 +40,11 @@ class Sampled {
   int64_t bytes() const;
 
  private:
-  const SampledPlan& plan(int64_t columns);
+  const SampledPlan& plan(int64_t panels);
 
   const Pattern& pattern_;
   mutable std::mutex making_;
-  std::map<int64_t, SampledPlan> plans_;  // by columns of a block
+  std::map<int64_t, SampledPlan> plans_;  // by the panels of a pass
 };
 
 }  // namespace espalier::sparse

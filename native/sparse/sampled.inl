@@ -1,75 +1,126 @@
 #include "simd/transpose.inl"
 
-// Vectors of a row of dY that stay in registers.
-constexpr int kSampledVectors = 8;
+// Vectors of a row of dY that stay in registers: 64 samples, where registers suffice.
+constexpr int kSampledVectors = kLanes<float> == 16 ? 4 : 8;
 
 inline void sampled_panels(int64_t& most) { most = kSampledVectors * kLanes<float> / 16; }
 
-// Sums whose lanes are still to be added: a vector's worth of them is added together, for a fraction of what
-// one by one would cost.
-struct Pending {
-  // No row of a plan has more entries than may wait.
-  static constexpr int kMost = 2 * kEntriesOfRow;
-  Vec<float> sum[kMost];
-  int count = 0;
-  // Adds whole vectors of them to `to`, which is moved on.
-  ESPALIER_INLINE void flush(float*& to) {
-    constexpr int kStep = kLanes<float>;
-    int done = 0;
-    for (; done + kStep <= count; done += kStep, to += kStep) {
-      // (A copy: the steps in between would all be written back.)
-      Vec<float> taken[kStep];
-#pragma GCC unroll 16
-      for (int i = 0; i < kStep; ++i) taken[i] = sum[done + i];
-      store<float>(to, load<float>(to) + sum_lanes_of_all(taken));
-    }
-    for (int i = done; i < count; ++i) sum[i - done] = sum[i];
-    count -= done;
-  }
-  void flush_all(float* to) {
-    flush(to);
-    for (int i = 0; i < count; ++i) to[i] += sum_lanes<float>(sum[i]);
+// The offsets of a piece, four at a time. Each four is read before the products of the four before it: addresses that
+// are known when their loads are issued made these a tenth faster.
+struct Offsets {
+  const uint16_t* at;
+  uint64_t next;
+
+  explicit Offsets(const uint16_t* from) : at(from) { std::memcpy(&next, at, sizeof next); }
+  ESPALIER_INLINE uint64_t take() {
+    static_assert(kOffsetsTogether * sizeof(uint16_t) == sizeof(uint64_t));
+    const uint64_t taken = next;
+    at += kOffsetsTogether;
+    std::memcpy(&next, at, sizeof next);
+    return taken;
   }
 };
-
-template <int Vectors>
-void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const float* x, float* sums) {
-  constexpr int64_t kSamples = Vectors * kLanes<float>;
-  Pending pending;
-  const int32_t* row = plan.row.data() + plan.row_start[task];
-  const int32_t* column = plan.column.data() + plan.entry_start[task];
-  sums += plan.entry_start[task];
-  for (int64_t run = plan.run_start[task]; run < plan.run_start[task + 1]; ++run) {
-    const int entries = plan.runs[run].entries;
-    for (int32_t left = plan.runs[run].rows; left > 0; --left, ++row) {
-      if (pending.count + entries > Pending::kMost) pending.flush(sums);
-      Vec<float> of_row[Vectors];
-      for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(dy + *row * kSamples + v * kLanes<float>);
-      Vec<float>* const sum = pending.sum + pending.count;
-      for (int i = 0; i < entries; ++i) {
-        const float* const from = x + *column++ * kSamples;
-        // Two sums: one chain of additions would wait for itself.
-        Vec<float> even = of_row[0] * load<float>(from), odd{};
-        if constexpr (Vectors > 1) odd = of_row[1] * load<float>(from + kLanes<float>);
-#pragma GCC unroll 8
-        for (int v = 2; v < Vectors; v += 2) {
-          even = fma<float>(of_row[v], load<float>(from + v * kLanes<float>), even);
-          if (v + 1 < Vectors) odd = fma<float>(of_row[v + 1], load<float>(from + (v + 1) * kLanes<float>), odd);
-        }
-        sum[i] = even + odd;
-      }
-      pending.count += entries;
-    }
-  }
-  pending.flush_all(sums);
+// The one whose turn it is: the others follow by shifts.
+ESPALIER_INLINE const float* moved_by(const float* x, uint64_t offsets) {
+  constexpr bool kLowFirst = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
+  return reinterpret_cast<const float*>(reinterpret_cast<const char*>(x) +
+                                        (kLowFirst ? offsets & 0xFFFF : offsets >> 48));
+}
+ESPALIER_INLINE uint64_t following(uint64_t offsets) {
+  return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? offsets >> 16 : offsets << 16;
 }
 
-inline void sampled_task(const SampledPlan& plan, int64_t task, int64_t panels, const float* dy, const float* x,
-                         float* sums) {
-  switch (panels * 16 / kLanes<float>) {
-    case 1: return sampled_pass<1>(plan, task, dy, x, sums);
-    case 2: return sampled_pass<2>(plan, task, dy, x, sums);
-    case 4: return sampled_pass<4>(plan, task, dy, x, sums);
-    default: return sampled_pass<8>(plan, task, dy, x, sums);
+// The products of up to four entries. Lane 4q + i of the result holds a quarter, an eighth, … of entry i's lanes.
+template <int Vectors, int Entries>
+ESPALIER_INLINE Vec<float> products(const Vec<float>* of_row, const float* x, uint64_t offsets) {
+  Vec<float> sum[4] = {};
+#pragma GCC unroll 4
+  for (int i = 0; i < Entries; ++i, offsets = following(offsets)) {
+    const float* const from = moved_by(x, offsets);
+    sum[i] = of_row[0] * load<float>(from);
+#pragma GCC unroll 8
+    for (int v = 1; v < Vectors; ++v) sum[i] = fma<float>(of_row[v], load<float>(from + v * kLanes<float>), sum[i]);
   }
+  return sum_lanes_of_all<4>(sum);
+}
+
+// The sums of a vector's worth of entries, a lane an entry; lanes past the last are 0.
+template <int Vectors, int Entries>
+ESPALIER_INLINE Vec<float> vector_of_sums(const Vec<float>* of_row, const float* x, Offsets& offsets) {
+  constexpr int kFours = kLanes<float> / 4, kWhole = Entries / 4;
+  Vec<float> four[kFours] = {};
+#pragma GCC unroll 4
+  for (int f = 0; f < kWhole; ++f) four[f] = products<Vectors, 4>(of_row, x, offsets.take());
+  if constexpr (Entries % 4 > 0) four[kWhole] = products<Vectors, Entries % 4>(of_row, x, offsets.take());
+  if constexpr (kFours == 4) return sum_halves<8>(sum_halves<16>(four[0], four[2]), sum_halves<16>(four[1], four[3]));
+  else if constexpr (kFours == 2) return sum_halves<8>(four[0], four[1]);
+  else return four[0];
+}
+
+// Pieces of whole vectors and Rest entries.
+template <int Vectors, int Rest>
+[[gnu::noinline]] void sampled_run(int pieces, int whole, const SampledPlan::Piece* piece, Offsets& offsets,
+                                   const float* dy, const float* x, const SampledSums& where, float*& sums) {
+  constexpr int kStep = kLanes<float>;
+  // (Copies of what the caller has: it would be read anew after every store.)
+  const SampledSums to = where;
+  Offsets here = offsets;
+  float* sum = sums;
+  for (const SampledPlan::Piece* const end = piece + pieces; piece < end; ++piece) {
+    const auto row = [&](int i) { return dy + piece[i].row * static_cast<int64_t>(Vectors * kStep); };
+    Vec<float> of_row[Vectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(row(0) + v * kStep);
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; v += 16 / kStep) __builtin_prefetch(row(kPiecesAhead) + v * kStep);
+    float* value = to.values + piece->entry;
+    const auto leave = [&](Vec<float> made, auto count) {
+      if (!to.first) made = made + load<float>(sum);
+      if (!to.last) store<float>(sum, made);
+      else {
+        if (to.adds) made = made + load_first<float>(value, count);
+        if constexpr (count == kStep) store<float>(value, made);
+        else store_first<float>(value, made, count);
+      }
+      sum += kStep, value += kStep;
+    };
+    for (int i = 0; i < whole; ++i)
+      leave(vector_of_sums<Vectors, kStep>(of_row, x, here), std::integral_constant<int, kStep>());
+    if constexpr (Rest > 0) leave(vector_of_sums<Vectors, Rest>(of_row, x, here), std::integral_constant<int, Rest>());
+  }
+  offsets = here;
+  sums = sum;
+}
+
+// The run with that many entries past its whole vectors.
+template <int Vectors, int Rest = kLanes<float> - 1, class... Arguments>
+void any_run(int rest, Arguments&&... arguments) {
+  if constexpr (Rest > 0) {
+    if (rest < Rest) return any_run<Vectors, Rest - 1>(rest, arguments...);
+  }
+  sampled_run<Vectors, Rest>(arguments...);
+}
+
+template <int Vectors>
+void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const float* x, const SampledSums& to) {
+  constexpr int kStep = kLanes<float>;
+  const SampledPlan::Task& from = plan.tasks[task];
+  const SampledPlan::Piece* piece = plan.pieces.data() + from.piece;
+  Offsets offsets(plan.offset.data() + from.offset);
+  float* sums = to.sums + from.sum;
+  x += from.column * Vectors * kStep;
+  for (int64_t i = from.run; i < plan.tasks[task + 1].run; ++i) {
+    const auto [pieces, entries] = plan.runs[i];
+    any_run<Vectors>(entries % kStep, pieces, entries / kStep, piece, offsets, dy, x, to, sums);
+    piece += pieces;
+  }
+}
+
+template <int Vectors = kSampledVectors>
+void sampled_task(const SampledPlan& plan, int64_t task, int64_t panels, const float* dy, const float* x,
+                  const SampledSums& to) {
+  if constexpr (Vectors * kLanes < float >> 16) {
+    if (panels * 16 < Vectors * kLanes<float>) return sampled_task<Vectors / 2>(plan, task, panels, dy, x, to);
+  }
+  sampled_pass<Vectors>(plan, task, dy, x, to);
 }

@@ -86,6 +86,7 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [57, 1000, 20],
   [95, 530, 140],
   [7, 5, 400],
+  [19, 130, 200],
 ]
 
 interface Sparse {

@@ -1,6 +1,20 @@
+import { lent, tracing } from '../../autograd/index.js'
 import { describe, EspalierError } from '../../native/index.js'
 import type { Tensor } from '../../tensor/index.js'
+import { field } from '../internals.js'
 import { Module } from '../module.js'
+import * as activations from './activations.js'
+import { BatchNorm1d, BatchNorm2d } from './batchNorm.js'
+import { Conv1d } from './conv1d.js'
+import { Conv2d } from './conv2d.js'
+import { ConvTranspose2d } from './convTranspose2d.js'
+import { Dropout } from './dropout.js'
+import { Flatten } from './flatten.js'
+import { LayerNorm } from './layerNorm.js'
+import { Linear } from './linear.js'
+import * as pooling from './pooling.js'
+import { SparseConv2d } from './sparseConv2d.js'
+import { SparseLinear } from './sparseLinear.js'
 
 /**
  * Modules one after the other: each gets what the one before gives. They are fields named `0`, `1`, …,
@@ -49,8 +63,27 @@ export class Sequential extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    for (const module of this.children()) x = module.forward(x)
+    // What one plain layer gives to another nobody else can hold, unless it shares its storage with what lies before
+    // or behind: then the tape may have it, and the next step's results find their storage instead of asking for more.
+    let [before, between]: [Tensor | null, boolean] = [null, false]
+    for (const module of this.inOrder()) {
+      const y = module.forward(x)
+      const plain = isPlain(module)
+      if (between && plain && before !== null && before.storage !== x.storage && x.storage !== y.storage) lent(x)
+      ;[before, x, between] = [x, y, plain && !tracing()]
+    }
     return x
+  }
+
+  /** `children` as a list: their generators took longer than a small layer. */
+  private inOrder(): readonly Module[] {
+    const list: Module[] = []
+    for (const name of this.order) {
+      const module = field(this, name)
+      if (module instanceof Module) list.push(module)
+    }
+    // Fields of a subclass, or replaced by something that is no module.
+    return list.length === this.order.length && Object.keys(this).length === list.length + plainFields ? list : [...this.children()]
   }
 
   [Symbol.iterator](): Iterator<Module> {
@@ -64,3 +97,14 @@ export class Sequential extends Module {
     Object.assign(this, { [name]: module })
   }
 }
+
+// Of a Sequential without modules.
+const plainFields = Object.keys(new Sequential()).length
+
+// Those that keep no hold of what they get and give. A subclass may, and so may what shadows `forward`: a hook does.
+const plainLayers = new Set<unknown>([
+  ...[Linear, SparseLinear, Conv1d, Conv2d, SparseConv2d, ConvTranspose2d, BatchNorm1d, BatchNorm2d, LayerNorm, Dropout, Flatten],
+  ...Object.values(activations),
+  ...Object.values(pooling),
+])
+const isPlain = (module: Module): boolean => plainLayers.has(module.constructor) && !Object.hasOwn(module, 'forward')
