@@ -1,9 +1,10 @@
 // What the fast convolutions decide before they touch data: which elements meet, as tables of offsets.
 //
-// A vector holds one output channel at `lanes` places: neighbouring columns of a row (the rows view),
-// or one place of `lanes` images (the images view). Its value is a sum over steps, each an input
-// vector times a weight, and the input vectors lie at from[v] + step.in: one table of vectors and one
-// of steps describe forward, either gradient, every stride, dilation and border.
+// In two of three views a vector holds one output channel at `lanes` places: neighbouring columns of a row
+// (the rows view), or one place of `lanes` images (the images view). Its value is a sum over steps, each an
+// input vector times a weight, and the input vectors lie at from[v] + step.in: one table of vectors and one
+// of steps describe forward, either gradient, every stride, dilation and border. In the third, a vector holds
+// `lanes` output channels at one place (the channels view).
 #pragma once
 
 #include <cstdint>
