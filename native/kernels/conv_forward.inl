@@ -3,7 +3,7 @@
 // The input rows of a band, spread into segments. `band` was zero before its first use, and what lies
 // left and right of the image no band writes.
 template <class T>
-void copy_band(const Correlation& c, const RowsPlan& plan, const T* x, int64_t first_row, T* band) {
+void copy_band(const Correlation& c, const Band& plan, const T* x, int64_t first_row, T* band) {
   const int64_t stride = c.columns.stride;
   for (int64_t segment = 0; segment < plan.segments; ++segment) {
     // Place j of a segment is column zero + j·stride, for the j where there is one.

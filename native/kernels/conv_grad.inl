@@ -130,6 +130,17 @@ void fill_images_plane(const Correlation& c, const GradPlan& plan, int64_t group
   }
 }
 
+// Chunks of the batch add up apart and are then added in order, however many threads there are. `work` is in vector
+// products, `size` what the sums of a chunk take.
+ESPALIER_INLINE int64_t grad_chunks(int64_t blocks, int64_t work, int64_t size) {
+  constexpr int64_t kMostChunks = 16, kMostSums = 1 << 23;
+  int64_t chunks = 1 + work / (8 * kConvGrain);
+  if (chunks > kMostChunks) chunks = kMostChunks;
+  if (chunks > blocks) chunks = blocks;
+  while (chunks > 1 && chunks * size > kMostSums) --chunks;
+  return chunks;
+}
+
 template <class T>
 void weight_grad(const Correlation& c, const GradPlan& plan, const T* x, const T* dy, T* dweight) {
   const int64_t depth = c.depth(), tiles = tile_count(c.out, kMostGradRows);
@@ -137,14 +148,9 @@ void weight_grad(const Correlation& c, const GradPlan& plan, const T* x, const T
   for (int64_t tile = 0; tile < tiles; ++tile)
     size += grad_row_size<T>(tile_begin(tile + 1, tiles, c.out) - tile_begin(tile, tiles, c.out), depth);
 
-  // Chunks of the batch add up apart and are then added in order, however many threads there are.
-  constexpr int64_t kMostChunks = 16, kMostSums = 1 << 23;
   const int64_t planes = plan.images ? (c.n + kLanes<T> - 1) / kLanes<T> : c.n * plan.band.bands;
   const int64_t blocks = (planes + plan.planes - 1) / plan.planes;
-  int64_t chunks = 1 + blocks * plan.vectors * depth * c.out / (8 * kConvGrain);
-  if (chunks > kMostChunks) chunks = kMostChunks;
-  if (chunks > blocks) chunks = blocks;
-  while (chunks > 1 && chunks * c.groups * size > kMostSums) --chunks;
+  const int64_t chunks = grad_chunks(blocks, blocks * plan.vectors * depth * c.out, c.groups * size);
   T* const all_sums = scratch<T>(Scratch::kPackB, c.groups * chunks * size);
 
   const int64_t cost = plan.vectors * depth * c.out * (blocks / chunks);

@@ -1,9 +1,10 @@
 // What the fast convolutions decide before they touch data: which elements meet, as tables of offsets.
 //
-// A vector holds one output channel at `lanes` places: neighbouring columns of a row (the rows view),
-// or one place of `lanes` images (the images view). Its value is a sum over steps, each an input
-// vector times a weight, and the input vectors lie at from[v] + step.in: one table of vectors and one
-// of steps describe forward, either gradient, every stride, dilation and border.
+// In two of three views a vector holds one output channel at `lanes` places: neighbouring columns of a row
+// (the rows view), or one place of `lanes` images (the images view). Its value is a sum over steps, each an
+// input vector times a weight, and the input vectors lie at from[v] + step.in: one table of vectors and one
+// of steps describe forward, either gradient, every stride, dilation and border. In the third, a vector holds
+// `lanes` output channels at one place (the channels view).
 #pragma once
 
 #include <cstdint>
@@ -62,22 +63,46 @@ struct Plan {
   std::vector<int32_t> lanes;     // how many of its lanes are outputs
 };
 
-// The rows view. A band is some lattice rows of one group of one image; its input is copied into
+// A band is some lattice rows of one group of one image; its input is copied into
 // [in][rows][segments][pitch] with zeros around it. Columns of one residue modulo the stride form a
-// segment, so that the lanes of a tap are neighbours at any stride.
-struct RowsPlan : Plan {
+// segment, so that the columns a tap reads are neighbours at any stride.
+struct Band {
   int64_t band, bands;  // lattice rows a band, and bands a plane
   int64_t rows, segments, pitch, channel_pitch;
-  int64_t spread;  // columns between the outputs of two lanes
 
   int64_t row() const { return segments * pitch; }
   int64_t channel() const { return channel_pitch; }
+};
+
+// The rows view: lanes are columns of a band.
+struct RowsPlan : Plan, Band {
+  int64_t spread;  // columns between the outputs of two lanes
 };
 RowsPlan plan_rows(const Correlation& c, int64_t lanes, int64_t element_bytes);
 
 // The images view: [in][place][lanes], images innermost. Places at a border have parts of their own
 // that leave out the taps which fall beside the image.
 Plan plan_images(const Correlation& c, int64_t lanes);
+
+// The channels view: lanes are output channels, and each tap a run of products over the input channels of a
+// band, at the places where it falls on the image.
+struct Range {
+  int64_t begin, end;
+};
+struct Run {
+  int64_t in, tap;      // offset in the band; element of the kernel
+  Range rows, columns;  // lattice indices that it reaches
+};
+struct ChannelsPlan {
+  struct Phase {
+    int64_t first_run, run_count;
+    int64_t row_phase, column_phase, rows, columns;  // of its lattice
+  };
+  Band band;
+  std::vector<Phase> phases;
+  std::vector<Run> runs;
+};
+ChannelsPlan plan_channels(const Correlation& c, int64_t lanes, int64_t element_bytes);
 
 // The weight's gradient: element (o, k) is a sum over vectors of dy[o] times the input vectors at
 // from[v] + offsets[k]. A block is `planes` bands of the rows view, or `planes` groups of `lanes`
@@ -92,9 +117,12 @@ struct GradPlan {
   std::vector<int64_t> from, offsets;  // of its vectors; of the weight's elements
   std::vector<int32_t> places;         // images view: where each input element goes
 };
-GradPlan plan_grad(const Correlation& forward, int64_t lanes, int64_t element_bytes);
+GradPlan plan_grad(const Correlation& forward, bool images, int64_t lanes, int64_t element_bytes);
 
-// Which of the two takes less time, roughly.
-bool images_pay(const Correlation& c, int64_t lanes, int64_t element_bytes);
+// The view that takes the least time, roughly: forward and data gradient, and the weight's gradient. Of the channels
+// view, `tile` is the most places in registers at once.
+enum class View { kRows, kImages, kChannels };
+View view_of(const Correlation& c, int64_t lanes, int64_t element_bytes, int64_t tile);
+View grad_view_of(const Correlation& forward, int64_t lanes, int64_t element_bytes);
 
 }  // namespace espalier::kernels

@@ -210,23 +210,30 @@ template <class T, int R, int N>
                             int64_t row, int64_t column, int64_t columns) {
   constexpr int64_t L = kLanes<T>;
   T* const to = pass.whole.c + row * pass.whole.ldc + column;
-#pragma GCC unroll 16
-  for (int i = 0; i < R; ++i)
-#pragma GCC unroll 4
-    for (int64_t j = 0; j < N * L; j += 64 / sizeof(T)) __builtin_prefetch(to + i * pass.whole.ldc + j, 1);
   Vec<T> sums[R][N] = {};
-  for (int64_t p = pass.k; p > 0; --p) {
-    Vec<T> v[N];
-#pragma GCC unroll 2
-    for (int j = 0; j < N; ++j) v[j] = load<T>(b + j * L);
-#pragma GCC unroll 16
-    for (int i = 0; i < R; ++i) {
-      const Vec<T> x = broadcast<T>(a[i * a_row]);
-#pragma GCC unroll 2
-      for (int j = 0; j < N; ++j) sums[i][j] = fma<T>(x, v[j], sums[i][j]);
+  // The sums' place in C is fetched meanwhile, a row at a time.
+  const int64_t share = pass.k / R + 1;
+  for (int64_t left = pass.k, line = 0; left > 0; ++line) {
+    int64_t steps = left;
+    if (line < R) {
+      steps = std::min(left, share);
+#pragma GCC unroll 4
+      for (int64_t j = 0; j < N * L; j += 64 / sizeof(T)) __builtin_prefetch(to + line * pass.whole.ldc + j, 1);
     }
-    a += a_column;
-    b += b_row;
+    left -= steps;
+    for (; steps > 0; --steps) {
+      Vec<T> v[N];
+#pragma GCC unroll 2
+      for (int j = 0; j < N; ++j) v[j] = load<T>(b + j * L);
+#pragma GCC unroll 16
+      for (int i = 0; i < R; ++i) {
+        const Vec<T> x = broadcast<T>(a[i * a_row]);
+#pragma GCC unroll 2
+        for (int j = 0; j < N; ++j) sums[i][j] = fma<T>(x, v[j], sums[i][j]);
+      }
+      a += a_column;
+      b += b_row;
+    }
   }
   const Product<T>& g = pass.whole;
   if (columns == N * L && g.alpha == 1 && !g.epilogue.row_bias && !g.epilogue.column_bias && !g.epilogue.relu) {
@@ -436,14 +443,14 @@ void gemm(const Product<T>& g) {
   const int64_t depth = (g.k + passes - 1) / passes;
   for (int64_t column = 0; column < g.n; column += kGemmGroupColumns) {
     const int64_t columns = std::min(kGemmGroupColumns, g.n - column);
-    // Blocks of rows that fill the second-level cache, or fewer rows a block, and blocks cut across, until
-    // there are pieces for several threads. (No bit depends on the cuts: a pass over k is never cut.)
+    // Blocks of rows that fill the second-level cache; for several threads as many as share out evenly, and cut
+    // across where the rows do not suffice. (No bit depends on the cuts: a pass over k is never cut.)
     const bool serial = g.m * columns * depth < kGemmSerial || threads() == 1;
     const int64_t tiles = (g.m + kTileRows - 1) / kTileRows;
     const int64_t tile_bytes = kTileRows * depth * static_cast<int64_t>(sizeof(T)) + 1;
     const int64_t fitting = std::max<int64_t>(1, kGemmBlockBytes / tile_bytes);
-    const int64_t height = kTileRows * (serial ? fitting : std::min(fitting, (tiles + kGemmTasks - 1) / kGemmTasks));
-    const int64_t down = (g.m + height - 1) / height;
+    const int64_t filled = (tiles + fitting - 1) / fitting;
+    const int64_t down = serial ? filled : std::min(tiles, (filled + kGemmTasks - 1) / kGemmTasks * kGemmTasks);
     const int64_t cuts = serial || down >= kGemmTasks ? 1 : (kGemmTasks + down - 1) / down;
     const int64_t width = (columns + cuts * kPanel<T> - 1) / (cuts * kPanel<T>)*kPanel<T>;
     const int64_t across = (columns + width - 1) / width;
@@ -451,8 +458,10 @@ void gemm(const Product<T>& g) {
       const Pass<T> pass{g, std::min(depth, g.k - p), index == 0, index == passes - 1};
       const Panels<T> panels = panels_of(pass, p, column, columns);
       parallel_for(down * across, [&](int64_t t) {
-        const int64_t row = t / across * height, left = column + t % across * width;
-        block<T>(pass, g.a + p * g.a_column, row, std::min(g.m, row + height), panels, column, left,
+        const int64_t begin = t / across * tiles / down * kTileRows;
+        const int64_t end = std::min(g.m, (t / across + 1) * tiles / down * kTileRows);
+        const int64_t left = column + t % across * width;
+        block<T>(pass, g.a + p * g.a_column, begin, end, panels, column, left,
                  std::min(column + columns, left + width));
       });
     }

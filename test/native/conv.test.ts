@@ -169,6 +169,26 @@ test('random geometries agree with the definition', (t) => {
   }
 })
 
+test('random geometries of many channels agree with the definition', (t) => {
+  const random = randomSource(20261127)
+  const whole = (low: number, high: number) => low + Math.floor(random() * (high - low + 1))
+  for (let round = 0; round < 60; round++) {
+    const kernel = whole(1, 4)
+    const geometry = numbersOf({
+      n: whole(1, 2),
+      groups: random() < 0.2 ? 2 : 1,
+      input: whole(8, 20),
+      output: whole(14, 50),
+      size: [whole(1, 12), whole(9, 30)],
+      kernel: [whole(1, 3), kernel],
+      stride: random() < 0.3 ? [whole(1, 2), whole(1, 3)] : same,
+      padding: [whole(0, 2), whole(0, kernel)],
+      dilation: random() < 0.2 ? [whole(1, 2), whole(1, 2)] : same,
+    })
+    check(t, geometry, round)
+  }
+})
+
 const named: Record<string, Geometry> = {
   'one by one on planes': { n: 3, groups: 1, input: 17, output: 30, size: [5, 7], kernel: [1, 1] },
   'one by one with stride': { n: 2, groups: 1, input: 5, output: 9, size: [20, 33], kernel: [1, 1], stride: [2, 2] },
@@ -180,6 +200,11 @@ const named: Record<string, Geometry> = {
   'several bands of a strided gradient': { n: 1, groups: 1, input: 3, output: 24, size: [131, 131], kernel: [3, 2], stride: [2, 2] },
   'several blocks of images': { n: 100, groups: 1, input: 8, output: 16, size: [6, 6], kernel: [3, 3], stride: [2, 2] },
   'many channels of small planes': { n: 17, groups: 1, input: 90, output: 40, size: [7, 7], kernel: [3, 3], padding: [1, 1] },
+  'channels in the lanes, a last vector alone': { n: 2, groups: 1, input: 32, output: 48, size: [9, 20], kernel: [3, 3], padding: [1, 1] },
+  'channels in the lanes, one tile a row': { n: 1, groups: 2, input: 16, output: 30, size: [12, 10], kernel: [3, 3], padding: [1, 1] },
+  'channels in the lanes, borders of two': { n: 1, groups: 1, input: 16, output: 62, size: [8, 19], kernel: [5, 5], padding: [2, 2] },
+  'channels in the lanes, several bands': { n: 1, groups: 1, input: 64, output: 32, size: [60, 37], kernel: [3, 3], padding: [1, 1] },
+  'channels in the lanes, strided bands': { n: 1, groups: 1, input: 32, output: 48, size: [121, 41], kernel: [3, 3], stride: [2, 2], padding: [1, 1] },
   'stride beyond the kernel': { n: 20, groups: 1, input: 2, output: 3, size: [11, 13], kernel: [2, 2], stride: [5, 4] },
   'stride beyond what is usual': { n: 2, groups: 1, input: 2, output: 3, size: [50, 90], kernel: [2, 3], stride: [17, 40] },
   'padding beyond what is usual': { n: 1, groups: 1, input: 1, output: 2, size: [3, 3], kernel: [2, 2], padding: [5000, 0], stride: [2500, 1] },
@@ -241,6 +266,7 @@ test.serial('the bits do not depend on the threads', (t) => {
   const before = native.threads()
   const geometries = [
     numbersOf({ n: 9, groups: 1, input: 16, output: 20, size: [32, 32], kernel: [3, 3], padding: [1, 1] }),
+    numbersOf({ n: 9, groups: 1, input: 32, output: 40, size: [20, 20], kernel: [3, 3], padding: [1, 1] }),
     numbersOf({ n: 150, groups: 2, input: 4, output: 8, size: [9, 9], kernel: [3, 3], stride: [2, 2] }),
     numbersOf({ n: 2, groups: 24, input: 1, output: 1, size: [90, 90], kernel: [5, 5], padding: [2, 2] }),
   ]
