@@ -77,6 +77,9 @@ export function traced<T>(observe: Tracer, body: () => T): T {
   }
 }
 
+/** Whether operations are being traced. */
+export const isTraced = (): boolean => tracer !== null
+
 /** Whether, while tracing, an operation is at work: what it looks at is its own affair. */
 export const insideOperation = (): boolean => computing > 0
 

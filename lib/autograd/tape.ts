@@ -1,5 +1,5 @@
-import { EspalierError, ensure, native } from '../native/index.js'
-import { formatShape, full, type Origin, recycle, sameShape, Tensor } from '../tensor/index.js'
+import { EspalierError, ensure } from '../native/index.js'
+import { accumulate, formatShape, full, type Origin, recycle, sameShape, sharesStorage, Tensor } from '../tensor/index.js'
 
 // The tape is the graph of tensors and the nodes that made them. A node is numbered when it is made,
 // so that going through nodes by falling number visits every node after all of its users.
@@ -111,15 +111,15 @@ function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, 
   const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
   const goesOn = (i: number): boolean => parts[i] !== null && inputs[i].requiresGrad
   let handedOn = 0
-  for (let i = 0; i < parts.length; i++) if (goesOn(i) && parts[i]?.storage === value.storage) handedOn++
+  for (let i = 0; i < parts.length; i++) if (goesOn(i) && sharesStorage(parts[i] as Tensor, value)) handedOn++
   for (let i = 0; i < parts.length; i++) {
     if (!goesOn(i)) continue
     const part = parts[i] as Tensor
-    let alone = part.storage !== value.storage || (own && handedOn === 1)
-    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(j) && parts[j]?.storage === part.storage) alone = false
+    let alone = !sharesStorage(part, value) || (own && handedOn === 1)
+    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(j) && sharesStorage(parts[j] as Tensor, part)) alone = false
     give(gradients, inputs[i], { value: part, own: alone })
   }
-  if (own && handedOn === 0) recycle(value.storage)
+  if (own && handedOn === 0) value.release()
 }
 
 /** Leaves collect into `grad`; the others hand on to the node that made them. */
@@ -140,8 +140,8 @@ function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void 
 function sum(a: Gradient, b: Gradient): Gradient {
   if (!a.own && b.own) return sum(b, a)
   const value = a.own ? a.value : a.value.copy()
-  native.accumulate(b.value.storage, value.storage)
-  if (b.own) recycle(b.value.storage)
+  accumulate(b.value, value)
+  if (b.own) b.value.release()
   return { value, own: true }
 }
 

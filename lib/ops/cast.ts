@@ -15,7 +15,9 @@ export const cast = defineOp({
   forward(x: Tensor, dtype: DType) {
     asTensor('cast', 'x', x)
     ensure(isDType(dtype), 'INVALID_ARGUMENT', () => `cast: dtype is ${describe(dtype)}`)
-    return dtype === x.dtype ? new Tensor(x.storage, x.shape, dtype) : inDType(x, dtype)
+    if (dtype !== x.dtype) return inDType(x, dtype)
+    x.shown = true
+    return new Tensor(x.storage, x.shape, dtype)
   },
   backward: (grad, { args: [x, dtype] }) => [isFloat(dtype) ? inDType(grad, x.dtype) : null],
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape), 'float64']),

@@ -47,7 +47,10 @@ export function expanded(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The same storage under another shape of as many elements, apart from the tape. */
-export const reshaped = (x: Tensor, shape: Shape): Tensor => new Tensor(x.storage, shape, x.dtype)
+export function reshaped(x: Tensor, shape: Shape): Tensor {
+  x.shown = true
+  return new Tensor(x.storage, shape, x.dtype)
+}
 
 /** A shape as [outer, n, inner] around one dimension. */
 export function around(shape: Shape, dim: number): readonly [outer: number, n: number, inner: number] {
