@@ -35,6 +35,8 @@ interface Prepared {
 export interface MaskedWay<L extends Module, P extends Prepared> {
   /** Whether x is an input of the layer at all: what is wrong with another, the dense product says. */
   takes(layer: L, x: Tensor): boolean
+  /** Multiply-adds of the dense product, at most. */
+  work(layer: L, x: Tensor): number
   prepare(layer: L, mask: Tensor): P
   /** Of the products of a batch. */
   costs(layer: L, prepared: P, x: Tensor): Costs
@@ -57,10 +59,14 @@ const [maskTime, checkTime, gatherTime, callTime] = [0.25, 0.05, 0.5, 10_000]
 const [entryTime, keptTime] = [1, 75]
 // A mask under which sparse kernels do not pay must last that many passes before it is tried with its successor.
 const trialPasses = 50
+// Multiply-adds of a dense product that takes hardly longer than being called.
+const fewest = 100_000
 const mostChoices = 64
 
 /** What is known of a layer's mask. */
 class Plan<P extends Prepared> {
+  constructor(readonly latent: Tensor) {}
+
   #kept = new Uint8Array(0)
   #passes = 0
   // How long the mask before this one lasted, and how long one must last for its preparation to pay.
@@ -106,7 +112,7 @@ class Plan<P extends Prepared> {
     if (this.#made === null) {
       const { mask, shape } = this.entries as KeptEntries
       this.#made = prepare(mask)
-      this.entries = { shape, mask, positions: this.#made.places }
+      this.entries = { shape, mask, positions: shared(this.latent, this.#made.places) }
     }
     return this.#made
   }
@@ -119,6 +125,16 @@ class Plan<P extends Prepared> {
     if (saved !== null) this.#needed = saved > 0 ? Math.ceil((100_000 + entryTime * this.#kept.length + keptTime * this.count) / saved) : trialPasses
     return choice
   }
+}
+
+// Layers that share a parameter and keep the same of it share the list, so that their gradients add up as they are.
+const lists = new WeakMap<Tensor, Int32Array>()
+
+function shared(latent: Tensor, positions: Int32Array): Int32Array {
+  const present = lists.get(latent)
+  if (present !== undefined && Buffer.from(present.buffer).equals(Buffer.from(positions.buffer))) return present
+  lists.set(latent, positions)
+  return positions
 }
 
 const plans = new WeakMap<Module, Plan<Prepared>>()
@@ -136,8 +152,8 @@ export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x:
   const mask = transforms.find((one): one is MaskTransform => one instanceof MaskTransform)
   if (mask === undefined || !way.takes(layer, x)) return null
   let plan = plans.get(layer) as Plan<P> | undefined
-  if (plan === undefined) {
-    plan = new Plan<P>()
+  if (plan === undefined || plan.latent !== layer.latentWeight('weight')) {
+    plan = new Plan<P>(layer.latentWeight('weight'))
     plans.set(layer, plan as unknown as Plan<Prepared>)
   }
   // Nothing but the mask stands on the weight's way, and masked weights learn nothing: the kept ones can stand alone.
@@ -173,17 +189,19 @@ function chosen<L extends Module, P extends Prepared>(
   if (plan.count < 0) return refused.values
   const density = plan.count / latent.size
   const trains = gradEnabled() && latent.requiresGrad
-  const key = `${x.shape.join()} ${trains} ${gradEnabled() && x.requiresGrad} ${alone} ${wanted}`
+  const dataGradient = gradEnabled() && x.requiresGrad
+  const key = `${x.shape.join()} ${trains} ${dataGradient} ${alone} ${wanted}`
   const known = plan.choices.get(key)
   if (known !== undefined) return known
   if (wanted === 'auto') {
+    if (way.work(layer, x) < fewest) return plan.settle(key, dense('so small a product has nothing to gain', density), null)
     if (density > densest) return plan.settle(key, dense(`it keeps more than ${densest * 100}%`, density), null)
     const waits = plan.waits
     // (Not kept: the next pass may be the one.)
     if (waits !== null) return dense(`masks change too often: one must last ${waits} passes to pay for its kernels`, density)
   }
   const prepared = plan.prepared((mask) => way.prepare(layer, mask))
-  const times = expected(way.costs(layer, prepared, x), { size: latent.size, kept: plan.count, trains, dataGradient: gradEnabled() && x.requiresGrad, alone })
+  const times = expected(way.costs(layer, prepared, x), { size: latent.size, kept: plan.count, trains, dataGradient, alone, asked: wanted === 'sparse' })
   const { dense: slow, sparse: fast } = times
   const pays = fast * margin < slow
   const facts = { density, dense: slow, sparse: fast }
@@ -206,19 +224,21 @@ interface Pass {
   readonly trains: boolean
   readonly dataGradient: boolean
   readonly alone: boolean
+  /** Whether sparse kernels are asked for, wherever that can be done. */
+  readonly asked: boolean
 }
 
 /** Nanoseconds of a pass and its gradients, either way. */
 function expected(
   { sparse, dense }: Costs,
-  { size, kept, trains, dataGradient, alone }: Pass,
+  { size, kept, trains, dataGradient, alone, asked }: Pass,
 ): { dense: number; sparse: number; weightGradient: 'kept' | 'all' } {
   const sum = ([forward, data]: Float64Array): number => forward + (dataGradient ? data : 0)
   const masking = maskTime * size * (trains ? 2 : 1)
   const slow = sum(dense) + (trains ? dense[2] : 0) + masking
   const both = sum(sparse) + callTime + checkTime * size + gatherTime * kept
   const [ofKept, ofAll] = [trains ? sparse[2] + gatherTime * kept : 0, masking + (trains ? dense[2] : 0)]
-  const weightGradient = alone && ofKept <= ofAll ? 'kept' : 'all'
+  const weightGradient = alone && (asked || ofKept <= ofAll) ? 'kept' : 'all'
   return { dense: slow, sparse: both + (weightGradient === 'kept' ? ofKept : ofAll), weightGradient }
 }
 

@@ -64,6 +64,7 @@ export class Conv2d extends Module {
 /** By the weights that a mask keeps. */
 const masked: MaskedWay<Conv2d, SparseConv2d> = {
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
+  work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {
     const mask = storage as Float32Array
     return new SparseConv2d(mask, inChannels, outChannels, kernelSize, { groups, mask })

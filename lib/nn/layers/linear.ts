@@ -42,6 +42,7 @@ export class Linear extends Module {
 /** By the weights that a mask keeps. */
 const masked: MaskedWay<Linear, SparseMatrix> = {
   takes: ({ inFeatures }, x) => x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === inFeatures,
+  work: ({ outFeatures }, { size }) => size * outFeatures,
   prepare(_, { storage, shape: [rows, columns] }) {
     const mask = storage as Float32Array
     return new SparseMatrix(mask, rows, columns, { mask })
