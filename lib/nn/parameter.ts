@@ -19,6 +19,7 @@ import { isAlone, sizeOf, Tensor } from '../tensor/index.js'
 export class Parameter extends Tensor {
   constructor(value: Tensor, requiresGrad = true) {
     super(value.storage, value.shape, value.dtype, requiresGrad)
+    this.shown = value.shown
     this.keep()
   }
 

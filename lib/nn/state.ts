@@ -53,6 +53,6 @@ export function loadState(module: Module, state: StateDict | ReadonlyMap<string,
 /** Gives a tensor another dtype or device in place, so that whoever holds it (an optimiser, a tied layer) goes along. */
 export function convertInPlace(tensor: Tensor, dtype: DType, device: Device): void {
   if (tensor.dtype === dtype && tensor.device === device) return
-  Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null })
+  Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null, shown: false })
   tensor.keep()
 }

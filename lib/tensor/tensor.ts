@@ -259,7 +259,10 @@ function ofStorage(values: Storage, own: DType, shape: Shape, { dtype, requiresG
     'SHAPE_MISMATCH',
     () => `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the values ${values.length}`,
   )
-  return new Tensor(asked === own && place === deviceOf(values) ? values : converted(values, asked, place), shape, asked, requiresGrad)
+  const shared = asked === own && place === deviceOf(values)
+  const made = new Tensor(shared ? values : converted(values, asked, place), shape, asked, requiresGrad)
+  made.shown = shared
+  return made
 }
 
 function ofNested(values: unknown, dtype: HostDType): { data: NativeArray; shape: Shape } {

@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
 import { backward, graph, manualSeed, nn, noGrad, ops, optim, prune, rand, type Tensor, tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
+import { isAlone } from '../../lib/tensor/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
 const rules = { masked: prune.masked, straightThrough: prune.straightThrough, srSte: prune.srSte() } as const
@@ -339,6 +340,36 @@ test('a parameter held by its kept values is like any other to whoever looks', (
   step()
   t.true(apart(tensor(held as Float32Array, b.shape), a) < 1e-5)
   t.true(apart(sparse.forward(x), dense.forward(x)) < 1e-5)
+})
+
+test('a parameter is held by its kept values unless its elements may be in hands', (t) => {
+  const x = rand([8, 256])
+  const holds = (layer: nn.Linear): boolean => {
+    layer.maskedKernels('sparse').forward(x)
+    return isAlone(layer.latentWeight('weight'))
+  }
+  t.true(holds(wide()))
+  const seen = wide()
+  const { data } = seen.latentWeight('weight')
+  t.false(holds(seen))
+  t.true(holds(seen.clone()))
+  t.is(seen.latentWeight('weight').data, data)
+  for (const show of [(p: Tensor) => p.detach(), (p: Tensor) => p.reshape([-1]), (p: Tensor) => tensor(p)]) {
+    const layer = wide()
+    show(layer.latentWeight('weight'))
+    t.false(holds(layer))
+  }
+  // An array of the caller's that became a parameter, and a copy of which two hold the same.
+  const own = wide()
+  ;(own as unknown as Record<string, unknown>).weight_orig = new nn.Parameter(tensor(new Float32Array(192 * 256), [192, 256]))
+  t.false(holds(own))
+  const twice = wide()
+  Object.assign(twice, { view: { of: twice.latentWeight('weight').detach() } })
+  t.false(holds(twice.clone()))
+  // One whose gradient is another than of kept values, and one that ran dense.
+  const free = wide()
+  nn.setMask(free, 'weight', maskLike(free.latentWeight('weight'), 0.1, 1), { gradient: prune.straightThrough })
+  t.false(holds(free))
 })
 
 test('gradients add up, pass twice, and pass a mask that has changed since', (t) => {
