@@ -4,7 +4,8 @@ import { type Shape, zeros } from '../tensor/index.js'
 import { SparseConv2d } from './layers/sparseConv2d.js'
 import { SparseLinear } from './layers/sparseLinear.js'
 import { MaskTransform } from './mask.js'
-import { type KernelChoice, latestChoice } from './masked.js'
+import { latestChoice } from './masked.js'
+import type { KernelChoice } from './maskPlan.js'
 import type { Module } from './module.js'
 
 /** What a layer with a weight runs on, and why. */

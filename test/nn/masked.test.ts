@@ -223,7 +223,7 @@ test('by itself a layer takes sparse kernels where they are the faster', (t) => 
   t.is(whyOf(soft.maskedKernels('sparse')), 'dense: the mask holds values other than 0 and 1')
   const shifted = wide().maskedKernels('sparse')
   shifted.addTransform('weight', { kind: 'offset', stage: nn.stages.quantiser, apply: (weight) => weight.add(1) })
-  t.regex(whyOf(shifted), /^dense: a offset stands/)
+  t.is(whyOf(shifted), 'dense: behind its mask may change zeros: the offset')
   const learned = new nn.Linear(256, 192)
   prune.softThreshold().attach(learned, 'weight')
   t.is(whyOf(learned), 'dense: its zeros come of no mask')
