@@ -1,4 +1,4 @@
-import { native } from '../native/index.js'
+import { type Device, native } from '../native/index.js'
 import { allocate, recycle } from './memory.js'
 import { type Shape, sizeOf } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -75,6 +75,10 @@ export class KeptTensor extends Tensor {
 
   override get size(): number {
     return sizeOf(this.shape)
+  }
+
+  override get device(): Device {
+    return 'cpu'
   }
 
   override keep(): this {
