@@ -15,9 +15,7 @@ export const cast = defineOp({
   forward(x: Tensor, dtype: DType) {
     asTensor('cast', 'x', x)
     ensure(isDType(dtype), 'INVALID_ARGUMENT', () => `cast: dtype is ${describe(dtype)}`)
-    if (dtype !== x.dtype) return inDType(x, dtype)
-    x.shown = true
-    return new Tensor(x.storage, x.shape, dtype)
+    return dtype === x.dtype ? x.alias() : inDType(x, dtype)
   },
   backward: (grad, { args: [x, dtype] }) => [isFloat(dtype) ? inDType(grad, x.dtype) : null],
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape), 'float64']),

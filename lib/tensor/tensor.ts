@@ -150,8 +150,17 @@ export class Tensor {
 
   /** The same storage, apart from the tape: gradients stop here. */
   detach(): Tensor {
-    this.shown = true
-    return new Tensor(this.storage, this.shape, this.dtype)
+    return this.alias()
+  }
+
+  /**
+   * Another tensor of the same elements, in whatever shape, apart from the tape.
+   * @internal
+   */
+  alias(shape: Shape = this.shape): Tensor {
+    const made = new Tensor(this.storage, shape, this.dtype)
+    made.shown = this.shown = true
+    return made
   }
 
   /** A copy in storage of its own, apart from the tape. */

@@ -354,7 +354,7 @@ test('a parameter is held by its kept values unless its elements may be in hands
   t.false(holds(seen))
   t.true(holds(seen.clone()))
   t.is(seen.latentWeight('weight').data, data)
-  for (const show of [(p: Tensor) => p.detach(), (p: Tensor) => p.reshape([-1]), (p: Tensor) => tensor(p)]) {
+  for (const show of [(p: Tensor) => p.detach(), (p: Tensor) => p.reshape([-1]), (p: Tensor) => tensor(p), (p: Tensor) => p.to('cpu'), (p: Tensor) => p.to('float32')]) {
     const layer = wide()
     show(layer.latentWeight('weight'))
     t.false(holds(layer))
