@@ -114,7 +114,9 @@ for (const optimiser of ['SGD, decay', 'Adam', 'RMSprop'] as const)
   test(`training follows the dense masked path: ${optimiser}, masks in the optimiser`, (t) => follow(t, 'mlp', 'masked', optimiser, { freeze: true }))
 
 /** Output and gradients of one layer for the sum of squares. */
-function pass(layer: nn.Linear | nn.Conv2d, x: Tensor): Tensor[] {
+type Layer = nn.Linear | nn.Conv1d | nn.Conv2d
+
+function pass(layer: Layer, x: Tensor): Tensor[] {
   const input = tensor(x.data.slice(), x.shape, { requiresGrad: true })
   layer.zeroGrad()
   const y = layer.forward(input)
@@ -122,7 +124,7 @@ function pass(layer: nn.Linear | nn.Conv2d, x: Tensor): Tensor[] {
   return [y, input.grad as Tensor, layer.latentWeight('weight').grad as Tensor, ...(layer.bias ? [layer.bias.grad as Tensor] : [])]
 }
 
-function agree(layer: nn.Linear | nn.Conv2d, mask: Tensor, rule: Rule, x: Tensor): void {
+function agree(layer: Layer, mask: Tensor, rule: Rule, x: Tensor): void {
   nn.setMask(layer, 'weight', mask, { gradient: rules[rule] })
   const [dense, sparse] = twins(layer, 'sparse')
   const expected = pass(dense, x)
@@ -192,6 +194,41 @@ test('conv2d: any mask, geometry and rule gives what the dense product gives', (
       },
     ),
     { numRuns: 80 },
+  )
+  t.pass()
+})
+
+test('conv1d: any mask, geometry and rule gives what the dense product gives', (t) => {
+  const geometry = fc
+    .record({ groups: fc.constantFrom(1, 2), dilation: fc.constantFrom(1, 2) })
+    .chain((fixed) =>
+      fc
+        .oneof(
+          fc.record({ stride: fc.constantFrom(1, 2, 3), padding: fc.constantFrom<number | 'valid'>(0, 2, 'valid') }),
+          fc.constant({ stride: 1, padding: 'same' as const }),
+        )
+        .map((steps) => ({ ...fixed, ...steps })),
+    )
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 5 }),
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 8, max: 50 }),
+      geometry,
+      keeps,
+      ruleOf,
+      (inside, out, kernel, length, steps, [, keep], rule) => {
+        const layer = new nn.Conv1d(inside * steps.groups, out * steps.groups, kernel, steps)
+        const { shape, size } = layer.weight
+        const mask = tensor(
+          Float32Array.from({ length: size }, (_, i) => Number(keep(i, Math.floor(i / (size / shape[0]))))),
+          shape,
+        )
+        agree(layer, mask, rule, rand([3, inside * steps.groups, length]))
+      },
+    ),
+    { numRuns: 60 },
   )
   t.pass()
 })
@@ -354,7 +391,13 @@ test('a parameter is held by its kept values unless its elements may be in hands
   t.false(holds(seen))
   t.true(holds(seen.clone()))
   t.is(seen.latentWeight('weight').data, data)
-  for (const show of [(p: Tensor) => p.detach(), (p: Tensor) => p.reshape([-1]), (p: Tensor) => tensor(p), (p: Tensor) => p.to('cpu'), (p: Tensor) => p.to('float32')]) {
+  for (const show of [
+    (p: Tensor) => p.detach(),
+    (p: Tensor) => p.reshape([-1]),
+    (p: Tensor) => tensor(p),
+    (p: Tensor) => p.to('cpu'),
+    (p: Tensor) => p.to('float32'),
+  ]) {
     const layer = wide()
     show(layer.latentWeight('weight'))
     t.false(holds(layer))
