@@ -39,11 +39,17 @@ const plans = new WeakMap<Module, MaskPlan<Prepared>>()
 /** What a masked layer ran on in its latest forward pass; null where that was no question. */
 export const latestChoice = (layer: Module): KernelChoice | null => plans.get(layer)?.latest ?? null
 
+/** A weight and a bias as a product takes them. */
+export interface Operands {
+  readonly weight: Tensor
+  readonly bias: Tensor | null
+}
+
 /**
  * A layer's product where its weight is masked and sparse kernels are the faster (or asked for); null where the dense
- * one is to be taken.
+ * one is to be taken. By the layer's effective weight and bias, or those it has made of them: with 0 where that is 0.
  */
-export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x: Tensor, way: MaskedWay<L, P>): Tensor | null {
+export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x: Tensor, way: MaskedWay<L, P>, made?: Operands): Tensor | null {
   const transforms = layer.weightTransforms('weight')
   if (transforms.length === 0 || isTraced()) return null
   const mask = transforms.find((one): one is MaskTransform => one instanceof MaskTransform)
@@ -56,13 +62,13 @@ export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x:
     plans.set(layer, plan as unknown as MaskPlan<Prepared>)
   }
   // Nothing but the mask stands on the weight's way, and masked weights learn nothing: the kept ones can stand alone.
-  const alone = transforms.length === 1 && mask.gradient === maskedGradient
+  const alone = made === undefined && transforms.length === 1 && mask.gradient === maskedGradient
   const choice = chosen(layer, x, mask, plan, way, alone)
   plan.latest = choice
   if (choice.runs === 'dense') return null
   const prepared = plan.prepared((mask) => way.prepare(layer, mask))
-  const bias = layer.effectiveOrNull('bias')
-  if (!alone || choice.weightGradient === 'all') return way.byWeight(layer, x, layer.effective('weight'), prepared, bias)
+  const bias = made === undefined ? layer.effectiveOrNull('bias') : made.bias
+  if (!alone || choice.weightGradient === 'all') return way.byWeight(layer, x, made?.weight ?? layer.effective('weight'), prepared, bias)
   const entries = plan.entries as KeptEntries
   keptAlone(latent, entries)
   return way.byValues(layer, x, kept(latent, entries), prepared, bias)

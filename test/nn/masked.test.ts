@@ -1,7 +1,7 @@
 // Masked layers on sparse kernels: what they compute and learn is what the dense product with weight · mask does.
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { backward, graph, manualSeed, nn, noGrad, ops, optim, prune, rand, type Tensor, tensor } from '../../lib/index.js'
+import { backward, graph, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
 import { isAlone } from '../../lib/tensor/index.js'
 import { randomSource } from '../support/gradcheck.js'
@@ -517,6 +517,41 @@ test('running means of kept entries are saved, loaded and go on with another mas
   steps(5)
   t.true(meansApart() < 1e-5)
   t.true(apart(sparse.latentWeight('weight'), dense.latentWeight('weight')) < 1e-5)
+})
+
+test('quantised layers multiply by what their masks keep: training follows, and integers are the same', (t) => {
+  manualSeed(4)
+  const model = new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 6 }),
+    new qnn.QuantConv2d(3, 8, 3, { weightBits: 4 }),
+    new qnn.QuantReLU({ bits: 6 }),
+    new nn.Flatten(),
+    new qnn.QuantLinear(8 * 36, 10, { weightBits: 4 }),
+  )
+  for (const i of [1, 4]) nn.setMask(layerOf(model, i), 'weight', maskLike(weightIn(model, i), 0.3, i))
+  const models = twins(model, 'sparse')
+  const optimizers = models.map((one) => new optim.SGD(one.parameters(), { lr: 0.01 }))
+  const x = rand([8, 3, 8, 8])
+  const labels = tensor(Int32Array.from({ length: 8 }, (_, i) => i))
+  const losses = models.map((one, m) =>
+    Array.from({ length: 20 }, () => {
+      const loss = ops.crossEntropy(one.forward(x), labels)
+      one.zeroGrad()
+      loss.backward()
+      optimizers[m].step()
+      return loss.item()
+    }),
+  )
+  t.deepEqual(runs(models[1]), ['sparse', 'sparse'])
+  t.true(losses[0].every((loss, i) => Math.abs(loss - losses[1][i]) < 1e-3))
+  models[1].loadStateDict(models[0].stateDict())
+  const [dense, sparse] = models.map((one) => noGrad(() => one.eval().forward(x)))
+  t.deepEqual(runs(models[1]), ['sparse', 'sparse'])
+  t.deepEqual(sparse.data, dense.data)
+  const signs = new qnn.QuantLinear(8, 4, { weightBits: 1 }).maskedKernels('sparse')
+  nn.setMask(signs, 'weight', maskLike(signs.weight, 0.3, 1))
+  signs.forward(rand([2, 8]))
+  t.is(nn.explain(signs).layers[0].reason, 'behind its mask may change zeros: the quantiser')
 })
 
 test('what is traced is the dense network', (t) => {

@@ -49,7 +49,7 @@ export class Conv2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return maskedProduct(this, x, masked) ?? conv2d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
+    return maskedProduct(this, x, conv2dWay) ?? conv2d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
   }
 
   override extraRepr(): string {
@@ -61,8 +61,8 @@ export class Conv2d extends Module {
   }
 }
 
-/** By the weights that a mask keeps. */
-const masked: MaskedWay<Conv2d, SparseConv2d> = {
+/** By the weights that a mask keeps. @internal */
+export const conv2dWay: MaskedWay<Conv2d, SparseConv2d> = {
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {

@@ -31,7 +31,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return maskedProduct(this, x, masked) ?? linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
+    return maskedProduct(this, x, linearWay) ?? linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
   }
 
   override extraRepr(): string {
@@ -39,8 +39,8 @@ export class Linear extends Module {
   }
 }
 
-/** By the weights that a mask keeps. */
-const masked: MaskedWay<Linear, SparseMatrix> = {
+/** By the weights that a mask keeps. @internal */
+export const linearWay: MaskedWay<Linear, SparseMatrix> = {
   takes: ({ inFeatures }, x) => x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === inFeatures,
   work: ({ outFeatures }, { size }) => size * outFeatures,
   prepare(_, { storage, shape: [rows, columns] }) {
