@@ -95,7 +95,7 @@ export class KeptTensor extends Tensor {
 
   /** All elements, from now on. */
   private spread(): Tensor['storage'] {
-    const dense = new (this.dtype === 'float64' ? Float64Array : Float32Array)(this.size)
+    const dense = allocate(this.dtype, this.size).fill(0 as never)
     native.scatterKept((this.values as Tensor).storage, this.entries.positions, dense)
     this.values = null
     Object.defineProperty(this, 'storage', { value: dense, configurable: true, enumerable: true, writable: true })
