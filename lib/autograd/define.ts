@@ -77,8 +77,8 @@ export function traced<T>(observe: Tracer, body: () => T): T {
   }
 }
 
-/** Whether operations are being traced. */
-export const isTraced = (): boolean => tracer !== null
+/** Whether operations are being traced: results are then held by the tracer too. */
+export const tracing = (): boolean => tracer !== null
 
 /** Whether, while tracing, an operation is at work: what it looks at is its own affair. */
 export const insideOperation = (): boolean => computing > 0

@@ -1,5 +1,5 @@
 // Which kernels a masked layer runs on, chosen in every forward pass.
-import { gradEnabled, isTraced } from '../autograd/index.js'
+import { gradEnabled, tracing } from '../autograd/index.js'
 import type { Costs } from '../kernels/sparseMatrix.js'
 import { kept } from '../ops/index.js'
 import { type KeptEntries, keptAlone, type Tensor } from '../tensor/index.js'
@@ -51,7 +51,7 @@ export interface Operands {
  */
 export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x: Tensor, way: MaskedWay<L, P>, made?: Operands): Tensor | null {
   const transforms = layer.weightTransforms('weight')
-  if (transforms.length === 0 || isTraced()) return null
+  if (transforms.length === 0 || tracing()) return null
   const mask = transforms.find((one): one is MaskTransform => one instanceof MaskTransform)
   if (mask === undefined || !way.takes(layer, x)) return null
   const latent = layer.latentWeight('weight')
