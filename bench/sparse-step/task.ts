@@ -1,6 +1,6 @@
-// A training step of an MLP pruned to 90%: on its kept weights alone, beside the same network masked, in our own dense
-// kernels and in PyTorch. SGD with momentum. All start from the same weights; the losses of the first steps are
-// checked against the masked network in float64.
+// A training step of an MLP pruned to 90%: of layers that hold their kept weights alone, and of the masked network itself,
+// which takes sparse kernels by itself; beside the masked network in our own dense kernels and in PyTorch. SGD with
+// momentum. All start from the same weights; the losses of the first steps are checked against float64.
 import { nn, ops, optim, prune, type Tensor, tensor } from '../../lib/index.js'
 import { python } from '../support/process.js'
 import type { Contender, Match } from '../support/task.js'
@@ -50,12 +50,17 @@ export default function* sparseStep(): Iterable<Match> {
     const x = tensor(noise(batch * 784, 1), [batch, 784])
     const y = tensor(Int32Array.from({ length: batch }, (_, i) => (i * 7) % 10))
     const reference = Float64Array.from({ length: checkedSteps }, stepper(model.clone().to('float64'), tensor(x.data, x.shape, { dtype: 'float64' }), y))
+    const name = `MLP 784-1024-1024-10 B=${batch} s=${sparsity.toFixed(2)}`
     const row = {
-      case: `MLP 784-1024-1024-10 B=${batch} s=${sparsity.toFixed(2)}`,
+      case: name,
       ours: () => contender(() => compact(model), x, y),
       verify: (output: Parameters<Match['verify']>[0]) => verifyClose(output, reference, (i) => 1e-4 * Math.abs(reference[i])),
     }
-    yield { ...row, rival: 'our own masked step', theirs: () => contender(() => model.clone(), x, y) }
+    const automatic = { ...row, case: `${name} automatic`, ours: () => contender(() => model.clone(), x, y) }
+    const dense = { rival: 'our own masked step', theirs: () => contender(() => model.clone().maskedKernels('dense'), x, y) }
+    yield { ...row, ...dense }
+    yield { ...automatic, ...dense }
+    yield { ...automatic, rival: 'its kept weights alone', theirs: () => contender(() => compact(model), x, y) }
     const layers = [0, 2, 4].map((i) => model.at(i) as nn.Linear)
     yield {
       ...row,

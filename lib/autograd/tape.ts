@@ -1,5 +1,5 @@
-import { EspalierError, ensure, native } from '../native/index.js'
-import { formatShape, full, type Origin, recycle, sameShape, Tensor } from '../tensor/index.js'
+import { EspalierError, ensure } from '../native/index.js'
+import { accumulate, formatShape, full, type Origin, recycle, sameShape, sharesStorage, Tensor } from '../tensor/index.js'
 
 // The tape is the graph of tensors and the nodes that made them. A node is numbered when it is made,
 // so that going through nodes by falling number visits every node after all of its users.
@@ -110,15 +110,18 @@ function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, 
   const { inputs } = node
   const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
   let handedOn = 0
-  for (let i = 0; i < parts.length; i++) if (goesOn(parts[i], inputs[i]) && parts[i]?.storage === value.storage) handedOn++
+  for (let i = 0; i < parts.length; i++) if (goesOn(parts[i], inputs[i]) && sharesStorage(parts[i], value)) handedOn++
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i]
     if (!goesOn(part, inputs[i])) continue
-    let alone = part.storage !== value.storage || (own && handedOn === 1)
-    for (let j = 0; j < parts.length; j++) if (j !== i && parts[j] !== part && goesOn(parts[j], inputs[j]) && parts[j]?.storage === part.storage) alone = false
+    let alone = !sharesStorage(part, value) || (own && handedOn === 1)
+    for (let j = 0; j < parts.length; j++) {
+      const other = parts[j]
+      if (j !== i && other !== part && goesOn(other, inputs[j]) && sharesStorage(other, part)) alone = false
+    }
     give(gradients, inputs[i], { value: part, own: alone })
   }
-  if (own && handedOn === 0) recycle(value.storage)
+  if (own && handedOn === 0) value.release()
 }
 
 const goesOn = (part: Tensor | null, to: Tensor): part is Tensor => part !== null && to.requiresGrad
@@ -141,8 +144,8 @@ function give(gradients: Map<Node, Gradient>, to: Tensor, part: Gradient): void 
 function sum(a: Gradient, b: Gradient): Gradient {
   if (!a.own && b.own) return sum(b, a)
   const value = a.own ? a.value : a.value.copy()
-  native.accumulate(b.value.storage, value.storage)
-  if (b.own) recycle(b.value.storage)
+  accumulate(b.value, value)
+  if (b.own) b.value.release()
   return { value, own: true }
 }
 

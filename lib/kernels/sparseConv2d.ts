@@ -1,6 +1,7 @@
 import { type Conv2d, describe, EspalierError, ensure, Finish, native, SparseKernel, wholeNumber } from '../native/index.js'
 import { floats, maskOf } from './arguments.js'
 import { type ConvPlanes, type ConvSteps, type ConvWeight, geometryOf, geometryOfBatch, inputLength, outputLength, type Pair, pairOf } from './convGeometry.js'
+import type { Costs } from './sparseMatrix.js'
 
 export interface SparseConv2dOptions {
   /** Channels are cut into this many groups that do not see each other. Default 1. */
@@ -45,6 +46,9 @@ export class SparseConv2d implements ConvWeight {
   /** How many weights are kept. */
   readonly count: number
   #number: number
+  #places: Int32Array | null = null
+  #retired = false
+  readonly #kernel: SparseKernel
 
   constructor(
     weight: Float32Array,
@@ -69,14 +73,21 @@ export class SparseConv2d implements ConvWeight {
       () => `SparseConv2d: kernel is ${describe(kernel)}, expected one of ${Object.keys(SparseKernel).join(', ')}`,
     )
     if (mask !== undefined) maskOf('SparseConv2d', mask, weight.length)
-    this.#number = native.sparseConv2dCreate(weight, mask ?? null, SparseKernel[kernel], inChannels, outChannels, ...this.kernelSize, groups)
+    this.#kernel = SparseKernel[kernel]
+    this.#number = native.sparseConv2dCreate(weight, mask ?? null, this.#kernel, inChannels, outChannels, ...this.kernelSize, groups)
     this.count = native.sparseConv2dSize(this.#number)
     forgotten.register(this, this.#number, this)
   }
 
   /** The number of the native convolution; an error after `dispose`. */
   get #live(): number {
-    if (this.#number === 0) throw new EspalierError('STATE', 'SparseConv2d: the convolution was disposed of')
+    if (this.#number !== 0) return this.#number
+    if (!this.#retired) throw new EspalierError('STATE', 'SparseConv2d: the convolution was disposed of')
+    const { inChannels, outChannels, kernelSize, groups, places } = this
+    const mask = new Uint8Array((outChannels * inChannels * kernelSize[0] * kernelSize[1]) / groups)
+    for (const place of places) mask[place] = 1
+    this.#number = native.sparseConv2dCreate(new Float32Array(mask.length), mask, this.#kernel, inChannels, outChannels, ...kernelSize, groups)
+    forgotten.register(this, this.#number, this)
     return this.#number
   }
 
@@ -92,11 +103,18 @@ export class SparseConv2d implements ConvWeight {
     native.sparseConv2dSetValues(this.#live, floats('setValues', 'values', values, this.count))
   }
 
+  /** `positions` not copied: to be read alone. @internal */
+  get places(): Int32Array {
+    if (this.#places === null) {
+      this.#places = new Int32Array(this.count)
+      native.sparseConv2dPositions(this.#live, this.#places)
+    }
+    return this.#places
+  }
+
   /** Where the kept weights stand in the dense weight, in their order. */
   positions(): Int32Array {
-    const positions = new Int32Array(this.count)
-    native.sparseConv2dPositions(this.#live, positions)
-    return positions
+    return this.places.slice()
   }
 
   /** Bytes of machine code made so far: at the first call of each pass with a geometry. */
@@ -152,8 +170,26 @@ export class SparseConv2d implements ConvWeight {
     return values
   }
 
+  /**
+   * What the three passes of a layer's training step are expected to take, by this convolution and by a dense one.
+   * @internal
+   */
+  costs(geometry: Conv2d): Costs {
+    const [sparse, dense] = [new Float64Array(3), new Float64Array(3)]
+    native.sparseConv2dCosts(this.#live, sparse, dense, ...geometry)
+    return { sparse, dense }
+  }
+
+  /** Frees the code and the values of one that is probably not needed again, as `SparseMatrix` does. @internal */
+  retire(): void {
+    this.places
+    this.dispose()
+    this.#retired = true
+  }
+
   /** Frees the code and the values; a second call does nothing. */
   dispose(): void {
+    this.#retired = false
     if (this.#number === 0) return
     forgotten.unregister(this)
     native.sparseConv2dFree(this.#number)

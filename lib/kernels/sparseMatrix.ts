@@ -45,6 +45,12 @@ export interface ProductOptions {
   out?: Float32Array
 }
 
+/** What [the product, its data gradient, its weight gradient] are expected to take, in nanoseconds. */
+export interface Costs {
+  readonly sparse: Float64Array
+  readonly dense: Float64Array
+}
+
 // Frees the native side of matrices that nobody disposed of, once the event loop turns.
 const forgotten = new FinalizationRegistry<number>((number) => native.sparseFree(number))
 
@@ -79,23 +85,32 @@ export class SparseMatrix {
   readonly count: number
   #number: number
   #stamp = 0
+  #places: Int32Array | null = null
+  #retired = false
+  readonly #format: readonly [SparseFormat, readonly number[]]
 
   constructor(weight: Float32Array, rows: number, columns: number, { mask, format = 'automatic' }: SparseMatrixOptions = {}) {
     wholeNumber('SparseMatrix: rows', rows)
     wholeNumber('SparseMatrix: columns', columns)
     floats('SparseMatrix', 'weight', weight, rows * columns)
-    const [kind, parameters] = parsedFormat(format)
+    this.#format = parsedFormat(format)
     if (mask !== undefined) maskOf('SparseMatrix', mask, weight.length)
     this.rows = rows
     this.columns = columns
-    this.#number = native.sparseCreate(rows, columns, weight, mask ?? null, kind, parameters)
+    this.#number = native.sparseCreate(rows, columns, weight, mask ?? null, ...this.#format)
     this.count = native.sparseSize(this.#number)
     forgotten.register(this, this.#number, this)
   }
 
   /** The number of the native matrix; an error after `dispose`. */
   get #live(): number {
-    if (this.#number === 0) throw new EspalierError('STATE', 'SparseMatrix: the matrix was disposed of')
+    if (this.#number !== 0) return this.#number
+    if (!this.#retired) throw new EspalierError('STATE', 'SparseMatrix: the matrix was disposed of')
+    const { rows, columns, places } = this
+    const mask = new Uint8Array(rows * columns)
+    for (const place of places) mask[place] = 1
+    this.#number = native.sparseCreate(rows, columns, new Float32Array(mask.length), mask, ...this.#format)
+    forgotten.register(this, this.#number, this)
     return this.#number
   }
 
@@ -138,6 +153,17 @@ export class SparseMatrix {
     return this.formatFor()
   }
 
+  /**
+   * What the three products of a layer's training step are expected to take: W·X, Wᵀ·dY, the gradient of the weight;
+   * by this matrix, and by dense products. Nanoseconds, for ranking.
+   * @internal
+   */
+  costs(samples: number): Costs {
+    const [sparse, dense] = [new Float64Array(3), new Float64Array(3)]
+    native.sparseCosts(this.#live, samples, sparse, dense)
+    return { sparse, dense }
+  }
+
   /** Nanoseconds that the product with so many samples is expected to take on one core: a model, for ranking. */
   cost(samples = 256): number {
     return native.sparseCost(this.#live, wholeNumber('cost: samples', samples))
@@ -148,11 +174,18 @@ export class SparseMatrix {
     return native.sparseBytes(this.#live)
   }
 
+  /** `positions` not copied: to be read alone. @internal */
+  get places(): Int32Array {
+    if (this.#places === null) {
+      this.#places = new Int32Array(this.count)
+      native.sparsePositions(this.#live, this.#places)
+    }
+    return this.#places
+  }
+
   /** Where the kept entries stand: row · columns + column of each, in their order. */
   positions(): Int32Array {
-    const positions = new Int32Array(this.count)
-    native.sparsePositions(this.#live, positions)
-    return positions
+    return this.places.slice()
   }
 
   /** Bytes of machine code made so far: at the first product, and at the first by the transpose. */
@@ -186,8 +219,21 @@ export class SparseMatrix {
     return values
   }
 
+  /**
+   * Frees the code and the values of a matrix that is probably not needed again. Whoever does need it finds them made
+   * anew, with other values: a gradient that has yet to pass, where the mask has changed.
+   * @internal
+   */
+  retire(): void {
+    this.places
+    this.dispose()
+    this.#retired = true
+    this.#stamp++
+  }
+
   /** Frees the code and the values; a second call does nothing. */
   dispose(): void {
+    this.#retired = false
     if (this.#number === 0) return
     forgotten.unregister(this)
     native.sparseFree(this.#number)

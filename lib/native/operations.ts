@@ -476,6 +476,16 @@ export interface NativeOperations {
   /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
    * is never made. dy holds Y's vectors, x X's. */
   sddmm(matrix: number, samples: number, layout: SparseLayout, dy: Storage | null, x: Storage | null, values: Storage | null): void
+  /** What the three products of a masked linear layer with so many samples are expected to take, in nanoseconds on one
+   * core: [W·X, Wᵀ·dY, the gradient of W], float64, by this matrix (of the kept entries) and by a dense product (of all).
+   * They rank, as espalier_sparse_cost does. */
+  sparseCosts(matrix: number, samples: number, sparse: Storage | null, dense: Storage | null): void
+  /** Kept entries apart from any matrix: `index` (int32) says where they stand, and ascends. values[i] =
+   * weight[index[i]]; and weight[index[i]] = values[i], the other entries as they were. */
+  gatherKept(weight: Storage | null, index: Storage | null, values: Storage | null): void
+  scatterKept(values: Storage | null, index: Storage | null, weight: Storage | null): void
+  /** same = 1 where the mask is 1 wherever `kept` (uint8, of zeros and ones, of its length) is and 0 elsewhere, else 0. */
+  keepsSame(mask: Storage | null, kept: Storage | null): number
   /** A convolution by the entries of `weight` where `mask` (of its length, float32 or uint8) is not 0, or, where the
    * mask is absent, where the weight is not 0. A kept entry may hold 0. Both are read, none is kept. The other sizes
    * of a geometry are given with each call; code is generated at the first call of each pass with a geometry. */
@@ -496,6 +506,8 @@ export interface NativeOperations {
   sparseConv2dDataGrad(convolution: number, dy: Storage | null, dx: Storage | null, ...shape: Conv2d): void
   /** The gradient of the kept entries, in their order; the dense one is never made. */
   sparseConv2dWeightGrad(convolution: number, x: Storage | null, dy: Storage | null, values: Storage | null, ...shape: Conv2d): void
+  /** As espalier_sparse_costs: [forward, gradient of x, gradient of the weight], by this convolution and by a dense one. */
+  sparseConv2dCosts(convolution: number, sparse: Storage | null, dense: Storage | null, ...shape: Conv2d): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries

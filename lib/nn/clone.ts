@@ -37,12 +37,22 @@ export function deepCopy<T>(original: T): T {
     put(to)
     return kept
   }
+  // Storage is new, and in nobody's hands but those of the copies that share it.
+  const holders = new Map<unknown, Tensor>()
+  const nowHolds = (tensor: Tensor): void => {
+    const other = holders.get(tensor.storage)
+    holders.set(tensor.storage, tensor)
+    tensor.shown = other !== undefined
+    if (other !== undefined) other.shown = true
+  }
+
   const copyFields = <V extends object>(from: V): V => {
     const to = keep(from, Object.create(Object.getPrototypeOf(from) as object))
     for (const [name, value] of Object.entries(from)) {
       const copied: unknown = from instanceof Tensor && (name === 'origin' || name === 'gradient') ? null : copy(value)
       Object.defineProperty(to, name, { value: copied, configurable: true, enumerable: true, writable: true })
     }
+    if (to instanceof Tensor) nowHolds(to)
     ;(to as { [afterCopy]?: (from: V, copy: Copy) => void })[afterCopy]?.(from, copy)
     return to
   }

@@ -1,4 +1,5 @@
 import type { Tensor } from '../tensor/index.js'
+import type { MaskedKernels } from './maskedKernels.js'
 import type { Module } from './module.js'
 import type { WeightTransform } from './transform.js'
 
@@ -26,6 +27,8 @@ export interface Internals {
   /** Buffers by name: whether they are saved, and whether they stay on the CPU. */
   readonly buffers: Map<string, { persistent: boolean; onHost: boolean }>
   readonly weights: Map<string, WeightPath>
+  /** How its masked weight is multiplied. */
+  maskedKernels: MaskedKernels
   readonly preHooks: Set<ForwardPreHook>
   readonly hooks: Set<ForwardHook>
 }
@@ -33,7 +36,13 @@ export interface Internals {
 /** Where a module keeps them: under a symbol, since its named fields are the registry. */
 export const internals = Symbol('internals')
 
-export const newInternals = (): Internals => ({ buffers: new Map(), weights: new Map(), preHooks: new Set(), hooks: new Set() })
+export const newInternals = (): Internals => ({
+  buffers: new Map(),
+  weights: new Map(),
+  maskedKernels: 'auto',
+  preHooks: new Set(),
+  hooks: new Set(),
+})
 
 /** A module's field, by a name made at run time. */
 export const field = (module: Module, name: string): unknown => (module as unknown as Record<string, unknown>)[name]

@@ -21,8 +21,13 @@ export class MaskTransform implements WeightTransform {
     readonly gradient: MaskGradient = maskedGradient,
   ) {}
 
+  /** The mask in use. */
+  mask(module: Module): Tensor {
+    return maskField(module, this.name) as Tensor
+  }
+
   apply(weight: Tensor, module: Module): Tensor {
-    return this.gradient(weight, maskField(module, this.name) as Tensor)
+    return this.gradient(weight, this.mask(module))
   }
 }
 
@@ -88,7 +93,8 @@ function checkedMask({ module, name, mask }: NewMask, handOver: boolean): Tensor
   if (transformOf(module, name) === undefined)
     for (const taken of [`${name}_orig`, `${name}_mask`])
       if (taken in module) throw new EspalierError('STATE', `setMask: ${module.constructor.name} has a field ${taken} already`)
-  if (handOver && mask.dtype === latent.dtype && mask.device === latent.device && !mask.requiresGrad) return mask
+  if (handOver && mask.dtype === latent.dtype && mask.device === latent.device && !mask.requiresGrad)
+    return new Tensor(mask.storage, latent.shape, latent.dtype)
   return new Tensor(converted(mask.storage, latent.dtype, latent.device), latent.shape, latent.dtype)
 }
 

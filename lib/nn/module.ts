@@ -3,6 +3,7 @@ import { isDType, isFloat, isHalf, Tensor } from '../tensor/index.js'
 import { afterCopy, type Copy, deepCopy } from './clone.js'
 import { addHook, watchForward } from './hooks.js'
 import { type ForwardHook, type ForwardPreHook, field, type Internals, internals, join, newInternals, type Removal } from './internals.js'
+import { checkedKernels, type MaskedKernels } from './maskedKernels.js'
 import { Parameter } from './parameter.js'
 import { convertInPlace, loadState, type StateDict, stateOf } from './state.js'
 import type { WeightTransform } from './transform.js'
@@ -206,6 +207,19 @@ export abstract class Module {
 
   // Modes, types, gradients
 
+  /**
+   * Sets which kernels the masked layers here and below multiply by: 'auto' takes in each pass what is expected to be
+   * the faster for its mask and batch, 'dense' multiplies by all weights, 'sparse' by the kept ones wherever that can be
+   * done. Results are the same but for rounding. `nn.explain` says what runs on what.
+   *
+   * @throws EspalierError INVALID_ARGUMENT for any other name
+   */
+  maskedKernels(wanted: MaskedKernels): this {
+    const checked = checkedKernels(wanted)
+    for (const module of this.modules()) module[internals].maskedKernels = checked
+    return this
+  }
+
   /** Switches the module and all below it to training (or, with false, to evaluation). */
   train(mode = true): this {
     for (const module of this.modules()) module.training = mode
@@ -286,10 +300,11 @@ export abstract class Module {
 
   /** @internal What `deepCopy` does not see among the fields. */
   [afterCopy](from: Module, copy: Copy): void {
-    const { buffers, weights, preHooks, hooks } = from[internals]
+    const { buffers, weights, maskedKernels, preHooks, hooks } = from[internals]
     this[internals] = {
       buffers: new Map(buffers),
       weights: new Map(Array.from(weights, ([name, path]) => [name, { ...path, transforms: path.transforms.map(copy) }])),
+      maskedKernels,
       preHooks: new Set(preHooks),
       hooks: new Set(hooks),
     }

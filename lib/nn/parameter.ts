@@ -1,4 +1,5 @@
-import { Tensor } from '../tensor/index.js'
+import type { Device } from '../native/index.js'
+import { isAlone, sizeOf, Tensor } from '../tensor/index.js'
 
 /**
  * A tensor that a module learns: assigned to a field of a module, it is found by `parameters()` and
@@ -18,6 +19,18 @@ import { Tensor } from '../tensor/index.js'
 export class Parameter extends Tensor {
   constructor(value: Tensor, requiresGrad = true) {
     super(value.storage, value.shape, value.dtype, requiresGrad)
+    this.shown = value.shown
     this.keep()
+  }
+
+  // What can be said without a look at the elements, which may be held as what a mask keeps of them alone.
+  override get size(): number {
+    return sizeOf(this.shape)
+  }
+  override get device(): Device {
+    return isAlone(this) ? 'cpu' : super.device
+  }
+  override keep(): this {
+    return isAlone(this) ? this : super.keep()
   }
 }

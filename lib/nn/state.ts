@@ -13,6 +13,9 @@ function* saved(module: Module, prefix = ''): Generator<[name: string, tensor: T
   for (const [name, child] of module.namedChildren()) yield* saved(child, join(prefix, name))
 }
 
+/** What was overwritten by a loaded state, until someone who keeps a copy asks. */
+export const written = new WeakSet<Tensor>()
+
 /** See `Module.stateDict`. */
 export function stateOf(module: Module): StateDict {
   const state = Object.create(null) as StateDict
@@ -40,13 +43,16 @@ export function loadState(module: Module, state: StateDict | ReadonlyMap<string,
     else copies.push([tensor, value])
   }
   if (faults.length > 0) throw new EspalierError('SHAPE_MISMATCH', `loadStateDict: ${module.constructor.name} does not take this state; ${faults.join('; ')}`)
-  for (const [to, from] of copies) assign(to.storage, from.storage)
+  for (const [to, from] of copies) {
+    assign(to.storage, from.storage)
+    written.add(to)
+  }
   return { missing, unexpected }
 }
 
 /** Gives a tensor another dtype or device in place, so that whoever holds it (an optimiser, a tied layer) goes along. */
 export function convertInPlace(tensor: Tensor, dtype: DType, device: Device): void {
   if (tensor.dtype === dtype && tensor.device === device) return
-  Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null })
+  Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null, shown: false })
   tensor.keep()
 }

@@ -32,6 +32,8 @@ export interface WeightTransform {
   readonly kind: string
   /** Its place on the way: lower stages come first. See `stages`. */
   readonly stage: number
+  /** Whether what is 0 before it is 0 behind it, so that what a mask left out still need not be multiplied. Default: not. */
+  readonly keepsZeros?: boolean
   /** The weight after it: same shape and dtype, recorded on the tape, the operand unchanged. */
   apply(weight: Tensor, module: Module): Tensor
 }

@@ -15,7 +15,7 @@ export const cast = defineOp({
   forward(x: Tensor, dtype: DType) {
     asTensor('cast', 'x', x)
     ensure(isDType(dtype), 'INVALID_ARGUMENT', () => `cast: dtype is ${describe(dtype)}`)
-    return dtype === x.dtype ? new Tensor(x.storage, x.shape, dtype) : inDType(x, dtype)
+    return dtype === x.dtype ? x.alias() : inDType(x, dtype)
   },
   backward: (grad, { args: [x, dtype] }) => [isFloat(dtype) ? inDType(grad, x.dtype) : null],
   cases: (sample) => elementwiseShapes.map((shape) => [sample(shape), 'float64']),

@@ -1,5 +1,5 @@
 import { native } from '../native/index.js'
-import { empty, type Shape, Tensor, zeros } from '../tensor/index.js'
+import { empty, type Shape, type Tensor, zeros } from '../tensor/index.js'
 
 // What the operations that only move elements share. A view of a dense tensor is an offset and a step
 // a dimension; moving elements is copying between two views of one shape.
@@ -47,7 +47,7 @@ export function expanded(x: Tensor, shape: Shape): Tensor {
 }
 
 /** The same storage under another shape of as many elements, apart from the tape. */
-export const reshaped = (x: Tensor, shape: Shape): Tensor => new Tensor(x.storage, shape, x.dtype)
+export const reshaped = (x: Tensor, shape: Shape): Tensor => x.alias(shape)
 
 /** A shape as [outer, n, inner] around one dimension. */
 export function around(shape: Shape, dim: number): readonly [outer: number, n: number, inner: number] {

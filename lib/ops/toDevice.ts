@@ -4,7 +4,7 @@ import { converted, type DType, isDType, Tensor } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
 import { cast } from './cast.js'
 
-const moved = (x: Tensor, device: Device): Tensor => new Tensor(x.device === device ? x.storage : converted(x.storage, x.dtype, device), x.shape, x.dtype)
+const moved = (x: Tensor, device: Device): Tensor => (x.device === device ? x.alias() : new Tensor(converted(x.storage, x.dtype, device), x.shape, x.dtype))
 
 /** The same values on another device. Where x is there already it comes back sharing its storage. The gradient goes the way back. */
 export const toDevice = defineOp({

@@ -1,7 +1,8 @@
 import { native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
-import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
+import { Optimizer, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, flag, pairOfRates, type Settings } from './settings.js'
+import type { ParameterState } from './state.js'
 
 export interface AdamOptions {
   /** Learning rate, ≥ 0. Default 0.001. */
@@ -32,6 +33,11 @@ export const adamSettings = (weightDecay: number): Settings<AdamOptions> => ({
 export abstract class AdamLike extends Optimizer<AdamOptions> {
   /** Whether weight decay stands apart from the gradient: 1 or 0. */
   protected abstract readonly decoupled: number
+
+  // (With eps 0 it would move by 0 / 0.)
+  protected override rests({ weightDecay, eps }: ParamGroup<AdamOptions>): boolean {
+    return weightDecay === 0 && eps > 0
+  }
 
   protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<AdamOptions>, state: ParameterState, mask: UpdateMask): void {
     const { lr, betas, eps, weightDecay, amsgrad, maximize } = group

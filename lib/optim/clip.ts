@@ -1,7 +1,7 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, EspalierError, ensure, native, realNumber } from '../native/index.js'
+import { describe, EspalierError, ensure, native, realNumber, type Storage } from '../native/index.js'
 import { concat } from '../ops/index.js'
-import { empty, hostValues, isFloat, Tensor, tensor } from '../tensor/index.js'
+import { empty, hostValues, isFloat, KeptTensor, Tensor, tensor } from '../tensor/index.js'
 
 const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { parameter: Tensor; gradient: Tensor }[] => {
   const list = params instanceof Tensor ? [params] : [...params]
@@ -18,14 +18,19 @@ const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { paramet
 
 // Two parameters may share one gradient tensor (both operands of a sum do), so that a gradient is
 // replaced and never written to.
-const replaced = (gradient: Tensor, write: (fresh: Tensor) => void): Tensor => {
-  const fresh = empty(gradient.shape, gradient.dtype, gradient.device)
-  write(fresh)
-  return fresh
+function replaced(gradient: Tensor, write: (from: Storage, to: Storage) => void): Tensor {
+  const from = heldOf(gradient)
+  const fresh = empty(from.shape, from.dtype, from.device)
+  write(from.storage, fresh.storage)
+  return from === gradient ? fresh : new KeptTensor(fresh, (gradient as KeptTensor).entries)
 }
 
+/** What a gradient holds: of one that is 0 but where a mask keeps something, that alone. */
+const heldOf = (gradient: Tensor): Tensor => (gradient instanceof KeptTensor ? (gradient.values ?? gradient) : gradient)
+
 /** The p-norm of all elements, of shape [1]. */
-function norm({ storage, size, dtype, device }: Tensor, p: number): Tensor {
+function norm(x: Tensor, p: number): Tensor {
+  const { storage, size, dtype, device } = heldOf(x)
   const result = empty([1], dtype, device)
   native.sliceNorm([size], [1], p, storage, result.storage)
   return result
@@ -58,8 +63,7 @@ export function clipGradNorm(
   // As in PyTorch: the small term keeps the quotient finite, and at most 1 leaves them alone.
   const factor = maxNorm / (total + 1e-6)
   if (factor < 1 || Number.isNaN(factor))
-    for (const { parameter, gradient } of gradients)
-      parameter.grad = replaced(gradient, (fresh) => native.scaleGradient(gradient.storage, factor, fresh.storage))
+    for (const { parameter, gradient } of gradients) parameter.grad = replaced(gradient, (from, to) => native.scaleGradient(from, factor, to))
   return total
 }
 
@@ -67,5 +71,5 @@ export function clipGradNorm(
 export function clipGradValue(params: Iterable<Tensor> | Tensor, limit: number): void {
   realNumber('clipGradValue: limit', limit, 0)
   for (const { parameter, gradient } of gradientsOf('clipGradValue', params))
-    parameter.grad = replaced(gradient, (fresh) => native.clampGradient(gradient.storage, limit, fresh.storage))
+    parameter.grad = replaced(gradient, (from, to) => native.clampGradient(from, limit, to))
 }

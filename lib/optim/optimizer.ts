@@ -1,6 +1,7 @@
-import { cudaInUse, describe, EspalierError, ensure, MaskRule, type Storage } from '../native/index.js'
-import { formatShape, isFloat, isHalf, sameShape, Tensor, tensor, zeros } from '../tensor/index.js'
+import { cudaInUse, describe, EspalierError, ensure, MaskRule, native, type Storage } from '../native/index.js'
+import { aloneIn, formatShape, gathered, isFloat, isHalf, type KeptEntries, KeptTensor, sameShape, Tensor, tensor, zeros } from '../tensor/index.js'
 import type { Settings } from './settings.js'
+import { type ParameterState, State } from './state.js'
 
 /** Parameters that share settings. Settings may be changed between steps; they are checked at each. */
 export type ParamGroup<Options> = Options & {
@@ -11,12 +12,6 @@ export type ParamGroup<Options> = Options & {
 
 /** What an optimiser is built from: parameters, or groups of them with settings of their own. */
 export type ParamsOf<Options> = Iterable<Tensor> | Iterable<Partial<Options> & { params: Iterable<Tensor> | Tensor }>
-
-/** What an optimiser remembers of one parameter: how many steps it took, and running means by name. */
-export interface ParameterState {
-  step: number
-  readonly slots: Record<string, Tensor>
-}
 
 /** The mask of a parameter as the kernels take it. */
 export interface UpdateMask {
@@ -39,7 +34,7 @@ const unmasked: UpdateMask = { storage: null, rule: MaskRule.gradient }
 export abstract class Optimizer<Options extends { lr: number }> {
   readonly paramGroups: ParamGroup<Options>[] = []
   /** @internal */
-  readonly state = new Map<Tensor, ParameterState>()
+  readonly state = new Map<Tensor, State>()
   readonly #masks = new WeakMap<Tensor, { mask: Tensor; rule: MaskRule }>()
   readonly #settings: Settings<Options>
   readonly #defaults: Options
@@ -51,6 +46,14 @@ export abstract class Optimizer<Options extends { lr: number }> {
     this.#defaults = this.#complete(options, undefined)
     for (const group of asGroups(name, params)) this.addParamGroup(group as Partial<Options> & { params: Iterable<Tensor> | Tensor })
     ensure(this.paramGroups.length > 0, 'INVALID_ARGUMENT', () => `${name}: there are no parameters`)
+  }
+
+  /**
+   * Whether an entry without a gradient, whose running means are 0, stays as it is, and they stay 0. Then an update
+   * may leave out what a mask leaves out.
+   */
+  protected rests(_: ParamGroup<Options>): boolean {
+    return false
   }
 
   /** Updates one parameter in place; arguments are checked. */
@@ -107,12 +110,33 @@ export abstract class Optimizer<Options extends { lr: number }> {
         if (gradient === null) continue
         let state = this.state.get(parameter)
         if (state === undefined) {
-          state = { step: 0, slots: {} }
+          state = new State()
           this.state.set(parameter, state)
         }
         state.step++
-        this.update(parameter, gradient.storage, group, state, this.#maskOf(parameter))
+        if (gradient instanceof KeptTensor && gradient.values !== null && this.#leavesOut(parameter, gradient.entries, group, state))
+          this.#updateKept(parameter, gradient.values, gradient.entries, group, state)
+        else this.update(parameter, gradient.storage, group, state, this.#maskOf(parameter))
       }
+  }
+
+  /** Whether the update of a parameter may leave out all but some entries: nothing becomes of the others. */
+  #leavesOut(parameter: Tensor, entries: KeptEntries, group: ParamGroup<Options>, state: State): boolean {
+    if (parameter.device !== 'cpu') return false
+    const masked = this.#masks.get(parameter)
+    if (masked !== undefined && masked.mask !== entries.mask) return false
+    if (masked?.rule === MaskRule.freeze) return true
+    return this.rests(group) && state.restsOutside(entries)
+  }
+
+  /** An update of the kept entries, as if they were a parameter of their own. */
+  #updateKept(parameter: Tensor, gradient: Tensor, entries: KeptEntries, group: ParamGroup<Options>, state: State): void {
+    const alone = aloneIn(parameter, entries)
+    const values = alone ?? gathered(parameter, entries)
+    this.update(values, gradient.storage, group, state.of(entries), unmasked)
+    if (alone !== null) return
+    native.scatterKept(values.storage, entries.positions, parameter.storage)
+    values.release()
   }
 
   /**
@@ -174,7 +198,7 @@ export abstract class Optimizer<Options extends { lr: number }> {
         parameters.set(number, this.paramGroups[i].params[j])
       })
     })
-    const state = new Map<Tensor, ParameterState>()
+    const state = new Map<Tensor, State>()
     for (const [number, { step, ...slots }] of Object.entries(saved.state)) {
       const parameter = parameters.get(Number(number))
       ensure(parameter !== undefined, 'SHAPE_MISMATCH', () => `${where}: there is no parameter ${number}`)
@@ -187,7 +211,10 @@ export abstract class Optimizer<Options extends { lr: number }> {
         )
         copies[name] = slot.copy()
       }
-      state.set(parameter, { step, slots: copies })
+      const made = new State()
+      made.step = step
+      Object.assign(made.slots, copies)
+      state.set(parameter, made)
     }
     settings.forEach((made, i) => {
       Object.assign(this.paramGroups[i], made)

@@ -1,7 +1,8 @@
 import { native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
-import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
+import { Optimizer, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, decayRate, flag } from './settings.js'
+import type { ParameterState } from './state.js'
 
 export interface RMSpropOptions {
   /** Learning rate, ≥ 0. Default 0.01. */
@@ -36,6 +37,11 @@ export class RMSprop extends Optimizer<RMSpropOptions> {
       centered: [false, flag],
       maximize: [false, flag],
     })
+  }
+
+  // (With eps 0 it would move by 0 / 0.)
+  protected override rests({ weightDecay, eps }: ParamGroup<RMSpropOptions>): boolean {
+    return weightDecay === 0 && eps > 0
   }
 
   protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<RMSpropOptions>, state: ParameterState, mask: UpdateMask): void {

@@ -1,7 +1,8 @@
 import { EspalierError, native, type Storage } from '../native/index.js'
 import type { Tensor } from '../tensor/index.js'
-import { Optimizer, type ParameterState, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
+import { Optimizer, type ParamGroup, type ParamsOf, slot, type UpdateMask } from './optimizer.js'
 import { atLeast, flag } from './settings.js'
+import type { ParameterState } from './state.js'
 
 export interface SGDOptions {
   /** Learning rate, ≥ 0. */
@@ -49,6 +50,10 @@ export class SGD extends Optimizer<SGDOptions> {
     if (!nesterov || (momentum > 0 && dampening === 0)) return
     this.paramGroups.pop()
     throw new EspalierError('INVALID_ARGUMENT', `SGD: nesterov needs momentum > 0 and dampening 0; momentum is ${momentum}, dampening ${dampening}`)
+  }
+
+  protected override rests({ weightDecay }: ParamGroup<SGDOptions>): boolean {
+    return weightDecay === 0
   }
 
   protected update(parameter: Tensor, gradient: Storage, group: ParamGroup<SGDOptions>, state: ParameterState, mask: UpdateMask): void {

@@ -43,6 +43,8 @@ const roundings: Record<NonNullable<WeightQuantiserOptions['weightRounding']>, R
   ternary: ternary(),
 }
 
+const keepingZeros = new Set<Rounding>([halfEven, towardZero, down])
+
 /**
  * The quantiser on a weight's way. By default its scale is max |w| / largest code, found anew in each
  * forward pass, with the gradient through the maximum; rounding and clamp are straight-through. With
@@ -57,6 +59,12 @@ export class WeightQuantiser implements WeightTransform {
   /** @param weight [out, …]: what a learned scale starts from */
   constructor(options: WeightQuantiserOptions, weight?: Tensor) {
     this.quantiser = options.quantiser ?? quantiserOf(options, weight)
+  }
+
+  /** Rounding keeps zeros, but that to signs; a zero point may lie between codes. */
+  get keepsZeros(): boolean {
+    const { rounding, zeroPoint } = this.quantiser
+    return zeroPoint === null && keepingZeros.has(rounding)
   }
 
   /** Its integers. */

@@ -37,6 +37,12 @@ export class Tensor {
 
   /** @internal */
   origin: Origin | null = null
+  /**
+   * Whether its elements may be in someone's hands, who may read and write them at any time: `data` was read, or another
+   * tensor shares them.
+   * @internal
+   */
+  shown = false
   /** The integer codes behind the values, where a quantiser made them: value = code · scale. */
   quantisation: Quantisation | null = null
 
@@ -59,6 +65,7 @@ export class Tensor {
    * @throws EspalierError STATE for a tensor on a GPU
    */
   get data(): NativeArray {
+    this.shown = true
     const { storage } = this
     if (storage instanceof DeviceArray)
       throw new EspalierError('STATE', `data: the tensor, shape ${formatShape(this.shape)}, is on ${storage.device}; JavaScript sees it after .to('cpu')`)
@@ -100,7 +107,7 @@ export class Tensor {
 
   /** Drops the gradient. */
   dropGrad(): void {
-    if (this.gradient !== null && !this.gradientShared) recycle(this.gradient.storage)
+    if (this.gradient !== null && !this.gradientShared) this.gradient.release()
     this.gradient = null
   }
 
@@ -143,13 +150,31 @@ export class Tensor {
 
   /** The same storage, apart from the tape: gradients stop here. */
   detach(): Tensor {
-    return new Tensor(this.storage, this.shape, this.dtype)
+    return this.alias()
+  }
+
+  /**
+   * Another tensor of the same elements, in whatever shape, apart from the tape.
+   * @internal
+   */
+  alias(shape: Shape = this.shape): Tensor {
+    const made = new Tensor(this.storage, shape, this.dtype)
+    made.shown = this.shown = true
+    return made
   }
 
   /** A copy in storage of its own, apart from the tape. */
   copy(): Tensor {
     requireStorage('copy', this)
     return new Tensor(converted(this.storage, this.dtype, this.device), this.shape, this.dtype)
+  }
+
+  /**
+   * Takes back its storage, which nothing else refers to.
+   * @internal
+   */
+  release(): void {
+    recycle(this.storage)
   }
 
   /** Lets it outlive the scope it was made in; see `scope`. */
@@ -210,7 +235,10 @@ function isLost(array: NativeArray): boolean {
 export function tensor(values: Nested | NativeArray | Tensor, shapeOrOptions: Shape | TensorOptions = {}, more: TensorOptions = {}): Tensor {
   const shape = Array.isArray(shapeOrOptions) ? [...(shapeOrOptions as Shape)] : null
   const options = ((shape === null ? shapeOrOptions : more) ?? {}) as TensorOptions
-  if (values instanceof Tensor) return ofStorage(values.storage, values.dtype, shape ?? values.shape, options)
+  if (values instanceof Tensor) {
+    values.shown = true
+    return ofStorage(values.storage, values.dtype, shape ?? values.shape, options)
+  }
   if (ArrayBuffer.isView(values)) {
     ensure(isNativeArray(values), 'DTYPE_MISMATCH', () => `tensor: a ${describe(values)} is not an array a tensor can hold`)
     return ofArray(values, shape ?? [values.length], options)
@@ -240,7 +268,10 @@ function ofStorage(values: Storage, own: DType, shape: Shape, { dtype, requiresG
     'SHAPE_MISMATCH',
     () => `tensor: shape ${formatShape(shape)} has ${sizeOf(shape)} elements, the values ${values.length}`,
   )
-  return new Tensor(asked === own && place === deviceOf(values) ? values : converted(values, asked, place), shape, asked, requiresGrad)
+  const shared = asked === own && place === deviceOf(values)
+  const made = new Tensor(shared ? values : converted(values, asked, place), shape, asked, requiresGrad)
+  made.shown = shared
+  return made
 }
 
 function ofNested(values: unknown, dtype: HostDType): { data: NativeArray; shape: Shape } {

@@ -7,6 +7,9 @@
 
 #include "core/array.h"
 #include "core/handles.h"
+#include "program/cost.h"
+#include "sparse/cost.h"
+#include "sparse/kept.h"
 #include "sparse/matrix.h"
 #include "sparse/panels.h"
 
@@ -33,6 +36,15 @@ int64_t elements_of(const char* name, int64_t components, int64_t samples, espal
   if (layout == ESPALIER_SPARSE_LAYOUT_PANELS && samples > 0)
     return checked_product(name, {sparse::panels_of(samples), components, sparse::kPanel});
   return checked_product(name, {components, samples});
+}
+
+// Positions among `n` entries, checked.
+const int32_t* kept_index(espalier_in index, int64_t n) {
+  const int32_t* const at = elements<int32_t>("index", index, index.length);
+  if (const int64_t i = sparse::first_out_of_order(at, index.length, n); i < index.length)
+    fail(ESPALIER_INVALID_ARGUMENT, "index[%lld] is %d, expected ascending ones from 0 to %lld",
+         static_cast<long long>(i), at[i], static_cast<long long>(n - 1));
+  return at;
 }
 
 // There are few names.
@@ -159,5 +171,50 @@ espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_
     const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));
     float* const to = elements<float>("values", values, pattern.entries());
     of->sampled({samples, layout}, gradient, from, to);
+  });
+}
+
+espalier_status espalier_sparse_costs(int64_t matrix, int64_t samples, espalier_out sparse, espalier_out dense) {
+  return guarded(__func__, [&] {
+    const auto of = matrices().find(matrix);
+    require_range("samples", samples, int64_t{0}, int64_t{1} << 53);
+    double* const by_kept = elements<double>("sparse", sparse, 3);
+    double* const by_all = elements<double>("dense", dense, 3);
+    const sparse::Pattern& pattern = of->pattern();
+    by_kept[0] = of->cost(samples);
+    by_kept[1] = of->cost(samples, true);
+    by_kept[2] = sparse::cost_of_sampled(pattern.rows, pattern.columns, pattern.entries(), samples);
+    std::fill_n(by_all, 3,
+                program::dense_product_time(static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns),
+                                            static_cast<double>(samples)));
+  });
+}
+
+espalier_status espalier_gather_kept(espalier_in weight, espalier_in index, espalier_out values) {
+  return guarded(__func__, [&] {
+    for_float("weight", weight.dtype, [&]<class T>(T) {
+      const T* const from = elements<T>("weight", weight, weight.length);
+      T* const to = elements<T>("values", values, index.length);
+      sparse::gather_kept(from, kept_index(index, weight.length), index.length, to);
+    });
+  });
+}
+
+espalier_status espalier_scatter_kept(espalier_in values, espalier_in index, espalier_out weight) {
+  return guarded(__func__, [&] {
+    for_float("values", values.dtype, [&]<class T>(T) {
+      const T* const from = elements<T>("values", values, index.length);
+      T* const to = elements<T>("weight", weight, weight.length);
+      sparse::scatter_kept(from, kept_index(index, weight.length), index.length, to);
+    });
+  });
+}
+
+espalier_status espalier_keeps_same(espalier_in mask, espalier_in kept, int64_t* same) {
+  return guarded(__func__, [&] {
+    const uint8_t* const expected = elements<uint8_t>("kept", kept, mask.length);
+    for_float("mask", mask.dtype, [&]<class T>(T) {
+      *same = sparse::keeps_same(elements<T>("mask", mask, mask.length), expected, mask.length) ? 1 : 0;
+    });
   });
 }

@@ -4,7 +4,9 @@
 
 #include "core/conv_shape.h"
 #include "core/handles.h"
+#include "program/cost.h"
 #include "sparse/conv.h"
+#include "sparse/cost.h"
 
 using namespace espalier;
 
@@ -138,5 +140,21 @@ espalier_status espalier_sparse_conv2d_weight_grad(int64_t convolution, espalier
     const float* const seen = elements<float>("x", x, length.x);
     const float* const from = elements<float>("dy", dy, length.y);
     of->weight_grad(shape, seen, from, elements<float>("values", values, static_cast<int64_t>(of->values().size())));
+  });
+}
+
+espalier_status espalier_sparse_conv2d_costs(int64_t convolution, espalier_out sparse, espalier_out dense,
+                                             espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const auto of = convolutions().find(convolution);
+    const ConvLengths length = checked(*of, shape);
+    double* const by_kept = elements<double>("sparse", sparse, 3);
+    double* const by_all = elements<double>("dense", dense, 3);
+    const double moved = static_cast<double>(length.x + length.y), kept = static_cast<double>(of->positions().size());
+    const double outputs = static_cast<double>(shape.n * shape.out_height * shape.out_width);
+    const double width = static_cast<double>(shape.out_width);
+    by_kept[0] = by_kept[1] = sparse::cost_of_stencil(moved, kept, width, outputs, false);
+    by_kept[2] = sparse::cost_of_stencil(moved, kept, width, outputs, true);
+    std::fill_n(by_all, 3, program::dense_convolution_time(static_cast<double>(length.weight), shape, shape.n));
   });
 }

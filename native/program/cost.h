@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "espalier/conv.h"
 #include "simd/isa.h"
 
 namespace espalier::program {
@@ -28,6 +29,22 @@ inline double bandwidth(double bytes) {
 // A product of `flops` in all that reads `bytes` of weights once for `passes` passes.
 inline double product_time(double flops, double efficiency, double bytes, double passes) {
   return std::max(flops / (peak() * efficiency), passes * bytes / bandwidth(bytes));
+}
+
+// A dense product of `size` weights with so many vectors.
+inline double dense_product_time(double size, double vectors) {
+  const double efficiency = vectors >= 12 ? 0.8 : 0.38 + 0.035 * vectors;
+  return 60 + product_time(2 * size * vectors, efficiency, 4 * size, 1);
+}
+
+// A dense convolution of n images by `size` weights. Weights are laid out anew in every call; short rows leave lanes
+// empty.
+inline double dense_convolution_time(double size, const espalier_conv2d& shape, int64_t n) {
+  const double width = static_cast<double>(shape.out_width);
+  const double lanes = n >= 16 ? 16 : 16 * std::max(1.0, width / 16);
+  const double filled = n >= 16 ? 1 : std::min(1.0, width / lanes);
+  const double outputs = static_cast<double>(n * shape.out_height) * width;
+  return 600 + 1.2 * size + 2 * size * outputs / (peak() * 0.65 * filled);
 }
 
 }  // namespace espalier::program

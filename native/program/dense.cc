@@ -8,9 +8,6 @@
 namespace espalier::program {
 namespace {
 
-// The share of the peak that a product of so many rows of x reaches.
-double efficiency(int64_t vectors) { return vectors >= 12 ? 0.8 : 0.38 + 0.035 * static_cast<double>(vectors); }
-
 class Packed final : public Kernel {
  public:
   Packed(int64_t rows, int64_t columns, int64_t vectors, const float* weight, std::vector<float> bias, bool relu)
@@ -59,9 +56,7 @@ namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv) return -1;
-  const int64_t vectors = task.vectors * batch;
-  return 60 + product_time(task.dense_flops() * static_cast<double>(batch), efficiency(vectors),
-                           4.0 * static_cast<double>(task.weight->size()), 1);
+  return dense_product_time(static_cast<double>(task.weight->size()), static_cast<double>(task.vectors * batch));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
@@ -78,12 +73,7 @@ namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv) return -1;
-  // Weights are laid out anew in every call; short rows leave lanes empty.
-  const double width = static_cast<double>(task.conv->out_width);
-  const double lanes = batch * task.conv->n >= 16 ? 16 : 16 * std::max(1.0, width / 16);
-  const double filled = batch * task.conv->n >= 16 ? 1 : std::min(1.0, width / lanes);
-  return 600 + 1.2 * static_cast<double>(task.weight->size()) +
-         task.dense_flops() * static_cast<double>(batch) / (peak() * 0.65 * filled);
+  return dense_convolution_time(static_cast<double>(task.weight->size()), *task.conv, batch * task.conv->n);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Direct>(task); }
@@ -103,8 +93,7 @@ double nanoseconds(const Task& task, int64_t batch) {
   const Unrolled map(task);
   const double size = static_cast<double>(map.rows()) * static_cast<double>(map.columns());
   if (size > kMost) return -1;
-  const int64_t vectors = batch * task.conv->n;
-  return 60 + product_time(2 * size * static_cast<double>(vectors), efficiency(vectors), 4 * size, 1);
+  return dense_product_time(size, static_cast<double>(batch * task.conv->n));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {

@@ -1,6 +1,9 @@
+import { type ConvSteps, geometryOf } from '../../kernels/convGeometry.js'
+import { SparseConv2d } from '../../kernels/index.js'
 import { ensure, wholeNumber } from '../../native/index.js'
-import { type Conv1dOptions, conv1d } from '../../ops/index.js'
-import type { Generator, Tensor } from '../../tensor/index.js'
+import { type Conv1dOptions, conv1d, maskedConv2d, sparseConv2d, squeeze, unsqueeze } from '../../ops/index.js'
+import { type Generator, Tensor } from '../../tensor/index.js'
+import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
@@ -43,7 +46,7 @@ export class Conv1d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return conv1d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
+    return maskedProduct(this, x, masked) ?? conv1d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
   }
 
   override extraRepr(): string {
@@ -54,3 +57,23 @@ export class Conv1d extends Module {
     return `${this.inChannels}, ${this.outChannels}, ${this.kernelSize}${options}`
   }
 }
+
+/** By the weights that a mask keeps: the two-dimensional convolution of planes of height 1. */
+const masked: MaskedWay<Conv1d, SparseConv2d> = {
+  takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 3 && x.shape[1] === inChannels,
+  work: (layer, { shape: [n, , length] }) => layer.latentWeight('weight').size * n * length,
+  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {
+    const mask = storage as Float32Array
+    return new SparseConv2d(mask, inChannels, outChannels, [1, kernelSize], { groups, mask })
+  },
+  costs: (layer, convolution, { shape: [n, , length] }) => convolution.costs(geometryOf('conv1d', convolution, n, [1, length], inPlanes(layer))),
+  kernel: () => 'stencil',
+  byValues: (layer, x, values, convolution, bias) => squeeze(sparseConv2d(unsqueeze(x, 2), values, convolution, bias, inPlanes(layer)), 2),
+  byWeight: (layer, x, weight, convolution, bias) => squeeze(maskedConv2d(unsqueeze(x, 2), unsqueeze(weight, 2), convolution, bias, inPlanes(layer)), 2),
+}
+
+const inPlanes = ({ geometry: { stride, padding, dilation } }: Conv1d): ConvSteps => ({
+  stride: [1, stride],
+  padding: typeof padding === 'number' ? [0, padding] : padding,
+  dilation: [1, dilation],
+})

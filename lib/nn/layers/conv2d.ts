@@ -1,6 +1,9 @@
+import { geometryOf } from '../../kernels/convGeometry.js'
+import { SparseConv2d } from '../../kernels/index.js'
 import { ensure, wholeNumber } from '../../native/index.js'
-import { type ConvOptions, conv2d } from '../../ops/index.js'
-import type { Generator, Tensor } from '../../tensor/index.js'
+import { type ConvOptions, conv2d, maskedConv2d, sparseConv2d } from '../../ops/index.js'
+import { type Generator, Tensor } from '../../tensor/index.js'
+import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { type Pair, pairOf } from './pair.js'
@@ -46,7 +49,7 @@ export class Conv2d extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return conv2d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
+    return maskedProduct(this, x, conv2dWay) ?? conv2d(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')), this.geometry)
   }
 
   override extraRepr(): string {
@@ -56,4 +59,20 @@ export class Conv2d extends Module {
     )
     return `${this.inChannels}, ${this.outChannels}, [${this.kernelSize.join(', ')}]${options}`
   }
+}
+
+/** By the weights that a mask keeps. @internal */
+export const conv2dWay: MaskedWay<Conv2d, SparseConv2d> = {
+  takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
+  work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
+  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {
+    const mask = storage as Float32Array
+    return new SparseConv2d(mask, inChannels, outChannels, kernelSize, { groups, mask })
+  },
+  costs({ geometry }, convolution, { shape: [n, , height, width] }) {
+    return convolution.costs(geometryOf('conv2d', convolution, n, [height, width], geometry))
+  },
+  kernel: () => 'stencil',
+  byValues: ({ geometry }, x, values, convolution, bias) => sparseConv2d(x, values, convolution, bias, geometry),
+  byWeight: ({ geometry }, x, weight, convolution, bias) => maskedConv2d(x, weight, convolution, bias, geometry),
 }

@@ -1,6 +1,8 @@
+import { SparseMatrix } from '../../kernels/index.js'
 import { wholeNumber } from '../../native/index.js'
-import { linear } from '../../ops/index.js'
-import type { Generator, Tensor } from '../../tensor/index.js'
+import { linear, maskedLinear, sparseLinear } from '../../ops/index.js'
+import { type Generator, Tensor } from '../../tensor/index.js'
+import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { beside, biasOf, resetWeights, type WeightOptions, weightOf } from './weights.js'
@@ -29,10 +31,26 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
+    return maskedProduct(this, x, linearWay) ?? linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
   }
 
   override extraRepr(): string {
     return `${this.inFeatures}, ${this.outFeatures}, bias: ${this.effectiveOrNull('bias') !== null}`
   }
 }
+
+/** By the weights that a mask keeps. @internal */
+export const linearWay: MaskedWay<Linear, SparseMatrix> = {
+  takes: ({ inFeatures }, x) => x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === inFeatures,
+  work: ({ outFeatures }, { size }) => size * outFeatures,
+  prepare(_, { storage, shape: [rows, columns] }) {
+    const mask = storage as Float32Array
+    return new SparseMatrix(mask, rows, columns, { mask })
+  },
+  costs: (_, matrix, x) => matrix.costs(samplesIn(x)),
+  kernel: (matrix, x) => matrix.formatFor(samplesIn(x)),
+  byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias),
+  byWeight: (_, x, weight, matrix, bias) => maskedLinear(x, weight, matrix, bias),
+}
+
+const samplesIn = ({ size, shape }: Tensor): number => size / shape[shape.length - 1]

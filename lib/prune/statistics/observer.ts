@@ -21,6 +21,7 @@ export const observeGradient = defineOp({
 /** What stands on a weight's way behind its mask to see its gradients. A clone of the layer is not observed. */
 class Tap implements WeightTransform {
   readonly kind = 'observer'
+  readonly keepsZeros = true
   readonly stage = (stages.mask + stages.quantiser) / 2
 
   constructor(readonly observe: ((gradient: Tensor) => void) | null) {}

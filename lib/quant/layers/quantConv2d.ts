@@ -1,7 +1,9 @@
 import { lent } from '../../autograd/index.js'
 import { Conv2d } from '../../nn/index.js'
+import { conv2dWay } from '../../nn/layers/conv2d.js'
 import type { Pair } from '../../nn/layers/pair.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
+import { maskedProduct } from '../../nn/masked.js'
 import { type ConvOptions, conv2d } from '../../ops/index.js'
 import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
@@ -44,7 +46,10 @@ export class QuantConv2d extends Conv2d implements AccumulatingLayer {
   }
 
   override forward(x: Tensor): Tensor {
-    const y = accumulate(this, x, (input, weight, bias) => conv2d(input, lent(weight), bias, this.geometry))
+    const y = accumulate(this, x, (input, weight, bias) => product(this, input, lent(weight), bias))
     return this.returnQuantTensor ? withSums(this, x, y) : y
   }
 }
+
+const product = (layer: QuantConv2d, x: Tensor, weight: Tensor, bias: Tensor | null): Tensor =>
+  maskedProduct(layer, x, conv2dWay, { weight, bias }) ?? conv2d(x, weight, bias, layer.geometry)

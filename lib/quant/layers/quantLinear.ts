@@ -1,6 +1,8 @@
 import { lent } from '../../autograd/index.js'
 import { Linear } from '../../nn/index.js'
+import { linearWay } from '../../nn/layers/linear.js'
 import type { WeightOptions } from '../../nn/layers/weights.js'
+import { maskedProduct } from '../../nn/masked.js'
 import { linear } from '../../ops/index.js'
 import type { Quantisation, Tensor } from '../../tensor/index.js'
 import { type BiasOptions, biasRangeOf } from '../bias.js'
@@ -27,7 +29,10 @@ export class QuantLinear extends Linear implements AccumulatingLayer {
   }
 
   override forward(x: Tensor): Tensor {
-    const y = accumulate(this, x, (input, weight, bias) => linear(input, lent(weight), bias))
+    const y = accumulate(this, x, (input, weight, bias) => product(this, input, lent(weight), bias))
     return this.returnQuantTensor ? withSums(this, x, y) : y
   }
 }
+
+const product = (layer: QuantLinear, x: Tensor, weight: Tensor, bias: Tensor | null): Tensor =>
+  maskedProduct(layer, x, linearWay, { weight, bias }) ?? linear(x, weight, bias)

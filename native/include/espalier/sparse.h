@@ -73,4 +73,18 @@ ESPALIER_API espalier_status espalier_spmm(int64_t matrix, int64_t transpose, in
 ESPALIER_API espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout,
                                             espalier_in dy, espalier_in x, espalier_out values);
 
+/* What the three products of a masked linear layer with so many samples are expected to take, in nanoseconds on one
+ * core: [W·X, Wᵀ·dY, the gradient of W], float64, by this matrix (of the kept entries) and by a dense product (of all).
+ * They rank, as espalier_sparse_cost does. */
+ESPALIER_API espalier_status espalier_sparse_costs(int64_t matrix, int64_t samples, espalier_out sparse,
+                                                   espalier_out dense);
+
+/* Kept entries apart from any matrix: `index` (int32) says where they stand, and ascends. values[i] =
+ * weight[index[i]]; and weight[index[i]] = values[i], the other entries as they were. */
+ESPALIER_API espalier_status espalier_gather_kept(espalier_in weight, espalier_in index, espalier_out values);
+ESPALIER_API espalier_status espalier_scatter_kept(espalier_in values, espalier_in index, espalier_out weight);
+
+/* same = 1 where the mask is 1 wherever `kept` (uint8, of zeros and ones, of its length) is and 0 elsewhere, else 0. */
+ESPALIER_API espalier_status espalier_keeps_same(espalier_in mask, espalier_in kept, int64_t* same);
+
 #endif

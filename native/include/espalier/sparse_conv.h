@@ -55,4 +55,9 @@ ESPALIER_API espalier_status espalier_sparse_conv2d_data_grad(int64_t convolutio
 ESPALIER_API espalier_status espalier_sparse_conv2d_weight_grad(int64_t convolution, espalier_in x, espalier_in dy,
                                                                 espalier_out values, espalier_conv2d shape);
 
+/* As espalier_sparse_costs: [forward, gradient of x, gradient of the weight], by this convolution and by a dense one.
+ */
+ESPALIER_API espalier_status espalier_sparse_conv2d_costs(int64_t convolution, espalier_out sparse, espalier_out dense,
+                                                          espalier_conv2d shape);
+
 #endif

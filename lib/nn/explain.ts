@@ -1,0 +1,106 @@
+import Table from 'cli-table3'
+import { describe, ensure, wholeNumber } from '../native/index.js'
+import { type Shape, zeros } from '../tensor/index.js'
+import { SparseConv2d } from './layers/sparseConv2d.js'
+import { SparseLinear } from './layers/sparseLinear.js'
+import { MaskTransform } from './mask.js'
+import { latestChoice } from './masked.js'
+import type { KernelChoice } from './maskPlan.js'
+import type { Module } from './module.js'
+
+/** What a layer with a weight runs on, and why. */
+export interface ExplainedLayer extends KernelChoice {
+  /** Its name in the model; empty for the model itself. */
+  readonly layer: string
+  readonly type: string
+}
+
+export interface ExplainOptions {
+  /** The shape of one sample: the model is run on zeros of this shape first. Default: what its latest forward pass ran on. */
+  input?: Shape
+  /** Samples of that run. Default 64. */
+  batch?: number
+}
+
+/** What the layers of a model run on; prints as a table. */
+export class KernelExplanation {
+  constructor(readonly layers: readonly ExplainedLayer[]) {}
+
+  toString(): string {
+    const micro = (nanoseconds?: number): string => (nanoseconds === undefined ? '' : (nanoseconds / 1000).toFixed(1))
+    const table = new Table({
+      head: ['layer', 'type', 'runs', 'kernel', 'gradient', 'density', 'dense µs', 'sparse µs', 'why'],
+      style: { head: [], border: [] },
+    })
+    for (const { layer, type, runs, kernel = '', weightGradient = '', density, dense, sparse, reason } of this.layers)
+      table.push([
+        layer,
+        type,
+        runs,
+        kernel,
+        weightGradient,
+        density === undefined ? '' : `${(100 * density).toFixed(1)}%`,
+        micro(dense),
+        micro(sparse),
+        reason,
+      ])
+    return table.toString()
+  }
+
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString()
+  }
+}
+
+/**
+ * Which kernels the layers of a model run on, and why: those of its latest forward pass, or with `input` of one that
+ * is made for it, in evaluation mode but with gradients, as a training step asks for them. Times are what the model of
+ * costs expects of a pass and its gradients, of either kind of kernels: they rank, they are not measured.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for a shape that is none
+ * @example
+ * ```ts
+ * import { nn, prune } from 'espalier'
+ * const model = new nn.Sequential(new nn.Linear(784, 512), new nn.ReLU(), new nn.Linear(512, 10))
+ * prune.l1Unstructured(model.at(0), 'weight', 0.9)
+ * console.log(String(nn.explain(model, { input: [784] })))
+ * nn.explain(model).layers[0].runs // 'sparse'
+ * nn.explain(model).layers[1].reason // 'it has no mask'
+ * ```
+ */
+export function explain(model: Module, { input, batch = 64 }: ExplainOptions = {}): KernelExplanation {
+  if (input !== undefined) run(model, input, wholeNumber('explain: batch', batch, 1))
+  const layers: ExplainedLayer[] = []
+  for (const [layer, module] of model.namedModules()) {
+    const choice = choiceOf(module)
+    if (choice !== null) layers.push({ layer, type: module.constructor.name, ...choice })
+  }
+  return new KernelExplanation(layers)
+}
+
+function run(model: Module, input: Shape, batch: number): void {
+  ensure(
+    Array.isArray(input) && input.every((dimension) => Number.isInteger(dimension) && dimension >= 0),
+    'INVALID_ARGUMENT',
+    () => `explain: input is ${describe(input)}, expected the shape of one sample`,
+  )
+  const modes = Array.from(model.modules(), (module) => [module, module.training] as const)
+  model.eval()
+  try {
+    model.forward(zeros([batch, ...input], { device: model.parameters()[0]?.device }))
+  } finally {
+    for (const [module, mode] of modes) module.training = mode
+  }
+}
+
+/** What there is to say of a module; null of one without a weight that products are made with. */
+function choiceOf(module: Module): KernelChoice | null {
+  if (module instanceof SparseLinear || module instanceof SparseConv2d)
+    return { runs: 'sparse', reason: 'it holds its kept weights alone', weightGradient: 'kept', density: module.density }
+  const latent = [...module.ownParameters()].find(([name]) => name === module.latentName('weight'))?.[1]
+  if (latent === undefined || latent.rank < 2) return null
+  const transforms = module.weightTransforms('weight')
+  if (transforms.some((one) => one instanceof MaskTransform))
+    return latestChoice(module) ?? { runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' }
+  return { runs: 'dense', reason: transforms.some(({ kind }) => kind === 'mask') ? 'its zeros come of no mask' : 'it has no mask' }
+}

@@ -1,0 +1,111 @@
+// What a layer knows of its mask from pass to pass.
+import { native } from '../native/index.js'
+import { type KeptEntries, sameShape, type Tensor } from '../tensor/index.js'
+import { written } from './state.js'
+
+/** What a layer ran on in its latest forward pass, and why. Times are nanoseconds, of the model that chose. */
+export interface KernelChoice {
+  readonly runs: 'dense' | 'sparse'
+  readonly reason: string
+  /** What multiplies, where it is sparse: the format of a matrix, 'stencil' for a convolution. */
+  readonly kernel?: string
+  /** How the weight's gradient is made: of the kept weights alone, or of all. Absent where there is none. */
+  readonly weightGradient?: 'kept' | 'all'
+  /** The share of weights that the mask keeps. */
+  readonly density?: number
+  /** What one pass, with the gradients it needs, is expected to take. */
+  readonly dense?: number
+  readonly sparse?: number
+}
+
+/** What is prepared for a mask: a matrix, a convolution. */
+export interface Prepared {
+  readonly count: number
+  readonly places: Int32Array
+  retire(): void
+}
+
+// Nanoseconds of preparing kernels for a mask and its gradients: at any rate, for an entry, for a kept one.
+const [anyTime, entryTime, keptTime] = [100_000, 1, 75]
+// A mask under which sparse kernels do not pay must last that many passes before they are tried with its successor.
+const trialPasses = 50
+// Batches of ever other sizes would pile up.
+const mostChoices = 64
+
+/** What is known of a layer's mask. */
+export class MaskPlan<P extends Prepared> {
+  /** The mask as it was in the latest pass, and where it keeps something: known once that is asked for. */
+  entries: KeptEntries | null = null
+  /** How many it keeps; −1 where it is not of zeros and ones. */
+  count = 0
+  /** What was chosen for this mask, by what else it depends on. */
+  readonly choices = new Map<string, KernelChoice>()
+  latest: KernelChoice | null = null
+  #kept = new Uint8Array(0)
+  #prepared: P | null = null
+  #passes = 0
+  // How long the mask before this one lasted, and how long one must last for its preparation to pay.
+  #life = Infinity
+  #needed = 0
+
+  constructor(readonly latent: Tensor) {}
+
+  /** Looks whether the mask is what it was in the pass before. */
+  see(mask: Tensor): void {
+    const touched = written.delete(mask) || mask.shown
+    const known = this.entries !== null && this.count >= 0 && (this.entries.mask === mask || sameShape(this.entries.shape, mask.shape))
+    const compared = known && (touched || this.entries?.mask !== mask)
+    if (!known || (compared && native.keepsSame(mask.storage, this.#kept) === 0)) this.#change(mask)
+    else if (this.entries?.mask !== mask) this.entries = { ...(this.entries as KeptEntries), mask }
+    this.#passes++
+  }
+
+  #change(mask: Tensor): void {
+    if (this.entries !== null) this.#life = this.#passes
+    this.#passes = 0
+    this.retire()
+    this.choices.clear()
+    this.count = native.countOnes(mask.storage)
+    this.#kept = this.count < 0 ? new Uint8Array(0) : Uint8Array.from(mask.storage as Float32Array)
+    this.entries = { shape: mask.shape, mask, positions: new Int32Array(0) }
+  }
+
+  /** How many passes this mask has to last before it pays to prepare kernels for it; null: they can be had. */
+  get waits(): number | null {
+    return this.#prepared !== null || this.#life >= this.#needed || this.#passes > this.#needed ? null : this.#needed
+  }
+
+  /** What is prepared for this mask. */
+  prepared(prepare: (mask: Tensor) => P): P {
+    if (this.#prepared === null) {
+      const { mask, shape } = this.entries as KeptEntries
+      this.#prepared = prepare(mask)
+      this.entries = { shape, mask, positions: shared(this.latent, this.#prepared.places) }
+    }
+    return this.#prepared
+  }
+
+  /** Frees what is prepared. */
+  retire(): void {
+    this.#prepared?.retire()
+    this.#prepared = null
+  }
+
+  /** Keeps a choice, and by the nanoseconds it saves a pass how long a mask must last; null: nothing is known of that. */
+  settle(key: string, choice: KernelChoice, saved: number | null): KernelChoice {
+    if (this.choices.size >= mostChoices) this.choices.clear()
+    this.choices.set(key, choice)
+    if (saved !== null) this.#needed = saved > 0 ? Math.ceil((anyTime + entryTime * this.#kept.length + keptTime * this.count) / saved) : trialPasses
+    return choice
+  }
+}
+
+// Layers that share a parameter and keep the same of it share the list, so that their gradients add up as they are.
+const lists = new WeakMap<Tensor, Int32Array>()
+
+function shared(latent: Tensor, positions: Int32Array): Int32Array {
+  const present = lists.get(latent)
+  if (present !== undefined && Buffer.from(present.buffer).equals(Buffer.from(positions.buffer))) return present
+  lists.set(latent, positions)
+  return positions
+}

@@ -1,0 +1,156 @@
+// Which kernels a masked layer runs on, chosen in every forward pass.
+import { gradEnabled, tracing } from '../autograd/index.js'
+import type { Costs } from '../kernels/sparseMatrix.js'
+import { kept } from '../ops/index.js'
+import { type KeptEntries, keptAlone, type Tensor } from '../tensor/index.js'
+import { internals } from './internals.js'
+import { MaskTransform, maskedGradient } from './mask.js'
+import { type KernelChoice, MaskPlan, type Prepared } from './maskPlan.js'
+import type { Module } from './module.js'
+
+/** What a kind of layer makes of a mask. */
+export interface MaskedWay<L extends Module, P extends Prepared> {
+  /** Whether x is an input of the layer at all: what is wrong with another, the dense product says. */
+  takes(layer: L, x: Tensor): boolean
+  /** Multiply-adds of the dense product, at most. */
+  work(layer: L, x: Tensor): number
+  prepare(layer: L, mask: Tensor): P
+  /** Of the products of a batch. */
+  costs(layer: L, prepared: P, x: Tensor): Costs
+  kernel(prepared: P, x: Tensor): string
+  /** By the kept values alone. */
+  byValues(layer: L, x: Tensor, values: Tensor, prepared: P, bias: Tensor | null): Tensor
+  /** By the whole weight, whose gradient is that of a dense product. */
+  byWeight(layer: L, x: Tensor, weight: Tensor, prepared: P, bias: Tensor | null): Tensor
+}
+
+// Masks that keep more are not looked at: nothing is prepared to know what it would cost.
+const densest = 0.6
+// The sparse way must be expected to be that much faster: the model only ranks.
+const margin = 1.25
+// Nanoseconds, on one core of a Zen 4: a weight's product with its mask, or its gradient's; what a sparse pass and its
+// gradients take in JavaScript beyond dense ones.
+const [maskTime, callTime] = [0.25, 10_000]
+// Multiply-adds of a dense product that takes hardly longer than being called.
+const fewest = 100_000
+
+const plans = new WeakMap<Module, MaskPlan<Prepared>>()
+
+/** What a masked layer ran on in its latest forward pass; null where that was no question. */
+export const latestChoice = (layer: Module): KernelChoice | null => plans.get(layer)?.latest ?? null
+
+/** A weight and a bias as a product takes them. */
+export interface Operands {
+  readonly weight: Tensor
+  readonly bias: Tensor | null
+}
+
+/**
+ * A layer's product where its weight is masked and sparse kernels are the faster (or asked for); null where the dense
+ * one is to be taken. By the layer's effective weight and bias, or those it has made of them: with 0 where that is 0.
+ */
+export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x: Tensor, way: MaskedWay<L, P>, made?: Operands): Tensor | null {
+  const transforms = layer.weightTransforms('weight')
+  if (transforms.length === 0 || tracing()) return null
+  const mask = transforms.find((one): one is MaskTransform => one instanceof MaskTransform)
+  if (mask === undefined || !way.takes(layer, x)) return null
+  const latent = layer.latentWeight('weight')
+  let plan = plans.get(layer) as MaskPlan<P> | undefined
+  if (plan?.latent !== latent) {
+    plan?.retire()
+    plan = new MaskPlan<P>(latent)
+    plans.set(layer, plan as unknown as MaskPlan<Prepared>)
+  }
+  // Nothing but the mask stands on the weight's way, and masked weights learn nothing: the kept ones can stand alone.
+  const alone = made === undefined && transforms.length === 1 && mask.gradient === maskedGradient
+  const choice = chosen(layer, x, mask, plan, way, alone)
+  plan.latest = choice
+  if (choice.runs === 'dense') return null
+  const prepared = plan.prepared((mask) => way.prepare(layer, mask))
+  const bias = made === undefined ? layer.effectiveOrNull('bias') : made.bias
+  if (!alone || choice.weightGradient === 'all') return way.byWeight(layer, x, made?.weight ?? layer.effective('weight'), prepared, bias)
+  const entries = plan.entries as KeptEntries
+  keptAlone(latent, entries)
+  return way.byValues(layer, x, kept(latent, entries), prepared, bias)
+}
+
+function chosen<L extends Module, P extends Prepared>(
+  layer: L,
+  x: Tensor,
+  transform: MaskTransform,
+  plan: MaskPlan<P>,
+  way: MaskedWay<L, P>,
+  alone: boolean,
+): KernelChoice {
+  const { latent } = plan
+  const wanted = layer[internals].maskedKernels
+  if (wanted === 'dense') return refused.asked
+  if (latent.device !== 'cpu' || x.device !== 'cpu') return refused.device
+  if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtype
+  if (latent.size === 0 || x.size === 0) return refused.empty
+  const other = layer.weightTransforms('weight').find((one) => one !== transform && !one.keepsZeros)
+  if (other !== undefined) return dense(`behind its mask may change zeros: the ${other.kind}`)
+  plan.see(transform.mask(layer))
+  if (plan.count < 0) return refused.values
+  const density = plan.count / latent.size
+  const trains = gradEnabled() && latent.requiresGrad
+  const dataGradient = gradEnabled() && x.requiresGrad
+  const key = `${x.shape.join()} ${trains} ${dataGradient} ${alone} ${wanted}`
+  const known = plan.choices.get(key)
+  if (known !== undefined) return known
+  if (wanted === 'auto') {
+    if (way.work(layer, x) < fewest) return plan.settle(key, dense('so small a product has nothing to gain', density), null)
+    if (density > densest) return plan.settle(key, dense(`it keeps more than ${densest * 100}%`, density), null)
+    const waits = plan.waits
+    // (Not kept: the next pass may be the one.)
+    if (waits !== null) return dense(`masks change too often: one must last ${waits} passes to pay for its kernels`, density)
+  }
+  const prepared = plan.prepared((mask) => way.prepare(layer, mask))
+  const times = expected(way.costs(layer, prepared, x), { size: latent.size, trains, dataGradient, alone, asked: wanted === 'sparse' })
+  const { dense: slow, sparse: fast } = times
+  const pays = fast * margin < slow
+  const facts = { density, dense: slow, sparse: fast }
+  const choice: KernelChoice =
+    wanted === 'auto' && !pays
+      ? { runs: 'dense', reason: fast < slow ? 'sparse kernels are hardly faster for this batch' : 'the dense product is the faster for this batch', ...facts }
+      : {
+          runs: 'sparse',
+          reason: wanted === 'sparse' ? 'asked for' : `${(slow / fast).toFixed(1)} times as fast`,
+          kernel: way.kernel(prepared, x),
+          ...(trains ? { weightGradient: times.weightGradient } : {}),
+          ...facts,
+        }
+  return plan.settle(key, choice, slow - fast)
+}
+
+interface Pass {
+  readonly size: number
+  readonly trains: boolean
+  readonly dataGradient: boolean
+  readonly alone: boolean
+  /** Whether sparse kernels are asked for, wherever that can be done. */
+  readonly asked: boolean
+}
+
+/** Nanoseconds of a pass and its gradients, either way. */
+function expected(
+  { sparse, dense }: Costs,
+  { size, trains, dataGradient, alone, asked }: Pass,
+): { dense: number; sparse: number; weightGradient: 'kept' | 'all' } {
+  const sum = ([forward, data]: Float64Array): number => forward + (dataGradient ? data : 0)
+  const masking = maskTime * size * (trains ? 2 : 1)
+  const slow = sum(dense) + (trains ? dense[2] : 0) + masking
+  const [ofKept, ofAll] = [trains ? sparse[2] : 0, masking + (trains ? dense[2] : 0)]
+  const weightGradient = alone && (asked || ofKept <= ofAll) ? 'kept' : 'all'
+  return { dense: slow, sparse: sum(sparse) + callTime + (weightGradient === 'kept' ? ofKept : ofAll), weightGradient }
+}
+
+const dense = (reason: string, density?: number): KernelChoice => ({ runs: 'dense', reason, ...(density === undefined ? {} : { density }) })
+
+const refused = {
+  asked: dense('asked for'),
+  device: dense('the layer is on a GPU'),
+  dtype: dense('only float32 has sparse kernels'),
+  empty: dense('there is nothing to multiply'),
+  values: dense('the mask holds values other than 0 and 1'),
+}

@@ -1,0 +1,41 @@
+import { defineOp } from '../autograd/index.js'
+import { SparseMatrix } from '../kernels/index.js'
+import { native } from '../native/index.js'
+import { empty, type Tensor } from '../tensor/index.js'
+import { linearShapes } from './cases.js'
+import { linear } from './linear.js'
+import { sparseLinear } from './sparseLinear.js'
+
+/**
+ * x·weightᵀ + bias, as `linear`, by the entries of the weight that `matrix` keeps: the others are taken for 0. The
+ * weight's gradient is that of all entries, as a dense product has it: for rules by which masked weights learn.
+ */
+export const maskedLinear = defineOp({
+  name: 'masked_linear',
+  forward(x: Tensor, weight: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
+    const values = empty([matrix.count], weight.dtype)
+    native.gatherKept(weight.storage, matrix.places, values.storage)
+    const made = sparseLinear.spec.forward(x, values, matrix, bias)
+    const [output, saved] = 'output' in made ? [made.output, made.saved] : [made, undefined]
+    return { output, saved: { values, saved } }
+  },
+  backward(grad, { args: [x, weight, matrix, bias], output, saved: { values, saved }, needs }) {
+    const [dx, , db = null] =
+      sparseLinear.spec.backward?.(grad, { args: [x, values, matrix, bias], output, saved, needs: [needs[0], false, ...needs.slice(2)] }) ?? []
+    const dw = needs[1] ? linear.spec.backward?.(grad, { args: [x, weight], output, saved: undefined, needs: [false, true] })[1] : null
+    return bias ? [dx, dw ?? null, db] : [dx, dw ?? null]
+  },
+  // The gradient of entries that the product does not read: see test/nn/masked.test.ts for what it gives.
+  estimator: true,
+  cases: (sample): [Tensor, Tensor, SparseMatrix, Tensor | null][] =>
+    linearShapes.flatMap(([x, [rows, columns]], i) => {
+      const mask = Uint8Array.from({ length: rows * columns }, (_, j) => Number((j * 7 + i) % 3 === 0))
+      const call = (bias: Tensor | null): [Tensor, Tensor, SparseMatrix, Tensor | null] => [
+        sample(x),
+        sample([rows, columns]),
+        new SparseMatrix(new Float32Array(mask.length), rows, columns, { mask }),
+        bias,
+      ]
+      return [call(sample([rows])), call(null)]
+    }),
+})
