@@ -38,7 +38,7 @@ async function calibrate(contender: Contender): Promise<number> {
 
 /** How long a run would take at the limit: the probe's time for as much work. */
 function probe(limit: Limit): { contender: Contender; scale: number } {
-    const contender = cxx({
+  const contender = cxx({
     rival: 'the probe of the limit',
     source: 'support/peak.cc',
     install: 'apt-get install g++',

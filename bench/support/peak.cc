@@ -63,9 +63,10 @@ int main(int count, char** arguments) {
     });
   }
   if (rival.argument(0) == 2) {
-    Vec sums[kSums] = {}, x{}, y{};
+    Vec x{}, y{};
     asm volatile("" : ESPALIER_REGISTER(x), ESPALIER_REGISTER(y));
     return rival.serve(sink, [&] {
+      Vec sums[kSums] = {};
       for (int i = 0; i < 1000000 / (kSums * kLanes * kTerms * 2); ++i)
 #pragma GCC unroll 24
         for (int j = 0; j < kSums; ++j) {
