@@ -110,7 +110,10 @@ function passThrough(node: Node, { value, own }: Gradient, gradients: Map<Node, 
   const { inputs } = node
   const parts = (node.backward as NonNullable<Node['backward']>)(value, own)
   let handedOn = 0
-  for (let i = 0; i < parts.length; i++) if (goesOn(parts[i], inputs[i]) && sharesStorage(parts[i], value)) handedOn++
+  for (let i = 0; i < parts.length; i++) {
+    const part = parts[i]
+    if (goesOn(part, inputs[i]) && sharesStorage(part, value)) handedOn++
+  }
   for (let i = 0; i < parts.length; i++) {
     const part = parts[i]
     if (!goesOn(part, inputs[i])) continue

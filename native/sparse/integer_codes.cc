@@ -1,0 +1,106 @@
+#include "sparse/integer_codes.h"
+
+#include "simd/isa.h"
+
+namespace espalier {
+namespace {
+// Element [sample][component] of X stands at sample·by_sample + component·by_component, within a panel.
+struct CodeSteps {
+  int64_t by_sample, by_component, by_panel;
+};
+struct CodesView {
+  int64_t there, columns;  // samples that exist
+  CodeSteps steps;
+  sparse::CodeRange range;
+};
+using sparse::CodeOrder;
+}  // namespace
+}  // namespace espalier
+
+#define ESPALIER_KERNEL "sparse/integer_codes.inl"
+#include "simd/each_isa.h"
+
+namespace espalier::sparse {
+
+CodeShape code_shape() {
+  CodeShape shape{};
+  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.bias));
+  return shape;
+}
+
+void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+  const int64_t count = call.samples.count;
+  int64_t offset = 0;
+  CodesView view{count - first, columns, {}, range};
+  switch (call.samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      view.steps = {1, count, kPanel};
+      offset = first;
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS:
+      view.steps = {columns, 1, columns * kPanel};
+      offset = first * columns;
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      view.steps = {1, kPanel, columns * kPanel};
+      offset = first / kPanel * kPanel * columns + first % kPanel;
+      break;
+  }
+  const auto pack = [&](const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x + offset, order, to)); };
+  switch (call.codes) {
+    case Codes::uint8: pack(static_cast<const uint8_t*>(call.x)); break;
+    case Codes::int8: pack(static_cast<const int8_t*>(call.x)); break;
+    case Codes::float32: pack(static_cast<const float*>(call.x)); break;
+  }
+}
+
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
+  const CodeShape shape = code_shape();
+  const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
+  int32_t* const y = static_cast<int32_t*>(call.y);
+  switch (call.samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      if (last <= call.samples.count) return {y + first, call.samples.count, lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      if (last <= panels_of(call.samples.count) * kPanel)
+        return {y + first / kPanel * kPanel * rows + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows : lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS: break;
+  }
+  return {nullptr, 0, 0};
+}
+
+void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {
+  ESPALIER_ON_ISA(finish_words(rows, words, call.start, call.relu, call.codes == Codes::float32, to));
+}
+
+// (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
+void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+  if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
+    ESPALIER_ON_ISA(sums_to_rows(components, sums, std::min(samples, call.samples.count - first), y, components));
+    return;
+  }
+  if (samples >= kPanel) {
+    const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
+    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums), {kPanel, samples},
+                  first / kPanel, panels, static_cast<float*>(call.y));
+    return;
+  }
+  const int64_t there = std::min(samples, call.samples.count - first);
+  int32_t* const y = static_cast<int32_t*>(call.y);
+  for (int64_t c = 0; c < components; ++c)
+    for (int64_t i = 0; i < there; ++i) {
+      const int64_t s = first + i;
+      int64_t at = 0;
+      switch (call.samples.layout) {
+        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
+        case ESPALIER_SPARSE_LAYOUT_ROWS: break;
+        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
+      }
+      y[at] = sums[c * samples + i];
+    }
+}
+
+}  // namespace espalier::sparse

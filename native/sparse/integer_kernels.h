@@ -1,0 +1,18 @@
+// The kernels of integer matrices, a file each. All but rows give null where they cannot be had: the processor, the
+// weights or their bound are not of that kind, or code cannot be generated.
+#pragma once
+
+#include <memory>
+
+#include "sparse/integer.h"
+
+namespace espalier::sparse {
+
+// Entries anywhere; where they stand in 1×4 blocks; nearly all of them.
+enum class IntegerRowsKind { any, blocks, dense };
+std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind);
+
+// Weights −1 and 1, whose sums 16 bits are proved to hold.
+std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range);
+
+}  // namespace espalier::sparse
