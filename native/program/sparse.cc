@@ -1,36 +1,43 @@
 // Sparse formats: the kept weights alone, through the products of native/sparse.
 #include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "program/cost.h"
 #include "program/format.h"
 #include "program/unrolled.h"
-#include "sparse/matrix.h"
+#include "sparse/cost.h"
 
 namespace espalier::program {
 namespace {
 
-// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel. Components of x and y are packed
-// into panels and out of them: a line each, and an element a sample.
-double panels(double vectors) { return std::ceil(vectors / 16); }
-double product(double kept, double vectors, double components) {
-  const double code = 10 * kept, work = 32 * kept * panels(vectors) / (peak() * 0.75);
-  return 150 + std::max(work, code / bandwidth(code)) + components * (0.6 * panels(vectors) + 0.25 * vectors);
-}
-
 // What is used of native/sparse: a matrix of the weights that are not 0, and samples as rows or as columns.
-std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
-  return std::make_unique<sparse::Matrix>(rows, columns, weight, nullptr, [=](int64_t i) { return weight[i] != 0; });
+std::shared_ptr<sparse::Matrix> compressed(const Task& task) {
+  return task.matrices->rows.get([&] {
+    const float* const weight = task.weight->data.data();
+    return std::make_shared<sparse::Matrix>(task.rows, task.columns, weight, nullptr,
+                                            [=](int64_t i) { return weight[i] != 0; });
+  });
+}
+std::shared_ptr<sparse::Matrix> unrolled(const Task& task) {
+  return task.matrices->unrolled.get([&] {
+    const Unrolled map(task);
+    auto [pattern, values] = map.kept();
+    return std::make_shared<sparse::Matrix>(std::move(pattern), std::move(values), nullptr);
+  });
+}
+// Beyond this the dense formats are the faster ones, and no second copy of the weights is made to find out.
+constexpr double kMostDensity = 0.9;
+// Its cost, which counts a call from JavaScript; here a product takes fewer turns.
+double cost(const sparse::Matrix& matrix, int64_t samples) {
+  return 100 + matrix.cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
 }
 sparse::Samples rows_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_ROWS}; }
 sparse::Samples columns_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_COLUMNS}; }
 
 class Sparse : public Kernel {
  public:
-  Sparse(std::unique_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
+  Sparse(std::shared_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
       : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu), name_(matrix_->format(kMany).name()) {
     // A matrix is prepared at the first product with few samples, and with many: now, not in a run.
     const std::vector<float> x(static_cast<size_t>(kMany * matrix_->pattern().columns));
@@ -47,7 +54,7 @@ class Sparse : public Kernel {
     matrix_->multiply(false, samples, x, bias_.empty() ? nullptr : bias_.data(), relu_, y);
   }
   // The matrix guards what it prepares at its first product.
-  const std::unique_ptr<sparse::Matrix> matrix_;
+  const std::shared_ptr<sparse::Matrix> matrix_;
 
  private:
   static constexpr int64_t kMany = 64;
@@ -60,7 +67,7 @@ class Sparse : public Kernel {
 // Vectors are rows of x and y.
 class SparseRows final : public Sparse {
  public:
-  SparseRows(std::unique_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
+  SparseRows(std::shared_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
   void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(batch * vectors_), x, y); }
 
@@ -71,7 +78,7 @@ class SparseRows final : public Sparse {
 // An image's patches as columns, [in·kh·kw, places].
 class SparseColumns final : public Sparse {
  public:
-  SparseColumns(std::unique_ptr<sparse::Matrix> matrix, const espalier_conv2d& shape, std::vector<float> bias,
+  SparseColumns(std::shared_ptr<sparse::Matrix> matrix, const espalier_conv2d& shape, std::vector<float> bias,
                 bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), shape_(shape) {
     // Columns that no entry of the matrix reads need not be copied.
@@ -139,14 +146,11 @@ namespace sparse_linear {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  if (task.conv) return -1;
-  return product(static_cast<double>(task.weight->kept), static_cast<double>(task.vectors * batch),
-                 static_cast<double>(task.rows + task.columns));
+  return task.conv || task.density() > kMostDensity ? -1 : cost(*compressed(task), task.vectors * batch);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  return std::make_unique<SparseRows>(compressed(task.rows, task.columns, task.weight->data.data()), task.vectors,
-                                      bias_of(task), task.relu);
+  return std::make_unique<SparseRows>(compressed(task), task.vectors, bias_of(task), task.relu);
 }
 
 }  // namespace
@@ -157,17 +161,19 @@ namespace sparse_conv {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  if (!task.conv || task.conv->groups != 1) return -1;
+  if (!task.conv || task.conv->groups != 1 || task.density() > kMostDensity) return -1;
   const espalier_conv2d& s = *task.conv;
-  const double plane = static_cast<double>(s.out_height * s.out_width);
-  const double spread = s.kernel_height * s.kernel_width == 1 ? 0 : 0.15 * static_cast<double>(task.columns) * plane;
-  return static_cast<double>(batch * s.n) * (spread + product(static_cast<double>(task.weight->kept), plane,
-                                                              static_cast<double>(task.rows + task.columns)));
+  const int64_t plane = s.out_height * s.out_width;
+  // By element, and by line.
+  const double spread = s.kernel_height * s.kernel_width == 1
+                            ? 0
+                            : (s.stride_width == 1 ? 0.1 : 0.5) * static_cast<double>(task.columns * plane) +
+                                  2 * static_cast<double>(task.columns * s.out_height);
+  return static_cast<double>(batch * s.n) * (spread + cost(*compressed(task), plane));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  return std::make_unique<SparseColumns>(compressed(task.rows, task.columns, task.weight->data.data()), *task.conv,
-                                         bias_of(task), task.relu);
+  return std::make_unique<SparseColumns>(compressed(task), *task.conv, bias_of(task), task.relu);
 }
 
 }  // namespace
@@ -188,13 +194,11 @@ double nanoseconds(const Task& task, int64_t batch) {
   const double rows = static_cast<double>(map.rows()), columns = static_cast<double>(map.columns());
   const double entries = static_cast<double>(task.weight->kept) * static_cast<double>(s.out_height * s.out_width);
   if (entries > kMostEntries || rows * columns > kMostElements) return -1;
-  return product(entries, static_cast<double>(batch * s.n), rows + columns);
+  return cost(*unrolled(task), batch * s.n);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  const Unrolled map(task);
-  return std::make_unique<SparseRows>(compressed(map.rows(), map.columns(), map.matrix().data()), task.conv->n,
-                                      map.bias(), task.relu);
+  return std::make_unique<SparseRows>(unrolled(task), task.conv->n, Unrolled(task).bias(), task.relu);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // A convolution as the matrix it is: from all elements of an image to all elements of its output.
 #pragma once
 
+#include <utility>
+
 #include "program/format.h"
 
 namespace espalier::program {
@@ -41,6 +43,21 @@ class Unrolled {
       made[static_cast<size_t>(row * columns() + column)] = task_.weight->data[static_cast<size_t>(weight)];
     });
     return made;
+  }
+
+  // The entries that are not 0 alone.
+  std::pair<sparse::Pattern, std::vector<float>> kept() const {
+    sparse::Pattern pattern{rows(), columns(), {0}, {}};
+    std::vector<float> values;
+    const std::vector<float>& weight = task_.weight->data;
+    each([&](int64_t row, int64_t column, int64_t at) {
+      pattern.row_start.resize(static_cast<size_t>(row) + 1, pattern.entries());
+      if (weight[static_cast<size_t>(at)] == 0) return;
+      pattern.column.push_back(static_cast<int32_t>(column));
+      values.push_back(weight[static_cast<size_t>(at)]);
+    });
+    pattern.row_start.resize(static_cast<size_t>(rows()) + 1, pattern.entries());
+    return {std::move(pattern), std::move(values)};
   }
 
   // The bias of every row.

@@ -37,6 +37,12 @@ class Matrix {
     settle(std::move(format));
   }
 
+  // Entries that are already apart from the rest.
+  Matrix(Pattern pattern, std::vector<float> values, std::shared_ptr<const Format> format)
+      : pattern_(std::move(pattern)), values_(std::move(values)) {
+    settle(std::move(format));
+  }
+
   const Pattern& pattern() const { return pattern_; }
   const std::vector<float>& values() const { return values_; }
   // The streams of products follow when these are next used.
