@@ -51,7 +51,7 @@ export interface Weights {
   relu: boolean
   /** Sums of integers, which nothing may be multiplied into. */
   readonly exact: boolean
-  /** The range of the integers that x holds, where it is known and kernels of integers may take them: its width is at most 255. */
+  /** The range of the integers that x holds, where kernels of integers may take them; it contains 0. */
   readonly codes: IntegerRange | null
 }
 

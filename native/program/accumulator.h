@@ -4,13 +4,12 @@
 #include <cstdint>
 
 #include "program/step.h"
+#include "sparse/integer.h"
 
 namespace espalier::program {
 
-// Whole numbers that x may hold, inclusive. The range contains 0, which a convolution's border counts as.
-struct CodeRange {
-  int32_t low, high;
-};
+// Whole numbers that x may hold, inclusive. In programs it contains 0, which a convolution's border counts as.
+using sparse::CodeRange;
 
 // What an accumulator holds, over all rows: while it adds bias + Σ w·x in any order, the bias first; the same that
 // quant.certify states. And what any part of the sum comes to, the bias anywhere.

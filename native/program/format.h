@@ -27,9 +27,12 @@ class Once {
   std::shared_ptr<T> made_;
 };
 
+using IntegerMatrices = std::vector<std::unique_ptr<sparse::IntegerMatrix>>;
+
 // Weights as sparse products take them: what these cost depends on where the kept ones stand, and is asked for often.
 struct Matrices {
   Once<sparse::Matrix> rows, unrolled;
+  Once<IntegerMatrices> integers, unrolled_integers;
 };
 
 // What x holds where a layer's input and weights are whole numbers, and what its sums then come to.
@@ -86,6 +89,6 @@ std::span<const Format* const> formats();
 
 // Each stands behind its parts.
 extern const Format kDenseLinear, kDenseConv, kDenseUnrolled, kSparseLinear, kSparseColumns, kSparsePlanes,
-    kSparseStencil, kSparseUnrolled;
+    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerUnrolled;
 
 }  // namespace espalier::program

@@ -4,8 +4,8 @@ namespace espalier::program {
 namespace {
 
 constexpr const Format* kFormats[] = {
-    &kDenseLinear,   &kDenseConv,    &kDenseUnrolled, &kSparseLinear,
-    &kSparseColumns, &kSparsePlanes, &kSparseStencil, &kSparseUnrolled,
+    &kDenseLinear,   &kDenseConv,      &kDenseUnrolled, &kSparseLinear,   &kSparseColumns,   &kSparsePlanes,
+    &kSparseStencil, &kSparseUnrolled, &kIntegerLinear, &kIntegerColumns, &kIntegerUnrolled,
 };
 
 }  // namespace

@@ -1,10 +1,9 @@
 // Sparse formats: the kept weights alone, through the products of native/sparse.
-#include <algorithm>
 #include <string>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "program/format.h"
+#include "program/columns.h"
 #include "program/unrolled.h"
 #include "sparse/cost.h"
 
@@ -89,15 +88,11 @@ class SparseColumns final : public Sparse {
   void run(int64_t batch, const float* x, float* y) const override {
     const espalier_conv2d& s = shape_;
     const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
-    // A 1×1 kernel at stride 1 reads the image as it is.
-    const bool as_is = s.kernel_height * s.kernel_width == 1 && s.stride_height * s.stride_width == 1 &&
-                       s.padding_top == 0 && s.padding_left == 0 && s.in_height == s.out_height &&
-                       s.in_width == s.out_width;
     parallel_for(batch * s.n, [&](int64_t image) {
       const float* from = x + image * in;
-      if (!as_is) {
+      if (!columns_are_image(s)) {
         float* const columns = scratch<float>(Scratch::kProgram, matrix_->pattern().columns * plane);
-        spread(from, columns);
+        spread_columns(s, s.in_channels, used_.data(), from, columns);
         from = columns;
       }
       multiply(columns_of(plane), from, y + image * s.out_channels * plane);
@@ -105,35 +100,6 @@ class SparseColumns final : public Sparse {
   }
 
  private:
-  void spread(const float* x, float* columns) const {
-    const espalier_conv2d& s = shape_;
-    size_t column = 0;
-    for (int64_t c = 0; c < s.in_channels; ++c)
-      for (int64_t p = 0; p < s.kernel_height; ++p)
-        for (int64_t q = 0; q < s.kernel_width; ++q, ++column) {
-          float* to = columns + static_cast<int64_t>(column) * s.out_height * s.out_width;
-          if (used_[column] == 0) continue;
-          // Output columns [first, last) read inside of the image.
-          const int64_t left = q * s.dilation_width - s.padding_left;
-          const int64_t first = std::min(s.out_width, left >= 0 ? 0 : (-left + s.stride_width - 1) / s.stride_width);
-          const int64_t last = std::max(
-              first, left >= s.in_width ? 0 : std::min(s.out_width, (s.in_width - 1 - left) / s.stride_width + 1));
-          for (int64_t i = 0; i < s.out_height; ++i, to += s.out_width) {
-            const int64_t row = i * s.stride_height + p * s.dilation_height - s.padding_top;
-            if (row < 0 || row >= s.in_height) {
-              std::fill_n(to, s.out_width, 0.0f);
-              continue;
-            }
-            const float* const from = x + (c * s.in_height + row) * s.in_width + left;
-            std::fill_n(to, first, 0.0f);
-            if (s.stride_width == 1) std::copy(from + first, from + last, to + first);
-            else
-              for (int64_t j = first; j < last; ++j) to[j] = from[j * s.stride_width];
-            std::fill_n(to + last, s.out_width - last, 0.0f);
-          }
-        }
-  }
-
   const espalier_conv2d shape_;
   std::vector<uint8_t> used_;
 };
@@ -163,13 +129,8 @@ namespace {
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv || task.conv->groups != 1 || task.density() > kMostDensity) return -1;
   const espalier_conv2d& s = *task.conv;
-  const int64_t plane = s.out_height * s.out_width;
-  // By element, and by line.
-  const double spread = s.kernel_height * s.kernel_width == 1
-                            ? 0
-                            : (s.stride_width == 1 ? 0.1 : 0.5) * static_cast<double>(task.columns * plane) +
-                                  2 * static_cast<double>(task.columns * s.out_height);
-  return static_cast<double>(batch * s.n) * (spread + cost(*compressed(task), plane));
+  return static_cast<double>(batch * s.n) *
+         (columns_time(s, 0.1) + cost(*compressed(task), s.out_height * s.out_width));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
@@ -185,16 +146,8 @@ const Format kSparseColumns{"sparse columns", sparse_conv::nanoseconds, sparse_c
 namespace sparse_unrolled {
 namespace {
 
-constexpr double kMostEntries = 1 << 19, kMostElements = 1 << 23;
-
 double nanoseconds(const Task& task, int64_t batch) {
-  if (!task.conv) return -1;
-  const Unrolled map(task);
-  const espalier_conv2d& s = *task.conv;
-  const double rows = static_cast<double>(map.rows()), columns = static_cast<double>(map.columns());
-  const double entries = static_cast<double>(task.weight->kept) * static_cast<double>(s.out_height * s.out_width);
-  if (entries > kMostEntries || rows * columns > kMostElements) return -1;
-  return cost(*unrolled(task), batch * s.n);
+  return task.conv && Unrolled(task).is_small() ? cost(*unrolled(task), batch * task.conv->n) : -1;
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {

@@ -14,6 +14,13 @@ class Unrolled {
   int64_t rows() const { return shape_.out_channels * shape_.out_height * shape_.out_width; }
   int64_t columns() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
 
+  // Whether its kept entries are few enough to be worth their place. (In double: hostile sizes do not overflow here.)
+  bool is_small() const {
+    const double entries =
+        static_cast<double>(task_.weight->kept) * static_cast<double>(shape_.out_height * shape_.out_width);
+    return entries <= kMostEntries && static_cast<double>(rows()) * static_cast<double>(columns()) <= kMostElements;
+  }
+
   // visit(row, column, place of the weight) for every entry, row by row; a row's columns ascend.
   template <class Visit>
   void each(Visit visit) const {
@@ -71,6 +78,8 @@ class Unrolled {
   }
 
  private:
+  static constexpr double kMostEntries = 1 << 19, kMostElements = 1 << 23;
+
   const Task& task_;
   const espalier_conv2d shape_;
 };

@@ -34,9 +34,13 @@ function partsOf(weights: Float32Array, bias: Float32Array | null, rows: number,
   return parts
 }
 
-/** What kernels of integers take: weights of a signed byte, codes that differ by a byte, sums of 32 bits. */
+/** What kernels of integers take: weights of a signed byte, codes of a byte with a sign or without, sums of 32 bits. */
 const isNarrow = (weights: Float32Array, codes: IntegerRange, sums: IntegerRange): boolean =>
-  weights.every((value) => value >= -128 && value <= 127) && codes.max - codes.min <= 255 && sums.min >= -(2 ** 31) && sums.max < 2 ** 31
+  weights.every((value) => value >= -128 && value <= 127) &&
+  codes.min >= -128 &&
+  codes.max <= (codes.min < 0 ? 127 : 255) &&
+  sums.min >= -(2 ** 31) &&
+  sums.max < 2 ** 31
 
 /**
  * A layer on quantised inputs and weights as sums of integers, where they are exact: then they do not depend on the
