@@ -75,8 +75,9 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
       const Task& task = layer->task();
       const size_t chosen = layer->choose(together);
       const Kernel& kernel = layer->kernel(chosen);
+      kernel.make_ready(together);
       json.put(",\"format\":\"%s\",\"kernel\":\"%s\",\"rows\":%lld,\"columns\":%lld,\"density\":%.6g,\"bytes\":%lld",
-               formats()[chosen]->name, kernel.name(), static_cast<long long>(task.rows),
+               formats()[chosen]->name, kernel.name(together).c_str(), static_cast<long long>(task.rows),
                static_cast<long long>(task.columns), task.density(), static_cast<long long>(kernel.bytes()));
       json.put(",\"predicted\":%.6g,\"tuned\":%s", layer->expects(chosen, together),
                layer->measured().empty() ? "false" : "true");

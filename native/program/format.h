@@ -67,8 +67,10 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(int64_t batch, const float* x, float* y) const = 0;
+  // Makes what runs of such a batch need and no earlier one has made: not in a run.
+  virtual void make_ready(int64_t) const {}
   // What does the work, for explain; and the bytes that the format holds.
-  virtual const char* name() const = 0;
+  virtual std::string name(int64_t batch) const = 0;
   virtual int64_t bytes() const = 0;
 };
 

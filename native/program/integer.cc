@@ -65,7 +65,7 @@ class Integers : public Kernel {
     for (const auto& matrix : *matrices_) bits = std::max(bits, matrix->sum_bits());
     name_ = "integer " + matrices_->front()->name() + ", " + std::to_string(bits) + "-bit sums";
   }
-  const char* name() const override { return name_.c_str(); }
+  std::string name(int64_t) const override { return name_; }
   int64_t bytes() const override {
     int64_t sum = 0;
     for (const auto& matrix : *matrices_) sum += matrix->bytes();

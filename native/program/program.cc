@@ -175,8 +175,11 @@ std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
   Plan made{chunk(batch), std::vector<const Kernel*>(steps_.size())};
   const int64_t together = std::min(batch, made.chunk);
   for (const auto& step : steps_)
-    if (Layer* const layer = step->layer())
-      made.kernels[static_cast<size_t>(step->index)] = &layer->kernel(layer->choose(together));
+    if (Layer* const layer = step->layer()) {
+      const Kernel& kernel = layer->kernel(layer->choose(together));
+      kernel.make_ready(together);
+      made.kernels[static_cast<size_t>(step->index)] = &kernel;
+    }
   const auto kept = std::make_shared<const Plan>(std::move(made));
   const std::lock_guard<std::mutex> hold(lock_);
   if (plans_.size() >= kMostPlans) plans_.clear();

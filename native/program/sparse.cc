@@ -37,30 +37,24 @@ sparse::Samples columns_of(int64_t samples) { return {samples, ESPALIER_SPARSE_L
 class Sparse : public Kernel {
  public:
   Sparse(std::shared_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
-      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu), name_(matrix_->format(kMany).name()) {
-    // A matrix is prepared at the first product with few samples, and with many: now, not in a run.
-    const std::vector<float> x(static_cast<size_t>(kMany * matrix_->pattern().columns));
-    std::vector<float> y(static_cast<size_t>(kMany * matrix_->pattern().rows));
-    if (y.empty()) return;
-    for (const int64_t samples : {int64_t{1}, kMany})
-      matrix_->multiply(false, rows_of(samples), x.data(), nullptr, false, y.data());
-  }
-  const char* name() const override { return name_.c_str(); }
+      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu) {}
+
+  void make_ready(int64_t batch) const override { matrix_->prepare(samples(batch)); }
+  std::string name(int64_t batch) const override { return matrix_->format(samples(batch)).name(); }
   int64_t bytes() const override { return matrix_->bytes(); }
 
  protected:
   void multiply(const sparse::Samples& samples, const float* x, float* y) const {
     matrix_->multiply(false, samples, x, bias_.empty() ? nullptr : bias_.data(), relu_, y);
   }
-  // The matrix guards what it prepares at its first product.
+  // Of one product, for a batch.
+  virtual int64_t samples(int64_t batch) const = 0;
+  // The matrix guards what it prepares.
   const std::shared_ptr<sparse::Matrix> matrix_;
 
  private:
-  static constexpr int64_t kMany = 64;
-
   const std::vector<float> bias_;
   const bool relu_;
-  const std::string name_;
 };
 
 // Vectors are rows of x and y.
@@ -68,9 +62,11 @@ class SparseRows final : public Sparse {
  public:
   SparseRows(std::shared_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
-  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(batch * vectors_), x, y); }
+  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(samples(batch)), x, y); }
 
  private:
+  int64_t samples(int64_t batch) const override { return batch * vectors_; }
+
   const int64_t vectors_;
 };
 
@@ -87,7 +83,7 @@ class SparseColumns final : public Sparse {
 
   void run(int64_t batch, const float* x, float* y) const override {
     const espalier_conv2d& s = shape_;
-    const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
+    const int64_t plane = samples(batch), in = s.in_channels * s.in_height * s.in_width;
     parallel_for(batch * s.n, [&](int64_t image) {
       const float* from = x + image * in;
       if (!columns_are_image(s)) {
@@ -100,6 +96,8 @@ class SparseColumns final : public Sparse {
   }
 
  private:
+  int64_t samples(int64_t) const override { return shape_.out_height * shape_.out_width; }
+
   const espalier_conv2d shape_;
   std::vector<uint8_t> used_;
 };

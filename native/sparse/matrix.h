@@ -56,7 +56,8 @@ class Matrix {
   const Format& format(int64_t samples, bool transpose = false) const;
   double cost(int64_t samples, bool transpose = false) const;
 
-  // W·X or Wᵀ·X, prepared at the first call.
+  // W·X or Wᵀ·X, prepared at the first call, or before it.
+  void prepare(int64_t samples, bool transpose = false) { product(samples, transpose); }
   void multiply(bool transpose, const Samples& samples, const float* x, const float* bias, bool relu, float* y);
   // The gradient of the values: entries of dY·Xᵀ.
   void sampled(const Samples& samples, const float* dy, const float* x, float* values) {
