@@ -191,12 +191,20 @@ test('what is proved of sums is what certificates state', (t) => {
     using loaded = Program.from(program.toBytes())
     const { layers } = quant.certify(model)
     t.true(layers.length >= 2, name)
-    for (const one of [program, loaded])
+    for (const one of [program, loaded]) {
+      const certificate = quant.certify(one)
+      certificate.verify()
+      t.deepEqual(
+        certificate.layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        name,
+      )
       t.deepEqual(
         one.explain().steps.flatMap(({ layer, codes, sums, accumulatorBits }) => (sums === undefined ? [] : [{ layer, codes, sums, bits: accumulatorBits }])),
         layers.map((layer) => ({ layer: layer.name, codes: { ...layer.input }, sums: { min: layer.min, max: layer.max }, bits: layer.bits })),
         name,
       )
+    }
   }
 })
 
