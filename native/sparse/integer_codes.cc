@@ -56,6 +56,11 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
 void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+  if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
+    ESPALIER_ON_ISA(sums_to_rows(components, sums, std::min(samples, call.samples.count - first), y, components));
+    return;
+  }
   if (samples >= kPanel) {
     const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
     unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums),
@@ -70,7 +75,7 @@ void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sum
       int64_t at = 0;
       switch (call.samples.layout) {
         case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
-        case ESPALIER_SPARSE_LAYOUT_ROWS: at = s * components + c; break;
+        case ESPALIER_SPARSE_LAYOUT_ROWS: break;
         case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
       }
       y[at] = sums[c * samples + i];
