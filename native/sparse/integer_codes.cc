@@ -54,6 +54,27 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
   }
 }
 
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
+  const CodeShape shape = code_shape();
+  const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
+  int32_t* const y = static_cast<int32_t*>(call.y);
+  switch (call.samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      if (last <= call.samples.count) return {y + first, call.samples.count, lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      if (last <= panels_of(call.samples.count) * kPanel)
+        return {y + first / kPanel * kPanel * rows + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows : lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS: break;
+  }
+  return {nullptr, 0, 0};
+}
+
+void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {
+  ESPALIER_ON_ISA(finish_words(rows, words, call.start, call.relu, call.codes == Codes::float32, to));
+}
+
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
 void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
   if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {

@@ -281,3 +281,36 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
   for (int64_t c = whole; c < components; ++c)
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
 }
+
+// Sums of words, as wide as a block and in the order of sample_at, to final values.
+template <int First>
+struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
+  static constexpr int kLanesOf16 = kVectorBytes / 16;
+  static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
+};
+inline void finish_words(int64_t rows, const int16_t* words, const int32_t* start, bool relu, bool as_float,
+                         const sparse::SumsPlace& to) {
+  typedef RunOf<int16_t, kLanes<int32_t>> Half;
+  for (int64_t r = 0; r < rows; ++r) {
+    const double* const from = reinterpret_cast<const double*>(words + r * kBlock);
+    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
+    Vec<double> units[kTerms / 2];
+    if constexpr (kTerms == 4) {
+      const Vec<double> a = load<double>(from), b = load<double>(from + kLanes<double>);
+      units[0] = shuffle<double, UnitsOfVectors<0>>(a, b);
+      units[kTerms / 2 - 1] = shuffle<double, UnitsOfVectors<kTerms / 2 - 1>>(a, b);
+    } else {
+      const Vec<double> all = load<double>(from);
+      units[0] = shuffle<double, UnitsOfVectors<0>>(all, all);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kTerms; ++j) {
+      Half half;
+      std::memcpy(&half, reinterpret_cast<const char*>(units + j / 2) + j % 2 * sizeof half, sizeof half);
+      Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
+      if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
+      if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+      store<int32_t>(to.at + r * to.row + j * to.vector, sum);
+    }
+  }
+}
