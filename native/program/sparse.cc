@@ -88,7 +88,7 @@ class SparseColumns final : public Sparse {
       const float* from = x + image * in;
       if (!columns_are_image(s)) {
         float* const columns = scratch<float>(Scratch::kProgram, matrix_->pattern().columns * plane);
-        spread_columns(s, s.in_channels, used_.data(), from, columns);
+        spread_columns(s, s.in_channels, used_.data(), from, plane, columns);
         from = columns;
       }
       multiply(columns_of(plane), from, y + image * s.out_channels * plane);
