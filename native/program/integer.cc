@@ -6,8 +6,8 @@
 #include "core/parallel.h"
 #include "core/scratch.h"
 #include "program/columns.h"
+#include "program/cost.h"
 #include "program/unrolled.h"
-#include "sparse/cost.h"
 
 #define ESPALIER_KERNEL "program/integer.inl"
 #include "simd/each_isa.h"
@@ -47,11 +47,10 @@ std::shared_ptr<IntegerMatrices> unrolled(const Task& task) {
     return made;
   });
 }
-// Cost of one, which counts a call from JavaScript; here a product takes fewer turns.
 double cost(const IntegerMatrices& matrices, int64_t samples) {
   double sum = 0;
-  for (const auto& matrix : matrices) sum += 100 + matrix->cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
-  return sum;
+  for (const auto& matrix : matrices) sum += without_call(matrix->cost(samples));
+  return sum * kIntegersOnZen4;
 }
 
 // Samples that kernels take at once.
@@ -60,7 +59,8 @@ int64_t filled(int64_t samples) { return (samples + kBlock - 1) / kBlock * kBloc
 
 // Of samples that stand as rows of float32: components are packed as bytes, and sums unpacked.
 double cost_of_rows(const IntegerMatrices& matrices, int64_t samples) {
-  const double each = 3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples);
+  const double each =
+      kIntegersOnZen4 * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
   double sum = cost(matrices, samples);
   for (const auto& matrix : matrices) sum += each * static_cast<double>(matrix->rows() + matrix->columns());
   return sum;
