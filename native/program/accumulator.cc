@@ -1,14 +1,14 @@
 #include "program/accumulator.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace espalier::program {
 namespace {
 
-// A tensor's element as a whole number within [low, high]. (What is no number fails the comparisons.)
+// A tensor's element as a whole number within [low, high], which are some of int64. (What is no number fails the
+// comparisons.)
 int64_t whole(const char* what, float value, float low, float high) {
-  if (!(value >= low && value <= high) || value != std::trunc(value))
+  if (!(value >= low && value <= high) || value != static_cast<float>(static_cast<int64_t>(value)))
     fail(ESPALIER_INVALID_ARGUMENT, "%s of a layer on codes is %g, expected a whole number in [%g, %g]", what,
          static_cast<double>(value), static_cast<double>(low), static_cast<double>(high));
   return static_cast<int64_t>(value);
