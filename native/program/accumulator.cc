@@ -34,11 +34,14 @@ Accumulator accumulator_of(const Tensor& weight, const Tensor* bias, int64_t row
   const int64_t columns = rows == 0 ? 0 : weight.size() / rows;
   const float* at = weight.data.data();
   for (int64_t r = 0; r < rows; ++r) {
-    int64_t positive = 0, negative = 0;
+    // (Not by sign, which no processor foretells.)
+    int64_t sum = 0, size = 0;
     for (const float* const end = at + columns; at < end; ++at) {
       const int64_t w = whole("a weight", *at, -128, 127);
-      (w > 0 ? positive : negative) += w;
+      sum += w;
+      size += w < 0 ? -w : w;
     }
+    const int64_t positive = (size + sum) / 2, negative = (sum - size) / 2;
     const int64_t start =
         bias == nullptr ? 0 : whole("a bias", bias->data[static_cast<size_t>(r)], -kMostBias, kMostBias);
     const int64_t least = codes.low * positive + codes.high * negative,
