@@ -298,8 +298,8 @@ test('what is refused', (t) => {
     (kind: IntegerKernel, low: number, high: number, bits: number, rows = 2) =>
     () =>
       native.sparseIntegerCreate(rows, 3, weight, null, kind, low, high, bits)
-  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 3, 2, 0), /range is \[3, 2\]/)
-  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, -1, 128, 0), /expected it within 0…255 or within −128…127/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 3, 2, 0), /high is 2, expected 3 to 255/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, -1, 128, 0), /high is 128, expected -1 to 127/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 256, 0), /high is 256/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 255, 8), /bits is 8, expected 0, 16 or 32/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.signs, 0, 255, 0), /signs: /)
