@@ -363,6 +363,11 @@ export interface NativeOperations {
    * batch size 0 it tells the shapes and the steps alone, and prepares nothing. The text belongs to the calling thread
    * and is good until its next such call. */
   programExplain(program: number, batch: number, repeats: number): string
+  /** What a layer that sums whole numbers multiplies by, for a proof of its sums elsewhere: weight [rows, columns] (int8),
+   * and what each sum starts from, bias [rows] (int32; 0 where it has none). The layer is named by its step's place among
+   * those of espalier_program_explain, which tells which steps are such layers, their rows and columns, and the least and
+   * the greatest code of their inputs. */
+  programIntegers(program: number, step: number, weight: Storage | null, bias: Storage | null): void
   /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
    * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
    * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is

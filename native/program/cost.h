@@ -1,5 +1,5 @@
-// What the cost model knows of the machine. The figures are those of one core of a Zen 4; others differ, and
-// `tune` measures. They are constants, so that a network runs on the same kernels every time.
+// What the cost model knows of the machine. The figures are those of one core of a Zen 4 or a Zen 5; others differ,
+// and `tune` measures. They are constants, so that a network runs on the same kernels every time.
 #pragma once
 
 #include <algorithm>
@@ -7,13 +7,15 @@
 
 #include "espalier/conv.h"
 #include "simd/isa.h"
+#include "sparse/cost.h"
 
 namespace espalier::program {
 
 // Floating-point operations a nanosecond.
 inline double peak() {
 #if ESPALIER_X86
-  return isa() == Isa::baseline ? 28 : 115;
+  if (isa() == Isa::baseline) return 28;
+  return isa() == Isa::avx512 && core() == Core::zen5 ? 240 : 115;
 #else
   return 50;
 #endif
@@ -46,5 +48,13 @@ inline double dense_convolution_time(double size, const espalier_conv2d& shape, 
   const double outputs = static_cast<double>(n * shape.out_height) * width;
   return 600 + 1.2 * size + 2 * size * outputs / (peak() * 0.65 * filled);
 }
+
+// What a product of native/sparse takes, whose cost counts a call from JavaScript: here it takes fewer turns.
+inline double without_call(double nanoseconds) {
+  return 100 + nanoseconds - sparse::rates().nanoseconds * sparse::kCyclesOfCall;
+}
+
+// Costs of integer products are those of a Zen 5; other cores take so many times as long.
+inline double integer_slowness() { return core() == Core::zen5 ? 1 : 1.7; }
 
 }  // namespace espalier::program

@@ -23,7 +23,7 @@ class Packed final : public Kernel {
     kernels::gemm_packed<float>(false, batch * vectors_, rows_, columns_, 1, x, std::max<int64_t>(columns_, 1),
                                 packed_.data(), 0, y, std::max<int64_t>(rows_, 1), epilogue);
   }
-  const char* name() const override { return "packed product"; }
+  std::string name(int64_t) const override { return "packed product"; }
   int64_t bytes() const override { return static_cast<int64_t>(packed_.size() * sizeof(float)); }
 
  private:
@@ -42,7 +42,7 @@ class Direct final : public Kernel {
     kernels::conv2d_forward<float>(shape, x, task_.weight->data.data(),
                                    task_.bias == nullptr ? nullptr : task_.bias->data.data(), task_.relu, y);
   }
-  const char* name() const override { return "direct convolution"; }
+  std::string name(int64_t) const override { return "direct convolution"; }
   int64_t bytes() const override { return task_.weight->size() * static_cast<int64_t>(sizeof(float)); }
 
  private:
@@ -98,7 +98,8 @@ double nanoseconds(const Task& task, int64_t batch) {
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
   const Unrolled map(task);
-  return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix().data(), map.bias(), task.relu);
+  return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix<float>().data(), map.bias(),
+                                  task.relu);
 }
 
 }  // namespace

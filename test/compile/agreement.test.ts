@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { TinyCNN } from '../../examples/tinyCnn.js'
 import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
+import { quantNetworks } from '../support/quantNetworks.js'
 import { QuantTinyCNN } from '../support/quantTinyCnn.js'
 
 const batches = [1, 2, 3, 17, 33]
@@ -183,6 +184,30 @@ test('quantised networks give the bits of their evaluation', (t) => {
   t.true(steps.some(({ operation }) => operation === 'scale, fake_quant_by_threshold'))
 })
 
+test('what is proved of sums is what certificates state', (t) => {
+  for (const [name, make] of Object.entries(quantNetworks)) {
+    const { model, input } = make()
+    using program = compile(model, { input })
+    using loaded = Program.from(program.toBytes())
+    const { layers } = quant.certify(model)
+    t.true(layers.length >= 2, name)
+    for (const one of [program, loaded]) {
+      const certificate = quant.certify(one)
+      certificate.verify()
+      t.deepEqual(
+        certificate.layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        name,
+      )
+      t.deepEqual(
+        one.explain().steps.flatMap(({ layer, codes, sums, accumulatorBits }) => (sums === undefined ? [] : [{ layer, codes, sums, bits: accumulatorBits }])),
+        layers.map((layer) => ({ layer: layer.name, codes: { ...layer.input }, sums: { min: layer.min, max: layer.max }, bits: layer.bits })),
+        name,
+      )
+    }
+  }
+})
+
 test('networks in whole numbers give the bits of their evaluation', (t) => {
   manualSeed(5)
   const widths = { weightBits: 3, accumulatorBits: 8 }
@@ -219,6 +244,45 @@ test('quantised layers with float biases, scales a channel, and batch norm', (t)
   ).train()
   for (let i = 0; i < 12; i++) model.forward(rand([16, 2, 6, 6]))
   agree(t, model, [2, 6, 6], { tolerance: 1e-6 })
+})
+
+test('what rises with its argument waits for the maxima of windows', (t) => {
+  manualSeed(3)
+  const windows = (pass: (x: Tensor) => Tensor) => of((x) => ops.maxPool2d(pass(x), { kernelSize: 2, stride: 1, padding: 1 }))
+  const channels = (...values: number[]) => tensor(values).reshape([3, 1, 1])
+  const order = (pass: (x: Tensor) => Tensor): string => {
+    const program = agree(t, windows(pass), [3, 4, 5], { tolerance: 0 })
+    return program
+      .explain()
+      .steps.map(({ operation }) => operation)
+      .join('; ')
+  }
+  t.is(
+    order((x) =>
+      x
+        .mul(channels(0.3, 2, 7))
+        .add(channels(-1, 0, 5))
+        .round()
+        .clamp(-3, 9)
+        .div(3),
+    ),
+    'max_pool2d; mul, add, round, clamp, div',
+  )
+  t.is(
+    order((x) => x.relu().sub(0.5)),
+    'max_pool2d; relu, sub',
+  )
+  for (const falls of [
+    (x: Tensor) => x.mul(channels(1, -2, 3)),
+    (x: Tensor) => x.mul(-1).round(),
+    (x: Tensor) => x.abs().add(1),
+    (x: Tensor) => x.mul(channels(1, 0, 1)),
+  ])
+    t.regex(order(falls), /; max_pool2d$/)
+  t.regex(
+    order((x) => x.add(x.sum({ dim: 1, keepdim: true }).expand([x.shape[0], 3, 4, 5]))),
+    /; max_pool2d$/,
+  )
 })
 
 test('sparse layers keep what they hold', (t) => {
