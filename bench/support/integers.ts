@@ -50,6 +50,13 @@ export class IntegerProblem {
     return { dot: 2 * this.weight.reduce((sum, value) => sum + Number(value !== 0), 0) * this.shape[2] }
   }
 
+  /** The bits that hold every sum. */
+  get neededBits(): number {
+    const [rows, columns] = this.shape
+    using matrix = new kernels.IntegerSparseMatrix(this.weight, rows, columns, { kernel: 'rows' })
+    return matrix.neededBits
+  }
+
   /** X·Wᵀ, a sample a row as a linear layer has it: packing X and unpacking Y are part of it. */
   ours(options: kernels.IntegerSparseMatrixOptions = {}): Contender {
     const [rows, columns, samples] = this.shape

@@ -67,10 +67,11 @@ int main(int count, char** arguments) {
     asm volatile("" : ESPALIER_REGISTER(x), ESPALIER_REGISTER(y));
     return rival.serve(sink, [&] {
       Vec sums[kSums] = {};
+      const Vec a = x, b = y;
       for (int i = 0; i < 1000000 / (kSums * kLanes * kTerms * 2); ++i)
 #pragma GCC unroll 24
         for (int j = 0; j < kSums; ++j) {
-          sums[j] = dot(sums[j], x, y);
+          sums[j] = dot(sums[j], a, b);
           asm volatile("" : ESPALIER_REGISTER(sums[j]));
         }
       for (int l = 0; l < kLanes; ++l) sink[static_cast<size_t>(l)] = sums[0][l];

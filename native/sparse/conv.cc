@@ -124,8 +124,9 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
   for (size_t i = 0; i < plan->channels.size(); ++i)
     slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
-  // The row place and the column of each kernel element.
-  std::vector<int32_t> row(static_cast<size_t>(size_.kernel_height)), column(static_cast<size_t>(size_.kernel_width));
+  // The row place, if it has one, and the column of each kernel element. (Of a gradient of one row some may have none.)
+  std::vector<int32_t> row(static_cast<size_t>(size_.kernel_height), -1),
+      column(static_cast<size_t>(size_.kernel_width));
   for (const Tap& tap : axes.rows.phases[0])
     row[static_cast<size_t>(tap.element)] = static_cast<int32_t>(packing.down.of(tap));
   for (const Tap& tap : axes.columns.phases[0])
@@ -134,6 +135,7 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   terms.reserve(entries_.size());
   for (size_t i = 0; i < entries_.size(); ++i) {
     const Entry& at = entries_[i];
+    if (row[static_cast<size_t>(at.row)] < 0) continue;
     terms.push_back({transposed ? at.in : at.out, slot[static_cast<size_t>(transposed ? at.out : at.in)],
                      row[static_cast<size_t>(at.row)], column[static_cast<size_t>(at.column)],
                      static_cast<int32_t>(i)});

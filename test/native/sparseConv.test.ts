@@ -76,6 +76,7 @@ const geometries: readonly Geometry[] = [
   geometry(2, 3, 4, [7, 16], [3, 3], { padding: [1, 9], dilation: [1, 9] }),
   geometry(2, 3, 4, [9, 16], 3, { stride: [2, 1], padding: 1 }),
   geometry(1, 130, 20, [4, 32], 3, { padding: 1 }),
+  geometry(2, 5, 9, [1, 28], [3, 5], { stride: [2, 1], padding: [1, 0] }),
   geometry(5, 3, 6, 8, 3, { padding: 1 }),
   geometry(17, 4, 6, 4, 3),
   geometry(33, 3, 5, [2, 1], [2, 1]),
