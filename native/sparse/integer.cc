@@ -165,8 +165,7 @@ int64_t IntegerMatrix::bytes() const {
 double IntegerMatrix::cost(int64_t samples) const {
   constexpr int64_t kBlock = 64;
   const double blocks = static_cast<double>((samples + kBlock - 1) / kBlock);
-  return rates().nanoseconds *
-         (kCyclesOfCall + blocks * (cycles_ + static_cast<double>(rows() * 6 + columns() * 4)));
+  return rates().nanoseconds * (kCyclesOfCall + blocks * (cycles_ + static_cast<double>(rows() * 6 + columns() * 4)));
 }
 
 void IntegerMatrix::multiply(const IntegerCall& call) const {

@@ -120,10 +120,11 @@ test('with and without indices the same values, zeros by their sign and NaN too,
   for (const dtype of [Float32Array, Float64Array])
     for (let width = 2; width < 72; width++)
       for (const height of [2, 5]) {
-        const x = tensor(
-          new dtype(Array.from({ length: 3 * height * width }, (_, i) => some[(i * i * 7 + (i >> 2) * 5 + width) % (i % 3 === 0 ? 4 : 7)])),
-          [3, height, width],
-        )
+        const x = tensor(new dtype(Array.from({ length: 3 * height * width }, (_, i) => some[(i * i * 7 + (i >> 2) * 5 + width) % (i % 3 === 0 ? 4 : 7)])), [
+          3,
+          height,
+          width,
+        ])
         const plain = noGrad(() => ops.maxPool2d(x, { kernelSize: 2 }))
         x.requiresGrad = true
         const recorded = ops.maxPool2d(x, { kernelSize: 2 })
