@@ -71,7 +71,7 @@ async function run(name: string): Promise<void> {
       say(`${name} ${match.case}: ${cause.message}`)
     }
     try {
-      const faults = [await faultOf(match, ours), theirs && (await faultOf(match, theirs))]
+      const faults = [await faultOf(match.verify, ours), theirs && (await faultOf(match.verifyTheirs ?? match.verify, theirs))]
       if (faults[0]) say(`${name} ${match.case}: OURS IS WRONG: ${faults[0]}`)
       if (faults[1]) say(`${name} ${match.case}: ${match.rival} is wrong: ${faults[1]}`)
       const verified = !faults[0] && !faults[1]

@@ -1,33 +1,80 @@
 import * as nn from '../../lib/nn/index.js'
 import { l1Unstructured } from '../../lib/prune/index.js'
-import { manualSeed } from '../../lib/tensor/index.js'
-import { networkMatch } from '../support/network.js'
+import * as qnn from '../../lib/quant/qnn.js'
+import { manualSeed, rand } from '../../lib/tensor/index.js'
+import { Network } from '../support/network.js'
 import type { Match } from '../support/task.js'
 
 const sparsity = 0.9
 
-const networks: Record<string, { input: readonly number[]; model: () => nn.Module }> = {
-  lenet: {
-    input: [1, 28, 28],
-    model: () =>
-      new nn.Sequential(
-        ...[new nn.Conv2d(1, 6, 5, { padding: 2 }), new nn.ReLU(), new nn.MaxPool2d(2), new nn.Conv2d(6, 16, 5), new nn.ReLU(), new nn.MaxPool2d(2)],
-        ...[new nn.Flatten(), new nn.Linear(400, 120), new nn.ReLU(), new nn.Linear(120, 84), new nn.ReLU(), new nn.Linear(84, 10)],
-      ),
-  },
-  'mlp 784-1024-1024-10': {
-    input: [784],
-    model: () => new nn.Sequential(new nn.Linear(784, 1024), new nn.ReLU(), new nn.Linear(1024, 1024), new nn.ReLU(), new nn.Linear(1024, 10)),
-  },
+const lenet = (): nn.Module =>
+  new nn.Sequential(
+    ...[new nn.Conv2d(1, 6, 5, { padding: 2 }), new nn.ReLU(), new nn.MaxPool2d(2), new nn.Conv2d(6, 16, 5), new nn.ReLU(), new nn.MaxPool2d(2)],
+    ...[new nn.Flatten(), new nn.Linear(400, 120), new nn.ReLU(), new nn.Linear(120, 84), new nn.ReLU(), new nn.Linear(84, 10)],
+  )
+const mlp = (): nn.Module => new nn.Sequential(new nn.Linear(784, 1024), new nn.ReLU(), new nn.Linear(1024, 1024), new nn.ReLU(), new nn.Linear(1024, 10))
+
+/** LeNet with weights and activations of 4 bits. */
+function lenet4(): nn.Module {
+  const weights = { weightBits: 4 }
+  const relu = (): nn.Module => new qnn.QuantReLU({ bits: 4 })
+  return new nn.Sequential(
+    new qnn.QuantIdentity({ bits: 4 }),
+    ...[new qnn.QuantConv2d(1, 6, 5, { ...weights, padding: 2 }), relu(), new nn.MaxPool2d(2)],
+    ...[new qnn.QuantConv2d(6, 16, 5, weights), relu(), new nn.MaxPool2d(2), new nn.Flatten()],
+    ...[new qnn.QuantLinear(400, 120, weights), relu(), new qnn.QuantLinear(120, 84, weights), relu(), new qnn.QuantLinear(84, 10, weights)],
+  )
 }
 
-/** Pruned networks, one call of a compiled program, against the same networks dense. */
+function pruned(make: () => nn.Module, amount: number): nn.Module {
+  manualSeed(1)
+  const model = make()
+  if (amount > 0) for (const module of model.modules()) if (module instanceof nn.Conv2d || module instanceof nn.Linear) l1Unstructured(module, 'weight', amount)
+  return model
+}
+
+/** Its quantisers know their ranges from some batches. */
+function ranged(model: nn.Module, input: readonly number[]): nn.Module {
+  model.train()
+  for (let i = 0; i < 4; i++)
+    model.forward(
+      rand([16, ...input])
+        .mul(2)
+        .sub(1),
+    )
+  return model
+}
+
+const rival = 'onnxruntime-node, dense'
+
+/** Pruned networks, one call of a compiled program, against the same networks dense; and a quantised one. */
 export default function* infer(): Iterable<Match> {
-  for (const [name, { input, model }] of Object.entries(networks))
+  const networks: readonly (readonly [name: string, make: () => nn.Module, input: readonly number[]])[] = [
+    ['lenet', lenet, [1, 28, 28]],
+    ['mlp 784-1024-1024-10', mlp, [784]],
+  ]
+  for (const [name, make, input] of networks)
     for (const batch of [1, 64]) {
-      manualSeed(1)
-      const pruned = model()
-      for (const module of pruned.modules()) if (module instanceof nn.Conv2d || module instanceof nn.Linear) l1Unstructured(module, 'weight', sparsity)
-      yield networkMatch(`${name} B=${batch} s=${sparsity.toFixed(2)}`, pruned, input, batch)
+      const network = new Network(`${name} B=${batch} s=${sparsity.toFixed(2)}`, pruned(make, sparsity), input, batch)
+      const theirs = (): ReturnType<Match['theirs']> => network.onnxruntime()
+      yield network.match(rival, network, theirs)
+      yield network.match('one run of onnxruntime-node, dense', network, theirs, () => network.loading(), ' loaded and run once')
+    }
+
+  const input = [1, 28, 28]
+  for (const amount of [0, sparsity])
+    for (const batch of [1, 64]) {
+      const name = `lenet 4-bit B=${batch} s=${amount.toFixed(2)}`
+      const quantised = new Network(name, ranged(pruned(lenet4, amount), input), input, batch, { quantised: true })
+      const single = new Network('lenet', pruned(lenet, amount), input, batch)
+      yield quantised.match('our own float32', single, () => single.compiled())
+      yield quantised.match(rival, single, () => single.onnxruntime())
+      yield quantised.match(
+        'one run of our own float32',
+        single,
+        () => single.compiled(),
+        () => quantised.loading(),
+        ' loaded and run once',
+      )
     }
 }

@@ -77,9 +77,9 @@ export async function measure({ ours, theirs, limit }: { ours: Contender; theirs
 }
 
 /** Whether a side's values stand the task's check; why not, otherwise. */
-export async function faultOf(match: Match, side: Contender): Promise<string | undefined> {
+export async function faultOf(verify: Match['verify'], side: Contender): Promise<string | undefined> {
   try {
-    match.verify(await side.output())
+    verify(await side.output())
     return undefined
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause)

@@ -22,6 +22,8 @@ export interface Match {
   theirs(): Contender | Promise<Contender>
   /** Throws where the values are not what a float64 reference says. */
   verify(output: NativeArray): void
+  /** The same for the rival's, where it computes something else: the same network without quantisers. Default: `verify`. */
+  verifyTheirs?(output: NativeArray): void
   /** Floating-point operations (`fma`) or bytes from memory (`read`) of one run; for the share of the limit. */
   limit?: Limit
 }

@@ -1,3 +1,4 @@
+import type { IntegerRange } from '../quant/index.js'
 import { type Link, type Operand, type Plan, type Ref, readsOf, type Step, type View } from './plan.js'
 
 // A plan as bytes, as native/program/program.cc reads them: docs/programs.md has the fields. Whole numbers take 64
@@ -100,6 +101,10 @@ export function describe({ input, steps, output, outputShape }: Plan): Uint8Arra
     body.flag(data !== null)
     if (data !== null) body.whole(constant(data))
   }
+  function optionalRange(range: IntegerRange | null): void {
+    body.flag(range !== null)
+    if (range !== null) body.whole(range.min, range.max)
+  }
   function operand(of: Operand): void {
     body
       .flag('ref' in of)
@@ -123,12 +128,15 @@ export function describe({ input, steps, output, outputShape }: Plan): Uint8Arra
       case 'linear':
         body.whole(value(x), value(y), work.rows, work.columns, constant(work.weight))
         optional(work.bias)
-        body.flag(work.relu).whole(work.vectors)
+        body.flag(work.relu)
+        optionalRange(work.codes)
+        body.whole(work.vectors)
         break
       case 'conv':
         body.whole(value(x), value(y), ...work.geometry, constant(work.weight))
         optional(work.bias)
         body.flag(work.relu)
+        optionalRange(work.codes)
         break
       case 'convTranspose':
         body.whole(value(x), value(y), ...work.geometry, constant(work.weight))

@@ -1,4 +1,5 @@
 import Table from 'cli-table3'
+import type { IntegerRange } from '../quant/index.js'
 
 /** A step of a program: what runs, on what, and for how long. Times are nanoseconds. */
 export interface ExplainedStep {
@@ -8,12 +9,20 @@ export interface ExplainedStep {
   readonly operation: string
   /** How the weights are held: 'dense', 'sparse', …; absent for steps without a choice. */
   readonly format?: string
-  /** What multiplies by them. */
+  /** What multiplies by them; of integers with the width of its sums. */
   readonly kernel?: string
   readonly rows?: number
   readonly columns?: number
   /** The share of weights that are not 0. */
   readonly density?: number
+  /** The integers that its input holds, where it sums integers. */
+  readonly codes?: IntegerRange
+  /**
+   * What its accumulators can hold while they sum those, and the width of two's complement that takes: proved, as
+   * `quant.certify` does, where the program was made or loaded, from its weights and the range of the codes.
+   */
+  readonly sums?: IntegerRange
+  readonly accumulatorBits?: number
   /** Bytes that the weights take in this format, its machine code among them. */
   readonly bytes?: number
   /** What the cost model expects of this format, and of those that were not taken. */
@@ -46,11 +55,11 @@ export class Explanation {
     const micro = (nanoseconds?: number): string => (nanoseconds === undefined ? '' : (nanoseconds / 1000).toFixed(2))
     const percent = (share?: number): string => (share === undefined ? '' : `${(100 * share).toFixed(1)}%`)
     const table = new Table({
-      head: ['layer', 'operation', 'format', 'kernel', 'density', 'predicted µs', 'measured µs', 'of limit'],
+      head: ['layer', 'operation', 'format', 'kernel', 'density', 'sum bits', 'predicted µs', 'measured µs', 'of limit'],
       style: { head: [], border: [] },
     })
-    for (const { layer, operation, format = '', kernel = '', density, predicted, measured, limit } of this.steps)
-      table.push([layer, operation, format, kernel, percent(density), micro(predicted), micro(measured), percent(limit)])
+    for (const { layer, operation, format = '', kernel = '', density, accumulatorBits = '', predicted, measured, limit } of this.steps)
+      table.push([layer, operation, format, kernel, percent(density), accumulatorBits, micro(predicted), micro(measured), percent(limit)])
     const { isa, batch, together, memory, memoryUnshared } = this
     return `batch ${batch}${together < batch ? `, ${together} at a time` : ''} on ${isa}; ${memory} bytes a sample (${memoryUnshared} unshared)\n${table}`
   }

@@ -1,4 +1,5 @@
 import type { Binary, Unary } from '../native/index.js'
+import type { IntegerRange } from '../quant/index.js'
 
 // A plan is what native/program runs: steps over values. Sizes and shapes are those of one sample; a value's first
 // dimension is the one that grows with the batch.
@@ -50,6 +51,8 @@ export interface Weights {
   relu: boolean
   /** Sums of integers, which nothing may be multiplied into. */
   readonly exact: boolean
+  /** The range of the integers that x holds, where kernels of integers may take them; it contains 0. */
+  readonly codes: IntegerRange | null
 }
 
 export type Work =

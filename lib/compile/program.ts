@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { describe, EspalierError, ensure, native, wholeNumber } from '../native/index.js'
+import type { IntegerLayer, IntegerSource } from '../quant/integer.js'
 import { empty, formatShape, type Shape, Tensor } from '../tensor/index.js'
 import { Explanation } from './explanation.js'
 import { writeWhole } from './file.js'
@@ -24,7 +25,7 @@ const forgotten = new FinalizationRegistry<number>((number) => native.programFre
  * using same = Program.from(program.toBytes())
  * ```
  */
-export class Program {
+export class Program implements IntegerSource {
   /** The shape of one sample. */
   readonly inputShape: Shape
   /** The shape of a result behind its first dimension, which is the batch size (or a multiple of it). */
@@ -114,6 +115,19 @@ export class Program {
     wholeNumber('explain: batch', batch, 1)
     wholeNumber('explain: repeats', repeats, 0, 10000)
     return new Explanation(JSON.parse(native.programExplain(this.#live, batch, repeats)) as Explanation)
+  }
+
+  /**
+   * The layers that sum whole numbers, as `quant.certify` reads them: their weights are those that the program
+   * multiplies by, the ranges of their inputs those that its integer kernels keep to.
+   */
+  integerLayers(): IntegerLayer[] {
+    return Array.from(this.explain().steps.entries()).flatMap(([step, { layer: name, codes: input, rows = 0, columns = 0 }]) => {
+      if (input === undefined) return []
+      const [weights, bias] = [new Int8Array(rows * columns), new Int32Array(rows)]
+      native.programIntegers(this.#live, step, weights, bias)
+      return [{ name, weights: Int32Array.from(weights), rows, bias, input, inputFrom: 'codes of the program' }]
+    })
   }
 
   /** The bytes of the file that `save` writes. */

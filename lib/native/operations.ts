@@ -129,6 +129,16 @@ export const SparseKernel = {
 } as const
 export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
 
+export const IntegerKernel = {
+  automatic: 0,
+  rows: 1,
+  lookup: 2,
+  quads: 3,
+  signs: 4,
+  dense: 5,
+} as const
+export type IntegerKernel = (typeof IntegerKernel)[keyof typeof IntegerKernel]
+
 export const CudaPrecision = {
   float32: 0,
   tf32: 1,
@@ -354,6 +364,11 @@ export interface NativeOperations {
    * batch size 0 it tells the shapes and the steps alone, and prepares nothing. The text belongs to the calling thread
    * and is good until its next such call. */
   programExplain(program: number, batch: number, repeats: number): string
+  /** What a layer that sums whole numbers multiplies by, for a proof of its sums elsewhere: weight [rows, columns] (int8),
+   * and what each sum starts from, bias [rows] (int32; 0 where it has none). The layer is named by its step's place among
+   * those of espalier_program_explain, which tells which steps are such layers, their rows and columns, and the least and
+   * the greatest code of their inputs. */
+  programIntegers(program: number, step: number, weight: Storage | null, bias: Storage | null): void
   /** q = clamp(round(x / scale + zero), qmin, qmax), ties to even, the division rounded to x's type;
    * y = (q − zero)·scale. `zero` is optional (0), and so is `codes`, int32 of x's length, which
    * receives q. qmin ≤ qmax are whole numbers within ±2^31. A scale that is not positive and finite is

@@ -83,6 +83,19 @@ espalier_status espalier_program_file(int64_t program, espalier_out file) {
   });
 }
 
+espalier_status espalier_program_integers(int64_t program, int64_t step, espalier_out weight, espalier_out bias) {
+  return guarded(__func__, [&] {
+    const auto of = programs().find(program);
+    const program::Task& task = of->on_codes(step);
+    int8_t* const weights = elements<int8_t>("weight", weight, task.weight->size());
+    int32_t* const starts = elements<int32_t>("bias", bias, task.rows);
+    const auto whole = [](float value) { return static_cast<int32_t>(value); };
+    std::transform(task.weight->data.begin(), task.weight->data.end(), weights, whole);
+    if (task.bias == nullptr) std::fill_n(starts, task.rows, 0);
+    else std::transform(task.bias->data.begin(), task.bias->data.end(), starts, whole);
+  });
+}
+
 espalier_status espalier_program_explain(int64_t program, int64_t batch, int64_t repeats, const char** json) {
   return guarded(__func__, [&] {
     const auto of = programs().find(program);

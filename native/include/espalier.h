@@ -33,6 +33,7 @@
 #include "espalier/score.h"
 #include "espalier/sparse.h"
 #include "espalier/sparse_conv.h"
+#include "espalier/sparse_integer.h"
 #include "espalier/select.h"
 
 #endif

@@ -26,7 +26,7 @@ class Packed final : public Kernel {
     kernels::gemm_packed<float>(false, batch * vectors_, rows_, columns_, 1, x, std::max<int64_t>(columns_, 1),
                                 packed_.data(), 0, y, std::max<int64_t>(rows_, 1), epilogue);
   }
-  const char* name() const override { return "packed product"; }
+  std::string name(int64_t) const override { return "packed product"; }
   int64_t bytes() const override { return static_cast<int64_t>(packed_.size() * sizeof(float)); }
 
  private:
@@ -45,7 +45,7 @@ class Direct final : public Kernel {
     kernels::conv2d_forward<float>(shape, x, task_.weight->data.data(),
                                    task_.bias == nullptr ? nullptr : task_.bias->data.data(), task_.relu, y);
   }
-  const char* name() const override { return "direct convolution"; }
+  std::string name(int64_t) const override { return "direct convolution"; }
   int64_t bytes() const override { return task_.weight->size() * static_cast<int64_t>(sizeof(float)); }
 
  private:

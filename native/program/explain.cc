@@ -75,18 +75,25 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
       const Task& task = layer->task();
       const size_t chosen = layer->choose(together);
       const Kernel& kernel = layer->kernel(chosen);
+      kernel.make_ready(together);
       json.put(",\"format\":\"%s\",\"kernel\":\"%s\",\"rows\":%lld,\"columns\":%lld,\"density\":%.6g,\"bytes\":%lld",
-               formats()[chosen]->name, kernel.name(), static_cast<long long>(task.rows),
+               formats()[chosen]->name, kernel.name(together).c_str(), static_cast<long long>(task.rows),
                static_cast<long long>(task.columns), task.density(), static_cast<long long>(kernel.bytes()));
-      json.put(",\"predicted\":%.6g,\"tuned\":%s", formats()[chosen]->nanoseconds(task, together),
+      json.put(",\"predicted\":%.6g,\"tuned\":%s", layer->expects(chosen, together),
                layer->measured().empty() ? "false" : "true");
+      if (task.codes) {
+        const auto& [range, sums] = *task.codes;
+        json.put(",\"codes\":{\"min\":%d,\"max\":%d},\"sums\":{\"min\":%lld,\"max\":%lld},\"accumulatorBits\":%d",
+                 range.low, range.high, static_cast<long long>(sums.least), static_cast<long long>(sums.greatest),
+                 sums.bits());
+      }
       // The least time that the kept weights' arithmetic asks of one core.
       if (measured > 0)
         json.put(",\"limit\":%.4g", task.flops() * static_cast<double>(together) / measured_peak() / measured);
       json.put(",\"others\":{");
       const char* separator = "";
       for (size_t i = 0; i < formats().size(); ++i) {
-        const double time = formats()[i]->nanoseconds(task, together);
+        const double time = layer->expects(i, together);
         if (i == chosen || time < 0) continue;
         json.put("%s\"%s\":%.6g", separator, formats()[i]->name, time);
         separator = ",";

@@ -10,7 +10,7 @@ namespace {
 
 // magic, version, checksum (of the length and the body), length of the body; little-endian.
 constexpr char kMagic[8] = {'E', 'S', 'P', 'A', 'L', 'I', 'E', 'R'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kVersionAt = 8, kChecksumAt = 12, kLengthAt = 16;
 static_assert(kHeaderBytes == kLengthAt + sizeof(uint64_t));
 

@@ -2,13 +2,44 @@
 #pragma once
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 
 #include "espalier/conv.h"
-#include "program/step.h"
+#include "program/accumulator.h"
+#include "sparse/matrix.h"
 
 namespace espalier::program {
+
+// Something made at the first call, by whichever thread comes first.
+template <class T>
+class Once {
+ public:
+  template <class Make>
+  const std::shared_ptr<T>& get(Make make) {
+    std::call_once(flag_, [&] { made_ = make(); });
+    return made_;
+  }
+
+ private:
+  std::once_flag flag_;
+  std::shared_ptr<T> made_;
+};
+
+using IntegerMatrices = std::vector<std::unique_ptr<sparse::IntegerMatrix>>;
+
+// Weights as sparse products take them: what these cost depends on where the kept ones stand, and is asked for often.
+struct Matrices {
+  Once<sparse::Matrix> rows, unrolled;
+  Once<IntegerMatrices> integers, unrolled_integers;
+};
+
+// What x holds where a layer's input and weights are whole numbers, and what its sums then come to.
+struct Codes {
+  CodeRange range;
+  Accumulator sums;
+};
 
 // A layer's product: y = finish(W·x + bias) for every vector of a sample, W being [rows, columns]. A convolution's
 // vectors are its output's places; `conv` says which elements they hold.
@@ -19,6 +50,9 @@ struct Task {
   bool relu = false;
   int64_t vectors = 0;                  // a sample
   std::optional<espalier_conv2d> conv;  // n: images a sample
+  std::optional<Codes> codes;
+  // Of this weight; made by formats that want them.
+  std::shared_ptr<Matrices> matrices = std::make_shared<Matrices>();
 
   double density() const {
     return weight->size() == 0 ? 1 : static_cast<double>(weight->kept) / static_cast<double>(weight->size());
@@ -33,8 +67,10 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(int64_t batch, const float* x, float* y) const = 0;
+  // Makes what runs of such a batch need and no earlier one has made: not in a run.
+  virtual void make_ready(int64_t) const {}
   // What does the work, for explain; and the bytes that the format holds.
-  virtual const char* name() const = 0;
+  virtual std::string name(int64_t batch) const = 0;
   virtual int64_t bytes() const = 0;
 };
 
@@ -43,13 +79,18 @@ struct Format {
   // The time of a run over a batch, roughly; negative where the format does not take the task.
   double (*nanoseconds)(const Task& task, int64_t batch);
   std::unique_ptr<Kernel> (*prepare)(const Task& task);
+  // Whether it sums whole numbers, and takes tasks on codes alone; else it sums in float32.
+  bool integers = false;
 };
+
+// The time that a format expects, where it gives the task's sums: on codes these are exact, or it is not taken.
+double expected_time(const Format& format, const Task& task, int64_t batch);
 
 // Every format, dense ones first. The numbers are no names: files name formats by `name`.
 std::span<const Format* const> formats();
 
 // Each stands behind its parts.
 extern const Format kDenseLinear, kDenseConv, kDenseUnrolled, kSparseLinear, kSparseColumns, kSparsePlanes,
-    kSparseStencil, kSparseUnrolled;
+    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerUnrolled;
 
 }  // namespace espalier::program

@@ -17,7 +17,9 @@ class Layer {
   // The format for a batch size: the one measured at the nearest size, where any was, else the one that the cost
   // model finds fastest.
   size_t choose(int64_t batch) const;
-  bool takes(size_t format) const { return formats()[format]->nanoseconds(task_, 1) >= 0; }
+  // What a format is expected to take; negative where it does not take the layer.
+  double expects(size_t format, int64_t batch) const { return expected_time(*formats()[format], task_, batch); }
+  bool takes(size_t format) const { return expects(format, 1) >= 0; }
   // Weights in a format, prepared at the first call.
   const Kernel& kernel(size_t format);
 

@@ -94,7 +94,7 @@ class Planes final : public Kernel {
       });
     });
   }
-  const char* name() const override { return "shifted planes"; }
+  std::string name(int64_t) const override { return "shifted planes"; }
   int64_t bytes() const override { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
 
  private:

@@ -38,6 +38,19 @@ espalier_conv2d geometry(Reader& from) {
   return s;
 }
 
+// Where x holds codes, which, and what the sums then are: proved here, whatever the file is worth.
+std::optional<Codes> codes(Reader& from, const Task& task) {
+  if (!from.flag("codes")) return std::nullopt;
+  const CodeRange range{static_cast<int32_t>(from.whole("the least code", -128, 0)),
+                        static_cast<int32_t>(from.whole("the greatest code", 0, 255))};
+  if (range.low < 0 && range.high > 127)
+    fail(ESPALIER_INVALID_ARGUMENT, "codes in [%d, %d] are no bytes", range.low, range.high);
+  const Accumulator sums = accumulator_of(*task.weight, task.bias, task.rows, range);
+  if (!sums.fits_integers())
+    fail(ESPALIER_INVALID_ARGUMENT, "the sums of a layer on codes take %d bits, expected 32 at most", sums.bits());
+  return Codes{range, sums};
+}
+
 int64_t weight_size(const espalier_conv2d& s) {
   return checked_product("weight", {s.out_channels, s.in_channels / s.groups, s.kernel_height, s.kernel_width});
 }
@@ -72,6 +85,7 @@ std::unique_ptr<Step> read_linear(Blueprint& from) {
   task.weight = &from.tensor("weight", checked_product("weight", {task.rows, task.columns}));
   task.bias = from.optional_tensor("bias", task.rows);
   task.relu = from.from.flag("relu");
+  task.codes = codes(from.from, task);
   task.vectors = from.from.whole("vectors", 0, kMostElements);
   require_same("x", from.size(x), checked_product("x", {task.vectors, task.columns}));
   require_same("y", from.size(y), checked_product("y", {task.vectors, task.rows}));
@@ -85,11 +99,12 @@ std::unique_ptr<Step> read_conv(Blueprint& from) {
   task.weight = &from.tensor("weight", weight_size(shape));
   task.bias = from.optional_tensor("bias", shape.out_channels);
   task.relu = from.from.flag("relu");
+  task.rows = shape.out_channels;
+  task.columns = weight_size(shape) / shape.out_channels;
+  task.codes = codes(from.from, task);
   const int64_t plane = checked_product("y", {shape.out_height, shape.out_width});
   shape.n = multiple("x", from.size(x), checked_product("x", {shape.in_channels, shape.in_height, shape.in_width}));
   require_same("y", from.size(y), checked_product("y", {shape.n, shape.out_channels, plane}));
-  task.rows = shape.out_channels;
-  task.columns = weight_size(shape) / shape.out_channels;
   task.vectors = shape.n * plane;
   task.conv = shape;
   return std::make_unique<Product>(x, y, task);

@@ -157,6 +157,14 @@ std::vector<uint8_t> Program::file() const {
   return made;
 }
 
+const Task& Program::on_codes(int64_t step) const {
+  require_range("step", step, int64_t{0}, static_cast<int64_t>(steps_.size()) - 1);
+  Layer* const layer = steps_[static_cast<size_t>(step)]->layer();
+  if (layer == nullptr || !layer->task().codes)
+    fail(ESPALIER_INVALID_ARGUMENT, "step %lld is no layer that sums whole numbers", static_cast<long long>(step));
+  return layer->task();
+}
+
 int64_t Program::chunk(int64_t batch) const {
   const int64_t each = std::max<int64_t>(1, (placement_.total + input_size()) * static_cast<int64_t>(sizeof(float)));
   const int64_t together = std::max(kChunkStep, kChunkBytes / each / kChunkStep * kChunkStep);
@@ -175,8 +183,11 @@ std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
   Plan made{chunk(batch), std::vector<const Kernel*>(steps_.size())};
   const int64_t together = std::min(batch, made.chunk);
   for (const auto& step : steps_)
-    if (Layer* const layer = step->layer())
-      made.kernels[static_cast<size_t>(step->index)] = &layer->kernel(layer->choose(together));
+    if (Layer* const layer = step->layer()) {
+      const Kernel& kernel = layer->kernel(layer->choose(together));
+      kernel.make_ready(together);
+      made.kernels[static_cast<size_t>(step->index)] = &kernel;
+    }
   const auto kept = std::make_shared<const Plan>(std::move(made));
   const std::lock_guard<std::mutex> hold(lock_);
   if (plans_.size() >= kMostPlans) plans_.clear();

@@ -32,6 +32,9 @@ class Program {
   // Measures every format of every layer at a batch size, and keeps to the fastest from then on.
   void tune(int64_t batch);
 
+  // The layer of a step that sums whole numbers; another step is an error.
+  const Task& on_codes(int64_t step) const;
+
   // Text in JSON: what runs on what; with `repeats` above 0 it is measured, so often.
   std::string explain(int64_t batch, int64_t repeats);
 

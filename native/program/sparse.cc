@@ -1,77 +1,79 @@
 // Sparse formats: the kept weights alone, through the products of native/sparse.
-#include <algorithm>
-#include <cmath>
 #include <string>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "program/cost.h"
-#include "program/format.h"
+#include "program/columns.h"
 #include "program/unrolled.h"
-#include "sparse/matrix.h"
+#include "sparse/cost.h"
 
 namespace espalier::program {
 namespace {
 
-// Samples stand side by side in panels of 16; an entry costs a multiply-add a panel. Components of x and y are packed
-// into panels and out of them: a line each, and an element a sample.
-double panels(double vectors) { return std::ceil(vectors / 16); }
-double product(double kept, double vectors, double components) {
-  const double code = 10 * kept, work = 32 * kept * panels(vectors) / (peak() * 0.75);
-  return 150 + std::max(work, code / bandwidth(code)) + components * (0.6 * panels(vectors) + 0.25 * vectors);
-}
-
 // What is used of native/sparse: a matrix of the weights that are not 0, and samples as rows or as columns.
-std::unique_ptr<sparse::Matrix> compressed(int64_t rows, int64_t columns, const float* weight) {
-  return std::make_unique<sparse::Matrix>(rows, columns, weight, nullptr, [=](int64_t i) { return weight[i] != 0; });
+std::shared_ptr<sparse::Matrix> compressed(const Task& task) {
+  return task.matrices->rows.get([&] {
+    const float* const weight = task.weight->data.data();
+    return std::make_shared<sparse::Matrix>(task.rows, task.columns, weight, nullptr,
+                                            [=](int64_t i) { return weight[i] != 0; });
+  });
+}
+std::shared_ptr<sparse::Matrix> unrolled(const Task& task) {
+  return task.matrices->unrolled.get([&] {
+    const Unrolled map(task);
+    auto [pattern, values] = map.kept();
+    return std::make_shared<sparse::Matrix>(std::move(pattern), std::move(values), nullptr);
+  });
+}
+// Beyond this the dense formats are the faster ones, and no second copy of the weights is made to find out.
+constexpr double kMostDensity = 0.9;
+// Its cost, which counts a call from JavaScript; here a product takes fewer turns.
+double cost(const sparse::Matrix& matrix, int64_t samples) {
+  return 100 + matrix.cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
 }
 sparse::Samples rows_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_ROWS}; }
 sparse::Samples columns_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_COLUMNS}; }
 
 class Sparse : public Kernel {
  public:
-  Sparse(std::unique_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
-      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu), name_(matrix_->format(kMany).name()) {
-    // A matrix is prepared at the first product with few samples, and with many: now, not in a run.
-    const std::vector<float> x(static_cast<size_t>(kMany * matrix_->pattern().columns));
-    std::vector<float> y(static_cast<size_t>(kMany * matrix_->pattern().rows));
-    if (y.empty()) return;
-    for (const int64_t samples : {int64_t{1}, kMany})
-      matrix_->multiply(false, rows_of(samples), x.data(), nullptr, false, y.data());
-  }
-  const char* name() const override { return name_.c_str(); }
+  Sparse(std::shared_ptr<sparse::Matrix> matrix, std::vector<float> bias, bool relu)
+      : matrix_(std::move(matrix)), bias_(std::move(bias)), relu_(relu) {}
+
+  void make_ready(int64_t batch) const override { matrix_->prepare(samples(batch)); }
+  std::string name(int64_t batch) const override { return matrix_->format(samples(batch)).name(); }
   int64_t bytes() const override { return matrix_->bytes(); }
 
  protected:
   void multiply(const sparse::Samples& samples, const float* x, float* y) const {
     matrix_->multiply(false, samples, x, bias_.empty() ? nullptr : bias_.data(), relu_, y);
   }
-  // The matrix guards what it prepares at its first product.
-  const std::unique_ptr<sparse::Matrix> matrix_;
+  // Of one product, for a batch.
+  virtual int64_t samples(int64_t batch) const = 0;
+  // The matrix guards what it prepares.
+  const std::shared_ptr<sparse::Matrix> matrix_;
 
  private:
-  static constexpr int64_t kMany = 64;
-
   const std::vector<float> bias_;
   const bool relu_;
-  const std::string name_;
 };
 
 // Vectors are rows of x and y.
 class SparseRows final : public Sparse {
  public:
-  SparseRows(std::unique_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
+  SparseRows(std::shared_ptr<sparse::Matrix> matrix, int64_t vectors, std::vector<float> bias, bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), vectors_(vectors) {}
-  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(batch * vectors_), x, y); }
+  void run(int64_t batch, const float* x, float* y) const override { multiply(rows_of(samples(batch)), x, y); }
 
  private:
+  int64_t samples(int64_t batch) const override { return batch * vectors_; }
+
   const int64_t vectors_;
 };
 
 // An image's patches as columns, [in·kh·kw, places].
 class SparseColumns final : public Sparse {
  public:
-  SparseColumns(std::unique_ptr<sparse::Matrix> matrix, const espalier_conv2d& shape, std::vector<float> bias,
+  SparseColumns(std::shared_ptr<sparse::Matrix> matrix, const espalier_conv2d& shape, std::vector<float> bias,
                 bool relu)
       : Sparse(std::move(matrix), std::move(bias), relu), shape_(shape) {
     // Columns that no entry of the matrix reads need not be copied.
@@ -81,16 +83,12 @@ class SparseColumns final : public Sparse {
 
   void run(int64_t batch, const float* x, float* y) const override {
     const espalier_conv2d& s = shape_;
-    const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
-    // A 1×1 kernel at stride 1 reads the image as it is.
-    const bool as_is = s.kernel_height * s.kernel_width == 1 && s.stride_height * s.stride_width == 1 &&
-                       s.padding_top == 0 && s.padding_left == 0 && s.in_height == s.out_height &&
-                       s.in_width == s.out_width;
+    const int64_t plane = samples(batch), in = s.in_channels * s.in_height * s.in_width;
     parallel_for(batch * s.n, [&](int64_t image) {
       const float* from = x + image * in;
-      if (!as_is) {
+      if (!columns_are_image(s)) {
         float* const columns = scratch<float>(Scratch::kProgram, matrix_->pattern().columns * plane);
-        spread(from, columns);
+        spread_columns(s, s.in_channels, used_.data(), from, columns);
         from = columns;
       }
       multiply(columns_of(plane), from, y + image * s.out_channels * plane);
@@ -98,34 +96,7 @@ class SparseColumns final : public Sparse {
   }
 
  private:
-  void spread(const float* x, float* columns) const {
-    const espalier_conv2d& s = shape_;
-    size_t column = 0;
-    for (int64_t c = 0; c < s.in_channels; ++c)
-      for (int64_t p = 0; p < s.kernel_height; ++p)
-        for (int64_t q = 0; q < s.kernel_width; ++q, ++column) {
-          float* to = columns + static_cast<int64_t>(column) * s.out_height * s.out_width;
-          if (used_[column] == 0) continue;
-          // Output columns [first, last) read inside of the image.
-          const int64_t left = q * s.dilation_width - s.padding_left;
-          const int64_t first = std::min(s.out_width, left >= 0 ? 0 : (-left + s.stride_width - 1) / s.stride_width);
-          const int64_t last = std::max(
-              first, left >= s.in_width ? 0 : std::min(s.out_width, (s.in_width - 1 - left) / s.stride_width + 1));
-          for (int64_t i = 0; i < s.out_height; ++i, to += s.out_width) {
-            const int64_t row = i * s.stride_height + p * s.dilation_height - s.padding_top;
-            if (row < 0 || row >= s.in_height) {
-              std::fill_n(to, s.out_width, 0.0f);
-              continue;
-            }
-            const float* const from = x + (c * s.in_height + row) * s.in_width + left;
-            std::fill_n(to, first, 0.0f);
-            if (s.stride_width == 1) std::copy(from + first, from + last, to + first);
-            else
-              for (int64_t j = first; j < last; ++j) to[j] = from[j * s.stride_width];
-            std::fill_n(to + last, s.out_width - last, 0.0f);
-          }
-        }
-  }
+  int64_t samples(int64_t) const override { return shape_.out_height * shape_.out_width; }
 
   const espalier_conv2d shape_;
   std::vector<uint8_t> used_;
@@ -139,14 +110,11 @@ namespace sparse_linear {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  if (task.conv) return -1;
-  return product(static_cast<double>(task.weight->kept), static_cast<double>(task.vectors * batch),
-                 static_cast<double>(task.rows + task.columns));
+  return task.conv || task.density() > kMostDensity ? -1 : cost(*compressed(task), task.vectors * batch);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  return std::make_unique<SparseRows>(compressed(task.rows, task.columns, task.weight->data.data()), task.vectors,
-                                      bias_of(task), task.relu);
+  return std::make_unique<SparseRows>(compressed(task), task.vectors, bias_of(task), task.relu);
 }
 
 }  // namespace
@@ -157,17 +125,14 @@ namespace sparse_conv {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  if (!task.conv || task.conv->groups != 1) return -1;
+  if (!task.conv || task.conv->groups != 1 || task.density() > kMostDensity) return -1;
   const espalier_conv2d& s = *task.conv;
-  const double plane = static_cast<double>(s.out_height * s.out_width);
-  const double spread = s.kernel_height * s.kernel_width == 1 ? 0 : 0.15 * static_cast<double>(task.columns) * plane;
-  return static_cast<double>(batch * s.n) * (spread + product(static_cast<double>(task.weight->kept), plane,
-                                                              static_cast<double>(task.rows + task.columns)));
+  return static_cast<double>(batch * s.n) *
+         (columns_time(s, 0.1) + cost(*compressed(task), s.out_height * s.out_width));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  return std::make_unique<SparseColumns>(compressed(task.rows, task.columns, task.weight->data.data()), *task.conv,
-                                         bias_of(task), task.relu);
+  return std::make_unique<SparseColumns>(compressed(task), *task.conv, bias_of(task), task.relu);
 }
 
 }  // namespace
@@ -179,22 +144,12 @@ const Format kSparseColumns{"sparse columns", sparse_conv::nanoseconds, sparse_c
 namespace sparse_unrolled {
 namespace {
 
-constexpr double kMostEntries = 1 << 19, kMostElements = 1 << 23;
-
 double nanoseconds(const Task& task, int64_t batch) {
-  if (!task.conv) return -1;
-  const Unrolled map(task);
-  const espalier_conv2d& s = *task.conv;
-  const double rows = static_cast<double>(map.rows()), columns = static_cast<double>(map.columns());
-  const double entries = static_cast<double>(task.weight->kept) * static_cast<double>(s.out_height * s.out_width);
-  if (entries > kMostEntries || rows * columns > kMostElements) return -1;
-  return product(entries, static_cast<double>(batch * s.n), rows + columns);
+  return task.conv && Unrolled(task).is_small() ? cost(*unrolled(task), batch * task.conv->n) : -1;
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
-  const Unrolled map(task);
-  return std::make_unique<SparseRows>(compressed(map.rows(), map.columns(), map.matrix().data()), task.conv->n,
-                                      map.bias(), task.relu);
+  return std::make_unique<SparseRows>(unrolled(task), task.conv->n, Unrolled(task).bias(), task.relu);
 }
 
 }  // namespace

@@ -22,7 +22,9 @@ class Stencil final : public Kernel {
     shape.n *= batch;
     convolution_->forward(shape, x, bias_.empty() ? nullptr : bias_.data(), relu_, y);
   }
-  const char* name() const override { return convolution_->code_size() > 0 ? "generated stencil" : "sparse stencil"; }
+  std::string name(int64_t) const override {
+    return convolution_->code_size() > 0 ? "generated stencil" : "sparse stencil";
+  }
   int64_t bytes() const override {
     return convolution_->code_size() +
            static_cast<int64_t>(convolution_->values().size() * (sizeof(float) + sizeof(int32_t)));

@@ -37,8 +37,8 @@ void Program::tune(int64_t batch) {
     if (layer == nullptr) return;
     std::vector<double> predicted;
     double least = -1;
-    for (const Format* const format : formats()) {
-      predicted.push_back(format->nanoseconds(layer->task(), together));
+    for (size_t i = 0; i < formats().size(); ++i) {
+      predicted.push_back(layer->expects(i, together));
       if (predicted.back() >= 0 && (least < 0 || predicted.back() < least)) least = predicted.back();
     }
     size_t best = formats().size();

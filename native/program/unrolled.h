@@ -1,6 +1,8 @@
 // A convolution as the matrix it is: from all elements of an image to all elements of its output.
 #pragma once
 
+#include <utility>
+
 #include "program/format.h"
 
 namespace espalier::program {
@@ -11,6 +13,13 @@ class Unrolled {
 
   int64_t rows() const { return shape_.out_channels * shape_.out_height * shape_.out_width; }
   int64_t columns() const { return shape_.in_channels * shape_.in_height * shape_.in_width; }
+
+  // Whether its kept entries are few enough to be worth their place. (In double: hostile sizes do not overflow here.)
+  bool is_small() const {
+    const double entries =
+        static_cast<double>(task_.weight->kept) * static_cast<double>(shape_.out_height * shape_.out_width);
+    return entries <= kMostEntries && static_cast<double>(rows()) * static_cast<double>(columns()) <= kMostElements;
+  }
 
   // visit(row, column, place of the weight) for every entry, row by row; a row's columns ascend.
   template <class Visit>
@@ -43,6 +52,21 @@ class Unrolled {
     return made;
   }
 
+  // The entries that are not 0 alone.
+  std::pair<sparse::Pattern, std::vector<float>> kept() const {
+    sparse::Pattern pattern{rows(), columns(), {0}, {}};
+    std::vector<float> values;
+    const std::vector<float>& weight = task_.weight->data;
+    each([&](int64_t row, int64_t column, int64_t at) {
+      pattern.row_start.resize(static_cast<size_t>(row) + 1, pattern.entries());
+      if (weight[static_cast<size_t>(at)] == 0) return;
+      pattern.column.push_back(static_cast<int32_t>(column));
+      values.push_back(weight[static_cast<size_t>(at)]);
+    });
+    pattern.row_start.resize(static_cast<size_t>(rows()) + 1, pattern.entries());
+    return {std::move(pattern), std::move(values)};
+  }
+
   // The bias of every row.
   std::vector<float> bias() const {
     if (task_.bias == nullptr) return {};
@@ -54,6 +78,8 @@ class Unrolled {
   }
 
  private:
+  static constexpr double kMostEntries = 1 << 19, kMostElements = 1 << 23;
+
   const Task& task_;
   const espalier_conv2d shape_;
 };

@@ -37,6 +37,12 @@ class Matrix {
     settle(std::move(format));
   }
 
+  // Entries that are already apart from the rest.
+  Matrix(Pattern pattern, std::vector<float> values, std::shared_ptr<const Format> format)
+      : pattern_(std::move(pattern)), values_(std::move(values)) {
+    settle(std::move(format));
+  }
+
   const Pattern& pattern() const { return pattern_; }
   const std::vector<float>& values() const { return values_; }
   // The streams of products follow when these are next used.
@@ -50,7 +56,8 @@ class Matrix {
   const Format& format(int64_t samples, bool transpose = false) const;
   double cost(int64_t samples, bool transpose = false) const;
 
-  // W·X or Wᵀ·X, prepared at the first call.
+  // W·X or Wᵀ·X, prepared at the first call, or before it.
+  void prepare(int64_t samples, bool transpose = false) { product(samples, transpose); }
   void multiply(bool transpose, const Samples& samples, const float* x, const float* bias, bool relu, float* y);
   // The gradient of the values: entries of dY·Xᵀ.
   void sampled(const Samples& samples, const float* dy, const float* x, float* values) {

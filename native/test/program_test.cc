@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -49,10 +50,10 @@ Description layer() {
   }
   Description made;
   made.whole({2, kRows * kColumns, 0}).floats(weights).whole({kRows, 0}).floats(bias);
-  made.whole({2, kColumns, kRows});                               // values
-  made.whole({1, 1, kColumns, 1, 1, kRows});                      // the output, the shapes
-  made.whole({1, 0}).text("layer").text("linear, relu");          // one step
-  made.whole({0, 1, kRows, kColumns, 0, 1, 1, 1, 1}).whole({0});  // its fields; no choices
+  made.whole({2, kColumns, kRows});                                  // values
+  made.whole({1, 1, kColumns, 1, 1, kRows});                         // the output, the shapes
+  made.whole({1, 0}).text("layer").text("linear, relu");             // one step
+  made.whole({0, 1, kRows, kColumns, 0, 1, 1, 1, 0, 1}).whole({0});  // its fields; no choices
   return made;
 }
 
@@ -130,6 +131,80 @@ TEST(Program, AFileIsWholeOrNone) {
     file[static_cast<size_t>(bit / 8)] ^= static_cast<uint8_t>(1 << bit % 8);
   }
   EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+}
+
+// A linear layer on codes, without ReLU, in a format.
+struct OnCodes {
+  std::vector<float> weights, bias;  // [rows, columns], [rows]
+  int64_t low = 0, high = 255;
+  const char* format = "integer";
+
+  Description description() const {
+    const auto rows = static_cast<int64_t>(bias.size()), columns = static_cast<int64_t>(weights.size() / bias.size());
+    Description made;
+    made.whole({2, rows * columns, 0}).floats(weights).whole({rows, 0}).floats(bias);
+    made.whole({2, columns, rows}).whole({1, 1, columns, 1, 1, rows});
+    made.whole({1, 0}).text("layer").text("linear");
+    made.whole({0, 1, rows, columns, 0, 1, 1, 0, 1, low, high, 1});
+    return made.whole({1, 0, 1}).text(format);
+  }
+  espalier_status create(int64_t* program) const { return espalier_program_create(description().array(), program); }
+  std::vector<float> run(const std::vector<float>& x) const {
+    int64_t program = 0;
+    EXPECT_EQ(create(&program), ESPALIER_OK) << espalier_last_error();
+    const auto batch = static_cast<int64_t>(x.size() * bias.size() / weights.size());
+    std::vector<float> y(static_cast<size_t>(batch) * bias.size());
+    EXPECT_EQ(espalier_program_run(program, batch, {x.data(), static_cast<int64_t>(x.size()), ESPALIER_FLOAT32},
+                                   {y.data(), static_cast<int64_t>(y.size()), ESPALIER_FLOAT32}),
+              ESPALIER_OK)
+        << espalier_last_error();
+    EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+    return y;
+  }
+};
+
+TEST(Program, CodesOutsideOfTheirRangeCountAsItsEnds) {
+  const float none = std::numeric_limits<float>::quiet_NaN(), most = std::numeric_limits<float>::infinity();
+  OnCodes layer{{1, -1, 2, 3}, {0, 10}, -2, 5};
+  EXPECT_EQ(layer.run({5, -2, 6, -3, 1e30f, -1e30f, most, -most, none, none, 2.75f, 0}),
+            (std::vector<float>{7, 14, 7, 14, 7, 14, 7, 14, 0, 0, 2, 14}));
+  layer.low = 0;
+  EXPECT_EQ(layer.run({255, -1}), (std::vector<float>{5, 20}));
+}
+
+TEST(Program, SumsThatFloatsDoNotHoldAreRoundedOnce) {
+  // In the order of the columns a float32 would lose every 1.
+  constexpr size_t kMany = 800;
+  OnCodes layer{std::vector<float>(kMany, 127), {1}};
+  for (size_t i = 0; i < 10; ++i) layer.weights[kMany - 1 - i] = 1;
+  for (const char* const format : {"integer", "dense", "sparse"}) {
+    layer.format = format;
+    const int64_t exact = int64_t{127} * 255 * (kMany - 10) + 10 * 255 + 1;
+    EXPECT_EQ(layer.run(std::vector<float>(kMany, 255)), std::vector<float>{static_cast<float>(exact)}) << format;
+  }
+}
+
+TEST(Program, LayersOnCodesAreProvedOrRefused) {
+  int64_t program = 0;
+  const OnCodes good{{1, -1, 2, 3}, {0, 10}};
+  ASSERT_EQ(good.create(&program), ESPALIER_OK) << espalier_last_error();
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+  const auto refused = [&](auto change, const char* why) {
+    OnCodes layer = good;
+    change(layer);
+    EXPECT_EQ(layer.create(&program), ESPALIER_INVALID_ARGUMENT);
+    EXPECT_NE(std::strstr(espalier_last_error(), why), nullptr) << espalier_last_error();
+  };
+  for (const float weight : {0.5f, 128.0f, -129.0f, std::numeric_limits<float>::quiet_NaN()})
+    refused([&](OnCodes& layer) { layer.weights[2] = weight; }, "a weight of a layer on codes");
+  for (const float bias : {0.5f, -0x1p32f, std::numeric_limits<float>::infinity()})
+    refused([&](OnCodes& layer) { layer.bias[1] = bias; }, "a bias of a layer on codes");
+  refused([](OnCodes& layer) { layer.bias[0] = 0x1p31f; }, "take 33 bits");
+  refused([](OnCodes& layer) { layer.low = 1; }, "the least code");
+  refused([](OnCodes& layer) { layer.low = -129; }, "the least code");
+  refused([](OnCodes& layer) { layer.high = 256; }, "the greatest code");
+  refused([](OnCodes& layer) { layer.low = -1, layer.high = 128; }, "are no bytes");
+  refused([](OnCodes& layer) { layer.weights.assign(2 * 66'312, 127); }, "take 33 bits");
 }
 
 TEST(Program, TheChecksumIsThatOfZlib) {

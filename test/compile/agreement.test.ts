@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { TinyCNN } from '../../examples/tinyCnn.js'
 import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
+import { quantNetworks } from '../support/quantNetworks.js'
 import { QuantTinyCNN } from '../support/quantTinyCnn.js'
 
 const batches = [1, 2, 3, 17, 33]
@@ -181,6 +182,30 @@ test('quantised networks give the bits of their evaluation', (t) => {
   agree(t, model, [1, 8, 8], { tolerance: 0 })
   const steps = compile(model, { input: [1, 8, 8] }).explain().steps
   t.true(steps.some(({ operation }) => operation === 'scale, fake_quant_by_threshold'))
+})
+
+test('what is proved of sums is what certificates state', (t) => {
+  for (const [name, make] of Object.entries(quantNetworks)) {
+    const { model, input } = make()
+    using program = compile(model, { input })
+    using loaded = Program.from(program.toBytes())
+    const { layers } = quant.certify(model)
+    t.true(layers.length >= 2, name)
+    for (const one of [program, loaded]) {
+      const certificate = quant.certify(one)
+      certificate.verify()
+      t.deepEqual(
+        certificate.layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        layers.map((layer) => [layer.name, layer.weights, layer.neurons]),
+        name,
+      )
+      t.deepEqual(
+        one.explain().steps.flatMap(({ layer, codes, sums, accumulatorBits }) => (sums === undefined ? [] : [{ layer, codes, sums, bits: accumulatorBits }])),
+        layers.map((layer) => ({ layer: layer.name, codes: { ...layer.input }, sums: { min: layer.min, max: layer.max }, bits: layer.bits })),
+        name,
+      )
+    }
+  }
 })
 
 test('networks in whole numbers give the bits of their evaluation', (t) => {

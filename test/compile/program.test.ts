@@ -44,8 +44,8 @@ test('files that are none are a FORMAT error', (t) => {
     t.is(t.throws(() => Program.load(path), { instanceOf: EspalierError })?.code, 'FORMAT')
   }
   const bytes = compile(new nn.Linear(2, 2), { input: [2] }).toBytes()
-  bytes[8] = 2
-  t.regex(t.throws(() => Program.from(bytes))?.message ?? '', /version 2, this library reads version 1/)
+  bytes[8] = 1
+  t.regex(t.throws(() => Program.from(bytes))?.message ?? '', /version 1, this library reads version 2/)
   t.is(t.throws(() => Program.load(join(folder, 'missing.esp')), { instanceOf: EspalierError })?.code, 'INVALID_ARGUMENT')
   t.is(
     t.throws(() => compile(new nn.Linear(2, 2), { input: [2] }).save(join(folder, 'no', 'where.esp')), { instanceOf: EspalierError })?.code,

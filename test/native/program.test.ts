@@ -1,8 +1,9 @@
 // A program's file is not trusted: whatever its bytes are, loading gives a program or an error, and soon. The
 // sanitizer's run sees what this alone would not.
 import test from 'ava'
-import { compile, EspalierError, manualSeed, nn, prune, qnn, rand, type Tensor } from '../../lib/index.js'
+import { compile, EspalierError, manualSeed, nn, type Program, prune, qnn, rand, type Tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
+import { inFormat } from '../support/formats.js'
 
 /** Small, and with a step of nearly every kind. */
 class Net extends nn.Module {
@@ -22,17 +23,19 @@ class Net extends nn.Module {
   }
 }
 
-function bytesOf(): Uint8Array {
+function compiled(): Program {
   manualSeed(5)
   const model = new Net()
   prune.l1Unstructured(model.pruned, 'weight', 0.9)
-  const program = compile(model, { input: [1, 4, 4] })
-  program.tune(2)
-  return program.toBytes()
+  return compile(model, { input: [1, 4, 4] })
 }
 
-const file = bytesOf()
+const file = compiled().tune(2).toBytes()
 const headerBytes = 24
+/** What stands behind the header, with the fastest formats and with those of integers. */
+const bodies = [file, ...['integer columns', 'integer unrolled'].map((format) => inFormat(compiled(), format).toBytes())].map((bytes) =>
+  bytes.subarray(headerBytes),
+)
 
 /** Loads and, where that worked, runs; the error otherwise. */
 function attempt(load: (bytes: Uint8Array) => number, bytes: Uint8Array): EspalierError | undefined {
@@ -86,22 +89,23 @@ test('a file with any single bit flipped is an error', (t) => {
 
 // Behind the checksum: what a file of ill will can say.
 test('a description that ends anywhere else, or has any bit flipped, is an error or a program', (t) => {
-  const body = file.subarray(headerBytes)
-  for (let length = 0; length < body.length; length++)
-    if (attempt(native.programCreate, copy(body, length)) === undefined) t.fail(`${length} bytes were a program`)
-  const flipped = copy(body)
-  let refused = 0
-  for (let bit = 0; bit < 8 * body.length; bit++) {
-    flipped[bit >> 3] ^= 1 << (bit & 7)
-    if (attempt(native.programCreate, flipped) !== undefined) refused++
-    flipped[bit >> 3] ^= 1 << (bit & 7)
+  for (const body of bodies) {
+    for (let length = 0; length < body.length; length++)
+      if (attempt(native.programCreate, copy(body, length)) === undefined) t.fail(`${length} bytes were a program`)
+    const flipped = copy(body)
+    let refused = 0
+    for (let bit = 0; bit < 8 * body.length; bit++) {
+      flipped[bit >> 3] ^= 1 << (bit & 7)
+      if (attempt(native.programCreate, flipped) !== undefined) refused++
+      flipped[bit >> 3] ^= 1 << (bit & 7)
+    }
+    t.log(`${refused} of ${8 * body.length} flips refused`)
+    t.true(refused > body.length)
   }
-  t.log(`${refused} of ${8 * body.length} flips refused`)
-  t.true(refused > body.length)
 })
 
 test('a description with numbers replaced is an error or a program', (t) => {
-  const body = file.subarray(headerBytes)
+  const [, body] = bodies
   const numbers = [-1n, 0n, 1n, 2n, 3n, 31n, 4096n, 1n << 28n, (1n << 31n) - 1n, 1n << 40n, (1n << 53n) + 1n, (1n << 63n) - 1n, -(1n << 63n)]
   let refused = 0
   // Fields stand at any byte.
@@ -121,6 +125,7 @@ test('numbers that name no program are an error', (t) => {
     () => native.programTune(2 ** 40, 1),
     () => native.programExplain(0, 1, 0),
     () => native.programRunAsync(0, 1, new Float32Array(1)),
+    () => native.programIntegers(0, 0, new Int8Array(1), new Int32Array(1)),
   ])
     t.throws(call, { instanceOf: EspalierError, message: /there is no program/ })
 })
@@ -129,6 +134,9 @@ test('runs check their arrays', (t) => {
   const number = native.programLoad(file)
   const [x, y] = [rand([2, 1, 4, 4]).data, new Float32Array(8)]
   native.programRun(number, 2, x, y)
+  const { steps } = JSON.parse(native.programExplain(number, 1, 0)) as { steps: { codes?: object }[] }
+  const layer = steps.findIndex(({ codes }) => codes !== undefined)
+  native.programIntegers(number, layer, new Int8Array(8), new Int32Array(2))
   for (const call of [
     () => native.programRun(number, 3, x, y),
     () => native.programRun(number, 2, x, new Float32Array(9)),
@@ -140,6 +148,11 @@ test('runs check their arrays', (t) => {
     () => native.programFile(number, new Uint8Array(3)),
     () => native.programTune(number, 0),
     () => native.programExplain(number, -1, 0),
+    () => native.programIntegers(number, -1, new Int8Array(8), new Int32Array(2)),
+    () => native.programIntegers(number, 99, new Int8Array(8), new Int32Array(2)),
+    () => native.programIntegers(number, 0, new Int8Array(8), new Int32Array(2)),
+    () => native.programIntegers(number, layer, new Int8Array(7), new Int32Array(2)),
+    () => native.programIntegers(number, layer, new Int8Array(8), new Float32Array(2) as unknown as Int32Array),
   ])
     t.throws(call, { instanceOf: EspalierError })
   native.programFree(number)

@@ -2,8 +2,9 @@ import type { Value } from '../../graph/index.js'
 import { SparseMatrix } from '../../kernels/index.js'
 import { Binary } from '../../native/index.js'
 import { type Pair, paddingOf, pairOf } from '../../ops/convolution.js'
+import type { IntegerRange } from '../../quant/index.js'
 import type { Lower, Lowering } from '../lower.js'
-import type { Geometry, Link, Ref, Work } from '../plan.js'
+import type { Geometry, Link, Ref, Weights, Work } from '../plan.js'
 import { operandOf } from './elementwise.js'
 
 /** The exact sums of a quantised layer: products of codes, and what scales them afterwards. */
@@ -11,13 +12,41 @@ interface Integers {
   readonly x: Ref
   readonly weight: Float32Array
   readonly bias: Float32Array | null
+  readonly codes: IntegerRange | null
   readonly links: readonly Link[]
 }
 
+/** The smallest and the largest that any part of any row's sum bias + Σ qᵢ·xᵢ can be, added in any order. */
+function partsOf(weights: Float32Array, bias: Float32Array | null, rows: number, { min, max }: IntegerRange): IntegerRange {
+  const parts = { min: 0, max: 0 }
+  const run = rows === 0 ? 0 : weights.length / rows
+  for (let row = 0; row < rows; row++) {
+    let low = Math.min(0, bias?.[row] ?? 0)
+    let high = Math.max(0, bias?.[row] ?? 0)
+    for (let i = row * run; i < (row + 1) * run; i++) {
+      const [one, other] = [weights[i] * min, weights[i] * max]
+      low += Math.min(0, one, other)
+      high += Math.max(0, one, other)
+    }
+    parts.min = Math.min(parts.min, low)
+    parts.max = Math.max(parts.max, high)
+  }
+  return parts
+}
+
+/** What kernels of integers take: weights of a signed byte, codes of a byte with a sign or without, sums of 32 bits. */
+const isNarrow = (weights: Float32Array, codes: IntegerRange, sums: IntegerRange): boolean =>
+  weights.every((value) => value >= -128 && value <= 127) &&
+  codes.min >= -128 &&
+  codes.max <= (codes.min < 0 ? 127 : 255) &&
+  sums.min >= -(2 ** 31) &&
+  sums.max < 2 ** 31
+
 /**
- * A layer on quantised inputs and weights as sums of integers, where float32 holds every one of them exactly: then
- * they do not depend on the order of the sums, nor on the instruction set. The same rule, and the same steps
- * behind the sums, as the evaluation of quantised layers has.
+ * A layer on quantised inputs and weights as sums of integers, where they are exact: then they do not depend on the
+ * order of the sums, nor on the instruction set. Kernels of integers hold those of 32 bits, float32 those up to 2²⁴.
+ * The same steps behind the sums as the evaluation of quantised layers has, and so the same bits: it sums in
+ * float64 where float32 does not do, and rounds that once.
  */
 function integersOf(of: Lowering, x: Value, weight: Value, bias: Value | null, inner: number): Integers | null {
   const [from, by] = [x.quantisation, weight.quantisation]
@@ -27,7 +56,8 @@ function integersOf(of: Lowering, x: Value, weight: Value, bias: Value | null, i
   const scales = Float32Array.from(by.scale.data)
   if (scales.length !== 1 && scales.length !== rows) return null
   const run = weights.length / scales.length
-  const codes = weights.map((value, i) => Math.round(value / scales[Math.floor(i / run)]))
+  // (Never −0, which no byte holds.)
+  const codes = weights.map((value, i) => Math.round(value / scales[Math.floor(i / run)]) + 0)
   // As float32 multiplies them.
   const unit = scales.map((scale) => Math.fround(from.scale.data[0] * scale))
   const values = bias === null ? null : of.constant(bias)
@@ -35,28 +65,31 @@ function integersOf(of: Lowering, x: Value, weight: Value, bias: Value | null, i
   const onGrid = values?.map((value, r) => Math.round(value / unit[unit.length === 1 ? 0 : r])) ?? null
   const integral =
     values === null || onGrid === null || values.every((value, r) => Math.fround(onGrid[r] * unit[unit.length === 1 ? 0 : r]) === Math.fround(value))
-  const fanIn = rows === 0 ? 0 : weights.length / rows
-  const most =
-    fanIn * Math.max(-from.min, from.max) * Math.max(-by.min, by.max) + (integral && onGrid !== null ? onGrid.reduce((m, b) => Math.max(m, Math.abs(b)), 0) : 0)
-  if (most >= 2 ** 24) return null
+  const range = { min: from.min, max: from.max }
+  const sums = partsOf(codes, integral ? onGrid : null, rows, range)
+  const narrow = isNarrow(codes, range, sums)
+  if (!narrow && Math.max(-sums.min, sums.max) > 2 ** 24) return null
   const input = of.codes(x)
   if (input === null) return null
   const scaled: Link = unit.length === 1 ? { form: 'scalar', kind: Binary.mul, by: unit[0] } : { form: 'channel', kind: Binary.mul, by: unit, inner }
   const links: Link[] = integral || values === null ? [scaled] : [scaled, { form: 'channel', kind: Binary.add, by: values, inner }]
-  return { x: input, weight: codes, bias: integral ? onGrid : null, links }
+  return { x: input, weight: codes, bias: integral ? onGrid : null, codes: narrow ? range : null, links }
 }
 
+const real = (weight: Float32Array, bias: Float32Array | null): Weights => ({ weight, bias, relu: false, exact: false, codes: null })
+
 type Weighted = Extract<Work, { kind: 'linear' | 'conv' }>
-type Shape = Weighted extends infer W ? (W extends Weighted ? Omit<W, 'weight' | 'bias' | 'relu' | 'exact'> : never) : never
+type Shape = Weighted extends infer W ? (W extends Weighted ? Omit<W, keyof Weights> : never) : never
 
 /** A linear layer or convolution: on integers, or as it is. */
 function product(of: Lowering, x: Value, weight: Value, bias: Value | null, inner: number, shape: Shape): Ref {
   const integers = integersOf(of, x, weight, bias, inner)
   if (integers !== null) {
-    const sums = of.emit(integers.x, { ...shape, weight: integers.weight, bias: integers.bias, relu: false, exact: true })
-    return of.emit(sums, { kind: 'chain', links: integers.links }, { operation: 'scale' })
+    const { x: from, links, ...weights } = integers
+    const sums = of.emit(from, { ...shape, ...weights, relu: false, exact: true })
+    return of.emit(sums, { kind: 'chain', links }, { operation: 'scale' })
   }
-  return of.emit(of.ref(x, 'real'), { ...shape, weight: of.constant(weight), bias: of.optional(bias), relu: false, exact: false })
+  return of.emit(of.ref(x, 'real'), { ...shape, ...real(of.constant(weight), of.optional(bias)) })
 }
 
 const vectorsOf = (dims: readonly number[]): number => dims.slice(0, -1).reduce((count, dimension) => count * dimension, 1)
@@ -77,7 +110,7 @@ const sparseLinear: Lower = (of) => {
   const kept = of.constant(values)
   for (const [i, position] of matrix.positions().entries()) weight[position] = kept[i]
   const shape = { kind: 'linear', rows: matrix.rows, columns: matrix.columns, vectors: vectorsOf(of.dims(x)) } as const
-  return of.emit(of.ref(x), { ...shape, weight, bias: of.optional(bias), relu: false, exact: false })
+  return of.emit(of.ref(x), { ...shape, ...real(weight, of.optional(bias)) })
 }
 
 interface ConvCall {
@@ -147,7 +180,7 @@ const matmul: Lower = (of) => {
     const [columns, rows] = b.shape as number[]
     const given = of.constant(b)
     const weight = Float32Array.from({ length: given.length }, (_, i) => given[(i % columns) * rows + Math.floor(i / columns)])
-    return of.emit(of.ref(a), { kind: 'linear', rows, columns, vectors: vectorsOf(of.dims(a)), weight, bias: null, relu: false, exact: false })
+    return of.emit(of.ref(a), { kind: 'linear', rows, columns, vectors: vectorsOf(of.dims(a)), ...real(weight, null) })
   }
   if (a.shape.length < 3 || b.shape.length < 3) throw of.refusal('matrices that depend on the input stand behind the batch, in three dimensions or more')
   const rank = Math.max(a.shape.length, b.shape.length)

@@ -170,7 +170,7 @@ function inWords({ layer, neuron, bits, excess }: Misfit): string {
  * Proves the accumulator range of every quantised layer of a model, exactly: per neuron, from its
  * integer weights and the range of its integer inputs. The model must have run once, so that each
  * layer knows what feeds it. Of an integer program, whose layers stand for every use of them, it proves
- * the same.
+ * the same, and of a compiled one for its layers on codes.
  *
  * @example
  * ```ts

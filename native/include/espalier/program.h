@@ -55,4 +55,11 @@ ESPALIER_API espalier_status espalier_program_file(int64_t program, espalier_out
 ESPALIER_API espalier_status espalier_program_explain(int64_t program, int64_t batch, int64_t repeats,
                                                       const char** json);
 
+/* What a layer that sums whole numbers multiplies by, for a proof of its sums elsewhere: weight [rows, columns] (int8),
+ * and what each sum starts from, bias [rows] (int32; 0 where it has none). The layer is named by its step's place among
+ * those of espalier_program_explain, which tells which steps are such layers, their rows and columns, and the least and
+ * the greatest code of their inputs. */
+ESPALIER_API espalier_status espalier_program_integers(int64_t program, int64_t step, espalier_out weight,
+                                                       espalier_out bias);
+
 #endif

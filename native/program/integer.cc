@@ -1,0 +1,208 @@
+// Integer formats: weights of a byte times codes of a byte, summed exactly, through the products of native/sparse. How
+// wide the sums are is proved there, from the weights and the range of the codes. Codes come and sums go as float32.
+#include <string>
+#include <type_traits>
+
+#include "core/parallel.h"
+#include "core/scratch.h"
+#include "program/columns.h"
+#include "program/unrolled.h"
+#include "sparse/cost.h"
+
+#define ESPALIER_KERNEL "program/integer.inl"
+#include "simd/each_isa.h"
+
+namespace espalier::program {
+namespace {
+
+// (Tasks on codes have weights of a byte: that was looked at when the program was read.)
+std::vector<int8_t> bytes_of(const float* weight, int64_t count) {
+  std::vector<int8_t> made(static_cast<size_t>(count));
+  for (size_t i = 0; i < made.size(); ++i) made[i] = static_cast<int8_t>(weight[i]);
+  return made;
+}
+
+std::vector<int32_t> whole(const std::vector<float>& bias) { return {bias.begin(), bias.end()}; }
+std::vector<int32_t> start_of(const Task& task) {
+  return task.bias == nullptr ? std::vector<int32_t>{} : whole(task.bias->data);
+}
+
+std::unique_ptr<sparse::IntegerMatrix> matrix(int64_t rows, int64_t columns, const float* weight, const Task& task) {
+  return std::make_unique<sparse::IntegerMatrix>(rows, columns, bytes_of(weight, rows * columns).data(), nullptr,
+                                                 sparse::IntegerOptions{.range = task.codes->range});
+}
+
+// A matrix a group; of a linear layer one.
+std::shared_ptr<IntegerMatrices> by_group(const Task& task) {
+  return task.matrices->integers.get([&] {
+    const int64_t groups = task.conv ? task.conv->groups : 1, rows = task.rows / groups;
+    auto made = std::make_shared<IntegerMatrices>();
+    for (int64_t g = 0; g < groups; ++g)
+      made->push_back(matrix(rows, task.columns, task.weight->data.data() + g * rows * task.columns, task));
+    return made;
+  });
+}
+std::shared_ptr<IntegerMatrices> unrolled(const Task& task) {
+  return task.matrices->unrolled_integers.get([&] {
+    const Unrolled map(task);
+    auto made = std::make_shared<IntegerMatrices>();
+    made->push_back(matrix(map.rows(), map.columns(), map.matrix().data(), task));
+    return made;
+  });
+}
+// Cost of one, which counts a call from JavaScript; here a product takes fewer turns.
+double cost(const IntegerMatrices& matrices, int64_t samples) {
+  double sum = 0;
+  for (const auto& matrix : matrices) sum += 100 + matrix->cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
+  return sum;
+}
+
+class Integers : public Kernel {
+ public:
+  Integers(std::shared_ptr<IntegerMatrices> matrices, std::vector<int32_t> start, bool relu)
+      : matrices_(std::move(matrices)), start_(std::move(start)), relu_(relu) {
+    int bits = 0;
+    for (const auto& matrix : *matrices_) bits = std::max(bits, matrix->sum_bits());
+    name_ = "integer " + matrices_->front()->name() + ", " + std::to_string(bits) + "-bit sums";
+  }
+  std::string name(int64_t) const override { return name_; }
+  int64_t bytes() const override {
+    int64_t sum = 0;
+    for (const auto& matrix : *matrices_) sum += matrix->bytes();
+    return sum;
+  }
+
+ protected:
+  // Group g's sums.
+  template <class Code>
+  void multiply(int64_t g, const sparse::Samples& samples, const Code* x, float* y) const {
+    const sparse::IntegerMatrix& matrix = *(*matrices_)[static_cast<size_t>(g)];
+    const int32_t* const start = start_.empty() ? nullptr : start_.data() + g * matrix.rows();
+    if constexpr (std::is_same_v<Code, float>) matrix.multiply(samples, x, start, relu_, y);
+    else {
+      int32_t* const sums = scratch<int32_t>(Scratch::kOther, samples.count * matrix.rows());
+      matrix.multiply(samples, x, start, relu_, sums);
+      std::copy_n(sums, samples.count * matrix.rows(), y);
+    }
+  }
+  const std::shared_ptr<const IntegerMatrices> matrices_;
+
+ private:
+  const std::vector<int32_t> start_;
+  const bool relu_;
+  std::string name_;
+};
+
+// Vectors are rows of x and y.
+class IntegerRows final : public Integers {
+ public:
+  IntegerRows(std::shared_ptr<IntegerMatrices> matrices, int64_t vectors, std::vector<int32_t> start, bool relu)
+      : Integers(std::move(matrices), std::move(start), relu), vectors_(vectors) {}
+  void run(int64_t batch, const float* x, float* y) const override {
+    multiply(0, {batch * vectors_, ESPALIER_SPARSE_LAYOUT_ROWS}, x, y);
+  }
+
+ private:
+  const int64_t vectors_;
+};
+
+// An image's patches as columns of bytes, [in·kh·kw, places]: gathered as such they are a fourth of what floats are.
+class IntegerColumns final : public Integers {
+ public:
+  IntegerColumns(std::shared_ptr<IntegerMatrices> matrices, const Task& task)
+      : Integers(std::move(matrices), start_of(task), task.relu),
+        shape_(*task.conv),
+        range_(task.codes->range),
+        columns_(task.columns),
+        used_(static_cast<size_t>(shape_.groups * columns_)) {
+    // Columns that no entry reads need not be copied.
+    const int64_t made = task.rows / shape_.groups;
+    for (int64_t i = 0; i < task.weight->size(); ++i)
+      if (task.weight->data[static_cast<size_t>(i)] != 0)
+        used_[static_cast<size_t>(i / columns_ / made * columns_ + i % columns_)] = 1;
+  }
+
+  void run(int64_t batch, const float* x, float* y) const override {
+    if (range_.low < 0) images<int8_t>(batch, x, y);
+    else images<uint8_t>(batch, x, y);
+  }
+
+ private:
+  template <class Byte>
+  void images(int64_t batch, const float* x, float* y) const {
+    const espalier_conv2d& s = shape_;
+    const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
+    const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
+    parallel_for(batch * s.n, [&](int64_t image) {
+      Byte* const codes = scratch<Byte>(Scratch::kProgram, in + columns_ * plane);
+      Byte* const columns = codes + in;
+      ESPALIER_ON_ISA(
+          bytes_of_codes(x + image * in, in, static_cast<float>(range_.low), static_cast<float>(range_.high), codes));
+      float* to = y + image * s.out_channels * plane;
+      for (int64_t g = 0; g < s.groups; ++g, to += made * plane) {
+        const Byte* from = codes + g * seen * s.in_height * s.in_width;
+        if (!columns_are_image(s)) {
+          spread_columns(s, seen, used_.data() + g * columns_, from, columns);
+          from = columns;
+        }
+        multiply(g, {plane, ESPALIER_SPARSE_LAYOUT_COLUMNS}, from, to);
+      }
+    });
+  }
+
+  const espalier_conv2d shape_;
+  const CodeRange range_;
+  const int64_t columns_;
+  std::vector<uint8_t> used_;
+};
+
+}  // namespace
+
+namespace integer_linear {
+namespace {
+
+double nanoseconds(const Task& task, int64_t batch) {
+  return task.conv ? -1 : cost(*by_group(task), task.vectors * batch);
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) {
+  return std::make_unique<IntegerRows>(by_group(task), task.vectors, start_of(task), task.relu);
+}
+
+}  // namespace
+}  // namespace integer_linear
+const Format kIntegerLinear{"integer", integer_linear::nanoseconds, integer_linear::prepare, true};
+
+namespace integer_conv {
+namespace {
+
+double nanoseconds(const Task& task, int64_t batch) {
+  if (!task.conv) return -1;
+  const espalier_conv2d& s = *task.conv;
+  const double converted = 0.05 * static_cast<double>(s.in_channels * s.in_height * s.in_width);
+  return static_cast<double>(batch * s.n) *
+         (converted + columns_time(s, 0.04) + cost(*by_group(task), s.out_height * s.out_width));
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<IntegerColumns>(by_group(task), task); }
+
+}  // namespace
+}  // namespace integer_conv
+const Format kIntegerColumns{"integer columns", integer_conv::nanoseconds, integer_conv::prepare, true};
+
+// As `sparse unrolled`: one matrix from image to output, and the lanes hold images.
+namespace integer_unrolled {
+namespace {
+
+double nanoseconds(const Task& task, int64_t batch) {
+  return task.conv && Unrolled(task).is_small() ? cost(*unrolled(task), batch * task.conv->n) : -1;
+}
+
+std::unique_ptr<Kernel> prepare(const Task& task) {
+  return std::make_unique<IntegerRows>(unrolled(task), task.conv->n, whole(Unrolled(task).bias()), task.relu);
+}
+
+}  // namespace
+}  // namespace integer_unrolled
+const Format kIntegerUnrolled{"integer unrolled", integer_unrolled::nanoseconds, integer_unrolled::prepare, true};
+}  // namespace espalier::program
