@@ -1,9 +1,10 @@
 import { Binary, Unary } from '../native/index.js'
-import { type Link, type Plan, type Ref, readsOf, type Step, type Work } from './plan.js'
+import { type Link, type Plan, Ref, readsOf, type Step, type Work } from './plan.js'
 
 /**
  * The plan with functions of single elements joined: to one chain where they follow each other, and into the weights
  * of the layer before them where those can take them up: factors and offsets of channels (batch norm), then max(·, 0).
+ * What rises with its argument, as quantisers do, waits for the maxima of windows: those are fewer, and the same.
  */
 export function fused(plan: Plan): Plan {
   const users = new Map<Ref, number>([[plan.output, 1]])
@@ -31,6 +32,17 @@ export function fused(plan: Plan): Plan {
       }
       step.work.links = left
     }
+    if (step.x !== null && before?.work.kind === 'chain' && users.get(before.y) === 1 && takesMaxima(step.work)) {
+      const links = before.work.links.map((link) => behindMaxima(link, step.x as Ref, step.y))
+      if (links.every((link) => link !== null)) {
+        const maxima = new Ref(step.y.shape)
+        users.set(maxima, 1)
+        steps.splice(steps.indexOf(before), 1)
+        keep({ ...step, x: before.x, y: maxima })
+        keep({ ...before, x: maxima, y: step.y, work: { kind: 'chain', links } })
+        continue
+      }
+    }
     keep(step)
   }
   return { ...plan, steps }
@@ -38,6 +50,30 @@ export function fused(plan: Plan): Plan {
   function keep(step: Step): void {
     steps.push(step)
     maker.set(step.y, step)
+  }
+}
+
+const takesMaxima = (work: Work): boolean => (work.kind === 'pool' || work.kind === 'adaptivePool') && work.of === 'max'
+
+/**
+ * A function behind the maxima of windows of `from`, which are `to`, in the place of one before them; null where it
+ * may fall as its argument rises. (Rounding is monotone, so that products and sums in float32 rise as the real ones do.)
+ */
+function behindMaxima(link: Link, from: Ref, to: Ref): Link | null {
+  const rises = (by: Iterable<number>): boolean => {
+    if (link.kind === Binary.mul || link.kind === Binary.div) return Array.from(by).every((value) => value > 0)
+    return link.kind === Binary.add || link.kind === Binary.sub
+  }
+  const plane = ({ shape }: Ref): number => shape.slice(2).reduce((product, dimension) => product * dimension, 1)
+  switch (link.form) {
+    case 'unary':
+      return link.kind === Unary.relu || link.kind === Unary.clamp || link.kind === Unary.round ? link : null
+    case 'scalar':
+      return rises([link.by]) ? link : null
+    case 'channel':
+      return rises(link.by) && link.by.length === from.shape[1] && link.inner === plane(from) ? { ...link, inner: plane(to) } : null
+    case 'value':
+      return null
   }
 }
 

@@ -132,10 +132,9 @@ export type SparseKernel = (typeof SparseKernel)[keyof typeof SparseKernel]
 export const IntegerKernel = {
   automatic: 0,
   rows: 1,
-  lookup: 2,
-  quads: 3,
-  signs: 4,
-  dense: 5,
+  signs: 2,
+  blocks: 3,
+  dense: 4,
 } as const
 export type IntegerKernel = (typeof IntegerKernel)[keyof typeof IntegerKernel]
 

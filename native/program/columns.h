@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "program/format.h"
@@ -22,8 +23,20 @@ inline double columns_time(const espalier_conv2d& s, double per_element) {
   return lines * (2 + (s.stride_width == 1 ? per_element : 0.5) * static_cast<double>(s.out_width));
 }
 
-// The columns of the first `channels` of x [channels, height, width]. Those that `used` has 0 for are left as they are.
-// The border is 0.
+// Elements that may be read behind an image, and written behind the columns.
+constexpr int64_t kColumnsSlack = 16;
+
+// A piece of a line. Lines are short, and a call for each would take as long as its copy: bytes are moved 16 at a time,
+// and what is too much is written over by what comes next.
+inline void copy_line(const float* from, int64_t count, float* to) { std::copy_n(from, count, to); }
+template <class Byte>
+void copy_line(const Byte* from, int64_t count, Byte* to) {
+  static_assert(sizeof(Byte) == 1);
+  for (int64_t j = 0; j < count; j += kColumnsSlack) std::memcpy(to + j, from + j, kColumnsSlack);
+}
+
+// The columns of the first `channels` of x [channels, height, width]. Those that `used` has 0 for hold anything. The
+// border is 0. Bytes need slack.
 template <class T>
 void spread_columns(const espalier_conv2d& s, int64_t channels, const uint8_t* used, const T* x, T* to) {
   for (int64_t c = 0; c < channels; ++c)
@@ -45,11 +58,11 @@ void spread_columns(const espalier_conv2d& s, int64_t channels, const uint8_t* u
             continue;
           }
           const T* const from = x + (c * s.in_height + row) * s.in_width + left;
-          std::fill_n(to, first, T{0});
-          if (s.stride_width == 1) std::copy(from + first, from + last, to + first);
+          if (first > 0) std::fill_n(to, first, T{0});
+          if (s.stride_width == 1) copy_line(from + first, last - first, to + first);
           else
             for (int64_t j = first; j < last; ++j) to[j] = from[j * s.stride_width];
-          std::fill_n(to + last, s.out_width - last, T{0});
+          if (last < s.out_width) std::fill_n(to + last, s.out_width - last, T{0});
         }
       }
 }

@@ -134,8 +134,8 @@ class IntegerColumns final : public Integers {
     const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
     const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
     parallel_for(batch * s.n, [&](int64_t image) {
-      Byte* const codes = scratch<Byte>(Scratch::kProgram, in + columns_ * plane);
-      Byte* const columns = codes + in;
+      Byte* const codes = scratch<Byte>(Scratch::kProgram, in + columns_ * plane + 2 * kColumnsSlack);
+      Byte* const columns = codes + in + kColumnsSlack;
       ESPALIER_ON_ISA(
           bytes_of_codes(x + image * in, in, static_cast<float>(range_.low), static_cast<float>(range_.high), codes));
       float* to = y + image * s.out_channels * plane;

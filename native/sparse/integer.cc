@@ -69,7 +69,14 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
          "sums of %d bits do not hold this matrix: with codes in [%d, %d] they reach from %lld to %lld, which takes %d",
          needed > 32 ? 32 : options.bits, range_.low, range_.high, static_cast<long long>(extremes_.least),
          static_cast<long long>(extremes_.greatest), needed);
-  product_ = make_integer_rows(entries_, range_);
+  const auto rows_of = [&](IntegerRowsKind kind) { return make_integer_rows(entries_, range_, kind); };
+  switch (options.kernel) {
+    case ESPALIER_INTEGER_KERNEL_AUTOMATIC:
+    case ESPALIER_INTEGER_KERNEL_SIGNS:
+    case ESPALIER_INTEGER_KERNEL_ROWS: product_ = rows_of(IntegerRowsKind::any); break;
+    case ESPALIER_INTEGER_KERNEL_BLOCKS: product_ = rows_of(IntegerRowsKind::blocks); break;
+    case ESPALIER_INTEGER_KERNEL_DENSE: product_ = rows_of(IntegerRowsKind::dense); break;
+  }
 }
 
 int64_t IntegerMatrix::bytes() const {

@@ -1,59 +1,80 @@
 #include "sparse/integer_codes.h"
 
-#define ESPALIER_KERNEL "sparse/integer_codes.inl"
+#include "simd/isa.h"
+
 namespace espalier {
-using sparse::CodeRange;
-}
+namespace {
+// Element [sample][component] of X stands at sample·by_sample + component·by_component, within a panel.
+struct CodeSteps {
+  int64_t by_sample, by_component, by_panel;
+};
+struct CodesView {
+  int64_t there, columns;  // samples that exist
+  CodeSteps steps;
+  sparse::CodeRange range;
+};
+using sparse::CodeOrder;
+}  // namespace
+}  // namespace espalier
+
+#define ESPALIER_KERNEL "sparse/integer_codes.inl"
 #include "simd/each_isa.h"
 
 namespace espalier::sparse {
-namespace {
 
-// Element [sample][component] of X or Y stands at offset + sample·by_sample + component·by_component, for the 16
-// samples of a panel.
-struct Steps {
-  int64_t offset, by_sample, by_component;
-};
-Steps steps_of(const Samples& samples, int64_t components, int64_t panel) {
-  switch (samples.layout) {
-    case ESPALIER_SPARSE_LAYOUT_COLUMNS: return {panel * kPanel, 1, samples.count};
-    case ESPALIER_SPARSE_LAYOUT_ROWS: return {panel * kPanel * components, components, 1};
-    case ESPALIER_SPARSE_LAYOUT_PANELS: return {panel * kPanel * components, 1, kPanel};
-  }
-  return {0, 0, 0};
+CodeShape code_shape() {
+  CodeShape shape{};
+  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.bias));
+  return shape;
 }
 
-}  // namespace
+void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+  const int64_t count = call.samples.count;
+  int64_t offset = 0;
+  CodesView view{count - first, columns, {}, range};
+  switch (call.samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      view.steps = {1, count, kPanel};
+      offset = first;
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS:
+      view.steps = {columns, 1, columns * kPanel};
+      offset = first * columns;
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      view.steps = {1, kPanel, columns * kPanel};
+      offset = first / kPanel * kPanel * columns + first % kPanel;
+      break;
+  }
+  const auto pack = [&](const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x + offset, order, to)); };
+  switch (call.codes) {
+    case Codes::uint8: pack(static_cast<const uint8_t*>(call.x)); break;
+    case Codes::int8: pack(static_cast<const int8_t*>(call.x)); break;
+    case Codes::float32: pack(static_cast<const float*>(call.x)); break;
+  }
+}
 
-void pack_wide(const IntegerCall& call, int64_t components, CodeRange range, int64_t first, int64_t count,
-               int32_t* to) {
-  for (int64_t s = 0; s < count; s += kPanel, to += components * kPanel) {
-    const Steps at = steps_of(call.samples, components, (first + s) / kPanel);
-    const int64_t there = std::min(kPanel, call.samples.count - first - s);
-    const auto pack = [&](const auto* x) {
-      ESPALIER_ON_ISA(widen(x + at.offset, at.by_sample, at.by_component, there, components, range, to));
-    };
-    switch (call.codes) {
-      case Codes::uint8: pack(static_cast<const uint8_t*>(call.x)); break;
-      case Codes::int8: pack(static_cast<const int8_t*>(call.x)); break;
-      case Codes::float32: pack(static_cast<const float*>(call.x)); break;
+// (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
+void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+  if (samples >= kPanel) {
+    const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
+    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums),
+                  {kPanel, samples}, first / kPanel, panels, static_cast<float*>(call.y));
+    return;
+  }
+  const int64_t there = std::min(samples, call.samples.count - first);
+  int32_t* const y = static_cast<int32_t*>(call.y);
+  for (int64_t c = 0; c < components; ++c)
+    for (int64_t i = 0; i < there; ++i) {
+      const int64_t s = first + i;
+      int64_t at = 0;
+      switch (call.samples.layout) {
+        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
+        case ESPALIER_SPARSE_LAYOUT_ROWS: at = s * components + c; break;
+        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
+      }
+      y[at] = sums[c * samples + i];
     }
-  }
-}
-
-void unpack_wide(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t count) {
-  for (int64_t s = 0; s < count; s += kPanel, sums += components * kPanel) {
-    const Steps at = steps_of(call.samples, components, (first + s) / kPanel);
-    const int64_t there = call.samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS
-                              ? kPanel
-                              : std::min(kPanel, call.samples.count - first - s);
-    const auto unpack = [&](auto* y) {
-      ESPALIER_ON_ISA(finish(sums, components, call.start, call.relu, there, y + at.offset, at.by_sample,
-                             at.by_component));
-    };
-    if (call.codes == Codes::float32) unpack(static_cast<float*>(call.y));
-    else unpack(static_cast<int32_t*>(call.y));
-  }
 }
 
 }  // namespace espalier::sparse

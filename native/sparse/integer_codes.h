@@ -8,11 +8,25 @@
 
 namespace espalier::sparse {
 
-// Samples [first, first + count) of X as int32 panels [panel][component][16]; what stands past the last sample is
-// within the range.
-void pack_wide(const IntegerCall& call, int64_t components, CodeRange range, int64_t first, int64_t count, int32_t* to);
+// How the instruction set in use multiplies codes.
+struct CodeShape {
+  int64_t samples;  // of a block: a vector of codes
+  int64_t terms;    // products that a lane adds up at once
+  int64_t bytes;    // of a code
+  int32_t bias;     // added to codes of a range with negative ones, so that they are none
+};
+CodeShape code_shape();
 
-// The reverse for sums, and start values and ReLU on the way: panels [panel][component][16].
-void unpack_wide(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t count);
+// How a kernel wants the codes of a block of samples.
+enum class CodeOrder {
+  columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
+  tuples    // [column / terms][sample][terms]
+};
+
+// Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
+void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
+
+// [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
+void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples);
 
 }  // namespace espalier::sparse

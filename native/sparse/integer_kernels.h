@@ -8,6 +8,8 @@
 
 namespace espalier::sparse {
 
-std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range);
+// Entries anywhere; where they stand in 1×4 blocks; nearly all of them.
+enum class IntegerRowsKind { any, blocks, dense };
+std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind);
 
 }  // namespace espalier::sparse

@@ -1,16 +1,79 @@
-// to[panel][row][16] = Σ value·x[panel][column][16].
-inline void multiply_integer_rows(const IntegerRowsView& of, int64_t rows, int64_t panels, const int32_t* x,
-                                  int64_t x_panel, int32_t* to, int64_t to_panel) {
-  constexpr int kStep = kLanes<int32_t>, kVectors = 16 / kStep;
-  for (int64_t r = 0; r < rows; ++r)
-    for (int64_t p = 0; p < panels; ++p) {
-      Vec<int32_t> sum[kVectors]{};
-      for (int64_t i = of.start[r]; i < of.start[r + 1]; ++i) {
-        const int32_t* const from = x + p * x_panel + of.column[i] * int64_t{16};
-        const Vec<int32_t> by = broadcast(of.value[i]);
+#include "simd/dot.inl"
+
+
+// The codes that a step of a row multiplies: of any columns, each a vector, or of columns that stand together.
+template <bool Tuples>
+ESPALIER_INLINE void fetch(const Code* x, const uint16_t* offset, Vec<Code> (&codes)[kTerms]) {
+  const char* const from = reinterpret_cast<const char*>(x);
+  const auto at = [&](uint64_t units) { return load<Code>(reinterpret_cast<const Code*>(from + units * kOffsetUnit)); };
+  if constexpr (Tuples) {
+    const Code* const first = reinterpret_cast<const Code*>(from + uint64_t{*offset} * kOffsetUnit);
 #pragma GCC unroll 4
-        for (int v = 0; v < kVectors; ++v) sum[v] += by * load<int32_t>(from + v * kStep);
-      }
-      for (int v = 0; v < kVectors; ++v) store<int32_t>(to + p * to_panel + r * 16 + v * kStep, sum[v]);
+    for (int j = 0; j < kTerms; ++j) codes[j] = load<Code>(first + j * kLanes<Code>);
+  } else {
+    // (One load for the offsets of all: with one each the kernel is short of loads, half as fast.)
+    std::conditional_t<kTerms == 4, uint64_t, uint32_t> all;
+    std::memcpy(&all, offset, sizeof all);
+    Vec<Code> column[kTerms];
+#pragma GCC unroll 4
+    for (int i = 0; i < kTerms; ++i) column[i] = in_register<Code>(at(all >> (16 * i) & 0xFFFF));
+    bring_together(column, codes);
+  }
+}
+
+template <bool Tuples>
+ESPALIER_INLINE void multiply_group(const IntegerStepsView& of, int64_t steps, const uint16_t*& offset,
+                                    const int32_t*& weights, const Code* x, Vec<int32_t> (&sum)[kTogether][kTerms]) {
+  constexpr int kOffsets = Tuples ? 1 : kTerms;
+  for (; steps > 0; --steps, offset += kTogether * kOffsets, weights += kTogether) {
+    Vec<Code> codes[kTerms];
+    if (Tuples && of.shared) fetch<Tuples>(x, offset, codes);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTogether; ++t) {
+      if (!Tuples || !of.shared) fetch<Tuples>(x, offset + t * kOffsets, codes);
+      const Vec<int32_t> by = in_register<int32_t>(broadcast<int32_t>(weights[t]));
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j) sum[t][j] = dot(sum[t][j], codes[j], by);
     }
+  }
+}
+
+template <bool Tuples>
+void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes, const int32_t* start,
+                    const IntegerSumsView& from, const IntegerSumsView& to, bool relu, bool as_float) {
+  constexpr int kOffsets = Tuples ? 1 : kTerms;
+  const Code* const x = static_cast<const Code*>(codes);
+  for (int64_t g = first; g < last; ++g) {
+    const int32_t* const rows = of.row + g * kTogether;
+    Vec<int32_t> sum[kTogether][kTerms];
+#pragma GCC unroll 4
+    for (int t = 0; t < kTogether; ++t)
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j)
+        sum[t][j] = rows[t] < 0                  ? Vec<int32_t>{}
+                    : from.at == nullptr ? broadcast<int32_t>(start[rows[t]])
+                                         : load<int32_t>(static_cast<const int32_t*>(from.at) + rows[t] * from.row +
+                                                         j * from.vector);
+    const uint16_t* offset = of.offset + of.begin[g] * kTogether * kOffsets;
+    const int32_t* weights = of.weights + of.begin[g] * kTogether;
+    multiply_group<Tuples>(of, of.begin[g + 1] - of.begin[g], offset, weights, x, sum);
+#pragma GCC unroll 4
+    for (int t = 0; t < kTogether; ++t) {
+      if (rows[t] < 0) continue;
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j) {
+        Vec<int32_t> one = sum[t][j];
+        if (relu) one = max<int32_t>(one, Vec<int32_t>{});
+        if (as_float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
+        store<int32_t>(static_cast<int32_t*>(to.at) + rows[t] * to.row + j * to.vector, one);
+      }
+    }
+  }
+}
+
+inline void multiply_integer_rows(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,
+                                  const int32_t* start, const IntegerSumsView& from, const IntegerSumsView& to,
+                                  bool relu, bool as_float) {
+  if (of.tuples) multiply_steps<true>(of, first, last, codes, start, from, to, relu, as_float);
+  else multiply_steps<false>(of, first, last, codes, start, from, to, relu, as_float);
 }

@@ -246,6 +246,45 @@ test('quantised layers with float biases, scales a channel, and batch norm', (t)
   agree(t, model, [2, 6, 6], { tolerance: 1e-6 })
 })
 
+test('what rises with its argument waits for the maxima of windows', (t) => {
+  manualSeed(3)
+  const windows = (pass: (x: Tensor) => Tensor) => of((x) => ops.maxPool2d(pass(x), { kernelSize: 2, stride: 1, padding: 1 }))
+  const channels = (...values: number[]) => tensor(values).reshape([3, 1, 1])
+  const order = (pass: (x: Tensor) => Tensor): string => {
+    const program = agree(t, windows(pass), [3, 4, 5], { tolerance: 0 })
+    return program
+      .explain()
+      .steps.map(({ operation }) => operation)
+      .join('; ')
+  }
+  t.is(
+    order((x) =>
+      x
+        .mul(channels(0.3, 2, 7))
+        .add(channels(-1, 0, 5))
+        .round()
+        .clamp(-3, 9)
+        .div(3),
+    ),
+    'max_pool2d; mul, add, round, clamp, div',
+  )
+  t.is(
+    order((x) => x.relu().sub(0.5)),
+    'max_pool2d; relu, sub',
+  )
+  for (const falls of [
+    (x: Tensor) => x.mul(channels(1, -2, 3)),
+    (x: Tensor) => x.mul(-1).round(),
+    (x: Tensor) => x.abs().add(1),
+    (x: Tensor) => x.mul(channels(1, 0, 1)),
+  ])
+    t.regex(order(falls), /; max_pool2d$/)
+  t.regex(
+    order((x) => x.add(x.sum({ dim: 1, keepdim: true }).expand([x.shape[0], 3, 4, 5]))),
+    /; max_pool2d$/,
+  )
+})
+
 test('sparse layers keep what they hold', (t) => {
   const dense = new nn.Linear(40, 30)
   prune.l1Unstructured(dense, 'weight', 0.8)

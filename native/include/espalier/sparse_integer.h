@@ -13,11 +13,10 @@
 /* How a matrix is multiplied; docs/sparse.md says how each works. */
 typedef enum espalier_integer_kernel {
   ESPALIER_INTEGER_KERNEL_AUTOMATIC = 0, /* what is expected to be the fastest here */
-  ESPALIER_INTEGER_KERNEL_ROWS = 1,      /* compressed rows, on every processor */
-  ESPALIER_INTEGER_KERNEL_LOOKUP = 2,    /* any pattern; where bytes can be looked up in a register */
-  ESPALIER_INTEGER_KERNEL_QUADS = 3,     /* generated: four neighbouring columns an instruction; for 1×4 blocks */
-  ESPALIER_INTEGER_KERNEL_SIGNS = 4,     /* generated: weights −1 and 1, sums of 16 bits */
-  ESPALIER_INTEGER_KERNEL_DENSE = 5      /* as quads, every one of them present */
+  ESPALIER_INTEGER_KERNEL_ROWS = 1,      /* entries anywhere */
+  ESPALIER_INTEGER_KERNEL_SIGNS = 2,     /* weights −1 and 1, sums of 16 bits; an error where code cannot be generated */
+  ESPALIER_INTEGER_KERNEL_BLOCKS = 3,    /* 1×4 blocks; those that are not whole are filled up */
+  ESPALIER_INTEGER_KERNEL_DENSE = 4      /* every entry */
 } espalier_integer_kernel;
 
 #endif
