@@ -97,8 +97,8 @@ void Program::read_tensors(Reader& from) {
   for (size_t i = 0, count = tensors_.capacity(); i < count; ++i) tensors_.push_back(read_tensor(from));
 }
 
-// Formats that were found by measurement; where one is not known here, or does not take the layer, the choice is
-// made anew.
+// Formats that were found by measurement; where one does not take the layer, the choice is made anew. Those of names
+// that are not known here are another device's: they stay in the file.
 void Program::read_choices(Reader& from) {
   for (int64_t left = from.count("choices", kMostThings * 16, 3 * sizeof(int64_t)); left > 0; --left) {
     const int64_t step = from.whole("a choice's step", 0, static_cast<int64_t>(steps_.size()) - 1);
@@ -107,27 +107,28 @@ void Program::read_choices(Reader& from) {
     Layer* const layer = steps_[static_cast<size_t>(step)]->layer();
     if (layer == nullptr)
       fail(ESPALIER_INVALID_ARGUMENT, "a format is chosen for step %lld, which has none", static_cast<long long>(step));
-    for (size_t i = 0; i < layer->formats().size(); ++i)
-      if (name == layer->formats()[i]->name && layer->takes(i)) layer->remember(batch, i);
+    const auto formats = layer->formats();
+    const auto known = std::find_if(formats.begin(), formats.end(), [&](const Format* one) { return name == one->name; });
+    if (known == formats.end()) others_.push_back({step, batch, name});
+    else if (const auto i = static_cast<size_t>(known - formats.begin()); layer->takes(i)) layer->remember(batch, i);
   }
 }
 
 std::vector<uint8_t> Program::file() const {
-  std::string choices;
-  const auto put = [&](int64_t number) { choices.append(reinterpret_cast<const char*>(&number), sizeof number); };
-  int64_t count = 0;
-  put(0);
+  std::vector<Choice> all = others_;
   for (const auto& step : steps_)
     if (Layer* const layer = step->layer())
-      for (const auto& [batch, format] : layer->measured()) {
-        const char* const name = layer->formats()[format]->name;
-        put(step->index);
-        put(batch);
-        put(static_cast<int64_t>(std::strlen(name)));
-        choices.append(name);
-        ++count;
-      }
-  std::memcpy(choices.data(), &count, sizeof count);
+      for (const auto& [batch, format] : layer->measured())
+        all.push_back({step->index, batch, layer->formats()[format]->name});
+  std::string choices;
+  const auto put = [&](int64_t number) { choices.append(reinterpret_cast<const char*>(&number), sizeof number); };
+  put(static_cast<int64_t>(all.size()));
+  for (const auto& [step, batch, format] : all) {
+    put(step);
+    put(batch);
+    put(static_cast<int64_t>(format.size()));
+    choices.append(format);
+  }
   std::vector<uint8_t> made(kHeaderBytes + body_.size() + choices.size());
   const auto behind = std::copy(body_.begin(), body_.end(), made.begin() + kHeaderBytes);
   std::copy(choices.begin(), choices.end(), behind);

@@ -40,6 +40,11 @@ class Program {
   std::string explain(int64_t batch, int64_t repeats);
 
  private:
+  // A format that was found by measurement.
+  struct Choice {
+    int64_t step, batch;
+    std::string format;
+  };
   // What is decided for a batch size: samples that are run together, and a kernel for each step that is a layer.
   struct Plan {
     int64_t chunk;
@@ -73,6 +78,7 @@ class Program {
   int64_t output_rows_ = 1;
   int output_ = 0;
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Choice> others_;  // of formats that other devices have
   Placement placement_;
   bool in_part_ = false;  // whether steps write some value in parts, which may leave gaps
 
