@@ -74,7 +74,11 @@ export class Program implements IntegerSource {
   ) {
     this.#number = number
     forgotten.register(this, { number, device }, this)
-    const { input, output, outputRows } = JSON.parse(functionsOf(device).programExplain(number, 0, 0)) as { input: number[]; output: number[]; outputRows: number }
+    const { input, output, outputRows } = JSON.parse(functionsOf(device).programExplain(number, 0, 0)) as {
+      input: number[]
+      output: number[]
+      outputRows: number
+    }
     this.inputShape = input
     this.outputShape = output
     this.#rows = outputRows

@@ -35,8 +35,8 @@ espalier_status espalier_program_load(espalier_in file, int64_t* program) {
 espalier_status espalier_program_create(espalier_in description, int64_t* program) {
   return guarded(__func__, [&] {
     const uint8_t* const from = bytes("description", description);
-    *program = programs().keep(std::make_shared<Program>(from, static_cast<size_t>(description.length),
-                                                       std::make_unique<program::Host>()));
+    *program = programs().keep(
+        std::make_shared<Program>(from, static_cast<size_t>(description.length), std::make_unique<program::Host>()));
   });
 }
 

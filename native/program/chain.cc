@@ -30,22 +30,24 @@ class Chain final : public Step {
   void run(const Frame& frame) const override {
     if (size_ == 0) return;
     // Whole samples, so that channels fall into place.
-    frame.device.in_parts(frame.batch, std::max<int64_t>(1, frame.device.piece / size_), [&](int64_t first, int64_t last) {
-      const int64_t at = first * size_, count = (last - first) * size_;
-      const float* from = frame.read(reads[0]) + at;
-      float* const to = frame.write(writes) + at;
-      for (const Function& function : functions_) {
-        apply(function, frame, at, {from, count, ESPALIER_FLOAT32}, {to, count, ESPALIER_FLOAT32});
-        from = to;
-      }
-    });
+    frame.device.in_parts(
+        frame.batch, std::max<int64_t>(1, frame.device.piece / size_), [&](int64_t first, int64_t last) {
+          const int64_t at = first * size_, count = (last - first) * size_;
+          const float* from = frame.read(reads[0]) + at;
+          float* const to = frame.write(writes) + at;
+          for (const Function& function : functions_) {
+            apply(function, frame, at, {from, count, ESPALIER_FLOAT32}, {to, count, ESPALIER_FLOAT32});
+            from = to;
+          }
+        });
   }
 
  private:
   static void apply(const Function& f, const Frame& frame, int64_t at, espalier_in x, espalier_out y) {
     const auto binary = static_cast<espalier_binary>(f.kind);
     switch (f.link) {
-      case Link::kUnary: return require_ok(frame.call.unary_forward(static_cast<espalier_unary>(f.kind), f.p, f.q, x, y));
+      case Link::kUnary:
+        return require_ok(frame.call.unary_forward(static_cast<espalier_unary>(f.kind), f.p, f.q, x, y));
       case Link::kScalar: return require_ok(frame.call.binary_scalar(binary, x, f.p, y));
       case Link::kChannel: {
         const int64_t channels = f.channel->size();

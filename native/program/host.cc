@@ -53,8 +53,8 @@ int64_t Host::together(int64_t batch, int64_t bytes) const {
   const int64_t most = std::max(kChunkStep, kChunkBytes / std::max<int64_t>(1, bytes) / kChunkStep * kChunkStep);
   // Nearly equal ones, so that the last is not a small one.
   const int64_t chunks = std::max<int64_t>(1, (batch + most - 1) / most);
-  return std::max<int64_t>(
-      1, std::min(most, ((batch + chunks - 1) / chunks + kChunkStep - 1) / kChunkStep * kChunkStep));
+  return std::max<int64_t>(1,
+                           std::min(most, ((batch + chunks - 1) / chunks + kChunkStep - 1) / kChunkStep * kChunkStep));
 }
 
 void Host::copy(const float* from, int64_t count, float* to) { std::copy_n(from, count, to); }

@@ -75,7 +75,7 @@ class Extreme final : public Line {
       : Line(x, y), largest_(largest), outer_(outer), length_(length), inner_(inner) {}
   void run(const Frame& frame) const override {
     require_ok(frame.call.extreme(outer_ * frame.batch, length_, inner_, largest_ ? 1 : -1, frame.in(reads[0]),
-                                frame.out(writes), {nullptr, 0, ESPALIER_INT32}));
+                                  frame.out(writes), {nullptr, 0, ESPALIER_INT32}));
   }
 
  private:

@@ -26,7 +26,7 @@ class Move final : public Step {
     dims[0] = frame.batch;
     const int64_t rank = static_cast<int64_t>(dims.size());
     require_ok(frame.call.copy_strided({dims.data(), rank}, {x_steps_.data(), rank}, x_offset_, {y_steps_.data(), rank},
-                                     y_offset_, frame.in(reads[0]), frame.out(writes)));
+                                       y_offset_, frame.in(reads[0]), frame.out(writes)));
   }
 
  private:
@@ -38,9 +38,7 @@ class Move final : public Step {
 class Fill final : public Step {
  public:
   Fill(int y, float value) : value_(value) { writes = y; }
-  void run(const Frame& frame) const override {
-    frame.device.fill(value_, frame.length(writes), frame.write(writes));
-  }
+  void run(const Frame& frame) const override { frame.device.fill(value_, frame.length(writes), frame.write(writes)); }
 
  private:
   float value_;

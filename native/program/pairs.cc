@@ -46,7 +46,8 @@ class Broadcast final : public Step {
   }
   void run(const Frame& frame) const override {
     const std::vector<int64_t> a = a_.at(frame.batch), b = b_.at(frame.batch);
-    require_ok(frame.call.binary_broadcast(kind_, view(a), view(b), a_.array(frame), b_.array(frame), frame.out(writes)));
+    require_ok(
+        frame.call.binary_broadcast(kind_, view(a), view(b), a_.array(frame), b_.array(frame), frame.out(writes)));
   }
 
  private:
@@ -66,7 +67,7 @@ class Matmul final : public Step {
     std::vector<int64_t> c = batch_;
     if (grows_) c[0] *= frame.batch;
     require_ok(frame.call.matmul(m_, n_, k_, 0, 0, view(a), view(b), view(c), a_.array(frame), b_.array(frame),
-                               frame.out(writes)));
+                                 frame.out(writes)));
   }
 
  private:

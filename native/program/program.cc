@@ -108,7 +108,8 @@ void Program::read_choices(Reader& from) {
     if (layer == nullptr)
       fail(ESPALIER_INVALID_ARGUMENT, "a format is chosen for step %lld, which has none", static_cast<long long>(step));
     const auto formats = layer->formats();
-    const auto known = std::find_if(formats.begin(), formats.end(), [&](const Format* one) { return name == one->name; });
+    const auto known =
+        std::find_if(formats.begin(), formats.end(), [&](const Format* one) { return name == one->name; });
     if (known == formats.end()) others_.push_back({step, batch, name});
     else if (const auto i = static_cast<size_t>(known - formats.begin()); layer->takes(i)) layer->remember(batch, i);
   }

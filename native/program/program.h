@@ -83,7 +83,7 @@ class Program {
   bool in_part_ = false;  // whether steps write some value in parts, which may leave gaps
 
   std::mutex lock_;
-  std::map<int64_t, std::shared_ptr<const Plan>> plans_;             // by batch size
+  std::map<int64_t, std::shared_ptr<const Plan>> plans_;  // by batch size
 };
 
 }  // namespace espalier::program

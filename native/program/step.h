@@ -13,7 +13,7 @@ namespace espalier::program {
 // A constant of the network.
 struct Tensor {
   std::vector<float> data;
-  int64_t kept = 0;              // elements other than 0
+  int64_t kept = 0;               // elements other than 0
   const float* placed = nullptr;  // on the device, where a step takes it as it is
 
   int64_t size() const { return static_cast<int64_t>(data.size()); }

@@ -49,7 +49,8 @@ void Program::tune(int64_t batch) {
     for (size_t i = 0; i < formats.size(); ++i) {
       if (predicted[i] < 0 || predicted[i] > kHopeless * least) continue;
       const std::unique_ptr<Kernel> kernel = formats[i]->prepare(layer->task());
-      const double taken = fastest(*kernel, together, frame.device, frame.read(step.reads[0]), frame.write(step.writes));
+      const double taken =
+          fastest(*kernel, together, frame.device, frame.read(step.reads[0]), frame.write(step.writes));
       if (best < formats.size() && taken >= time) continue;
       best = i;
       time = taken;

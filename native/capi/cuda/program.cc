@@ -49,9 +49,8 @@ espalier_status espalier_cuda_program_load(const void* file, int64_t bytes, int6
 }
 
 espalier_status espalier_cuda_program_create(const void* description, int64_t bytes, int64_t* program) {
-  return guarded(__func__, [&] {
-    *program = kept(bytes_of("description", description, bytes), static_cast<size_t>(bytes));
-  });
+  return guarded(__func__,
+                 [&] { *program = kept(bytes_of("description", description, bytes), static_cast<size_t>(bytes)); });
 }
 
 espalier_status espalier_cuda_program_free(int64_t program) {

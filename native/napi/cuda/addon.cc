@@ -255,9 +255,8 @@ Functions functions() {
       ESPALIER_FUNCTION("describe", describe)  //
       ESPALIER_FUNCTION("memory", memory)      //
       ESPALIER_FUNCTION("programLoad", make_program<&espalier_cuda_program_load>)
-      ESPALIER_FUNCTION("programCreate", make_program<&espalier_cuda_program_create>)
-      ESPALIER_FUNCTION("programFile", program_file)
-      ESPALIER_FUNCTION("settled", settled)
+          ESPALIER_FUNCTION("programCreate", make_program<&espalier_cuda_program_create>)
+              ESPALIER_FUNCTION("programFile", program_file) ESPALIER_FUNCTION("settled", settled)
 #undef ESPALIER_OPERATION
 #undef ESPALIER_FUNCTION
 #undef ESPALIER_ENUMERATION

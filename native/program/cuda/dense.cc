@@ -43,16 +43,15 @@ class Dense : public Kernel {
 template <class T>
 class Gemm final : public Dense<T> {
  public:
-  explicit Gemm(const Task& task)
-      : Dense<T>(task), rows_(task.rows), columns_(task.columns), vectors_(task.vectors) {}
+  explicit Gemm(const Task& task) : Dense<T>(task), rows_(task.rows), columns_(task.columns), vectors_(task.vectors) {}
 
   void run(int64_t batch, const float* x, float* y) const override {
     const int64_t n = batch * vectors_;
     const espalier_finish finish = this->relu_ ? ESPALIER_FINISH_RELU : ESPALIER_FINISH_NONE;
     const int64_t across = std::max<int64_t>(1, columns_), down = std::max<int64_t>(1, rows_);
     this->through(x, n * columns_, y, n * rows_, [&](espalier_in from, espalier_out to) {
-      require_ok(espalier_cuda_gemm(1, from, this->weight_.in(), 0, {nullptr, 0, dtype_of<T>()}, this->bias_.in(), finish,
-                                    to, {n, rows_, columns_, 0, 1, across, across, down}));
+      require_ok(espalier_cuda_gemm(1, from, this->weight_.in(), 0, {nullptr, 0, dtype_of<T>()}, this->bias_.in(),
+                                    finish, to, {n, rows_, columns_, 0, 1, across, across, down}));
     });
   }
   std::string name(int64_t) const override { return std::is_same_v<T, float> ? "GEMM" : "GEMM in float64"; }
@@ -69,10 +68,11 @@ class Conv final : public Dense<T> {
   void run(int64_t batch, const float* x, float* y) const override {
     espalier_conv2d s = shape_;
     s.n *= batch;
-    this->through(x, s.n * s.in_channels * s.in_height * s.in_width, y,
-                  s.n * s.out_channels * s.out_height * s.out_width, [&](espalier_in from, espalier_out to) {
-                    require_ok(espalier_cuda_conv2d_forward(from, this->weight_.in(), this->bias_.in(), this->relu_, to, s));
-                  });
+    this->through(
+        x, s.n * s.in_channels * s.in_height * s.in_width, y, s.n * s.out_channels * s.out_height * s.out_width,
+        [&](espalier_in from, espalier_out to) {
+          require_ok(espalier_cuda_conv2d_forward(from, this->weight_.in(), this->bias_.in(), this->relu_, to, s));
+        });
   }
   std::string name(int64_t) const override {
     return std::is_same_v<T, float> ? "implicit GEMM" : "implicit GEMM in float64";

@@ -38,7 +38,8 @@ Kept of_unrolled(const Task& task) {
   made.mask.resize(static_cast<size_t>(made.rows * made.columns));
   auto [pattern, values] = map.kept();
   for (int64_t row = 0; row < made.rows; ++row)
-    for (int64_t i = pattern.row_start[static_cast<size_t>(row)]; i < pattern.row_start[static_cast<size_t>(row) + 1]; ++i)
+    for (int64_t i = pattern.row_start[static_cast<size_t>(row)]; i < pattern.row_start[static_cast<size_t>(row) + 1];
+         ++i)
       made.mask[static_cast<size_t>(row * made.columns + pattern.column[static_cast<size_t>(i)])] = 1;
   made.values = std::move(values);
   note_fan_in(made);
@@ -55,7 +56,9 @@ class ElementProduct : public Kernel {
                                             bias_.in(), {y, length, ESPALIER_FLOAT32}, shape));
     if (relu_) relu(y, length);
   }
-  std::string name(int64_t) const override { return shape_.fan_in > 0 ? "sparse product, fixed fan-in" : "sparse product"; }
+  std::string name(int64_t) const override {
+    return shape_.fan_in > 0 ? "sparse product, fixed fan-in" : "sparse product";
+  }
   int64_t bytes() const override { return values_.bytes() + pattern_.bytes() + bias_.bytes(); }
 
  protected:
@@ -96,8 +99,8 @@ double time_of(double kept, double vectors, const Task& task, int64_t batch) {
 
 double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv || task.weight->kept == 0) return -1;
-  return time_of(static_cast<double>(task.weight->kept),
-                 static_cast<double>(batch) * static_cast<double>(task.vectors), task, batch);
+  return time_of(static_cast<double>(task.weight->kept), static_cast<double>(batch) * static_cast<double>(task.vectors),
+                 task, batch);
 }
 
 double nanoseconds_unrolled(const Task& task, int64_t batch) {

@@ -84,7 +84,8 @@ void Gpu::copy(const float* from, int64_t count, float* to) {
 void Gpu::fill(float value, int64_t count, float* to) {
   require_ok(espalier_cuda_fill_bytes(to, 0, size_of(count)));
   const espalier_out all{to, count, ESPALIER_FLOAT32};
-  if (value != 0) require_ok(espalier_cuda_binary_scalar(ESPALIER_BINARY_ADD, {to, count, ESPALIER_FLOAT32}, value, all));
+  if (value != 0)
+    require_ok(espalier_cuda_binary_scalar(ESPALIER_BINARY_ADD, {to, count, ESPALIER_FLOAT32}, value, all));
 }
 void Gpu::wait() { require_ok(espalier_cuda_synchronize()); }
 
