@@ -26,6 +26,13 @@ function lenet4(): nn.Module {
   )
 }
 
+/** The perceptron with weights and activations of 8 bits. */
+function mlp8(): nn.Module {
+  const linear = (columns: number, rows: number): nn.Module => new qnn.QuantLinear(columns, rows, { weightBits: 8 })
+  const relu = (): nn.Module => new qnn.QuantReLU({ bits: 8 })
+  return new nn.Sequential(new qnn.QuantIdentity({ bits: 8 }), linear(784, 1024), relu(), linear(1024, 1024), relu(), linear(1024, 10))
+}
+
 function pruned(make: () => nn.Module, amount: number): nn.Module {
   manualSeed(1)
   const model = make()
@@ -47,34 +54,29 @@ function ranged(model: nn.Module, input: readonly number[]): nn.Module {
 
 const rival = 'onnxruntime-node, dense'
 
-/** Pruned networks, one call of a compiled program, against the same networks dense; and a quantised one. */
+/** Pruned networks, one call of a compiled program, against the same networks dense; and quantised ones. */
 export default function* infer(): Iterable<Match> {
-  const networks: readonly (readonly [name: string, make: () => nn.Module, input: readonly number[]])[] = [
-    ['lenet', lenet, [1, 28, 28]],
-    ['mlp 784-1024-1024-10', mlp, [784]],
+  const networks: readonly (readonly [name: string, input: readonly number[], make: () => nn.Module, bits: number, quantised: () => nn.Module])[] = [
+    ['lenet', [1, 28, 28], lenet, 4, lenet4],
+    ['mlp 784-1024-1024-10', [784], mlp, 8, mlp8],
   ]
-  for (const [name, make, input] of networks)
+  for (const [name, input, make] of networks)
     for (const batch of [1, 64]) {
       const network = new Network(`${name} B=${batch} s=${sparsity.toFixed(2)}`, pruned(make, sparsity), input, batch)
       const theirs = (): ReturnType<Match['theirs']> => network.onnxruntime()
       yield network.match(rival, network, theirs)
-      yield network.match('one run of onnxruntime-node, dense', network, theirs, () => network.loading(), ' loaded and run once')
+      yield network.match(`one run of ${rival}`, network, theirs, () => network.loading(), ' loaded and run once')
     }
 
-  const input = [1, 28, 28]
-  for (const amount of [0, sparsity])
-    for (const batch of [1, 64]) {
-      const name = `lenet 4-bit B=${batch} s=${amount.toFixed(2)}`
-      const quantised = new Network(name, ranged(pruned(lenet4, amount), input), input, batch, { quantised: true })
-      const single = new Network('lenet', pruned(lenet, amount), input, batch)
-      yield quantised.match('our own float32', single, () => single.compiled())
-      yield quantised.match(rival, single, () => single.onnxruntime())
-      yield quantised.match(
-        'one run of our own float32',
-        single,
-        () => single.compiled(),
-        () => quantised.loading(),
-        ' loaded and run once',
-      )
-    }
+  for (const [name, input, make, bits, made] of networks)
+    for (const amount of [0, sparsity])
+      for (const batch of [1, 64]) {
+        const called = `${name} ${bits}-bit B=${batch} s=${amount.toFixed(2)}`
+        const quantised = new Network(called, ranged(pruned(made, amount), input), input, batch, { quantised: true })
+        const single = new Network(name, pruned(make, amount), input, batch)
+        const theirs = (): ReturnType<Match['theirs']> => single.compiled()
+        yield quantised.match('our own float32', single, theirs)
+        yield quantised.match(rival, single, () => single.onnxruntime())
+        yield quantised.match('one run of our own float32', single, theirs, () => quantised.loading(), ' loaded and run once')
+      }
 }

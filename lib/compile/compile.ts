@@ -24,7 +24,8 @@ export interface CompileOptions extends ProgramOptions {
  * Masks, weight quantisers and all else that depends on parameters alone are computed now.
  *
  * Results agree with the model's own to rounding. Layers that are quantised on both sides sum integers, exactly as
- * their evaluation does; they run in float32.
+ * their evaluation does: on integer kernels whose sums are as wide as is proved, or in float32 where that is exact
+ * and faster.
  *
  * @throws EspalierError STATE where the forward pass cannot be traced (see `graph.trace`) or holds an operation that
  *   there is no native step for; the message names it

@@ -32,7 +32,7 @@ export interface ExplainedStep {
   readonly tuned?: boolean
   /** The median of what it took, where it was measured. */
   readonly measured?: number
-  /** The least time that the arithmetic of the kept weights asks of a core, over the measured time. */
+  /** The least time that the arithmetic of the kept weights asks of a core in float32, over the measured time; kernels of integers may take less. */
   readonly limit?: number
 }
 

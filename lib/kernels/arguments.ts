@@ -16,7 +16,7 @@ export function maskOf(operation: string, value: unknown, length: number): Float
 }
 
 /** How many vectors of `size` elements an array holds. */
-export function vectorsIn(operation: string, name: string, array: Float32Array, size: number): number {
+export function vectorsIn(operation: string, name: string, array: { readonly length: number }, size: number): number {
   ensure(
     size > 0 ? array.length % size === 0 : array.length === 0,
     'SHAPE_MISMATCH',

@@ -1,5 +1,6 @@
-import { describe, EspalierError, ensure, Finish, native, SparseFormat, SparseLayout, wholeNumber } from '../native/index.js'
-import { floats, maskOf, vectorsIn } from './arguments.js'
+import { describe, EspalierError, Finish, native, SparseFormat, SparseLayout, wholeNumber } from '../native/index.js'
+import { floats, maskOf } from './arguments.js'
+import { lengthOfVectors, type SampleLayout, samplesIn } from './vectors.js'
 
 /**
  * How a matrix is held and multiplied. `docs/sparse.md` says what each costs.
@@ -15,13 +16,6 @@ import { floats, maskOf, vectorsIn } from './arguments.js'
  * - 'dense': nothing dropped
  */
 export type Format = 'automatic' | 'generated' | 'rows' | 'vector' | 'fan-in' | `${number}:${number}` | `${number}x${number}` | 'channels' | 'dense'
-
-/**
- * How X and Y hold a vector a sample. 'rows': [samples, elements], as a linear layer has its batch. 'columns':
- * [elements, samples], as a convolution has its channels. 'panels': [⌈samples/16⌉, elements, 16], which is what
- * products work on, so that a chain of them packs once; lanes past the last sample are computed too.
- */
-export type SampleLayout = keyof typeof SparseLayout
 
 export interface SparseMatrixOptions {
   /** Which entries belong to the matrix: those where it is not 0. By default those where the weight is not 0. */
@@ -165,7 +159,7 @@ export class SparseMatrix {
     const [from, to] = transpose ? [this.rows, this.columns] : [this.columns, this.rows]
     const count = samplesIn('multiply', 'x', floats('multiply', 'x', x), from, layout, samples)
     if (bias !== null) floats('multiply', 'bias', bias, to)
-    const y = out === undefined ? new Float32Array(length(to, layout, count)) : floats('multiply', 'out', out, length(to, layout, count))
+    const y = out === undefined ? new Float32Array(lengthOfVectors(to, layout, count)) : floats('multiply', 'out', out, lengthOfVectors(to, layout, count))
     native.spmm(this.#live, Number(transpose), count, SparseLayout[layout], x, bias, relu ? Finish.relu : Finish.none, y)
     return y
   }
@@ -180,7 +174,7 @@ export class SparseMatrix {
     { layout = 'rows', samples, out }: { layout?: SampleLayout; samples?: number; out?: Float32Array } = {},
   ): Float32Array {
     const count = samplesIn('sampled', 'dy', floats('sampled', 'dy', dy), this.rows, layout, samples)
-    floats('sampled', 'x', x, length(this.columns, layout, count))
+    floats('sampled', 'x', x, lengthOfVectors(this.columns, layout, count))
     const values = out === undefined ? new Float32Array(this.count) : floats('sampled', 'out', out, this.count)
     native.sddmm(this.#live, count, SparseLayout[layout], dy, x, values)
     return values
@@ -196,35 +190,6 @@ export class SparseMatrix {
   [Symbol.dispose](): void {
     this.dispose()
   }
-}
-
-/** Samples that stand together in a panel. */
-const panel = 16
-
-/** The elements of `samples` vectors of `elements`. */
-const length = (elements: number, layout: SampleLayout, samples: number): number =>
-  elements * (layout === 'panels' ? Math.ceil(samples / panel) * panel : samples)
-
-/** How many vectors of `elements` an array holds; what is said of them must agree. */
-function samplesIn(operation: string, name: string, array: Float32Array, elements: number, layout: SampleLayout, samples?: number): number {
-  ensure(
-    typeof layout === 'string' && Object.hasOwn(SparseLayout, layout),
-    'INVALID_ARGUMENT',
-    () => `${operation}: layout is ${describe(layout)}, expected one of ${Object.keys(SparseLayout).join(', ')}`,
-  )
-  const held = vectorsIn(operation, name, array, elements)
-  if (samples === undefined) {
-    ensure(
-      layout !== 'panels' || held % panel === 0,
-      'SHAPE_MISMATCH',
-      () => `${operation}: ${name} has ${array.length} elements, which are no panels of ${panel} vectors of ${elements}`,
-    )
-    return held
-  }
-  wholeNumber(`${operation}: samples`, samples)
-  const expected = length(elements, layout, samples)
-  ensure(array.length === expected, 'SHAPE_MISMATCH', () => `${operation}: ${name} has ${array.length} elements, expected ${expected} for ${samples} samples`)
-  return samples
 }
 
 const plainFormats: Record<string, SparseFormat> = {

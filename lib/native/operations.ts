@@ -510,6 +510,34 @@ export interface NativeOperations {
   sparseConv2dDataGrad(convolution: number, dy: Storage | null, dx: Storage | null, ...shape: Conv2d): void
   /** The gradient of the kept entries, in their order; the dense one is never made. */
   sparseConv2dWeightGrad(convolution: number, x: Storage | null, dy: Storage | null, values: Storage | null, ...shape: Conv2d): void
+  /** A matrix with the entries of `weight` (int8 [rows, columns]) that are not 0 and, where there is a mask (uint8 of its
+   * length, optional), are not 0 in that either. The codes that X will hold are within [low, high], itself within 0…255
+   * or within −128…127. `bits` is how wide sums may be, 16 or 32, or 0 for whatever is the fastest; whether a width holds
+   * every sum, in whatever order, is computed from the weights and the range, and one that does not is an error that says
+   * which would. */
+  sparseIntegerCreate(rows: number, columns: number, weight: Storage | null, mask: Storage | null, kernel: IntegerKernel, low: number, high: number, bits: number): number
+  sparseIntegerFree(matrix: number): void
+  /** How many entries are kept. */
+  sparseIntegerSize(matrix: number): number
+  /** weight (int8 [rows, columns]): the kept entries where they stand, 0 elsewhere. */
+  sparseIntegerUnpack(matrix: number, weight: Storage | null): void
+  /** The kernel's name: "rows", "signs", "1x4", "dense". The text lives as long as the process. */
+  sparseIntegerKernelOf(matrix: number): string
+  /** The bits of the sums it computes with. */
+  sparseIntegerSumBits(matrix: number): number
+  /** The least bits of two's complement that hold every partial sum of every row, start values apart. */
+  sparseIntegerNeededBits(matrix: number): number
+  /** Nanoseconds that its product with so many samples is expected to take on one core. */
+  sparseIntegerCost(matrix: number, samples: number): number
+  /** Bytes that the matrix holds: entries, indices, machine code. */
+  sparseIntegerBytes(matrix: number): number
+  /** Those of machine code alone. */
+  sparseIntegerCodeSize(matrix: number): number
+  /** Y = finish(W·X + start). X is uint8 or int8, and Y int32; or both are float32 that hold whole numbers: fractions of X
+   * are cut off, and Y is the float32 nearest to the exact sum. Codes outside of the matrix's range count as its nearest
+   * end, what is no number as the lower one. `start` (int32, an element a row) is optional; a sum that it takes out of 32
+   * bits wraps. */
+  integerSpmm(matrix: number, samples: number, layout: SparseLayout, x: Storage | null, start: Storage | null, finish: Finish, y: Storage | null): void
   /** y = the p-norm of x over the dimensions whose entry in `reduced` is 1 (the others are 0):
    * (Σ |x|^p)^(1/p); the largest |x| for p = ∞, the smallest for −∞, the number of entries that are
    * not 0 for p = 0. y holds the dimensions that stay, in their order. NaN gives NaN. Over no entries

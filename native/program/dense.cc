@@ -109,7 +109,8 @@ double nanoseconds(const Task& task, int64_t batch) {
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
   const Unrolled map(task);
-  return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix().data(), map.bias(), task.relu);
+  return std::make_unique<Packed>(map.rows(), map.columns(), task.conv->n, map.matrix<float>().data(), map.bias(),
+                                  task.relu);
 }
 
 }  // namespace

@@ -15,20 +15,13 @@
 namespace espalier::program {
 namespace {
 
-// (Tasks on codes have weights of a byte: that was looked at when the program was read.)
-std::vector<int8_t> bytes_of(const float* weight, int64_t count) {
-  std::vector<int8_t> made(static_cast<size_t>(count));
-  for (size_t i = 0; i < made.size(); ++i) made[i] = static_cast<int8_t>(weight[i]);
-  return made;
-}
-
 std::vector<int32_t> whole(const std::vector<float>& bias) { return {bias.begin(), bias.end()}; }
 std::vector<int32_t> start_of(const Task& task) {
   return task.bias == nullptr ? std::vector<int32_t>{} : whole(task.bias->data);
 }
 
-std::unique_ptr<sparse::IntegerMatrix> matrix(int64_t rows, int64_t columns, const float* weight, const Task& task) {
-  return std::make_unique<sparse::IntegerMatrix>(rows, columns, bytes_of(weight, rows * columns).data(), nullptr,
+std::unique_ptr<sparse::IntegerMatrix> matrix(int64_t rows, int64_t columns, const int8_t* weight, const Task& task) {
+  return std::make_unique<sparse::IntegerMatrix>(rows, columns, weight, nullptr,
                                                  sparse::IntegerOptions{.range = task.codes->range});
 }
 
@@ -37,8 +30,12 @@ std::shared_ptr<IntegerMatrices> by_group(const Task& task) {
   return task.matrices->integers.get([&] {
     const int64_t groups = task.conv ? task.conv->groups : 1, rows = task.rows / groups;
     auto made = std::make_shared<IntegerMatrices>();
+    // (Of bytes, with codes: that was looked at when the program was read.)
+    std::vector<int8_t> weight(task.weight->data.size());
+    std::transform(task.weight->data.begin(), task.weight->data.end(), weight.begin(),
+                   [](float value) { return static_cast<int8_t>(value); });
     for (int64_t g = 0; g < groups; ++g)
-      made->push_back(matrix(rows, task.columns, task.weight->data.data() + g * rows * task.columns, task));
+      made->push_back(matrix(rows, task.columns, weight.data() + g * rows * task.columns, task));
     return made;
   });
 }
@@ -46,7 +43,7 @@ std::shared_ptr<IntegerMatrices> unrolled(const Task& task) {
   return task.matrices->unrolled_integers.get([&] {
     const Unrolled map(task);
     auto made = std::make_shared<IntegerMatrices>();
-    made->push_back(matrix(map.rows(), map.columns(), map.matrix().data(), task));
+    made->push_back(matrix(map.rows(), map.columns(), map.matrix<int8_t>().data(), task));
     return made;
   });
 }

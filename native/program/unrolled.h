@@ -44,10 +44,13 @@ class Unrolled {
             }
   }
 
-  std::vector<float> matrix() const {
-    std::vector<float> made(static_cast<size_t>(rows() * columns()));
+  // Of int8 where weights are that.
+  template <class T>
+  std::vector<T> matrix() const {
+    std::vector<T> made(static_cast<size_t>(rows() * columns()));
     each([&](int64_t row, int64_t column, int64_t weight) {
-      made[static_cast<size_t>(row * columns() + column)] = task_.weight->data[static_cast<size_t>(weight)];
+      made[static_cast<size_t>(row * columns() + column)] =
+          static_cast<T>(task_.weight->data[static_cast<size_t>(weight)]);
     });
     return made;
   }

@@ -57,6 +57,11 @@ class Assembler {
   void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
+  // Words. to = 32 bytes at base + offset, without sign; the word there in every lane; to ± with.
+  void widen_bytes512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x30, to, 0, base, offset, 32, false); }
+  void broadcast_word512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x79, to, 0, base, offset, 2, false); }
+  void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
+  void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
 
   // 256-bit, on registers 0 to 15.
   void load256(int to, Gpr base, int32_t offset) { vex(1, 0, 0x10, to, 0, base, offset); }
@@ -65,6 +70,9 @@ class Assembler {
   // to += with · by
   void multiply_add256(int to, int with, int by) { vex_registers(2, 1, 0xB8, to, with, by); }
   void maximum256(int to, int with) { vex_registers(1, 0, 0x5F, to, with, to); }
+  void broadcast_word256(int to, Gpr base, int32_t offset) { vex(2, 1, 0x79, to, 0, base, offset); }
+  void add_words256(int to, int with) { vex_registers(1, 1, 0xFD, to, to, with); }
+  void subtract_words256(int to, int with) { vex_registers(1, 1, 0xF9, to, to, with); }
 
  private:
   // (Millions of bytes: push_back would look at the capacity, and move the end, for each.)

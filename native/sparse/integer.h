@@ -94,12 +94,14 @@ class IntegerMatrix {
   void unpack(int8_t* weight) const;
 
  private:
+  void make(const IntegerOptions& options);
   void multiply(const IntegerCall& call) const;
 
   IntegerEntries entries_;
   CodeRange range_;
   Extremes extremes_;
   std::unique_ptr<IntegerProduct> product_;
+  double cycles_ = 0;  // that it is expected to take for a block of samples
 };
 
 }  // namespace espalier::sparse

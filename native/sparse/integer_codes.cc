@@ -54,8 +54,34 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
   }
 }
 
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
+  const CodeShape shape = code_shape();
+  const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
+  int32_t* const y = static_cast<int32_t*>(call.y);
+  switch (call.samples.layout) {
+    case ESPALIER_SPARSE_LAYOUT_COLUMNS:
+      if (last <= call.samples.count) return {y + first, call.samples.count, lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_PANELS:
+      if (last <= panels_of(call.samples.count) * kPanel)
+        return {y + first / kPanel * kPanel * rows + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows : lanes};
+      break;
+    case ESPALIER_SPARSE_LAYOUT_ROWS: break;
+  }
+  return {nullptr, 0, 0};
+}
+
+void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {
+  ESPALIER_ON_ISA(finish_words(rows, words, call.start, call.relu, call.codes == Codes::float32, to));
+}
+
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
 void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+  if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
+    ESPALIER_ON_ISA(sums_to_rows(components, sums, std::min(samples, call.samples.count - first), y, components));
+    return;
+  }
   if (samples >= kPanel) {
     const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
     unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums),
@@ -70,7 +96,7 @@ void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sum
       int64_t at = 0;
       switch (call.samples.layout) {
         case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
-        case ESPALIER_SPARSE_LAYOUT_ROWS: at = s * components + c; break;
+        case ESPALIER_SPARSE_LAYOUT_ROWS: break;
         case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
       }
       y[at] = sums[c * samples + i];

@@ -26,6 +26,18 @@ enum class CodeOrder {
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
 
+// Where sums go: row r's vector j at r·row + j·vector.
+struct SumsPlace {
+  int32_t* at;
+  int64_t row, vector;
+};
+// Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);
+
+// Final values, stored: sums of words as wide as a block, by row, in the order in which codes stand in columns; `start`
+// is added, ReLU done.
+void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to);
+
 // [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
 void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples);
 

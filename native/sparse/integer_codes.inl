@@ -21,6 +21,49 @@ ESPALIER_INLINE int32_t within(T value, sparse::CodeRange range) {
   } else return std::clamp(static_cast<int32_t>(value), range.low, range.high);
 }
 
+// Sixteen vectors transposed. Within 16 bytes first, where shuffles are the cheapest.
+#if ESPALIER_LEVEL == 2
+template <int A, int B>
+struct QuartersAt {
+  static constexpr int at(int i) { return i / 8 * 16 + (i / 4 % 2 == 0 ? A : B) * 4 + i % 4; }
+};
+// Quarters A and B of x, then those of y.
+template <int A, int B>
+ESPALIER_INLINE Vec<float> quarters(Vec<float> x, Vec<float> y) {
+  return shuffle<float, QuartersAt<A, B>>(x, y);
+}
+ESPALIER_INLINE void transpose_by_quarters(Vec<float> (&v)[16]) {
+  typedef Vec<double> Wide;
+  Vec<float> a[16], b[16];
+#pragma GCC unroll 4
+  for (int g = 0; g < 16; g += 4) {
+    const Vec<float> low0 = interleave_first<float>(v[g], v[g + 1]), low1 = interleave_first<float>(v[g + 2], v[g + 3]),
+                     high0 = interleave_second<float>(v[g], v[g + 1]),
+                     high1 = interleave_second<float>(v[g + 2], v[g + 3]);
+    const auto wide = [](Vec<float> x) { return reinterpret_cast<Wide>(x); };
+    a[g] = reinterpret_cast<Vec<float>>(interleave_first<double>(wide(low0), wide(low1)));
+    a[g + 1] = reinterpret_cast<Vec<float>>(interleave_second<double>(wide(low0), wide(low1)));
+    a[g + 2] = reinterpret_cast<Vec<float>>(interleave_first<double>(wide(high0), wide(high1)));
+    a[g + 3] = reinterpret_cast<Vec<float>>(interleave_second<double>(wide(high0), wide(high1)));
+  }
+  // Now quarter q of a[4g + e] is column 4q + e of rows 4g … 4g + 3.
+#pragma GCC unroll 4
+  for (int e = 0; e < 4; ++e) {
+    b[e] = quarters<0, 1>(a[e], a[4 + e]);
+    b[4 + e] = quarters<2, 3>(a[e], a[4 + e]);
+    b[8 + e] = quarters<0, 1>(a[8 + e], a[12 + e]);
+    b[12 + e] = quarters<2, 3>(a[8 + e], a[12 + e]);
+  }
+#pragma GCC unroll 4
+  for (int e = 0; e < 4; ++e) {
+    v[e] = quarters<0, 2>(b[e], b[8 + e]);
+    v[4 + e] = quarters<1, 3>(b[e], b[8 + e]);
+    v[8 + e] = quarters<0, 2>(b[4 + e], b[12 + e]);
+    v[12 + e] = quarters<1, 3>(b[4 + e], b[12 + e]);
+  }
+}
+#endif
+
 // n codes that stand side by side, within the range and biased.
 template <class T>
 ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* to) {
@@ -84,77 +127,190 @@ ESPALIER_INLINE void tuples_of_rows(const Code* from, int64_t pitch, int64_t tup
       for (int i = 0; i < kTerms; ++i) to[(t * kBlock + s) * kTerms + i] = from[s * pitch + t * kTerms + i];
 }
 
-// A column's samples side by side, into the order of sample_at.
-ESPALIER_INLINE void put_in_order(const Code* from, Code* to) {
-  Code made[kBlock];
-  for (int p = 0; p < kBlock; ++p) made[p] = from[sample_at(p)];
-  std::memcpy(to, made, sizeof made);
-}
-#if ESPALIER_LEVEL == 2
+// A column's samples into the order of sample_at.
 template <int... I>
-ESPALIER_INLINE Vec<int32_t> in_order(Vec<int32_t> v, std::integer_sequence<int, I...>) {
-  return __builtin_shufflevector(v, v, (I % 4 * 4 + I / 4)...);
+ESPALIER_INLINE Vec<int32_t> words_in_order(Vec<int32_t> v, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(v, v, (sample_at(I * static_cast<int>(4 / sizeof(Code))) / (4 / sizeof(Code)))...);
+}
+ESPALIER_INLINE Vec<Code> in_order(Vec<Code> samples) {
+  // (Never less than four samples go together.)
+  return reinterpret_cast<Vec<Code>>(words_in_order(reinterpret_cast<Vec<int32_t>>(samples),
+                                                    std::make_integer_sequence<int, kLanes<int32_t>>{}));
+}
+
+// Whether X holds the very codes that kernels take.
+template <class T>
+ESPALIER_INLINE bool as_it_is(const CodesView& view) {
+  return std::is_same_v<T, Code> && view.range.low == 0 && view.range.high == 255;
+}
+
+// X holds a block's samples in rows. They are taken within the range first, in pieces that stay in the first-level
+// cache, unless nothing needs it.
+template <class T>
+void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
+  constexpr int64_t kPiece = 256, kPitch = kPiece + 32;
+  alignas(64) Code rows[kBlock * kPitch];
+  const int64_t columns = view.columns, there = std::min(view.there, kBlock), pitch = view.steps.by_sample;
+  int64_t done = 0;
+  if constexpr (std::is_same_v<T, Code>)
+    if (as_it_is<T>(view) && there == kBlock && order == CodeOrder::columns)
+      for (; done + 16 <= columns; done += 16) transpose16(x + done, pitch, to + done * kBlock);
+  for (int64_t c = done; c < columns; c += kPiece) {
+    const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
+    for (int64_t s = 0; s < kBlock; ++s) {
+      Code* const row = rows + s * kPitch;
+      if (s < there) take(x + s * pitch + c, count, view.range, row);
+      for (int64_t i = s < there ? count : 0; i < padded; ++i) row[i] = 0;
+    }
+    if (order == CodeOrder::tuples) {
+      tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, to + c * kBlock);
+      continue;
+    }
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, to + (c + i) * kBlock);
+    for (; i < count; ++i)
+      for (int64_t p = 0; p < kBlock; ++p)
+        to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
+  }
+}
+
+// Vectors of `count` elements, whatever a register holds.
+template <class T, int64_t count>
+struct Run {
+  typedef T type __attribute__((vector_size(count * sizeof(T))));
+};
+template <class T, int64_t count>
+using RunOf = typename Run<T, count>::type;
+
+template <class Half, int... I>
+ESPALIER_INLINE auto joined(Half a, Half b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, I...);
+}
+
+// `Count` codes that stand side by side, within the range and biased.
+template <int64_t Count, class T>
+ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
+  RunOf<T, Count> raw;
+  std::memcpy(&raw, from, sizeof raw);
+  if constexpr (std::is_same_v<T, Code>)
+    if (as_it_is<T>(view)) return raw;
+  const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
+  raw = raw > low ? raw : low - RunOf<T, Count>{};
+  raw = raw < high ? raw : high - RunOf<T, Count>{};
+  const int16_t bias = view.range.low < 0 ? kBias : 0;
+  if constexpr (std::is_same_v<T, float>) {
+    const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
+    return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
+  } else {
+    const auto whole = __builtin_convertvector(raw, RunOf<int16_t, Count>);
+    return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
+  }
+}
+
+// X holds a component's samples side by side: all of them, or 16 in each panel.
+template <class T>
+ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from) {
+  constexpr int64_t kRun = std::min<int64_t>(16, kBlock);
+  if (view.there < kBlock) {
+    Code column[kBlock];
+    for (int64_t s = 0; s < kBlock; ++s)
+      if (s < view.there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
+      else column[s] = 0;
+    return in_order(load<Code>(column));
+  }
+  if constexpr (kBlock == kRun) return in_order(run_of_codes<kBlock>(from, view));
+  else {
+    const auto run = [&](int i) __attribute__((always_inline)) {
+      return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
+    };
+    constexpr std::make_integer_sequence<int, 2 * kRun> kHalf{};
+    constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
+    return in_order(joined(joined(run(0), run(1), kHalf), joined(run(2), run(3), kHalf), kAll));
+  }
+}
+template <class T>
+void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
+  const int64_t tuples = (view.columns + kTerms - 1) / kTerms;
+  for (int64_t t = 0; t < tuples; ++t) {
+    const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms);
+    Vec<Code> column[kTerms];
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kTerms; ++i)
+      column[i] = i < count ? column_of_codes(view, x + (t * kTerms + i) * view.steps.by_component) : Vec<Code>{};
+    Vec<Code> together[kTerms];
+    if (order == CodeOrder::tuples) bring_together(column, together);
+    else std::copy(column, column + kTerms, together);
+    // Columns past the last have no place of their own, tuples do.
+    for (int64_t j = 0; j < (order == CodeOrder::tuples ? kTerms : count); ++j)
+      store<Code>(to + (t * kTerms + j) * kBlock, together[j]);
+  }
+}
+
+template <class T>
+void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
+  if (view.steps.by_component == 1) pack_rows_of_codes(view, x, order, static_cast<Code*>(to));
+  else pack_columns_of_codes(view, x, order, static_cast<Code*>(to));
+}
+
+#if ESPALIER_LEVEL == 2
+// (Not inline: the compiler would keep thirty-two pointers, most of them in memory.)
+[[gnu::noinline]] inline void tile_to_rows(const float* sums, int64_t there, float* y, int64_t pitch) {
+  Vec<float> rows[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) rows[i] = load<float>(sums + i * kBlock);
+  transpose_by_quarters(rows);
+  if (there >= 16) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) store<float>(y + i * pitch, rows[i]);
+  } else
+    for (int64_t i = 0; i < there; ++i) store<float>(y + i * pitch, rows[i]);
 }
 #endif
 
-template <class T>
-void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* made) {
-  Code* const to = static_cast<Code*>(made);
-  const int64_t columns = view.columns, there = std::min(view.there, kBlock);
-  // Rows of samples first, whole and padded, in pieces that stay in the first-level cache.
-  if (view.steps.by_component == 1) {
-    constexpr int64_t kPiece = 256;
-    alignas(64) Code rows[kBlock * (kPiece + 32)];
-    constexpr int64_t kPitch = kPiece + 32;
-    for (int64_t c = 0; c < columns; c += kPiece) {
-      const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
-      for (int64_t s = 0; s < kBlock; ++s) {
-        Code* const row = rows + s * kPitch;
-        if (s < there) take(x + s * view.steps.by_sample + c, count, view.range, row);
-        std::fill(row + (s < there ? count : 0), row + padded, Code{0});
-      }
-      if (order == CodeOrder::tuples) {
-        tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, to + c * kBlock);
-        continue;
-      }
-      int64_t i = 0;
-      for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, to + (c + i) * kBlock);
-      for (; i < count; ++i)
-        for (int64_t p = 0; p < kBlock; ++p)
-          to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
-    }
-    return;
-  }
-  // Samples of a component side by side, up to 16 or all.
-  const int64_t tuples = (columns + kTerms - 1) / kTerms;
-  for (int64_t t = 0; t < tuples; ++t) {
-    alignas(64) Code column[kTerms][kBlock] = {};
-    for (int64_t i = 0; i < std::min<int64_t>(kTerms, columns - t * kTerms); ++i) {
-      const T* const from = x + (t * kTerms + i) * view.steps.by_component;
-      if (view.steps.by_panel == 16) take(from, there, view.range, column[i]);
-      else
-        for (int64_t s = 0; s < there; s += 16)
-          take(from + s / 16 * view.steps.by_panel, std::min<int64_t>(16, there - s), view.range, column[i] + s);
-    }
+// Sums [component][sample] of a block into rows of Y, `pitch` apart.
+inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there, int32_t* y, int64_t pitch) {
+  int64_t whole = 0;
 #if ESPALIER_LEVEL == 2
-    Vec<Code> ordered[kTerms];
-    for (int i = 0; i < kTerms; ++i)
-      ordered[i] = reinterpret_cast<Vec<Code>>(in_order(reinterpret_cast<Vec<int32_t>>(load<Code>(column[i])),
-                                                        std::make_integer_sequence<int, 16>{}));
-#else
-    Vec<Code> ordered[kTerms];
-    for (int i = 0; i < kTerms; ++i) {
-      put_in_order(column[i], column[i]);
-      ordered[i] = load<Code>(column[i]);
-    }
+  // (Along the rows: Y is mostly not in the cache, and so many rows are written that it can be foretold.)
+  whole = components / 16 * 16;
+  for (int64_t s = 0; s < there; s += 16)
+    for (int64_t c = 0; c < whole; c += 16)
+      tile_to_rows(reinterpret_cast<const float*>(sums + c * kBlock + s), there - s,
+                   reinterpret_cast<float*>(y + s * pitch + c), pitch);
 #endif
-    if (order == CodeOrder::columns) {
-      for (int64_t i = 0; i < std::min<int64_t>(kTerms, columns - t * kTerms); ++i)
-        store<Code>(to + (t * kTerms + i) * kBlock, ordered[i]);
+  for (int64_t c = whole; c < components; ++c)
+    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
+}
+
+// Sums of words, as wide as a block and in the order of sample_at, to final values.
+template <int First>
+struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
+  static constexpr int kLanesOf16 = kVectorBytes / 16;
+  static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
+};
+inline void finish_words(int64_t rows, const int16_t* words, const int32_t* start, bool relu, bool as_float,
+                         const sparse::SumsPlace& to) {
+  typedef RunOf<int16_t, kLanes<int32_t>> Half;
+  for (int64_t r = 0; r < rows; ++r) {
+    const double* const from = reinterpret_cast<const double*>(words + r * kBlock);
+    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
+    Vec<double> units[kTerms / 2];
+    if constexpr (kTerms == 4) {
+      const Vec<double> a = load<double>(from), b = load<double>(from + kLanes<double>);
+      units[0] = shuffle<double, UnitsOfVectors<0>>(a, b);
+      units[kTerms / 2 - 1] = shuffle<double, UnitsOfVectors<kTerms / 2 - 1>>(a, b);
     } else {
-      Vec<Code> together[kTerms];
-      bring_together(ordered, together);
-      for (int j = 0; j < kTerms; ++j) store<Code>(to + (t * kTerms + j) * kBlock, together[j]);
+      const Vec<double> all = load<double>(from);
+      units[0] = shuffle<double, UnitsOfVectors<0>>(all, all);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kTerms; ++j) {
+      Half half;
+      std::memcpy(&half, reinterpret_cast<const char*>(units + j / 2) + j % 2 * sizeof half, sizeof half);
+      Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
+      if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
+      if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+      store<int32_t>(to.at + r * to.row + j * to.vector, sum);
     }
   }
 }

@@ -12,4 +12,7 @@ namespace espalier::sparse {
 enum class IntegerRowsKind { any, blocks, dense };
 std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind);
 
+// Weights −1 and 1, whose sums 16 bits are proved to hold.
+std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range);
+
 }  // namespace espalier::sparse

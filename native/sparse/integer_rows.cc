@@ -29,11 +29,6 @@ struct IntegerStepsView {
   const int32_t* weights;
   bool tuples, shared;  // columns that stand together; the same ones in all rows of a group
 };
-// Row r's vector j stands at r·row + j·vector.
-struct IntegerSumsView {
-  void* at;
-  int64_t row, vector;
-};
 }  // namespace
 }  // namespace espalier
 
@@ -104,7 +99,7 @@ class IntegerRows final : public IntegerProduct {
     void* const x = scratch<uint8_t>(Scratch::kPackB, bytes_of_block());
     pack(call, 0, x);
     // Groups differ from one block of columns to the next: with several they cannot be shared out.
-    const bool apart = stored_whole(call, 0) && steps_.size() == 1;
+    const bool apart = place_in_y(call, rows_, 0).at != nullptr && steps_.size() == 1;
     const int64_t parts = apart ? std::clamp<int64_t>(groups() / 4, 1, kParts) : 1;
     parallel_for(parts, [&](int64_t part) {
       run(call, 0, x, start.data(), groups() * part / parts, groups() * (part + 1) / parts);
@@ -121,31 +116,15 @@ class IntegerRows final : public IntegerProduct {
     pack_codes(call, columns_, range_, order(), block * shape_.samples, x);
   }
 
-  // Whether a block's sums can be stored where they belong, a vector at a time.
-  bool stored_whole(const IntegerCall& call, int64_t block) const {
-    const int64_t last = (block + 1) * shape_.samples;
-    switch (call.samples.layout) {
-      case ESPALIER_SPARSE_LAYOUT_COLUMNS: return last <= call.samples.count;
-      case ESPALIER_SPARSE_LAYOUT_PANELS: return last <= panels_of(call.samples.count) * kPanel;
-      case ESPALIER_SPARSE_LAYOUT_ROWS: return false;
-    }
-    return false;
-  }
-
   void run(const IntegerCall& call, int64_t block, const void* x, const int32_t* start, int64_t first_group,
            int64_t last_group) const {
     const int64_t samples = shape_.samples, lanes = samples / shape_.terms, first = block * samples;
-    const bool whole = stored_whole(call, block), as_float = call.codes == Codes::float32;
-    const bool needs_scratch = !whole || steps_.size() > 1;
-    int32_t* const sums = needs_scratch ? scratch<int32_t>(Scratch::kColumns, rows_ * samples) : nullptr;
-    const IntegerSumsView near{sums, samples, lanes};
-    IntegerSumsView to = near;
-    if (whole) {
-      int32_t* const y = static_cast<int32_t*>(call.y);
-      if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_COLUMNS) to = {y + first, call.samples.count, lanes};
-      else
-        to = {y + first / kPanel * kPanel * rows_ + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows_ : lanes};
-    }
+    const bool as_float = call.codes == Codes::float32;
+    const SumsPlace in_y = place_in_y(call, rows_, first);
+    const bool whole = in_y.at != nullptr;
+    const SumsPlace near{!whole || steps_.size() > 1 ? scratch<int32_t>(Scratch::kColumns, rows_ * samples) : nullptr,
+                         samples, lanes};
+    const SumsPlace to = whole ? in_y : near;
     for (size_t b = 0; b < steps_.size(); ++b) {
       const Steps& of = steps_[b];
       const bool last = b + 1 == steps_.size();
@@ -153,11 +132,11 @@ class IntegerRows final : public IntegerProduct {
                                   of.offset.data(),  of.weights.data(),
                                   kind_ != IntegerRowsKind::any, kind_ == IntegerRowsKind::dense};
       const uint8_t* const from = static_cast<const uint8_t*>(x) + of.first_column * samples * shape_.bytes;
-      const IntegerSumsView begun = b == 0 ? IntegerSumsView{nullptr, 0, 0} : near;
+      const SumsPlace begun = b == 0 ? SumsPlace{nullptr, 0, 0} : near;
       ESPALIER_ON_ISA(multiply_integer_rows(view, first_group, last_group, from, start, begun, last ? to : near,
                                             last && call.relu, last && as_float));
     }
-    if (!whole) unpack_sums(call, rows_, sums, first, samples);
+    if (!whole) unpack_sums(call, rows_, near.at, first, samples);
   }
 
   // The entries of a row in the block, by column; `next` is moved past them.

@@ -40,7 +40,7 @@ ESPALIER_INLINE void multiply_group(const IntegerStepsView& of, int64_t steps, c
 
 template <bool Tuples>
 void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes, const int32_t* start,
-                    const IntegerSumsView& from, const IntegerSumsView& to, bool relu, bool as_float) {
+                    const sparse::SumsPlace& from, const sparse::SumsPlace& to, bool relu, bool as_float) {
   constexpr int kOffsets = Tuples ? 1 : kTerms;
   const Code* const x = static_cast<const Code*>(codes);
   for (int64_t g = first; g < last; ++g) {
@@ -52,8 +52,7 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
       for (int j = 0; j < kTerms; ++j)
         sum[t][j] = rows[t] < 0                  ? Vec<int32_t>{}
                     : from.at == nullptr ? broadcast<int32_t>(start[rows[t]])
-                                         : load<int32_t>(static_cast<const int32_t*>(from.at) + rows[t] * from.row +
-                                                         j * from.vector);
+                                         : load<int32_t>(from.at + rows[t] * from.row + j * from.vector);
     const uint16_t* offset = of.offset + of.begin[g] * kTogether * kOffsets;
     const int32_t* weights = of.weights + of.begin[g] * kTogether;
     multiply_group<Tuples>(of, of.begin[g + 1] - of.begin[g], offset, weights, x, sum);
@@ -65,14 +64,14 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
         Vec<int32_t> one = sum[t][j];
         if (relu) one = max<int32_t>(one, Vec<int32_t>{});
         if (as_float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
-        store<int32_t>(static_cast<int32_t*>(to.at) + rows[t] * to.row + j * to.vector, one);
+        store<int32_t>(to.at + rows[t] * to.row + j * to.vector, one);
       }
     }
   }
 }
 
 inline void multiply_integer_rows(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,
-                                  const int32_t* start, const IntegerSumsView& from, const IntegerSumsView& to,
+                                  const int32_t* start, const sparse::SumsPlace& from, const sparse::SumsPlace& to,
                                   bool relu, bool as_float) {
   if (of.tuples) multiply_steps<true>(of, first, last, codes, start, from, to, relu, as_float);
   else multiply_steps<false>(of, first, last, codes, start, from, to, relu, as_float);

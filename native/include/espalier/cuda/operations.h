@@ -75,6 +75,17 @@ ESPALIER_API espalier_status espalier_cuda_log_softmax_forward(espalier_in x, es
 ESPALIER_API espalier_status espalier_cuda_log_softmax_backward(espalier_in dy, espalier_in y, espalier_out dx, espalier_strip shape);
 ESPALIER_API espalier_status espalier_cuda_lamp_score(espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_distance_sums(espalier_in x, int64_t rows, int64_t columns, espalier_out y);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_create(int64_t rows, int64_t columns, espalier_in weight, espalier_in mask, espalier_integer_kernel kernel, int64_t low, int64_t high, int64_t bits, int64_t* matrix);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_free(int64_t matrix);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_size(int64_t matrix, int64_t* count);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_unpack(int64_t matrix, espalier_out weight);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_kernel_of(int64_t matrix, const char** name);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_sum_bits(int64_t matrix, int64_t* bits);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_needed_bits(int64_t matrix, int64_t* bits);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_cost(int64_t matrix, int64_t samples, double* nanoseconds);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_bytes(int64_t matrix, int64_t* bytes);
+ESPALIER_API espalier_status espalier_cuda_sparse_integer_code_size(int64_t matrix, int64_t* bytes);
+ESPALIER_API espalier_status espalier_cuda_integer_spmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout, espalier_in x, espalier_in start, espalier_finish finish, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_slice_norm(espalier_dims shape, espalier_dims reduced, double p, espalier_in x, espalier_out y);
 ESPALIER_API espalier_status espalier_cuda_prune_smallest(espalier_in_list scores, espalier_in_list masks, int64_t magnitude, int64_t k, espalier_out_list results, double* threshold);
 ESPALIER_API espalier_status espalier_cuda_keep_largest(espalier_in scores, espalier_in mask, int64_t magnitude, int64_t rows, int64_t columns, int64_t keep, espalier_out result);

@@ -1,0 +1,332 @@
+import test from 'ava'
+import fc from 'fast-check'
+import { kernels as jsKernels } from '../../lib/index.js'
+import { EspalierError, Finish, IntegerKernel, native, SparseLayout } from '../../lib/native/index.js'
+import { randomSource } from '../support/gradcheck.js'
+
+const random = randomSource(29)
+const whole = (low: number, high: number): number => low + Math.floor(random() * (high - low + 1))
+
+// Generated where this instruction set has an emitter, the others always.
+const generates = native.isa() !== 'baseline' && process.env.ESPALIER_JIT !== '0'
+
+const layouts = Object.keys(SparseLayout) as (keyof typeof SparseLayout)[]
+type Layout = (typeof layouts)[number]
+const elements = (components: number, samples: number, layout: Layout): number => components * (layout === 'panels' ? Math.ceil(samples / 16) * 16 : samples)
+/** Where component c of sample s stands. */
+const place = (c: number, s: number, components: number, samples: number, layout: Layout): number =>
+  layout === 'rows' ? s * components + c : layout === 'columns' ? c * samples + s : (Math.floor(s / 16) * components + c) * 16 + (s % 16)
+
+/** Whole numbers in three guises: a range of codes, and the arrays that hold them. */
+const guises = {
+  uint8: { range: [0, 255], codes: Uint8Array, sums: Int32Array },
+  int8: { range: [-128, 127], codes: Int8Array, sums: Int32Array },
+  float32: { range: [-128, 127], codes: Float32Array, sums: Float32Array },
+  'small uint8': { range: [0, 15], codes: Uint8Array, sums: Int32Array },
+  'small float32': { range: [-7, 8], codes: Float32Array, sums: Float32Array },
+  'float32 without sign': { range: [3, 255], codes: Float32Array, sums: Float32Array },
+} as const
+type Guise = keyof typeof guises
+
+/** A kernel, and weights that it takes; `guises` where not all of them leave sums of its width. */
+interface Kernel {
+  kind: IntegerKernel
+  bits: number
+  weight: () => number
+  guises?: readonly Guise[]
+}
+const anyWeight = (): number => whole(-128, 127)
+const sign = (): number => (random() < 0.5 ? 1 : -1)
+const kernels: Record<string, Kernel> = {
+  rows: { kind: IntegerKernel.rows, bits: 32, weight: anyWeight },
+  '1x4': { kind: IntegerKernel.blocks, bits: 32, weight: anyWeight },
+  dense: { kind: IntegerKernel.dense, bits: 32, weight: anyWeight },
+  automatic: { kind: IntegerKernel.automatic, bits: 0, weight: anyWeight },
+  'automatic, signs': { kind: IntegerKernel.automatic, bits: 0, weight: sign },
+  'automatic, 32 bits': { kind: IntegerKernel.automatic, bits: 32, weight: sign },
+  ...(generates ? { signs: { kind: IntegerKernel.signs, bits: 16, weight: sign, guises: ['small uint8', 'small float32'] } } : {}),
+}
+
+const masks: Record<string, (row: number, column: number, rows: number, columns: number) => boolean> = {
+  'one in ten': () => random() < 0.1,
+  half: () => random() < 0.5,
+  'every entry': () => true,
+  'no entry': () => false,
+  'one entry': (row, column, rows, columns) => row === rows >> 1 && column === columns - 1,
+  'empty rows': (row) => row % 3 === 1 && random() < 0.5,
+  'empty columns': (_, column) => column % 4 === 2,
+  'one full row': (row) => row === 0,
+}
+
+const shapes: readonly (readonly [rows: number, columns: number, samples: number])[] = [
+  [1, 1, 1],
+  [4, 4, 16],
+  [29, 17, 15],
+  [64, 100, 64],
+  [3, 700, 65],
+  [57, 1300, 20],
+  [7, 5, 400],
+  [16, 48, 128],
+]
+
+interface Integers {
+  readonly number: number
+  readonly rows: number
+  readonly columns: number
+  readonly weight: Int8Array
+}
+
+function integers(rows: number, columns: number, weight: Int8Array, kind: IntegerKernel, [low, high]: readonly [number, number], bits = 0): Integers {
+  return { number: native.sparseIntegerCreate(rows, columns, weight, null, kind, low, high, bits), rows, columns, weight }
+}
+
+/** Multiplies random codes and says which result differs from the exact sum, if any. */
+function wrong({ number, rows, columns, weight }: Integers, guise: Guise, samples: number, layout: Layout, withStart: boolean, relu: boolean): string | undefined {
+  const { range, codes: Codes, sums: Sums } = guises[guise]
+  const x = new Codes(elements(columns, samples, layout)).map(() => whole(range[0], range[1]))
+  const start = withStart ? Int32Array.from({ length: rows }, () => whole(-5000, 5000)) : null
+  const y = new Sums(elements(rows, samples, layout)).fill(123456)
+  native.integerSpmm(number, samples, SparseLayout[layout], x, start, relu ? Finish.relu : Finish.none, y)
+  for (let r = 0; r < rows; r++)
+    for (let s = 0; s < samples; s++) {
+      let sum = start?.[r] ?? 0
+      for (let c = 0; c < columns; c++) if (weight[r * columns + c] !== 0) sum += weight[r * columns + c] * x[place(c, s, columns, samples, layout)]
+      if (relu) sum = Math.max(sum, 0)
+      const got = y[place(r, s, rows, samples, layout)]
+      if (got !== (Sums === Float32Array ? Math.fround(sum) : sum)) return `[${s}, ${r}] is ${got}, expected ${sum}`
+    }
+  return undefined
+}
+
+for (const [name, { kind, bits, weight, guises: only }] of Object.entries(kernels))
+  for (const [mask, keeps] of Object.entries(masks))
+    test(`${name}, ${mask}: every product is exact`, (t) => {
+      for (const [rows, columns, samples] of shapes) {
+        const values = Int8Array.from({ length: rows * columns }, (_, i) =>
+          keeps(Math.floor(i / columns), i % columns, rows, columns) ? weight() : 0,
+        )
+        for (const guise of only ?? (Object.keys(guises) as Guise[])) {
+          const matrix = integers(rows, columns, values, kind, guises[guise].range, bits)
+          t.is(native.sparseIntegerSize(matrix.number), values.filter((value) => value !== 0).length)
+          for (const layout of layouts)
+            for (const finished of [false, true])
+              t.is(wrong(matrix, guise, samples, layout, finished, finished), undefined, JSON.stringify({ rows, columns, samples, guise, layout, finished }))
+          const back = new Int8Array(values.length).fill(99)
+          native.sparseIntegerUnpack(matrix.number, back)
+          t.deepEqual(back, values)
+          t.true(native.sparseIntegerBytes(matrix.number) >= native.sparseIntegerSize(matrix.number))
+          t.true(native.sparseIntegerCost(matrix.number, samples) > 0)
+          native.sparseIntegerFree(matrix.number)
+        }
+      }
+    })
+
+test('any matrix: all kernels agree, bit for bit', (t) => {
+  const drawn = fc.record({
+    rows: fc.integer({ min: 1, max: 70 }),
+    columns: fc.integer({ min: 1, max: 90 }),
+    samples: fc.integer({ min: 1, max: 140 }),
+    density: fc.constantFrom(0, 0.02, 0.1, 0.5, 1),
+    signs: fc.boolean(),
+    low: fc.constantFrom(0, -128, -3),
+    layout: fc.constantFrom(...layouts),
+    relu: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(drawn, ({ rows, columns, samples, density, signs, low, layout, relu }) => {
+      const weight = Int8Array.from({ length: rows * columns }, () => (random() < density ? (signs ? sign() : anyWeight()) : 0))
+      const high = low === 0 ? 255 : low === -3 ? 3 : 127
+      const Codes = low === 0 ? Uint8Array : Int8Array
+      const x = new Codes(elements(columns, samples, layout)).map(() => whole(low, high))
+      const multiplied = (kind: IntegerKernel): Int32Array => {
+        const { number } = integers(rows, columns, weight, kind, [low, high])
+        const y = new Int32Array(elements(rows, samples, layout))
+        native.integerSpmm(number, samples, SparseLayout[layout], x, null, relu ? Finish.relu : Finish.none, y)
+        native.sparseIntegerFree(number)
+        // Lanes past the last sample are nobody's.
+        return layout === 'panels' ? y.filter((_, i) => Math.floor(i / (rows * 16)) * 16 + (i % 16) < samples) : y
+      }
+      const expected = multiplied(IntegerKernel.rows)
+      const others: IntegerKernel[] = [IntegerKernel.automatic, IntegerKernel.blocks, IntegerKernel.dense]
+      const fits = rows > 0 && columns * Math.max(high, -low) < 2 ** 15
+      if (signs && fits && generates) others.push(IntegerKernel.signs)
+      for (const kind of others) {
+        const y = multiplied(kind)
+        for (let i = 0; i < y.length; i++) if (y[i] !== expected[i]) throw new Error(`kernel ${kind}: ${i} is ${y[i]}, expected ${expected[i]}`)
+      }
+    }),
+    { numRuns: 150 },
+  )
+  t.pass()
+})
+
+test('codes outside of the range count as its nearest end, whatever they are', (t) => {
+  const weight = Int8Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 1 : -1))
+  for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.automatic]) {
+    const { number } = integers(1, 40, weight, kind, [-2, 3])
+    for (const layout of layouts) {
+      const of = (value: number): number => {
+        const x = new Float32Array(elements(40, 70, layout))
+        for (let s = 0; s < 70; s++) for (let c = 0; c < 40; c += 2) x[place(c, s, 40, 70, layout)] = value
+        const y = new Float32Array(elements(1, 70, layout))
+        native.integerSpmm(number, 70, SparseLayout[layout], x, null, Finish.none, y)
+        t.is(y[place(0, 69, 1, 70, layout)], y[0])
+        return y[0] / 20
+      }
+      t.deepEqual([NaN, Infinity, -Infinity, 1e30, -1e30, 4, -3, 2.9, -1.9].map(of), [-2, 3, -2, 3, -2, 3, -2, 2, -1])
+      const bytes = new Int8Array(elements(40, 70, layout)).fill(100)
+      const y = new Int32Array(elements(1, 70, layout))
+      native.integerSpmm(number, 70, SparseLayout[layout], bytes, Int32Array.of(7), Finish.none, y)
+      t.is(y[place(0, 69, 1, 70, layout)], 7)
+    }
+    native.sparseIntegerFree(number)
+  }
+})
+
+test('sums of 16 bits are allowed up to the last one that fits, and not beyond', (t) => {
+  // 128 codes of 255 are 32640, and 127 more reach the greatest sum of all; −32768 is 128 · 256.
+  const cases: readonly (readonly [positive: number, negative: number, range: readonly [number, number], bits: number])[] = [
+    [128, 0, [0, 255], 16],
+    [129, 0, [0, 255], 17],
+    [0, 128, [0, 255], 16],
+    [0, 129, [0, 255], 17],
+    [128, 128, [0, 255], 16],
+    [128, 129, [0, 255], 17],
+    [256, 0, [-128, 127], 16], // −32768
+    [257, 0, [-128, 127], 17],
+    [0, 255, [-128, 127], 16], // 32640
+    [0, 256, [-128, 127], 17], // 32768
+    [31, 0, [0, 1], 6],
+    [32, 0, [0, 1], 7],
+    [0, 32, [0, 1], 6],
+    [300, 0, [5, 5], 12],
+  ]
+  for (const [positive, negative, range, bits] of cases) {
+    const columns = positive + negative + 3
+    const weight = new Int8Array(2 * columns)
+    weight.fill(1, columns, columns + positive).fill(-1, columns + positive, columns + positive + negative)
+    const at = JSON.stringify({ positive, negative, range })
+    const matrix = integers(2, columns, weight, IntegerKernel.rows, range)
+    t.is(native.sparseIntegerNeededBits(matrix.number), bits, at)
+    native.sparseIntegerFree(matrix.number)
+    if (bits > 16) {
+      const error = t.throws(() => native.sparseIntegerCreate(2, columns, weight, null, IntegerKernel.automatic, ...range, 16), { instanceOf: EspalierError })
+      t.is(error?.code, 'INVALID_ARGUMENT')
+      t.regex(error?.message ?? '', new RegExp(`16 bits do not hold.*takes ${bits}`), at)
+      continue
+    }
+    // The extremes themselves, exactly.
+    const wanted = generates ? [IntegerKernel.signs, IntegerKernel.automatic] : [IntegerKernel.automatic]
+    for (const kind of wanted) {
+      const { number } = integers(2, columns, weight, kind, range, 16)
+      for (const [ofPositive, ofNegative] of [
+        [range[1], range[0]],
+        [range[0], range[1]],
+        [range[1], range[1]],
+      ]) {
+        const x = new Float32Array(columns * 33).map((_, i) => (i % columns < positive ? ofPositive : ofNegative))
+        const y = new Float32Array(2 * 33)
+        native.integerSpmm(number, 33, SparseLayout.rows, x, null, Finish.none, y)
+        for (let s = 0; s < 33; s++) t.deepEqual([...y.subarray(2 * s, 2 * s + 2)], [0, positive * ofPositive - negative * ofNegative], at)
+      }
+      native.sparseIntegerFree(number)
+    }
+  }
+})
+
+test('sums of 32 bits: the greatest, start values that wrap, and weights that reach beyond', (t) => {
+  const columns = 65793 // · 255 · 128 = 2³¹ − 128 · 128 or so
+  const weight = new Int8Array(columns).fill(-128)
+  t.is(t.throws(() => native.sparseIntegerCreate(1, columns + 1000, new Int8Array(columns + 1000).fill(-128), null, IntegerKernel.rows, 0, 255, 0), { instanceOf: EspalierError })?.code, 'INVALID_ARGUMENT')
+  const { number } = integers(1, columns, weight, IntegerKernel.rows, [0, 255])
+  t.is(native.sparseIntegerNeededBits(number), 32)
+  const y = new Int32Array(1)
+  native.integerSpmm(number, 1, SparseLayout.rows, new Uint8Array(columns).fill(255), null, Finish.none, y)
+  t.is(y[0], -128 * 255 * columns)
+  native.integerSpmm(number, 1, SparseLayout.rows, new Uint8Array(columns).fill(255), Int32Array.of(-(2 ** 31)), Finish.none, y)
+  t.is(y[0], (-128 * 255 * columns - 2 ** 31) | 0)
+  native.sparseIntegerFree(number)
+})
+
+test('the same results from 1, 2, 3 and 8 threads', (t) => {
+  const before = native.threads()
+  for (const { kind, weight } of [kernels.rows, kernels['1x4'], kernels['automatic, signs']]) {
+    const values = Int8Array.from({ length: 300 * 700 }, () => (random() < 0.1 ? weight() : 0))
+    const { number } = integers(300, 700, values, kind, [0, 255])
+    const runs = [1, 2, 3, 8].map((threads) => {
+      native.setThreads(threads)
+      return (['rows', 'columns', 'panels'] as const).flatMap((layout) =>
+        [1, 64, 300].map((samples) => {
+          const y = new Int32Array(elements(300, samples, layout))
+          native.integerSpmm(number, samples, SparseLayout[layout], new Uint8Array(elements(700, samples, layout)).map((_, i) => i * 7), null, Finish.none, y)
+          return y
+        }),
+      )
+    })
+    for (const run of runs.slice(1)) t.deepEqual(run, runs[0])
+    native.sparseIntegerFree(number)
+  }
+  native.setThreads(before)
+})
+
+test('what is refused', (t) => {
+  const refused = (code: string, call: () => unknown, message = /./) => {
+    const error = t.throws(call, { instanceOf: EspalierError })
+    t.is(error?.code as string, code)
+    t.regex(error?.message ?? '', message)
+  }
+  const weight = Int8Array.of(1, 2, 0, 0, -3, 0)
+  const create = (kind: IntegerKernel, low: number, high: number, bits: number, rows = 2) => () => native.sparseIntegerCreate(rows, 3, weight, null, kind, low, high, bits)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 3, 2, 0), /range is \[3, 2\]/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, -1, 128, 0), /expected it within 0…255 or within −128…127/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 256, 0), /high is 256/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 255, 8), /bits is 8, expected 0, 16 or 32/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.signs, 0, 255, 0), /signs: /)
+  refused('SHAPE_MISMATCH', create(IntegerKernel.rows, 0, 255, 0, 3))
+  refused('DTYPE_MISMATCH', () => native.sparseIntegerCreate(2, 3, new Uint8Array(6), null, IntegerKernel.rows, 0, 255, 0))
+  refused('DTYPE_MISMATCH', () => native.sparseIntegerCreate(2, 3, weight, new Float32Array(6), IntegerKernel.rows, 0, 255, 0))
+  refused('SHAPE_MISMATCH', () => native.sparseIntegerCreate(2, 3, weight, new Uint8Array(5), IntegerKernel.rows, 0, 255, 0))
+  refused('INVALID_ARGUMENT', () => native.sparseIntegerCreate(2 ** 16, 2 ** 16, weight, null, IntegerKernel.rows, 0, 255, 0))
+  const { number } = integers(2, 3, weight, IntegerKernel.automatic, [0, 255])
+  const spmm = (x: Uint8Array | Float32Array | Float64Array, start: Int32Array | null, y: Int32Array | Float32Array, samples = 1) => () =>
+    native.integerSpmm(number, samples, SparseLayout.rows, x, start, Finish.none, y)
+  refused('SHAPE_MISMATCH', spmm(new Uint8Array(2), null, new Int32Array(2)))
+  refused('SHAPE_MISMATCH', spmm(new Uint8Array(3), null, new Int32Array(3)))
+  refused('SHAPE_MISMATCH', spmm(new Uint8Array(3), new Int32Array(3), new Int32Array(2)))
+  refused('DTYPE_MISMATCH', spmm(new Uint8Array(3), null, new Float32Array(2)))
+  refused('DTYPE_MISMATCH', spmm(new Float32Array(3), null, new Int32Array(2)))
+  refused('DTYPE_MISMATCH', spmm(new Float64Array(3), null, new Int32Array(2)))
+  refused('INVALID_ARGUMENT', spmm(new Uint8Array(3), null, new Int32Array(2), -1))
+  refused('INVALID_ARGUMENT', () => native.sparseIntegerCost(number, -1))
+  refused('SHAPE_MISMATCH', () => native.sparseIntegerUnpack(number, new Int8Array(5)))
+  native.sparseIntegerFree(number)
+  refused('INVALID_ARGUMENT', () => native.sparseIntegerFree(number))
+})
+
+test('from JavaScript: what is checked there, and what is told', (t) => {
+  const weight = Int8Array.of(0, 2, 0, -1, 0, 0)
+  using matrix = new jsKernels.IntegerSparseMatrix(weight, 2, 3, { mask: Uint8Array.of(1, 1, 1, 0, 1, 1), range: [0, 9], kernel: '1x4' })
+  t.deepEqual([matrix.count, matrix.kernel, matrix.sumBits, matrix.neededBits, matrix.codeSize], [1, '1x4', 32, 6, 0])
+  t.deepEqual(matrix.unpack(), Int8Array.of(0, 2, 0, 0, 0, 0))
+  t.deepEqual(matrix.multiply(Int8Array.of(1, 2, 3, 4, 5, 6)), Int32Array.of(4, 0, 10, 0))
+  t.deepEqual(matrix.multiply(Float32Array.of(1, 2, 3, 4, 5, 6), { layout: 'columns' }), Float32Array.of(6, 8, 0, 0))
+  t.is(matrix.multiply(new Uint8Array(3 * 32), { layout: 'panels', samples: 17 }).length, 2 * 32)
+  const out = new Int32Array(2)
+  t.is(matrix.multiply(Uint8Array.of(1, 2, 3), { out, start: Int32Array.of(-9, 3), relu: true }), out)
+  t.deepEqual(out, Int32Array.of(0, 3))
+  const wrongly = (code: string, call: () => unknown) => t.is(t.throws(call, { instanceOf: EspalierError })?.code as string, code)
+  const anything = <T>(value: unknown): T => value as T
+  wrongly('DTYPE_MISMATCH', () => new jsKernels.IntegerSparseMatrix(anything(new Uint8Array(6)), 2, 3))
+  wrongly('SHAPE_MISMATCH', () => new jsKernels.IntegerSparseMatrix(weight, 2, 2))
+  wrongly('INVALID_ARGUMENT', () => new jsKernels.IntegerSparseMatrix(weight, 2, 3, { kernel: anything('toString') }))
+  wrongly('INVALID_ARGUMENT', () => new jsKernels.IntegerSparseMatrix(weight, 2, 3, { range: anything([0.5, 3]) }))
+  wrongly('INVALID_ARGUMENT', () => new jsKernels.IntegerSparseMatrix(weight, 2, 3, { bits: anything(8) }))
+  wrongly('DTYPE_MISMATCH', () => matrix.multiply(anything(new Float64Array(3))))
+  wrongly('DTYPE_MISMATCH', () => matrix.multiply(Uint8Array.of(1, 2, 3), { out: anything(new Float32Array(2)) }))
+  wrongly('SHAPE_MISMATCH', () => matrix.multiply(Uint8Array.of(1, 2, 3), { start: new Int32Array(3) }))
+  wrongly('SHAPE_MISMATCH', () => matrix.multiply(Uint8Array.of(1, 2)))
+  const gone = new jsKernels.IntegerSparseMatrix(weight, 2, 3)
+  gone.dispose()
+  gone.dispose()
+  wrongly('STATE', () => gone.multiply(Uint8Array.of(1, 2, 3)))
+})
