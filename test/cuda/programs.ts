@@ -160,6 +160,9 @@ check('program: layers on codes that are 2:4 sum bytes', () => {
   for (const n of [1, 8, 33]) {
     const codes = random.normal([n, columns]).mul(50).round().clamp(-128, 127)
     for (const program of [there, twoFour]) close(program.run(codes), here.run(codes), 0, `batch ${n}`)
+    // What is no code counts as the nearest one, as on the CPU.
+    const beyond = codes.mul(100)
+    close(twoFour.run(beyond), here.run(beyond.clamp(-128, 127)), 0, `batch ${n}, beyond the codes`)
   }
 })
 

@@ -14,6 +14,7 @@ class TwoFour final : public Kernel {
         values_(task.rows * task.columns / 2, ESPALIER_INT8),
         places_(places_size(), ESPALIER_INT32),
         bias_(whole<int32_t>(bias_of(task))),
+        range_(task.codes->range),
         relu_(task.relu) {
     const Array weight(whole<int8_t>(task.weight->data));
     require_ok(espalier_cuda_two_four_compress(weight.in(), values_.out(), places_.out(), shape_));
@@ -24,7 +25,13 @@ class TwoFour final : public Kernel {
     shape.n *= batch;
     const int64_t length = shape.n * shape.m;
     const Array codes(shape.n * shape.k, ESPALIER_INT8), sums(length, ESPALIER_INT32);
-    require_ok(espalier_cuda_cast({x, codes.length(), ESPALIER_FLOAT32}, codes.out()));
+    {
+      // Values outside of the range count as its ends, as in the processor's integer formats.
+      const Array kept(codes.length(), ESPALIER_FLOAT32);
+      require_ok(espalier_cuda_unary_forward(ESPALIER_UNARY_CLAMP, range_.low, range_.high,
+                                             {x, codes.length(), ESPALIER_FLOAT32}, kept.out()));
+      require_ok(espalier_cuda_cast(kept.in(), codes.out()));
+    }
     require_ok(espalier_cuda_two_four_forward(values_.in(), places_.in(), codes.in(), bias_.in(), sums.out(), shape));
     require_ok(espalier_cuda_cast(sums.in(), {y, length, ESPALIER_FLOAT32}));
     if (relu_) relu(y, length);
@@ -48,6 +55,7 @@ class TwoFour final : public Kernel {
 
   const espalier_cuda_two_four shape_;  // n: vectors a sample
   const Array values_, places_, bias_;
+  const CodeRange range_;
   const bool relu_;
 };
 
@@ -56,8 +64,8 @@ double nanoseconds(const Task& task, int64_t batch) {
       !tiles_of(task).two_of_four)
     return -1;
   return product_time(task.dense_flops() * static_cast<double>(batch), kFlopsTwoFour,
-                      0.75 * static_cast<double>(task.weight->size()), 3) +
-         passing_time(elements_in(task, batch), 5) + passing_time(elements_out(task, batch), 8) +
+                      0.75 * static_cast<double>(task.weight->size()), 4) +
+         passing_time(elements_in(task, batch), 13) + passing_time(elements_out(task, batch), 8) +
          relu_time(task, batch);
 }
 
