@@ -35,17 +35,16 @@ void copy_line(const Byte* from, int64_t count, Byte* to) {
   for (int64_t j = 0; j < count; j += kColumnsSlack) std::memcpy(to + j, from + j, kColumnsSlack);
 }
 
-// The columns of the first `channels` of x [channels, height, width]. Those that `used` has 0 for hold anything. The
-// border is 0. Bytes need slack.
+// The columns of the first `channels` of x [channels, height, width], `pitch` elements apart. Those that `used` has 0
+// for hold anything. The border is 0. Bytes need slack.
 template <class T>
-void spread_columns(const espalier_conv2d& s, int64_t channels, const uint8_t* used, const T* x, T* to) {
+void spread_columns(const espalier_conv2d& s, int64_t channels, const uint8_t* used, const T* x, int64_t pitch,
+                    T* columns) {
   for (int64_t c = 0; c < channels; ++c)
     for (int64_t p = 0; p < s.kernel_height; ++p)
-      for (int64_t q = 0; q < s.kernel_width; ++q) {
-        if (*used++ == 0) {
-          to += s.out_height * s.out_width;
-          continue;
-        }
+      for (int64_t q = 0; q < s.kernel_width; ++q, columns += pitch) {
+        if (*used++ == 0) continue;
+        T* to = columns;
         // Output columns [first, last) read inside of the image.
         const int64_t left = q * s.dilation_width - s.padding_left;
         const int64_t first = std::min(s.out_width, left >= 0 ? 0 : (-left + s.stride_width - 1) / s.stride_width);

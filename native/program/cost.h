@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "simd/isa.h"
+#include "sparse/cost.h"
 
 namespace espalier::program {
 
@@ -29,5 +30,12 @@ inline double bandwidth(double bytes) {
 inline double product_time(double flops, double efficiency, double bytes, double passes) {
   return std::max(flops / (peak() * efficiency), passes * bytes / bandwidth(bytes));
 }
+
+// What a product of native/sparse takes, whose cost counts a call from JavaScript: here it takes fewer turns.
+inline double without_call(double nanoseconds) { return 100 + nanoseconds - sparse::kCycle * sparse::kCycleOfCall; }
+
+// Costs of integer products are those of a Zen 5, whose multiply-adds of either kind are twice as many a cycle; what is
+// compared here has to be of one machine.
+constexpr double kIntegersOnZen4 = 1.7;
 
 }  // namespace espalier::program

@@ -6,8 +6,8 @@
 #include "core/parallel.h"
 #include "core/scratch.h"
 #include "program/columns.h"
+#include "program/cost.h"
 #include "program/unrolled.h"
-#include "sparse/cost.h"
 
 #define ESPALIER_KERNEL "program/integer.inl"
 #include "simd/each_isa.h"
@@ -47,10 +47,22 @@ std::shared_ptr<IntegerMatrices> unrolled(const Task& task) {
     return made;
   });
 }
-// Cost of one, which counts a call from JavaScript; here a product takes fewer turns.
 double cost(const IntegerMatrices& matrices, int64_t samples) {
   double sum = 0;
-  for (const auto& matrix : matrices) sum += 100 + matrix->cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
+  for (const auto& matrix : matrices) sum += without_call(matrix->cost(samples));
+  return sum * kIntegersOnZen4;
+}
+
+// Samples that kernels take at once.
+constexpr int64_t kBlock = 64;
+int64_t filled(int64_t samples) { return (samples + kBlock - 1) / kBlock * kBlock; }
+
+// Of samples that stand as rows of float32: components are packed as bytes, and sums unpacked.
+double cost_of_rows(const IntegerMatrices& matrices, int64_t samples) {
+  const double each =
+      kIntegersOnZen4 * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
+  double sum = cost(matrices, samples);
+  for (const auto& matrix : matrices) sum += each * static_cast<double>(matrix->rows() + matrix->columns());
   return sum;
 }
 
@@ -70,17 +82,11 @@ class Integers : public Kernel {
   }
 
  protected:
-  // Group g's sums.
-  template <class Code>
-  void multiply(int64_t g, const sparse::Samples& samples, const Code* x, float* y) const {
+  // Group g's sums, float32 where the codes are, else int32.
+  template <class Code, class Sum>
+  void multiply(int64_t g, const sparse::Samples& samples, const Code* x, Sum* y) const {
     const sparse::IntegerMatrix& matrix = *(*matrices_)[static_cast<size_t>(g)];
-    const int32_t* const start = start_.empty() ? nullptr : start_.data() + g * matrix.rows();
-    if constexpr (std::is_same_v<Code, float>) matrix.multiply(samples, x, start, relu_, y);
-    else {
-      int32_t* const sums = scratch<int32_t>(Scratch::kOther, samples.count * matrix.rows());
-      matrix.multiply(samples, x, start, relu_, sums);
-      std::copy_n(sums, samples.count * matrix.rows(), y);
-    }
+    matrix.multiply(samples, x, start_.empty() ? nullptr : start_.data() + g * matrix.rows(), relu_, y);
   }
   const std::shared_ptr<const IntegerMatrices> matrices_;
 
@@ -128,21 +134,22 @@ class IntegerColumns final : public Integers {
   template <class Byte>
   void images(int64_t batch, const float* x, float* y) const {
     const espalier_conv2d& s = shape_;
-    const int64_t plane = s.out_height * s.out_width, in = s.in_channels * s.in_height * s.in_width;
+    const int64_t plane = s.out_height * s.out_width, pitch = filled(plane);
+    const int64_t image_size = s.in_channels * s.in_height * s.in_width;
     const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
+    // A column is filled up with places that nobody looks at.
     parallel_for(batch * s.n, [&](int64_t image) {
-      Byte* const codes = scratch<Byte>(Scratch::kProgram, in + columns_ * plane + 2 * kColumnsSlack);
-      Byte* const columns = codes + in + kColumnsSlack;
-      ESPALIER_ON_ISA(
-          bytes_of_codes(x + image * in, in, static_cast<float>(range_.low), static_cast<float>(range_.high), codes));
+      Byte* const codes = scratch<Byte>(Scratch::kProgram, image_size + columns_ * pitch + 2 * kColumnsSlack);
+      Byte* const columns = codes + image_size + kColumnsSlack;
+      int32_t* const sums = scratch<int32_t>(Scratch::kOther, made * pitch);
+      ESPALIER_ON_ISA(bytes_of_codes(x + image * image_size, image_size, static_cast<float>(range_.low),
+                                     static_cast<float>(range_.high), codes));
       float* to = y + image * s.out_channels * plane;
-      for (int64_t g = 0; g < s.groups; ++g, to += made * plane) {
-        const Byte* from = codes + g * seen * s.in_height * s.in_width;
-        if (!columns_are_image(s)) {
-          spread_columns(s, seen, used_.data() + g * columns_, from, columns);
-          from = columns;
-        }
-        multiply(g, {plane, ESPALIER_SPARSE_LAYOUT_COLUMNS}, from, to);
+      for (int64_t g = 0; g < s.groups; ++g) {
+        spread_columns(s, seen, used_.data() + g * columns_, codes + g * seen * s.in_height * s.in_width, pitch,
+                       columns);
+        multiply(g, {pitch, ESPALIER_SPARSE_LAYOUT_COLUMNS}, columns, sums);
+        for (int64_t r = 0; r < made; ++r, to += plane) std::copy_n(sums + r * pitch, plane, to);
       }
     });
   }
@@ -159,7 +166,7 @@ namespace integer_linear {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  return task.conv ? -1 : cost(*by_group(task), task.vectors * batch);
+  return task.conv ? -1 : cost_of_rows(*by_group(task), task.vectors * batch);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
@@ -192,7 +199,7 @@ namespace integer_unrolled {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  return task.conv && Unrolled(task).is_small() ? cost(*unrolled(task), batch * task.conv->n) : -1;
+  return task.conv && Unrolled(task).is_small() ? cost_of_rows(*unrolled(task), batch * task.conv->n) : -1;
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {

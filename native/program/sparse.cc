@@ -4,8 +4,8 @@
 #include "core/parallel.h"
 #include "core/scratch.h"
 #include "program/columns.h"
+#include "program/cost.h"
 #include "program/unrolled.h"
-#include "sparse/cost.h"
 
 namespace espalier::program {
 namespace {
@@ -27,10 +27,7 @@ std::shared_ptr<sparse::Matrix> unrolled(const Task& task) {
 }
 // Beyond this the dense formats are the faster ones, and no second copy of the weights is made to find out.
 constexpr double kMostDensity = 0.9;
-// Its cost, which counts a call from JavaScript; here a product takes fewer turns.
-double cost(const sparse::Matrix& matrix, int64_t samples) {
-  return 100 + matrix.cost(samples) - sparse::kCycle * sparse::kCycleOfCall;
-}
+double cost(const sparse::Matrix& matrix, int64_t samples) { return without_call(matrix.cost(samples)); }
 sparse::Samples rows_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_ROWS}; }
 sparse::Samples columns_of(int64_t samples) { return {samples, ESPALIER_SPARSE_LAYOUT_COLUMNS}; }
 
@@ -88,7 +85,7 @@ class SparseColumns final : public Sparse {
       const float* from = x + image * in;
       if (!columns_are_image(s)) {
         float* const columns = scratch<float>(Scratch::kProgram, matrix_->pattern().columns * plane);
-        spread_columns(s, s.in_channels, used_.data(), from, columns);
+        spread_columns(s, s.in_channels, used_.data(), from, plane, columns);
         from = columns;
       }
       multiply(columns_of(plane), from, y + image * s.out_channels * plane);

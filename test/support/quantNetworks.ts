@@ -1,4 +1,4 @@
-import { manualSeed, nn, qnn, rand, type Tensor } from '../../lib/index.js'
+import { manualSeed, nn, prune, qnn, rand, type Tensor } from '../../lib/index.js'
 import { QuantTinyCNN } from './quantTinyCnn.js'
 
 /** A quantised network, trained a little so that its quantisers have their ranges, and one sample's shape. */
@@ -20,6 +20,11 @@ const warmed = (model: nn.Module, input: readonly number[], single = true): Quan
 /** Weights that are all positive and nearly equal: sums grow as far as they can. */
 function positive<L extends { weight: Tensor }>(layer: L): L {
   layer.weight.data.set(layer.weight.data.map((value: number) => 1 + 0.1 * value))
+  return layer
+}
+
+function pruned<L extends nn.Module>(layer: L): L {
+  prune.l1Unstructured(layer, 'weight', 0.9)
   return layer
 }
 
@@ -47,9 +52,9 @@ export const quantNetworks: Record<string, () => QuantNetwork> = {
         new qnn.QuantConv2d(3, 8, 3, { weightBits: 2, weightRounding: 'ternary', padding: 1 }),
         new qnn.QuantReLU({ bits: 8 }),
         new nn.Flatten(),
-        new qnn.QuantLinear(8 * 25, 20, { weightBits: 2, weightRounding: 'ternary', biasBits: 12 }),
+        pruned(new qnn.QuantLinear(8 * 25, 150, { weightBits: 2, weightRounding: 'ternary', biasBits: 12 })),
         new qnn.QuantIdentity({ bits: 8 }),
-        new qnn.QuantLinear(20, 4, { weightBits: 2, weightRounding: 'ternary' }),
+        new qnn.QuantLinear(150, 4, { weightBits: 2, weightRounding: 'ternary' }),
       ),
       [3, 5, 5],
     ),
