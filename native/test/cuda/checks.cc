@@ -1,5 +1,5 @@
-// Runs the checks of compiled networks (native/cuda/check/compiled.cc) on the emulated device: what a session with a GPU
-// brings along has run before. The last line is `N passed, N failed`.
+// Runs the checks of compiled networks (native/cuda/check/compiled.cc) on the emulated device, before a machine with a
+// GPU has its turn. The last line is `N passed, N failed`.
 #include <cstdio>
 
 #include "cuda/check/program.h"
