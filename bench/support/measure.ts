@@ -38,14 +38,13 @@ async function calibrate(contender: Contender): Promise<number> {
 
 /** How long a run would take at the limit: the probe's time for as much work. */
 function probe(limit: Limit): { contender: Contender; scale: number } {
-  const fma = 'fma' in limit
   const contender = cxx({
     rival: 'the probe of the limit',
     source: 'support/peak.cc',
     install: 'apt-get install g++',
-    args: fma ? [0] : [1, limit.read],
+    args: 'fma' in limit ? [0] : 'dot' in limit ? [2] : [1, limit.read],
   })
-  return { contender, scale: fma ? limit.fma / 1e6 : limit.read / 2 ** 20 }
+  return { contender, scale: 'fma' in limit ? limit.fma / 1e6 : 'dot' in limit ? limit.dot / 1e6 : limit.read / 2 ** 20 }
 }
 
 /**

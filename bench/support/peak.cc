@@ -1,7 +1,12 @@
-// The limits of one core, measured: how many floating-point operations (multiply-adds on registers)
-// or bytes read it manages. A rival in form: `time N` runs N million operations, or N MiB.
+// The limits of one core, measured: how many floating-point operations (multiply-adds on registers), operations of
+// dot products of bytes, or bytes read it manages. A rival in form: `time N` runs N million operations, or N MiB.
 //   peak <folder> 0                 multiply-adds
 //   peak <folder> 1 <bytes>         reads of an array of that size, again and again
+//   peak <folder> 2                 dot products of bytes (VNNI; of words in pairs where that is missing)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "support/rival.h"
 
 #if defined(__AVX512F__)
@@ -13,6 +18,34 @@ constexpr int kBytes = 16, kSums = 12;
 #endif
 typedef float Vec __attribute__((vector_size(kBytes)));
 constexpr int kLanes = kBytes / 4;
+
+// Products that a lane of 32 bits adds up at once, and the instruction.
+#if defined(__AVX512VNNI__)
+#define ESPALIER_REGISTER "+v"  // all 32
+constexpr int kTerms = 4;
+inline Vec dot(Vec sum, Vec x, Vec y) {
+  return reinterpret_cast<Vec>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(x),
+                                                   reinterpret_cast<__m512i>(y)));
+}
+#elif defined(__AVX2__)
+#define ESPALIER_REGISTER "+x"
+constexpr int kTerms = 2;
+inline Vec dot(Vec sum, Vec x, Vec y) {
+  return reinterpret_cast<Vec>(_mm256_add_epi32(
+      reinterpret_cast<__m256i>(sum), _mm256_madd_epi16(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y))));
+}
+#else
+#if defined(__x86_64__)
+#define ESPALIER_REGISTER "+x"
+#else
+#define ESPALIER_REGISTER "+w"
+#endif
+constexpr int kTerms = 1;
+inline Vec dot(Vec sum, Vec x, Vec y) {
+  typedef int Words __attribute__((vector_size(kBytes)));
+  return reinterpret_cast<Vec>(reinterpret_cast<Words>(sum) + reinterpret_cast<Words>(x) * reinterpret_cast<Words>(y));
+}
+#endif
 
 int main(int count, char** arguments) {
   Rival rival(count, arguments);
@@ -27,6 +60,20 @@ int main(int count, char** arguments) {
       Vec total{};
       for (int j = 0; j < kSums; ++j) total += sums[j];
       for (int j = 0; j < kLanes; ++j) sink[static_cast<size_t>(j)] = total[j];
+    });
+  }
+  if (rival.argument(0) == 2) {
+    Vec x{}, y{};
+    asm volatile("" : ESPALIER_REGISTER(x), ESPALIER_REGISTER(y));
+    return rival.serve(sink, [&] {
+      Vec sums[kSums] = {};
+      for (int i = 0; i < 1000000 / (kSums * kLanes * kTerms * 2); ++i)
+#pragma GCC unroll 24
+        for (int j = 0; j < kSums; ++j) {
+          sums[j] = dot(sums[j], x, y);
+          asm volatile("" : ESPALIER_REGISTER(sums[j]));
+        }
+      for (int l = 0; l < kLanes; ++l) sink[static_cast<size_t>(l)] = sums[0][l];
     });
   }
   std::vector<Vec> data(static_cast<size_t>(rival.argument(1)) / kBytes, Vec{} + 1.0f);

@@ -10,7 +10,7 @@ export interface Contender {
 }
 
 /** A measured maximum of the machine, and how much of it one run must use at least. */
-export type Limit = { fma: number } | { read: number }
+export type Limit = { fma: number } | { dot: number } | { read: number }
 
 /** One row of the report: ours against one rival on one case. */
 export interface Match {
@@ -24,7 +24,7 @@ export interface Match {
   verify(output: NativeArray): void
   /** The same for the rival's, where it computes something else: the same network without quantisers. Default: `verify`. */
   verifyTheirs?(output: NativeArray): void
-  /** Floating-point operations (`fma`) or bytes from memory (`read`) of one run; for the share of the limit. */
+  /** Floating-point operations (`fma`), those of dot products of bytes (`dot`) or bytes from memory (`read`) of one run; for the share of the limit. */
   limit?: Limit
 }
 

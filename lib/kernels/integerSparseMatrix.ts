@@ -182,7 +182,11 @@ function typed<T extends ArrayBufferView & { length: number }>(
   type: { new (length: number): T; name: string },
   length: number,
 ): T {
-  ensure(value instanceof type, 'DTYPE_MISMATCH', () => `${operation}: ${name} is ${describe(value)}, expected ${/^[AEIOU]/.test(type.name) ? 'an' : 'a'} ${type.name}`)
+  ensure(
+    value instanceof type,
+    'DTYPE_MISMATCH',
+    () => `${operation}: ${name} is ${describe(value)}, expected ${/^[AEIOU]/.test(type.name) ? 'an' : 'a'} ${type.name}`,
+  )
   ensure(value.length === length, 'SHAPE_MISMATCH', () => `${operation}: ${name} has ${value.length} elements, expected ${length}`)
   return value
 }

@@ -46,7 +46,7 @@ espalier_status espalier_sparse_integer_create(int64_t rows, int64_t columns, es
     require_range("rows", rows, int64_t{0}, int64_t{INT32_MAX});
     require_range("columns", columns, int64_t{0}, int64_t{INT32_MAX});
     require_range("low", low, int64_t{-128}, int64_t{255});
-    require_range("high", high, int64_t{-128}, int64_t{255});
+    require_range("high", high, low, int64_t{low < 0 ? 127 : 255});
     if (bits != 0 && bits != 16 && bits != 32)
       fail(ESPALIER_INVALID_ARGUMENT, "bits is %lld, expected 0, 16 or 32", static_cast<long long>(bits));
     const int8_t* const from = elements<int8_t>("weight", weight, size);

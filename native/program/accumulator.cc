@@ -1,14 +1,14 @@
 #include "program/accumulator.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace espalier::program {
 namespace {
 
-// A tensor's element as a whole number within [low, high]. (What is no number fails the comparisons.)
+// A tensor's element as a whole number within [low, high], which are some of int64. (What is no number fails the
+// comparisons.)
 int64_t whole(const char* what, float value, float low, float high) {
-  if (!(value >= low && value <= high) || value != std::trunc(value))
+  if (!(value >= low && value <= high) || value != static_cast<float>(static_cast<int64_t>(value)))
     fail(ESPALIER_INVALID_ARGUMENT, "%s of a layer on codes is %g, expected a whole number in [%g, %g]", what,
          static_cast<double>(value), static_cast<double>(low), static_cast<double>(high));
   return static_cast<int64_t>(value);
@@ -34,11 +34,14 @@ Accumulator accumulator_of(const Tensor& weight, const Tensor* bias, int64_t row
   const int64_t columns = rows == 0 ? 0 : weight.size() / rows;
   const float* at = weight.data.data();
   for (int64_t r = 0; r < rows; ++r) {
-    int64_t positive = 0, negative = 0;
+    // (Not by sign, which no processor foretells.)
+    int64_t sum = 0, size = 0;
     for (const float* const end = at + columns; at < end; ++at) {
       const int64_t w = whole("a weight", *at, -128, 127);
-      (w > 0 ? positive : negative) += w;
+      sum += w;
+      size += w < 0 ? -w : w;
     }
+    const int64_t positive = (size + sum) / 2, negative = (sum - size) / 2;
     const int64_t start =
         bias == nullptr ? 0 : whole("a bias", bias->data[static_cast<size_t>(r)], -kMostBias, kMostBias);
     const int64_t least = codes.low * positive + codes.high * negative,

@@ -180,8 +180,11 @@ const Format kIntegerLinear{"integer", integer_linear::nanoseconds, integer_line
 namespace integer_conv {
 namespace {
 
+// A matrix each, which takes more than its weights where these are few.
+constexpr int64_t kMostGroups = 4096;
+
 double nanoseconds(const Task& task, int64_t batch) {
-  if (!task.conv) return -1;
+  if (!task.conv || task.conv->groups > kMostGroups) return -1;
   const espalier_conv2d& s = *task.conv;
   const double converted = 0.05 * static_cast<double>(s.in_channels * s.in_height * s.in_width);
   return static_cast<double>(batch * s.n) *

@@ -23,6 +23,11 @@ class Layer {
   // What a format is expected to take; negative where it does not take the layer.
   double expects(size_t format, int64_t batch) const { return expected_time(*formats_[format], task_, batch); }
   bool takes(size_t format) const { return expects(format, 1) >= 0; }
+  bool is_taken() const {
+    for (size_t i = 0; i < formats().size(); ++i)
+      if (takes(i)) return true;
+    return false;
+  }
   // Weights in a format, prepared at the first call.
   const Kernel& kernel(size_t format);
 

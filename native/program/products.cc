@@ -9,6 +9,8 @@ class Product final : public Step {
   Product(int x, int y, const Task& task, std::span<const Format* const> formats) : layer_(task, formats) {
     reads = {x};
     writes = y;
+    if (task.codes && !task.codes->sums.fits_float() && !layer_.is_taken())
+      fail(ESPALIER_INVALID_ARGUMENT, "no format sums a layer on codes in %d bits", task.codes->sums.bits());
   }
   void run(const Frame& frame) const override {
     frame.kernel(index).run(frame.batch, frame.read(reads[0]), frame.write(writes));

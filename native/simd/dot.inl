@@ -25,8 +25,7 @@ ESPALIER_INLINE Vec<int32_t> dot(Vec<int32_t> sum, Vec<Code> codes, Vec<int32_t>
                    _mm_madd_epi16(reinterpret_cast<__m128i>(codes), reinterpret_cast<__m128i>(weights)));
 #else
   const Vec<Weight> by = reinterpret_cast<Vec<Weight>>(weights);
-  for (int i = 0; i < kLanes<int32_t>; ++i)
-    sum[i] += codes[2 * i] * by[2 * i] + codes[2 * i + 1] * by[2 * i + 1];
+  for (int i = 0; i < kLanes<int32_t>; ++i) sum[i] += codes[2 * i] * by[2 * i] + codes[2 * i + 1] * by[2 * i + 1];
   return sum;
 #endif
 }

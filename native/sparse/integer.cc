@@ -38,8 +38,8 @@ Extremes extremes_of(const IntegerEntries& entries, CodeRange range) {
 }
 
 // Cycles for 64 samples, measured on one Zen 5 core; they rank kernels, and tell time roughly. A step of four products
-// whose codes are brought together, stand together, or are shared by some rows; an addition of half as many samples, with
-// its share of what is loaded; storing a row's sums, widened for the latter.
+// whose codes are brought together, stand together, or are shared by some rows; an addition of half as many samples,
+// with its share of what is loaded; storing a row's sums, widened for the latter.
 constexpr double kAnywhere = 4.1, kInBlocks = 2.9, kShared = 2.1, kAddition = 0.65, kSums = 2, kWidened = 14;
 constexpr int64_t kSignRows = 28;
 

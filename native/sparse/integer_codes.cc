@@ -84,8 +84,8 @@ void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sum
   }
   if (samples >= kPanel) {
     const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
-    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums),
-                  {kPanel, samples}, first / kPanel, panels, static_cast<float*>(call.y));
+    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums), {kPanel, samples},
+                  first / kPanel, panels, static_cast<float*>(call.y));
     return;
   }
   const int64_t there = std::min(samples, call.samples.count - first);

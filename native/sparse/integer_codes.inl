@@ -102,8 +102,7 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, Code* to) {
   for (int i = 0; i < 16; ++i) store<Code>(to + i * kBlock, v[i]);
 #else
   for (int c = 0; c < 16; ++c)
-    for (int64_t p = 0; p < kBlock; ++p)
-      to[c * kBlock + p] = from[sample_at(static_cast<int>(p)) * pitch + c];
+    for (int64_t p = 0; p < kBlock; ++p) to[c * kBlock + p] = from[sample_at(static_cast<int>(p)) * pitch + c];
 #endif
 }
 
@@ -134,8 +133,8 @@ ESPALIER_INLINE Vec<int32_t> words_in_order(Vec<int32_t> v, std::integer_sequenc
 }
 ESPALIER_INLINE Vec<Code> in_order(Vec<Code> samples) {
   // (Never less than four samples go together.)
-  return reinterpret_cast<Vec<Code>>(words_in_order(reinterpret_cast<Vec<int32_t>>(samples),
-                                                    std::make_integer_sequence<int, kLanes<int32_t>>{}));
+  return reinterpret_cast<Vec<Code>>(
+      words_in_order(reinterpret_cast<Vec<int32_t>>(samples), std::make_integer_sequence<int, kLanes<int32_t>>{}));
 }
 
 // Whether X holds the very codes that kernels take.
@@ -169,8 +168,7 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code
     int64_t i = 0;
     for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, to + (c + i) * kBlock);
     for (; i < count; ++i)
-      for (int64_t p = 0; p < kBlock; ++p)
-        to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
+      for (int64_t p = 0; p < kBlock; ++p) to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
   }
 }
 

@@ -1,7 +1,7 @@
 // Row by row, as many products at once as a lane adds up (simd/dot.inl): four columns' codes are brought together by
-// shuffles as they are needed, any four that the row keeps. No code is generated and nothing is wasted but the last step
-// of a row; what is looked up is 3 bytes an entry. Where entries stand in 1×4 blocks the codes of four neighbours are
-// brought together once for all rows, and where most blocks are kept some rows share their loads, too.
+// shuffles as they are needed, any four that the row keeps. No code is generated and nothing is wasted but the last
+// step of a row; what is looked up is 3 bytes an entry. Where entries stand in 1×4 blocks the codes of four neighbours
+// are brought together once for all rows, and where most blocks are kept some rows share their loads, too.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -54,7 +54,11 @@ struct Steps {
 class IntegerRows final : public IntegerProduct {
  public:
   IntegerRows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind)
-      : rows_(entries.pattern.rows), columns_(entries.pattern.columns), range_(range), kind_(kind), shape_(code_shape()) {
+      : rows_(entries.pattern.rows),
+        columns_(entries.pattern.columns),
+        range_(range),
+        kind_(kind),
+        shape_(code_shape()) {
     const Pattern& pattern = entries.pattern;
     const int64_t of_column = shape_.samples * shape_.bytes;
     const int64_t most = std::max<int64_t>(1, kMostBytes / of_column / 16) * 16;
@@ -128,9 +132,12 @@ class IntegerRows final : public IntegerProduct {
     for (size_t b = 0; b < steps_.size(); ++b) {
       const Steps& of = steps_[b];
       const bool last = b + 1 == steps_.size();
-      const IntegerStepsView view{of.row.data(),     of.begin.data(),
-                                  of.offset.data(),  of.weights.data(),
-                                  kind_ != IntegerRowsKind::any, kind_ == IntegerRowsKind::dense};
+      const IntegerStepsView view{of.row.data(),
+                                  of.begin.data(),
+                                  of.offset.data(),
+                                  of.weights.data(),
+                                  kind_ != IntegerRowsKind::any,
+                                  kind_ == IntegerRowsKind::dense};
       const uint8_t* const from = static_cast<const uint8_t*>(x) + of.first_column * samples * shape_.bytes;
       const SumsPlace begun = b == 0 ? SumsPlace{nullptr, 0, 0} : near;
       ESPALIER_ON_ISA(multiply_integer_rows(view, first_group, last_group, from, start, begun, last ? to : near,

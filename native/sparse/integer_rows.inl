@@ -1,6 +1,5 @@
 #include "simd/dot.inl"
 
-
 // The codes that a step of a row multiplies: of any columns, each a vector, or of columns that stand together.
 template <bool Tuples>
 ESPALIER_INLINE void fetch(const Code* x, const uint16_t* offset, Vec<Code> (&codes)[kTerms]) {
@@ -50,7 +49,7 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
     for (int t = 0; t < kTogether; ++t)
 #pragma GCC unroll 4
       for (int j = 0; j < kTerms; ++j)
-        sum[t][j] = rows[t] < 0                  ? Vec<int32_t>{}
+        sum[t][j] = rows[t] < 0          ? Vec<int32_t>{}
                     : from.at == nullptr ? broadcast<int32_t>(start[rows[t]])
                                          : load<int32_t>(from.at + rows[t] * from.row + j * from.vector);
     const uint16_t* offset = of.offset + of.begin[g] * kTogether * kOffsets;

@@ -1,7 +1,7 @@
 // Weights −1 and 1 by generated code, in sums of 16 bits: an addition or a subtraction an entry, the sign in the
-// instruction, nowhere a multiplication and no weight in memory. For as many rows as there are registers for their sums a
-// function walks the columns of its block once, widens the codes of one that any of them keeps, and adds them. Twice as
-// many samples stand in a register as sums of 32 bits would let; that 16 hold every one is proved beforehand.
+// instruction, nowhere a multiplication and no weight in memory. For as many rows as there are registers for their sums
+// a function walks the columns of its block once, widens the codes of one that any of them keeps, and adds them. Twice
+// as many samples stand in a register as sums of 32 bits would let; that 16 hold every one is proved beforehand.
 #include <algorithm>
 #include <array>
 
@@ -20,7 +20,8 @@ namespace {
 // What a function is given: codes of its first column, sums of its first row, and what these start from.
 using Function = void (*)(const uint8_t* x, int16_t* sums, const int16_t* start);
 
-// Bytes of codes whose columns stay in the first-level cache; blocks of samples whose codes and sums stay in the second.
+// Bytes of codes whose columns stay in the first-level cache; blocks of samples whose codes and sums stay in the
+// second.
 constexpr int64_t kMostBytes = 36 << 10, kTogether = 4;
 // As of generated products of float32.
 constexpr int64_t kMostEntries = int64_t{3} << 20;
@@ -114,14 +115,16 @@ class IntegerSigns final : public IntegerProduct {
       const int64_t parts = tasks > 1 ? 1 : std::min(groups_, kParts);
       parallel_for(parts, [&](int64_t part) {
         for (int64_t i = groups_ * part / parts * blocks_; i < groups_ * (part + 1) / parts * blocks_; ++i)
-          for (int64_t b = 0; b < count; ++b) run(pieces_[static_cast<size_t>(i)], x + b * x_block, sums + b * sums_block);
+          for (int64_t b = 0; b < count; ++b)
+            run(pieces_[static_cast<size_t>(i)], x + b * x_block, sums + b * sums_block);
       });
       for (int64_t b = 0; b < count; ++b) finish(call, (first + b) * shape_.samples, sums + b * sums_block);
     });
   }
 
  private:
-  // The entries of a group of rows in a block of columns; `next` says which of each row's is the first, and is moved on.
+  // The entries of a group of rows in a block of columns; `next` says which of each row's is the first, and is moved
+  // on.
   template <class Words>
   void emit(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
             std::vector<int64_t>& next, Assembler& code) const {
@@ -139,7 +142,8 @@ class IntegerSigns final : public IntegerProduct {
     for (size_t c = 0; c < by_column.size(); ++c) {
       if (by_column[c].empty()) continue;
       turn = (turn + 1) % Words::kOperandCount;
-      Words::load(code, turn, x.to(code, static_cast<int32_t>(static_cast<int64_t>(c) * shape_.samples * shape_.bytes)));
+      Words::load(code, turn,
+                  x.to(code, static_cast<int32_t>(static_cast<int64_t>(c) * shape_.samples * shape_.bytes)));
       for (const Entry& one : by_column[c])
         one.minus ? Words::subtract(code, one.row, turn) : Words::add(code, one.row, turn);
     }
@@ -166,7 +170,8 @@ class IntegerSigns final : public IntegerProduct {
   int64_t rows_, columns_;
   CodeRange range_;
   CodeShape shape_;
-  int64_t calls_ = 0, call_codes_ = 0, call_words_ = 0;  // calls for a block; from one to the next: bytes of codes, sums
+  int64_t calls_ = 0, call_codes_ = 0,
+          call_words_ = 0;  // calls for a block; from one to the next: bytes of codes, sums
   int64_t groups_ = 0, blocks_ = 0;
   std::vector<Piece> pieces_;  // by group, then by block of columns
   std::vector<int16_t> start_;

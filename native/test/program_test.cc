@@ -207,6 +207,31 @@ TEST(Program, LayersOnCodesAreProvedOrRefused) {
   refused([](OnCodes& layer) { layer.weights.assign(2 * 66'312, 127); }, "take 33 bits");
 }
 
+// A convolution of 1×600 by groups of one channel, on codes, whose sums floats do not hold.
+espalier_status create_grouped(int64_t groups, int64_t* program) {
+  constexpr int64_t kWidth = 600;
+  Description made;
+  made.whole({1, groups * kWidth, 0}).floats(std::vector<float>(static_cast<size_t>(groups * kWidth), 127));
+  made.whole({2, groups * kWidth, groups}).whole({1, 1, groups * kWidth, 1, 1, groups});
+  made.whole({1, 1}).text("").text("conv2d");
+  made.whole({0, 1, groups, 1, kWidth, groups, 1, 1, 1, kWidth, 1, 1, 0, 0, 1, 1, groups});
+  made.whole({0, 0, 0, 1, 0, 255, 0});
+  return espalier_program_create(made.array(), program);
+}
+
+TEST(Program, GroupsOnCodesAreManyButNotAll) {
+  int64_t program = 0;
+  ASSERT_EQ(create_grouped(3, &program), ESPALIER_OK) << espalier_last_error();
+  const std::vector<float> x(2 * 3 * 600, 255);
+  std::vector<float> y(6);
+  EXPECT_EQ(espalier_program_run(program, 2, {x.data(), 3600, ESPALIER_FLOAT32}, {y.data(), 6, ESPALIER_FLOAT32}),
+            ESPALIER_OK);
+  EXPECT_EQ(y, std::vector<float>(6, 127.0f * 255 * 600));
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+  EXPECT_EQ(create_grouped(4097, &program), ESPALIER_INVALID_ARGUMENT);
+  EXPECT_NE(std::strstr(espalier_last_error(), "no format"), nullptr) << espalier_last_error();
+}
+
 TEST(Program, TheChecksumIsThatOfZlib) {
   const uint8_t digits[] = {'1', '2', '3', '4', '5', '6', '7', '8', '9'};
   EXPECT_EQ(program::checksum(0, digits, 9), 0xCBF43926u);

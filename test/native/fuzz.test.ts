@@ -248,7 +248,7 @@ function corrected({ parameters }: Operation, recipes: readonly unknown[], messa
   if (dtype) return change(dtype[1], array({ array: dtype[2] as DType, form: 'plain' }))
   const range = /: (\w+) is \S+, expected (-?\d+) to (-?\d+)$/.exec(message)
   if (range) return change(range[1], () => Math.min(Number(range[3]), Number(range[2]) + (calls % 3)))
-  const one = /: (\w+) is -?\d+, expected (\d+)$/.exec(message)
+  const one = /: (\w+) is -?\d+, expected (\d+)(?:$|, )/.exec(message)
   if (one) return change(one[1], () => Number(one[2]))
   const whole = /: (\w+) is \S+, expected a whole number/.exec(message)
   if (whole) return change(whole[1], () => calls % 16)

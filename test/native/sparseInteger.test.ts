@@ -81,7 +81,14 @@ function integers(rows: number, columns: number, weight: Int8Array, kind: Intege
 }
 
 /** Multiplies random codes and says which result differs from the exact sum, if any. */
-function wrong({ number, rows, columns, weight }: Integers, guise: Guise, samples: number, layout: Layout, withStart: boolean, relu: boolean): string | undefined {
+function wrong(
+  { number, rows, columns, weight }: Integers,
+  guise: Guise,
+  samples: number,
+  layout: Layout,
+  withStart: boolean,
+  relu: boolean,
+): string | undefined {
   const { range, codes: Codes, sums: Sums } = guises[guise]
   const x = new Codes(elements(columns, samples, layout)).map(() => whole(range[0], range[1]))
   const start = withStart ? Int32Array.from({ length: rows }, () => whole(-5000, 5000)) : null
@@ -102,9 +109,7 @@ for (const [name, { kind, bits, weight, guises: only }] of Object.entries(kernel
   for (const [mask, keeps] of Object.entries(masks))
     test(`${name}, ${mask}: every product is exact`, (t) => {
       for (const [rows, columns, samples] of shapes) {
-        const values = Int8Array.from({ length: rows * columns }, (_, i) =>
-          keeps(Math.floor(i / columns), i % columns, rows, columns) ? weight() : 0,
-        )
+        const values = Int8Array.from({ length: rows * columns }, (_, i) => (keeps(Math.floor(i / columns), i % columns, rows, columns) ? weight() : 0))
         for (const guise of only ?? (Object.keys(guises) as Guise[])) {
           const matrix = integers(rows, columns, values, kind, guises[guise].range, bits)
           t.is(native.sparseIntegerSize(matrix.number), values.filter((value) => value !== 0).length)
@@ -237,7 +242,12 @@ test('sums of 16 bits are allowed up to the last one that fits, and not beyond',
 test('sums of 32 bits: the greatest, start values that wrap, and weights that reach beyond', (t) => {
   const columns = 65793 // · 255 · 128 = 2³¹ − 128 · 128 or so
   const weight = new Int8Array(columns).fill(-128)
-  t.is(t.throws(() => native.sparseIntegerCreate(1, columns + 1000, new Int8Array(columns + 1000).fill(-128), null, IntegerKernel.rows, 0, 255, 0), { instanceOf: EspalierError })?.code, 'INVALID_ARGUMENT')
+  t.is(
+    t.throws(() => native.sparseIntegerCreate(1, columns + 1000, new Int8Array(columns + 1000).fill(-128), null, IntegerKernel.rows, 0, 255, 0), {
+      instanceOf: EspalierError,
+    })?.code,
+    'INVALID_ARGUMENT',
+  )
   const { number } = integers(1, columns, weight, IntegerKernel.rows, [0, 255])
   t.is(native.sparseIntegerNeededBits(number), 32)
   const y = new Int32Array(1)
@@ -258,7 +268,15 @@ test('the same results from 1, 2, 3 and 8 threads', (t) => {
       return (['rows', 'columns', 'panels'] as const).flatMap((layout) =>
         [1, 64, 300].map((samples) => {
           const y = new Int32Array(elements(300, samples, layout))
-          native.integerSpmm(number, samples, SparseLayout[layout], new Uint8Array(elements(700, samples, layout)).map((_, i) => i * 7), null, Finish.none, y)
+          native.integerSpmm(
+            number,
+            samples,
+            SparseLayout[layout],
+            new Uint8Array(elements(700, samples, layout)).map((_, i) => i * 7),
+            null,
+            Finish.none,
+            y,
+          )
           return y
         }),
       )
@@ -276,9 +294,12 @@ test('what is refused', (t) => {
     t.regex(error?.message ?? '', message)
   }
   const weight = Int8Array.of(1, 2, 0, 0, -3, 0)
-  const create = (kind: IntegerKernel, low: number, high: number, bits: number, rows = 2) => () => native.sparseIntegerCreate(rows, 3, weight, null, kind, low, high, bits)
-  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 3, 2, 0), /range is \[3, 2\]/)
-  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, -1, 128, 0), /expected it within 0…255 or within −128…127/)
+  const create =
+    (kind: IntegerKernel, low: number, high: number, bits: number, rows = 2) =>
+    () =>
+      native.sparseIntegerCreate(rows, 3, weight, null, kind, low, high, bits)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 3, 2, 0), /high is 2, expected 3 to 255/)
+  refused('INVALID_ARGUMENT', create(IntegerKernel.rows, -1, 128, 0), /high is 128, expected -1 to 127/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 256, 0), /high is 256/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.rows, 0, 255, 8), /bits is 8, expected 0, 16 or 32/)
   refused('INVALID_ARGUMENT', create(IntegerKernel.signs, 0, 255, 0), /signs: /)
@@ -288,8 +309,10 @@ test('what is refused', (t) => {
   refused('SHAPE_MISMATCH', () => native.sparseIntegerCreate(2, 3, weight, new Uint8Array(5), IntegerKernel.rows, 0, 255, 0))
   refused('INVALID_ARGUMENT', () => native.sparseIntegerCreate(2 ** 16, 2 ** 16, weight, null, IntegerKernel.rows, 0, 255, 0))
   const { number } = integers(2, 3, weight, IntegerKernel.automatic, [0, 255])
-  const spmm = (x: Uint8Array | Float32Array | Float64Array, start: Int32Array | null, y: Int32Array | Float32Array, samples = 1) => () =>
-    native.integerSpmm(number, samples, SparseLayout.rows, x, start, Finish.none, y)
+  const spmm =
+    (x: Uint8Array | Float32Array | Float64Array, start: Int32Array | null, y: Int32Array | Float32Array, samples = 1) =>
+    () =>
+      native.integerSpmm(number, samples, SparseLayout.rows, x, start, Finish.none, y)
   refused('SHAPE_MISMATCH', spmm(new Uint8Array(2), null, new Int32Array(2)))
   refused('SHAPE_MISMATCH', spmm(new Uint8Array(3), null, new Int32Array(3)))
   refused('SHAPE_MISMATCH', spmm(new Uint8Array(3), new Int32Array(3), new Int32Array(2)))

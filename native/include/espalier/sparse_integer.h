@@ -14,9 +14,9 @@
 typedef enum espalier_integer_kernel {
   ESPALIER_INTEGER_KERNEL_AUTOMATIC = 0, /* what is expected to be the fastest here */
   ESPALIER_INTEGER_KERNEL_ROWS = 1,      /* entries anywhere */
-  ESPALIER_INTEGER_KERNEL_SIGNS = 2,     /* weights −1 and 1, sums of 16 bits; an error where code cannot be generated */
-  ESPALIER_INTEGER_KERNEL_BLOCKS = 3,    /* 1×4 blocks; those that are not whole are filled up */
-  ESPALIER_INTEGER_KERNEL_DENSE = 4      /* every entry */
+  ESPALIER_INTEGER_KERNEL_SIGNS = 2,  /* weights −1 and 1, sums of 16 bits; an error where code cannot be generated */
+  ESPALIER_INTEGER_KERNEL_BLOCKS = 3, /* 1×4 blocks; those that are not whole are filled up */
+  ESPALIER_INTEGER_KERNEL_DENSE = 4   /* every entry */
 } espalier_integer_kernel;
 
 /* A matrix with the entries of `weight` (int8 [rows, columns]) that are not 0 and, where there is a mask (uint8 of its
