@@ -3,8 +3,7 @@
  *
  * A program is named by a number, as there; its constants and weights lie on the device that is current when it is
  * loaded, in formats of that device's. Runs are queued on the calling thread's current stream, on any stream of the
- * device, and on several at once; each takes one block of working memory from the cache and gives it back. Numbers
- * are whole and results float32, as on the processor. */
+ * device, and on several at once; each takes one block of working memory from the cache and gives it back. */
 #ifndef ESPALIER_CUDA_PROGRAM_H
 #define ESPALIER_CUDA_PROGRAM_H
 
