@@ -1,7 +1,7 @@
 // The public names.
 
 export { type BackwardOptions, backward, noGrad } from './autograd/index.js'
-export { type CompileOptions, compile, type ExplainedStep, Explanation, explain, Program } from './compile/index.js'
+export { type CompileOptions, compile, type ExplainedStep, Explanation, explain, Program, type ProgramOptions } from './compile/index.js'
 export * as data from './data/index.js'
 export * from './estimators/index.js'
 export * as graph from './graph/index.js'

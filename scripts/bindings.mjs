@@ -116,11 +116,12 @@ function functionsOf(text, prefix, plainOnly) {
   return functions
 }
 const functions = functionsOf(text, '', false)
-// The addon knows those that native/cuda defines.
-const cudaFolder = new URL('native/cuda/', root)
-const cudaSources = readdirSync(cudaFolder)
-  .filter((file) => /\.(cu|cc)$/.test(file))
-  .map((file) => readFileSync(new URL(file, cudaFolder), 'utf8'))
+// The addon knows those that native/cuda and native/capi/cuda define.
+const cudaSources = ['native/cuda/', 'native/capi/cuda/'].flatMap((folder) =>
+  readdirSync(new URL(folder, root))
+    .filter((file) => /\.(cu|cc)$/.test(file))
+    .map((file) => readFileSync(new URL(`${folder}${file}`, root), 'utf8')),
+)
 const cudaDefines = new Set(cudaSources.flatMap((source) => [...source.matchAll(/^espalier_status\s+espalier_cuda_(\w+)\(/gm)].map((match) => match[1])))
 const shared = listed.flatMap((file) => functionsOf(read(file), '', false).filter(({ name }) => !hostOnly(file, name) && cudaDefines.has(name)))
 const cudaFunctions = functionsOf(cudaText, 'cuda_', true).filter(({ name }) => cudaDefines.has(name.slice('cuda_'.length)))

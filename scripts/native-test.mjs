@@ -25,11 +25,13 @@ function buildAndTest(c, cxx) {
     steps.run(`native tests, ${c}`, `${root}${folder}/espalier_tests`, ['--gtest_brief=1'], { count: googleTestLines })
     steps.run(`C99, ${c}`, `${root}${folder}/espalier_c99`, [], { count: closingLine })
     steps.run(`CUDA on the host, ${c}`, `${root}${folder}/espalier_cuda_host_tests`, ['--gtest_brief=1'], { count: googleTestLines })
-    if (process.platform === 'linux')
+    if (process.platform === 'linux') {
+      steps.run(`checks on an emulated GPU, ${c}`, `${root}${folder}/espalier_cuda_emulated_checks`, [], { count: closingLine })
       steps.run(`the library on an emulated GPU, ${c}`, node, ['--import=tsx', 'test/cuda/run.ts'], {
         env: { ESPALIER_PREBUILD: `${root}${folder}`, ESPALIER_CUDA_ADDON: `${root}${folder}/build/Release/espalier_cuda_emulated.node` },
         count: closingLine,
       })
+    }
   } else steps.skip(`native tests, ${c}`, 'GoogleTest is not installed (Debian: libgtest-dev)')
   // node-gyp builds the addon with one compiler and the runs of `npm test` check it; here the others have their turn.
   for (const ESPALIER_ISA of isas(folder))

@@ -32,6 +32,7 @@ else if (
     steps.run(`native tests, ${kind}`, `${root}${folder}/espalier_tests`, ['--gtest_brief=1'], { env, count: googleTestLines })
     steps.run(`C99, ${kind}`, `${root}${folder}/espalier_c99`, [], { env, count: closingLine })
     steps.run(`CUDA on the host, ${kind}`, `${root}${folder}/espalier_cuda_host_tests`, ['--gtest_brief=1'], { env, count: googleTestLines })
+    steps.run(`checks on an emulated GPU, ${kind}`, `${root}${folder}/espalier_cuda_emulated_checks`, [], { env, count: closingLine })
   } else steps.skip(`native tests, ${kind}`, 'GoogleTest is not installed (Debian: libgtest-dev)')
   if (tests.length > 0)
     steps.run(`addon, ${kind}`, node, [bin('ava', 'entrypoints/cli.mjs'), '--timeout=20m', '--concurrency=2', ...tests], {

@@ -1,14 +1,14 @@
 import { trace } from '../graph/index.js'
-import { ensure, native, describe as show } from '../native/index.js'
+import { deviceNamed, ensure, describe as show } from '../native/index.js'
 import type { Module } from '../nn/index.js'
 import type { Shape } from '../tensor/index.js'
 import { describe } from './describe.js'
 import type { Explanation } from './explanation.js'
 import { fused } from './fuse.js'
 import { lower } from './lower.js'
-import { Program } from './program.js'
+import { functionsOf, Program, type ProgramOptions } from './program.js'
 
-export interface CompileOptions {
+export interface CompileOptions extends ProgramOptions {
   /** The shape of one sample, without the batch: [1, 8, 8] for images of one channel. */
   input: Shape
   /**
@@ -45,8 +45,9 @@ export interface CompileOptions {
 export function compile(model: Module, options: CompileOptions): Program {
   ensure(typeof options === 'object' && options !== null, 'INVALID_ARGUMENT', () => `compile: options is ${show(options)}, expected { input }`)
   const { input, tune = false } = options
+  const device = deviceNamed('compile', options.device ?? 'cpu')
   const plan = fused(lower(trace(model, { input })))
-  const program = new Program(native.programCreate(describe(plan)))
+  const program = new Program(functionsOf(device).programCreate(describe(plan)), device)
   if (tune !== false) program.tune(...(tune === true ? [1, 64] : tune))
   return program
 }

@@ -32,12 +32,13 @@ export interface ExplainedStep {
   readonly tuned?: boolean
   /** The median of what it took, where it was measured. */
   readonly measured?: number
-  /** The least time that the arithmetic of the kept weights asks of a core in float32, over the measured time; kernels of integers may take less. */
+  /** The least time that the arithmetic of the kept weights asks of a core in float32, over the measured time; kernels of integers may take less. Absent on a GPU. */
   readonly limit?: number
 }
 
 /** What a program runs on, and why; prints as a table. */
 export class Explanation {
+  /** The instruction set that runs it: avx512, …; of a GPU its compute capability, as sm_90. */
   readonly isa!: string
   readonly batch!: number
   /** Samples that go through the network together; larger batches are cut into such pieces. */

@@ -1,12 +1,42 @@
 import { readFileSync } from 'node:fs'
-import { describe, EspalierError, ensure, native, wholeNumber } from '../native/index.js'
+import {
+  allocateOn,
+  copyOnDevice,
+  cudaOn,
+  type Device,
+  DeviceArray,
+  describe,
+  deviceNamed,
+  download,
+  EspalierError,
+  ensure,
+  native,
+  onOwnStream,
+  upload,
+  wholeNumber,
+} from '../native/index.js'
 import type { IntegerLayer, IntegerSource } from '../quant/integer.js'
-import { empty, formatShape, type Shape, Tensor } from '../tensor/index.js'
+import { allocate, empty, formatShape, placedOn, type Shape, Tensor } from '../tensor/index.js'
 import { Explanation } from './explanation.js'
 import { writeWhole } from './file.js'
 
+/**
+ * The native functions of programs, which are the same on every device; those of a GPU take arrays by their handles.
+ * @internal
+ */
+export const functionsOf = (device: Device) => (device === 'cpu' ? native : cudaOn(device).addon)
+
+/** A copy on the CPU, once it is there. */
+const hostResult = (y: Tensor): Tensor => new Tensor(download(y.storage as DeviceArray, allocate('float32', y.size)), y.shape, 'float32')
+
+/** Where a program is to run. */
+export interface ProgramOptions {
+  /** 'cpu' (the default), 'cuda' or 'cuda:1'. */
+  device?: Device
+}
+
 // Frees the native side of programs that nobody disposed of, once the event loop turns.
-const forgotten = new FinalizationRegistry<number>((number) => native.programFree(number))
+const forgotten = new FinalizationRegistry<{ number: number; device: Device }>(({ number, device }) => functionsOf(device).programFree(number))
 
 /**
  * A compiled network: a plan that native code runs by itself, one call for all layers. Made by `compile`, or read
@@ -14,6 +44,9 @@ const forgotten = new FinalizationRegistry<number>((number) => native.programFre
  *
  * Several runs may be under way at once (`runAsync`). The native side holds weights and machine code; `dispose` (or
  * `using`) frees them, the garbage collector does at some time.
+ *
+ * A program on a GPU takes batches there, and then `run` returns when its work is queued; or batches on the CPU, which
+ * it copies there and whose results it copies back.
  *
  * @example
  * ```ts
@@ -34,28 +67,38 @@ export class Program implements IntegerSource {
   #number: number
 
   /** @internal Use `compile`, `Program.load` or `Program.from`: this takes over a native program. */
-  constructor(number: number) {
+  constructor(
+    number: number,
+    /** Where it runs. */
+    readonly device: Device = 'cpu',
+  ) {
     this.#number = number
-    forgotten.register(this, number, this)
-    const { input, output, outputRows } = JSON.parse(native.programExplain(number, 0, 0)) as { input: number[]; output: number[]; outputRows: number }
+    forgotten.register(this, { number, device }, this)
+    const { input, output, outputRows } = JSON.parse(functionsOf(device).programExplain(number, 0, 0)) as {
+      input: number[]
+      output: number[]
+      outputRows: number
+    }
     this.inputShape = input
     this.outputShape = output
     this.#rows = outputRows
   }
 
   /**
-   * Reads a file that `save` wrote. It is not trusted: what is not whole and undamaged is an error.
+   * Reads a file that `save` wrote, for the CPU or another device: a file is good for all. It is not trusted: what is
+   * not whole and undamaged is an error.
    *
-   * @throws EspalierError FORMAT for a file that is damaged or none of ours, INVALID_ARGUMENT where it cannot be read
+   * @throws EspalierError FORMAT for a file that is damaged or none of ours, INVALID_ARGUMENT where it cannot be read,
+   *   DEVICE_MISSING where the device is not there
    */
-  static load(path: string): Program {
+  static load(path: string, options: ProgramOptions = {}): Program {
     let bytes: Uint8Array
     try {
       bytes = readFileSync(path)
     } catch (cause) {
       throw new EspalierError('INVALID_ARGUMENT', `load: ${describe(path)} cannot be read: ${(cause as Error).message}`, { cause })
     }
-    return Program.from(bytes)
+    return Program.from(bytes, options)
   }
 
   /**
@@ -63,10 +106,11 @@ export class Program implements IntegerSource {
    *
    * @throws EspalierError FORMAT for bytes that are damaged or no program
    */
-  static from(bytes: Uint8Array): Program {
+  static from(bytes: Uint8Array, { device: named = 'cpu' }: ProgramOptions = {}): Program {
     ensure(bytes instanceof Uint8Array, 'INVALID_ARGUMENT', () => `Program.from: bytes is ${describe(bytes)}, expected a Uint8Array`)
+    const device = deviceNamed('Program', named)
     try {
-      return new Program(native.programLoad(bytes))
+      return new Program(functionsOf(device).programLoad(bytes), device)
     } catch (cause) {
       if (!(cause instanceof EspalierError) || cause.code === 'OUT_OF_MEMORY') throw cause
       throw new EspalierError('FORMAT', cause.message, { cause })
@@ -80,22 +124,63 @@ export class Program implements IntegerSource {
   }
 
   /**
-   * The network of a batch x [n, ...inputShape], float32 on the CPU: [n, ...outputShape].
+   * The network of a batch x [n, ...inputShape], float32: [n, ...outputShape], where x is. A program on a GPU takes x
+   * there or on the CPU.
    *
    * @throws EspalierError SHAPE_MISMATCH, DTYPE_MISMATCH or DEVICE_MISMATCH for another x
    */
   run(x: Tensor): Tensor {
     const batch = this.#check('run', x)
-    const y = empty([batch * this.#rows, ...this.outputShape], 'float32')
-    native.programRun(this.#live, batch, x.storage, y.storage)
-    return y
+    const y = this.#result(batch)
+    if (this.device === 'cpu') {
+      native.programRun(this.#live, batch, x.storage, y.storage)
+      return y
+    }
+    const made = [y.storage as DeviceArray]
+    try {
+      let from = x.storage
+      if (!(from instanceof DeviceArray)) {
+        made.push(allocateOn(this.device, 'float32', x.size))
+        upload(from as Float32Array, made[1])
+        from = made[1]
+      }
+      functionsOf(this.device).programRun(this.#live, batch, from.handle as never, made[0].handle as never)
+      if (x.device !== this.device) return hostResult(y)
+      made.shift()
+      return y
+    } finally {
+      for (const array of made) array.dispose()
+    }
   }
 
-  /** The same off the event loop, which stays free. x is copied before this returns. Rejects where `run` throws. */
+  /**
+   * The same off the event loop, which stays free: on a GPU on a stream of its own, so that several runs may overlap.
+   * x is copied before this returns. Rejects where `run` throws.
+   */
   async runAsync(x: Tensor): Promise<Tensor> {
     const batch = this.#check('runAsync', x)
-    const y = await native.programRunAsync(this.#live, batch, x.storage as Float32Array)
-    return new Tensor(y, [batch * this.#rows, ...this.outputShape], 'float32')
+    const { device } = this
+    if (device === 'cpu') {
+      const y = await native.programRunAsync(this.#live, batch, x.storage as Float32Array)
+      return new Tensor(y, [batch * this.#rows, ...this.outputShape], 'float32')
+    }
+    const y = this.#result(batch)
+    const number = this.#live
+    const made = [y.storage as DeviceArray]
+    try {
+      const from = allocateOn(device, 'float32', x.size)
+      made.push(from)
+      // A scope that is open now may end first.
+      for (const array of made) array.kept = true
+      if (x.storage instanceof DeviceArray) copyOnDevice(x.storage, from)
+      else upload(x.storage as Float32Array, from)
+      await onOwnStream(device, () => functionsOf(device).programRun(number, batch, from.handle as never, made[0].handle as never))
+      if (x.device !== device) return hostResult(y)
+      made.shift()
+      return y
+    } finally {
+      for (const array of made) array.dispose()
+    }
   }
 
   /**
@@ -103,7 +188,7 @@ export class Program implements IntegerSource {
    * sizes, and at others as at the nearest. A file saved later remembers it.
    */
   tune(...batches: number[]): this {
-    for (const batch of batches) native.programTune(this.#live, wholeNumber('tune: batch', batch, 1))
+    for (const batch of batches) functionsOf(this.device).programTune(this.#live, wholeNumber('tune: batch', batch, 1))
     return this
   }
 
@@ -114,7 +199,7 @@ export class Program implements IntegerSource {
   explain({ batch = 1, repeats = 0 }: { batch?: number; repeats?: number } = {}): Explanation {
     wholeNumber('explain: batch', batch, 1)
     wholeNumber('explain: repeats', repeats, 0, 10000)
-    return new Explanation(JSON.parse(native.programExplain(this.#live, batch, repeats)) as Explanation)
+    return new Explanation(JSON.parse(functionsOf(this.device).programExplain(this.#live, batch, repeats)) as Explanation)
   }
 
   /**
@@ -122,6 +207,11 @@ export class Program implements IntegerSource {
    * multiplies by, the ranges of their inputs those that its integer kernels keep to.
    */
   integerLayers(): IntegerLayer[] {
+    if (this.device !== 'cpu') {
+      // The file says it, whichever device reads it.
+      using same = Program.from(this.toBytes())
+      return same.integerLayers()
+    }
     return Array.from(this.explain().steps.entries()).flatMap(([step, { layer: name, codes: input, rows = 0, columns = 0 }]) => {
       if (input === undefined) return []
       const [weights, bias] = [new Int8Array(rows * columns), new Int32Array(rows)]
@@ -132,8 +222,8 @@ export class Program implements IntegerSource {
 
   /** The bytes of the file that `save` writes. */
   toBytes(): Uint8Array {
-    const bytes = new Uint8Array(native.programFileSize(this.#live))
-    native.programFile(this.#live, bytes)
+    const bytes = new Uint8Array(functionsOf(this.device).programFileSize(this.#live))
+    functionsOf(this.device).programFile(this.#live, bytes)
     return bytes
   }
 
@@ -151,7 +241,7 @@ export class Program implements IntegerSource {
   dispose(): void {
     if (this.#number === 0) return
     forgotten.unregister(this)
-    native.programFree(this.#number)
+    functionsOf(this.device).programFree(this.#number)
     this.#number = 0
   }
   [Symbol.dispose](): void {
@@ -171,7 +261,17 @@ export class Program implements IntegerSource {
       () => `${operation}: x has shape ${formatShape(shape)}, expected a batch of ${formatShape(expected)}: [n${expected.map((d) => `, ${d}`).join('')}]`,
     )
     ensure(x.dtype === 'float32', 'DTYPE_MISMATCH', () => `${operation}: x is ${x.dtype}, expected float32`)
-    ensure(x.device === 'cpu', 'DEVICE_MISMATCH', () => `${operation}: x is on ${x.device}, a program runs on the CPU`)
+    const { device } = this
+    ensure(
+      x.device === device || x.device === 'cpu',
+      'DEVICE_MISMATCH',
+      () => `${operation}: x is on ${x.device}, expected ${device === 'cpu' ? '' : `${device} or `}cpu: the program runs on ${device}`,
+    )
     return shape[0]
+  }
+
+  /** Where a result is written. */
+  #result(batch: number): Tensor {
+    return placedOn(this.device, () => empty([batch * this.#rows, ...this.outputShape], 'float32'))
   }
 }

@@ -22,6 +22,8 @@ export interface CudaAddon extends NativeOperations, CudaOperations {
   clear(handle: object): void
   describe(device: number): { name: string; memory: number; memoryFree: number; capability: number; multiprocessors: number; bandwidth: number }
   memory(): { used: number; cached: number }
+  /** Kept when the stream's work is done that was queued before the call; broken by what went wrong in it. */
+  settled(device: number, stream: number): Promise<void>
 }
 
 /** The kernels that only a GPU has; empty until there is one. */
@@ -35,6 +37,8 @@ export class Cuda implements Owner {
   sinceCollection = 0
   /** How many they may be before the next one, by device. */
   readonly budgets: number[] = []
+  /** Streams that nothing is queued on, by device. */
+  readonly streams: number[][] = []
 
   constructor(
     readonly addon: CudaAddon,
@@ -218,6 +222,36 @@ export function clear(array: DeviceArray): void {
 /** Converts between the element types of two arrays on one device. */
 export function castOnDevice(from: DeviceArray, to: DeviceArray): void {
   cudaOn(from.device).addon.cast(from.handle as never, to.handle as never)
+}
+
+/**
+ * Queues what `body` queues on a stream of its own, behind all that the device was asked for before; done when the
+ * device is. Arrays that are made in it, and those that outlive it, belong to other streams: they have to be kept until then.
+ */
+export async function onOwnStream(device: Device, body: () => void): Promise<void> {
+  const cuda = cudaOn(device)
+  const number = cuda.current
+  cuda.streams[number] ??= []
+  const stream = cuda.streams[number].pop() ?? cuda.addon.streamCreate()
+  try {
+    cuda.addon.setStream(stream)
+    try {
+      cuda.addon.waitStream(0)
+      body()
+    } finally {
+      cudaOn(device).addon.setStream(0)
+    }
+  } finally {
+    // What was queued before a failure has to end, too.
+    await cuda.addon.settled(number, stream)
+    cuda.streams[number].push(stream)
+  }
+}
+
+/** Waits for what a device has been asked for so far, off the event loop. */
+export async function deviceSettled(device: Device): Promise<void> {
+  const cuda = cudaOn(device)
+  await cuda.addon.settled(cuda.current, 0)
 }
 
 const scopes: DeviceArray[][] = []

@@ -1,4 +1,4 @@
-import { collect, cudaOn, cudaState, deviceNamed } from './cuda.js'
+import { collect, cudaOn, cudaState, deviceNamed, deviceSettled } from './cuda.js'
 import { describe, EspalierError } from './error.js'
 import { CudaPrecision } from './operations.js'
 import type { Device } from './storage.js'
@@ -15,6 +15,9 @@ export function whyMissing(): string | null {
 export function synchronize(device: Device = 'cuda'): void {
   cudaOn(deviceNamed('synchronize', device)).addon.synchronize()
 }
+
+/** The same off the event loop: kept when all that the device was asked for before the call is done. */
+export const settled = async (device: Device = 'cuda'): Promise<void> => deviceSettled(deviceNamed('settled', device))
 
 /** Bytes of a device in use by tensors, and kept for reuse. */
 export const memory = (device: Device = 'cuda'): { used: number; cached: number } => cudaOn(deviceNamed('memory', device)).addon.memory()

@@ -766,6 +766,22 @@ export interface CudaOperations {
   /** y [images, channels] = the mean over the positions of x [images, positions, channels], and its gradient. */
   meanPoolNhwc(images: number, positions: number, channels: number, x: Storage | null, y: Storage | null): void
   meanPoolBackwardNhwc(images: number, positions: number, channels: number, dy: Storage | null, dx: Storage | null): void
+  /** Takes a number back. Runs that are queued finish: its memory serves other work behind them alone. */
+  programFree(program: number): void
+  /** Elements of a sample, and of the result of one. */
+  programInputSize(program: number): number
+  programOutputSize(program: number): number
+  /** y [batch, output size] = the network of x [batch, input size], both float32 on the program's device, which has to
+   * be the current one. Returns when the work is queued; the first run of a batch size prepares formats and waits for
+   * them. Where it fails, y is what it was. */
+  programRun(program: number, batch: number, x: Storage | null, y: Storage | null): void
+  /** Measures every format of every layer on batches of this size, and runs the fastest from then on. */
+  programTune(program: number, batch: number): void
+  /** The file: its size in bytes, and its bytes, into the host's memory. */
+  programFileSize(program: number): number
+  /** What runs on what at a batch size, as espalier_program_explain tells it. Measured times are those of the host, of
+   * a step from its queueing to its end. */
+  programExplain(program: number, batch: number, repeats: number): string
 }
 
 export const onDeviceAlone = [
@@ -820,4 +836,11 @@ export const onDeviceAlone = [
   'batchNormMaxPoolTrainBackwardNhwc',
   'meanPoolNhwc',
   'meanPoolBackwardNhwc',
+  'programFree',
+  'programInputSize',
+  'programOutputSize',
+  'programRun',
+  'programTune',
+  'programFileSize',
+  'programExplain',
 ] as const satisfies readonly (keyof CudaOperations)[]

@@ -5,6 +5,7 @@
 #include "core/array.h"
 #include "core/handles.h"
 #include "program/file.h"
+#include "program/host.h"
 #include "program/program.h"
 
 using namespace espalier;
@@ -27,14 +28,15 @@ const uint8_t* bytes(const char* name, espalier_in array) { return elements<uint
 espalier_status espalier_program_load(espalier_in file, int64_t* program) {
   return guarded(__func__, [&] {
     const program::Body body = program::unsealed(bytes("file", file), static_cast<size_t>(file.length));
-    *program = programs().keep(std::make_shared<Program>(body.data, body.size));
+    *program = programs().keep(std::make_shared<Program>(body.data, body.size, std::make_unique<program::Host>()));
   });
 }
 
 espalier_status espalier_program_create(espalier_in description, int64_t* program) {
   return guarded(__func__, [&] {
     const uint8_t* const from = bytes("description", description);
-    *program = programs().keep(std::make_shared<Program>(from, static_cast<size_t>(description.length)));
+    *program = programs().keep(
+        std::make_shared<Program>(from, static_cast<size_t>(description.length), std::make_unique<program::Host>()));
   });
 }
 

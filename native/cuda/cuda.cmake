@@ -20,7 +20,8 @@ if(cuda_last MATCHES "^[0-9]+$")
 endif()
 
 file(GLOB cuda_sources CONFIGURE_DEPENDS
-  ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cu ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/cuda/core/*.cc)
+  ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cu ${CMAKE_CURRENT_SOURCE_DIR}/cuda/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/cuda/core/*.cc
+  ${CMAKE_CURRENT_SOURCE_DIR}/program/cuda/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/capi/cuda/*.cc)
 file(GLOB cuda_check_sources CONFIGURE_DEPENDS
   ${CMAKE_CURRENT_SOURCE_DIR}/cuda/check/*.cc ${CMAKE_CURRENT_SOURCE_DIR}/cuda/check/*.cu)
 
@@ -53,7 +54,8 @@ target_link_libraries(espalier_cuda_check PRIVATE CUDA::cudart_static Threads::T
 # The addon: a file of its own beside the CPU's, loaded where a device is asked for.
 if(CMAKE_JS_INC)
   add_library(espalier_cuda_addon MODULE $<TARGET_OBJECTS:espalier_cuda_objects>
-    ${CMAKE_CURRENT_SOURCE_DIR}/napi/module.cc ${CMAKE_CURRENT_SOURCE_DIR}/napi/cuda/addon.cc)
+    ${CMAKE_CURRENT_SOURCE_DIR}/napi/module.cc ${CMAKE_CURRENT_SOURCE_DIR}/napi/cuda/addon.cc
+    ${CMAKE_CURRENT_SOURCE_DIR}/napi/cuda/async.cc)
   espalier_cuda_options(espalier_cuda_addon)
   espalier_as_addon(espalier_cuda_addon espalier_cuda)
   set_property(TARGET espalier_cuda_addon PROPERTY LINKER_LANGUAGE CXX)

@@ -21,5 +21,6 @@
 #include "espalier/cuda/mixed.h"
 #include "espalier/cuda/sparse.h"
 #include "espalier/cuda/nhwc.h"
+#include "espalier/cuda/program.h"
 
 #endif

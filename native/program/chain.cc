@@ -1,14 +1,9 @@
 // Functions of single elements, one after the other, on a piece of the values at a time: what one leaves in the
-// cache the next one finds there.
-#include "core/parallel.h"
-#include "espalier/elementwise.h"
+// processor's cache the next one finds there. (A GPU's pieces are everything: a launch a function.)
 #include "program/step.h"
 
 namespace espalier::program {
 namespace {
-
-// Elements of a piece.
-constexpr int64_t kPiece = 1 << 13;
 
 enum class Link { kUnary, kScalar, kChannel, kValue };
 
@@ -29,36 +24,39 @@ class Chain final : public Step {
     in_place = true;
     for (const Function& function : functions_)
       if (function.link == Link::kValue) reads.push_back(function.value);
+      else if (function.link == Link::kChannel) takes.push_back(function.channel);
   }
 
   void run(const Frame& frame) const override {
     if (size_ == 0) return;
     // Whole samples, so that channels fall into place.
-    parallel_ranges(frame.batch, std::max<int64_t>(1, kPiece / size_), [&](int64_t first, int64_t last) {
-      const int64_t at = first * size_, count = (last - first) * size_;
-      const float* from = frame.read(reads[0]) + at;
-      float* const to = frame.write(writes) + at;
-      for (const Function& function : functions_) {
-        apply(function, frame, at, {from, count, ESPALIER_FLOAT32}, {to, count, ESPALIER_FLOAT32});
-        from = to;
-      }
-    });
+    frame.device.in_parts(
+        frame.batch, std::max<int64_t>(1, frame.device.piece / size_), [&](int64_t first, int64_t last) {
+          const int64_t at = first * size_, count = (last - first) * size_;
+          const float* from = frame.read(reads[0]) + at;
+          float* const to = frame.write(writes) + at;
+          for (const Function& function : functions_) {
+            apply(function, frame, at, {from, count, ESPALIER_FLOAT32}, {to, count, ESPALIER_FLOAT32});
+            from = to;
+          }
+        });
   }
 
  private:
   static void apply(const Function& f, const Frame& frame, int64_t at, espalier_in x, espalier_out y) {
     const auto binary = static_cast<espalier_binary>(f.kind);
     switch (f.link) {
-      case Link::kUnary: return require_ok(espalier_unary_forward(static_cast<espalier_unary>(f.kind), f.p, f.q, x, y));
-      case Link::kScalar: return require_ok(espalier_binary_scalar(binary, x, f.p, y));
+      case Link::kUnary:
+        return require_ok(frame.call.unary_forward(static_cast<espalier_unary>(f.kind), f.p, f.q, x, y));
+      case Link::kScalar: return require_ok(frame.call.binary_scalar(binary, x, f.p, y));
       case Link::kChannel: {
         const int64_t channels = f.channel->size();
-        return require_ok(espalier_binary_middle(binary, x.length / (channels * f.inner), channels, f.inner, x,
-                                                 f.channel->array(), y));
+        return require_ok(frame.call.binary_middle(binary, x.length / (channels * f.inner), channels, f.inner, x,
+                                                   f.channel->array(), y));
       }
       case Link::kValue:
         return require_ok(
-            espalier_binary_forward(binary, x, {frame.read(f.value) + at, x.length, ESPALIER_FLOAT32}, y));
+            frame.call.binary_forward(binary, x, {frame.read(f.value) + at, x.length, ESPALIER_FLOAT32}, y));
     }
   }
 

@@ -4,9 +4,7 @@
 #include <cstdarg>
 #include <cstdio>
 
-#include "program/limit.h"
 #include "program/program.h"
-#include "simd/isa.h"
 
 namespace espalier::program {
 namespace {
@@ -48,11 +46,12 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
     walk(together, [&](Step& step, const Frame& frame) {
       const auto start = std::chrono::steady_clock::now();
       step.run(frame);
+      device_->wait();
       times[static_cast<size_t>(step.index)].push_back(
           std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count());
     });
   Json json;
-  json.put("{\"isa\":\"%s\",\"batch\":%lld,\"together\":%lld,\"input\":", isa_name(isa()),
+  json.put("{\"isa\":\"%s\",\"batch\":%lld,\"together\":%lld,\"input\":", device_->isa().c_str(),
            static_cast<long long>(batch), static_cast<long long>(together));
   shape(json, input_shape_);
   json.put(",\"outputRows\":%lld,\"output\":", static_cast<long long>(output_rows_));
@@ -77,7 +76,7 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
       const Kernel& kernel = layer->kernel(chosen);
       kernel.make_ready(together);
       json.put(",\"format\":\"%s\",\"kernel\":\"%s\",\"rows\":%lld,\"columns\":%lld,\"density\":%.6g,\"bytes\":%lld",
-               formats()[chosen]->name, kernel.name(together).c_str(), static_cast<long long>(task.rows),
+               layer->formats()[chosen]->name, kernel.name(together).c_str(), static_cast<long long>(task.rows),
                static_cast<long long>(task.columns), task.density(), static_cast<long long>(kernel.bytes()));
       json.put(",\"predicted\":%.6g,\"tuned\":%s", layer->expects(chosen, together),
                layer->measured().empty() ? "false" : "true");
@@ -88,14 +87,14 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
                  sums.bits());
       }
       // The least time that the kept weights' arithmetic asks of one core.
-      if (measured > 0)
-        json.put(",\"limit\":%.4g", task.flops() * static_cast<double>(together) / measured_peak() / measured);
+      if (const double peak = measured > 0 ? device_->peak() : 0; peak > 0)
+        json.put(",\"limit\":%.4g", task.flops() * static_cast<double>(together) / peak / measured);
       json.put(",\"others\":{");
       const char* separator = "";
-      for (size_t i = 0; i < formats().size(); ++i) {
+      for (size_t i = 0; i < layer->formats().size(); ++i) {
         const double time = layer->expects(i, together);
         if (i == chosen || time < 0) continue;
-        json.put("%s\"%s\":%.6g", separator, formats()[i]->name, time);
+        json.put("%s\"%s\":%.6g", separator, layer->formats()[i]->name, time);
         separator = ",";
       }
       json.put("}");

@@ -29,10 +29,18 @@ class Once {
 
 using IntegerMatrices = std::vector<std::unique_ptr<sparse::IntegerMatrix>>;
 
+// Where the kept weights of a matrix stand, for products that skip by tiles and by groups.
+struct Tiles {
+  static constexpr int64_t kSide = 32;
+  std::vector<uint8_t> kept;  // of tiles of 32×32, row by row: whether one has a weight that is not 0
+  bool two_of_four = false;   // whether no four neighbours along a row have more than two
+};
+
 // Weights as sparse products take them: what these cost depends on where the kept ones stand, and is asked for often.
 struct Matrices {
   Once<sparse::Matrix> rows, unrolled;
   Once<IntegerMatrices> integers, unrolled_integers;
+  Once<Tiles> tiles;
 };
 
 // What x holds where a layer's input and weights are whole numbers, and what its sums then come to.
@@ -86,7 +94,7 @@ struct Format {
 // The time that a format expects, where it gives the task's sums: on codes these are exact, or it is not taken.
 double expected_time(const Format& format, const Task& task, int64_t batch);
 
-// Every format, dense ones first. The numbers are no names: files name formats by `name`.
+// Every format of the processor, dense ones first. The numbers are no names: files name formats by `name`.
 std::span<const Format* const> formats();
 
 // Each stands behind its parts.

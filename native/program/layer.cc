@@ -13,11 +13,11 @@ size_t Layer::choose(int64_t batch) const {
     const double to_above = static_cast<double>(above->first) / static_cast<double>(batch);
     return static_cast<double>(batch) / static_cast<double>(below->first) < to_above ? below->second : above->second;
   }
-  size_t best = formats().size();
+  size_t best = formats_.size();
   double least = 0;
-  for (size_t i = 0; i < formats().size(); ++i) {
+  for (size_t i = 0; i < formats_.size(); ++i) {
     const double time = expects(i, batch);
-    if (time < 0 || (best < formats().size() && time >= least)) continue;
+    if (time < 0 || (best < formats_.size() && time >= least)) continue;
     best = i;
     least = time;
   }
@@ -27,7 +27,7 @@ size_t Layer::choose(int64_t batch) const {
 const Kernel& Layer::kernel(size_t format) {
   const std::lock_guard<std::mutex> hold(lock_);
   std::unique_ptr<Kernel>& made = prepared_[format];
-  if (made == nullptr) made = formats()[format]->prepare(task_);
+  if (made == nullptr) made = formats_[format]->prepare(task_);
   return *made;
 }
 

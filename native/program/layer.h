@@ -10,15 +10,18 @@ namespace espalier::program {
 
 class Layer {
  public:
-  explicit Layer(const Task& task) : task_(task), prepared_(formats().size()) {}
+  Layer(const Task& task, std::span<const Format* const> formats)
+      : task_(task), formats_(formats), prepared_(formats.size()) {}
 
   const Task& task() const { return task_; }
+  // Those it chooses among.
+  std::span<const Format* const> formats() const { return formats_; }
 
   // The format for a batch size: the one measured at the nearest size, where any was, else the one that the cost
   // model finds fastest.
   size_t choose(int64_t batch) const;
   // What a format is expected to take; negative where it does not take the layer.
-  double expects(size_t format, int64_t batch) const { return expected_time(*formats()[format], task_, batch); }
+  double expects(size_t format, int64_t batch) const { return expected_time(*formats_[format], task_, batch); }
   bool takes(size_t format) const { return expects(format, 1) >= 0; }
   bool is_taken() const {
     for (size_t i = 0; i < formats().size(); ++i)
@@ -34,6 +37,7 @@ class Layer {
 
  private:
   const Task task_;
+  const std::span<const Format* const> formats_;
   mutable std::mutex lock_;
   std::vector<std::unique_ptr<Kernel>> prepared_;
   std::map<int64_t, size_t> measured_;

@@ -1,8 +1,4 @@
 // Steps along dimensions: softmax, layer norm, sums, extremes.
-#include "core/scratch.h"
-#include "espalier/norm.h"
-#include "espalier/reduce.h"
-#include "espalier/softmax.h"
 #include "program/step.h"
 
 namespace espalier::program {
@@ -23,7 +19,7 @@ class Softmax final : public Line {
   void run(const Frame& frame) const override {
     espalier_strip shape = shape_;
     shape.outer *= frame.batch;
-    const auto function = logarithm_ ? espalier_log_softmax_forward : espalier_softmax_forward;
+    const auto function = logarithm_ ? frame.call.log_softmax_forward : frame.call.softmax_forward;
     require_ok(function(frame.in(reads[0]), frame.out(writes), shape));
   }
 
@@ -35,15 +31,18 @@ class Softmax final : public Line {
 class LayerNorm final : public Line {
  public:
   LayerNorm(int x, int y, const espalier_rows& shape, const Tensor* weight, const Tensor* bias, double eps)
-      : Line(x, y), shape_(shape), weight_(weight), bias_(bias), eps_(eps) {}
+      : Line(x, y), shape_(shape), weight_(weight), bias_(bias), eps_(eps) {
+    workspace = 2 * shape.rows;  // mean and scale, which only a gradient wants
+    for (const Tensor* const constant : {weight, bias})
+      if (constant != nullptr) takes.push_back(constant);
+  }
   void run(const Frame& frame) const override {
     espalier_rows shape = shape_;
     shape.rows *= frame.batch;
     const espalier_in none{nullptr, 0, ESPALIER_FLOAT32};
-    float* const statistics = scratch<float>(Scratch::kProgram, 2 * shape.rows);
-    require_ok(espalier_layer_norm_forward(
+    require_ok(frame.call.layer_norm_forward(
         frame.in(reads[0]), weight_ == nullptr ? none : weight_->array(), bias_ == nullptr ? none : bias_->array(),
-        eps_, {statistics, shape.rows, ESPALIER_FLOAT32}, {statistics + shape.rows, shape.rows, ESPALIER_FLOAT32},
+        eps_, frame.workspace(index, 0, shape_.rows), frame.workspace(index, shape_.rows, shape_.rows),
         frame.out(writes), shape));
   }
 
@@ -62,7 +61,7 @@ class Sum final : public Line {
     dims[0] *= frame.batch;
     const int64_t rank = static_cast<int64_t>(dims.size());
     require_ok(
-        espalier_sum({dims.data(), rank}, {reduced_.data(), rank}, divisor_, frame.in(reads[0]), frame.out(writes)));
+        frame.call.sum({dims.data(), rank}, {reduced_.data(), rank}, divisor_, frame.in(reads[0]), frame.out(writes)));
   }
 
  private:
@@ -75,8 +74,8 @@ class Extreme final : public Line {
   Extreme(bool largest, int x, int y, int64_t outer, int64_t length, int64_t inner)
       : Line(x, y), largest_(largest), outer_(outer), length_(length), inner_(inner) {}
   void run(const Frame& frame) const override {
-    require_ok(espalier_extreme(outer_ * frame.batch, length_, inner_, largest_ ? 1 : -1, frame.in(reads[0]),
-                                frame.out(writes), {nullptr, 0, ESPALIER_INT32}));
+    require_ok(frame.call.extreme(outer_ * frame.batch, length_, inner_, largest_ ? 1 : -1, frame.in(reads[0]),
+                                  frame.out(writes), {nullptr, 0, ESPALIER_INT32}));
   }
 
  private:

@@ -8,6 +8,7 @@ namespace {
 
 // Places are multiples of a cache line: a place times the batch size is one too.
 constexpr int64_t kLine = 16;
+int64_t rounded(int64_t size) { return (size + kLine - 1) / kLine * kLine; }
 
 // Values that lie in one place by design: results that overwrite what they are made of.
 struct Tenant {
@@ -33,7 +34,7 @@ Placement place(const std::vector<int64_t>& sizes, const std::vector<std::unique
   if (output == 0 || !written[static_cast<size_t>(output)]) fail(ESPALIER_INVALID_ARGUMENT, "no step makes the output");
   last[static_cast<size_t>(output)] = static_cast<int64_t>(steps.size());
 
-  std::vector<size_t> tenant_of(count);
+  std::vector<size_t> tenant_of(count), tenant_of_step;
   std::iota(tenant_of.begin(), tenant_of.end(), size_t{0});
   std::vector<Tenant> tenants(count);
   std::vector<char> begun(count, 0);
@@ -50,14 +51,21 @@ Placement place(const std::vector<int64_t>& sizes, const std::vector<std::unique
       if (over) tenant_of[value] = tenant_of[static_cast<size_t>(from)];
     }
     Tenant& tenant = tenants[tenant_of[value]];
-    tenant.size = (sizes[value] + kLine - 1) / kLine * kLine;
+    tenant.size = rounded(sizes[value]);
     if (tenant.first < 0) tenant.first = now;
     tenant.last = std::max({tenant.last, now, last[value]});
   }
 
+  // What a step needs for itself is a tenant of that step alone, behind those of the values.
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const int64_t now = static_cast<int64_t>(i), size = rounded(steps[i]->workspace);
+    if (size > 0) tenants.push_back({size, now, now});
+    tenant_of_step.push_back(tenants.size() - 1);
+  }
+
   // The largest first, each at the lowest place that is free while it is needed.
   std::vector<size_t> order;
-  for (size_t t = 0; t < count; ++t)
+  for (size_t t = 0; t < tenants.size(); ++t)
     if (tenants[t].first >= 0) order.push_back(t);
   std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return tenants[a].size > tenants[b].size; });
   Placement made;
@@ -80,8 +88,12 @@ Placement place(const std::vector<int64_t>& sizes, const std::vector<std::unique
   for (size_t value = 1; value < count; ++value)
     if (begun[value]) {
       made.offsets[value] = tenants[tenant_of[value]].offset;
-      made.separate += (sizes[value] + kLine - 1) / kLine * kLine;
+      made.separate += rounded(sizes[value]);
     }
+  for (size_t i = 0; i < steps.size(); ++i) {
+    made.workspaces.push_back(steps[i]->workspace > 0 ? tenants[tenant_of_step[i]].offset : 0);
+    made.separate += rounded(steps[i]->workspace);
+  }
   return made;
 }
 

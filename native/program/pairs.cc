@@ -1,7 +1,5 @@
 // Steps of two operands of different shapes: stretched to a common one, or matrices multiplied. An operand is a
 // value, whose first dimension grows with the batch, or a constant.
-#include "espalier/elementwise.h"
-#include "espalier/gemm.h"
 #include "program/step.h"
 
 namespace espalier::program {
@@ -37,6 +35,7 @@ Operand read_operand(Blueprint& from, int64_t trailing) {
 void reads_of(Step& step, const Operand& a, const Operand& b) {
   for (const Operand* operand : {&a, &b})
     if (operand->value >= 0) step.reads.push_back(operand->value);
+    else step.takes.push_back(operand->constant);
 }
 
 class Broadcast final : public Step {
@@ -47,7 +46,8 @@ class Broadcast final : public Step {
   }
   void run(const Frame& frame) const override {
     const std::vector<int64_t> a = a_.at(frame.batch), b = b_.at(frame.batch);
-    require_ok(espalier_binary_broadcast(kind_, view(a), view(b), a_.array(frame), b_.array(frame), frame.out(writes)));
+    require_ok(
+        frame.call.binary_broadcast(kind_, view(a), view(b), a_.array(frame), b_.array(frame), frame.out(writes)));
   }
 
  private:
@@ -66,8 +66,8 @@ class Matmul final : public Step {
     const std::vector<int64_t> a = a_.at(frame.batch), b = b_.at(frame.batch);
     std::vector<int64_t> c = batch_;
     if (grows_) c[0] *= frame.batch;
-    require_ok(espalier_matmul(m_, n_, k_, 0, 0, view(a), view(b), view(c), a_.array(frame), b_.array(frame),
-                               frame.out(writes)));
+    require_ok(frame.call.matmul(m_, n_, k_, 0, 0, view(a), view(b), view(c), a_.array(frame), b_.array(frame),
+                                 frame.out(writes)));
   }
 
  private:

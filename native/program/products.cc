@@ -6,7 +6,7 @@ namespace {
 
 class Product final : public Step {
  public:
-  Product(int x, int y, const Task& task) : layer_(task) {
+  Product(int x, int y, const Task& task, std::span<const Format* const> formats) : layer_(task, formats) {
     reads = {x};
     writes = y;
     if (task.codes && !task.codes->sums.fits_float() && !layer_.is_taken())
@@ -63,13 +63,15 @@ class Transposed final : public Step {
       : shape_(shape), weight_(weight), bias_(bias) {
     reads = {x};
     writes = y;
+    takes.push_back(weight);
+    if (bias != nullptr) takes.push_back(bias);
   }
   void run(const Frame& frame) const override {
     espalier_conv2d shape = shape_;
     shape.n *= frame.batch;
     const espalier_in none{nullptr, 0, ESPALIER_FLOAT32};
-    require_ok(espalier_conv2d_data_grad(weight_->array(), frame.in(reads[0]), bias_ == nullptr ? none : bias_->array(),
-                                         frame.out(writes), shape));
+    require_ok(frame.call.conv2d_data_grad(weight_->array(), frame.in(reads[0]),
+                                           bias_ == nullptr ? none : bias_->array(), frame.out(writes), shape));
   }
 
  private:
@@ -91,7 +93,7 @@ std::unique_ptr<Step> read_linear(Blueprint& from) {
   task.vectors = from.from.whole("vectors", 0, kMostElements);
   require_same("x", from.size(x), checked_product("x", {task.vectors, task.columns}));
   require_same("y", from.size(y), checked_product("y", {task.vectors, task.rows}));
-  return std::make_unique<Product>(x, y, task);
+  return std::make_unique<Product>(x, y, task, from.formats);
 }
 
 std::unique_ptr<Step> read_conv(Blueprint& from) {
@@ -109,7 +111,7 @@ std::unique_ptr<Step> read_conv(Blueprint& from) {
   require_same("y", from.size(y), checked_product("y", {shape.n, shape.out_channels, plane}));
   task.vectors = shape.n * plane;
   task.conv = shape;
-  return std::make_unique<Product>(x, y, task);
+  return std::make_unique<Product>(x, y, task, from.formats);
 }
 
 // The geometry is that of the convolution whose adjoint this is: its input is our output.

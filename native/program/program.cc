@@ -4,7 +4,6 @@
 #include <bit>
 #include <cstring>
 
-#include "core/parallel.h"
 #include "program/file.h"
 
 namespace espalier::program {
@@ -13,13 +12,8 @@ namespace {
 constexpr int64_t kMostThings = 4096;  // values, steps
 constexpr int64_t kMostTensors = 1 << 14;
 constexpr int64_t kMostTensorElements = (int64_t{1} << 31) - 1;
-// Bytes of working memory that samples run together may take: what the second-level cache holds. A multiple of the
-// samples that stand side by side in registers.
-constexpr int64_t kChunkBytes = 1 << 20;
-constexpr int64_t kChunkStep = 16;
 // Batch sizes of which the choice of formats is kept.
 constexpr size_t kMostPlans = 64;
-constexpr size_t kMostSpare = 8;
 
 // How a tensor's elements are stored, in any combination: those that are 0 as bits alone; as whole numbers of 8 bits.
 constexpr int64_t kPacked = 1, kBytes = 2;
@@ -53,44 +47,14 @@ Tensor read_tensor(Reader& from) {
 
 }  // namespace
 
-Program::Loan::Loan(Program& from, int64_t length) : from_(from), length_(length) {
-  {
-    const std::lock_guard<std::mutex> hold(from.lock_);
-    auto& spare = from.spare_;
-    for (size_t i = 0; i < spare.size(); ++i)
-      if (spare[i].first >= length) {
-        std::swap(spare[i], spare.back());
-        length_ = spare.back().first;
-        memory_ = std::move(spare.back().second);
-        spare.pop_back();
-        return;
-      }
-  }
-  if (length > int64_t{1} << 40) throw std::bad_alloc();
-  // Zeros, so that a program that reads what it has not written reads nothing of others'.
-  memory_.reset(new float[static_cast<size_t>(length)]());
-}
-
-Program::Loan::~Loan() {
-  const std::lock_guard<std::mutex> hold(from_.lock_);
-  auto& spare = from_.spare_;
-  if (spare.size() < kMostSpare) spare.emplace_back(length_, std::move(memory_));
-  else {
-    // The smallest goes.
-    const auto smallest =
-        std::min_element(spare.begin(), spare.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
-    if (smallest->first < length_) *smallest = {length_, std::move(memory_)};
-  }
-}
-
-Program::Program(const uint8_t* body, size_t size) {
+Program::Program(const uint8_t* body, size_t size, std::unique_ptr<Device> device) : device_(std::move(device)) {
   Reader from(body, size);
   read_tensors(from);
 
   sizes_.resize(static_cast<size_t>(from.count("values", kMostThings, sizeof(int64_t))));
   if (sizes_.empty()) fail(ESPALIER_INVALID_ARGUMENT, "there are no values");
   for (int64_t& elements : sizes_) elements = from.whole("a value's size", 0, kMostElements);
-  Blueprint blueprint(from, sizes_, tensors_);
+  Blueprint blueprint(from, sizes_, tensors_, device_->formats);
   output_ = blueprint.result("the output");
   input_shape_ = blueprint.dims("the input's shape", 0, kMostElements);
   output_rows_ = from.whole("the output's rows", 1, kMostElements);
@@ -108,19 +72,33 @@ Program::Program(const uint8_t* body, size_t size) {
   }
   placement_ = place(sizes_, steps_, output_);
   require_range("working memory of a sample", placement_.total, int64_t{0}, kMostElements);
+  std::vector<char> begun(sizes_.size(), 0);
+  for (const auto& step : steps_) {
+    char& written = begun[static_cast<size_t>(step->writes)];
+    if (!written && !step->whole) in_part_ = true;
+    written = 1;
+  }
 
   body_.assign(body, body + from.position());
   read_choices(from);
   if (from.left() > 0) fail(ESPALIER_INVALID_ARGUMENT, "%zu bytes stand behind the program", from.left());
+  // At last: a file that is refused leaves the device alone.
+  for (const auto& step : steps_)
+    for (const Tensor* const constant : step->takes) {
+      Tensor& own = tensors_[static_cast<size_t>(constant - tensors_.data())];
+      if (own.placed == nullptr) own.placed = device_->keep(own.data);
+    }
 }
+
+Program::~Program() { device_->retire(); }
 
 void Program::read_tensors(Reader& from) {
   tensors_.reserve(static_cast<size_t>(from.count("constants", kMostTensors, 2 * sizeof(int64_t))));
   for (size_t i = 0, count = tensors_.capacity(); i < count; ++i) tensors_.push_back(read_tensor(from));
 }
 
-// Formats that were found by measurement; where one is not known here, or does not take the layer, the choice is
-// made anew.
+// Formats that were found by measurement; where one does not take the layer, the choice is made anew. Those of names
+// that are not known here are another device's: they stay in the file.
 void Program::read_choices(Reader& from) {
   for (int64_t left = from.count("choices", kMostThings * 16, 3 * sizeof(int64_t)); left > 0; --left) {
     const int64_t step = from.whole("a choice's step", 0, static_cast<int64_t>(steps_.size()) - 1);
@@ -129,27 +107,29 @@ void Program::read_choices(Reader& from) {
     Layer* const layer = steps_[static_cast<size_t>(step)]->layer();
     if (layer == nullptr)
       fail(ESPALIER_INVALID_ARGUMENT, "a format is chosen for step %lld, which has none", static_cast<long long>(step));
-    for (size_t i = 0; i < formats().size(); ++i)
-      if (name == formats()[i]->name && layer->takes(i)) layer->remember(batch, i);
+    const auto formats = layer->formats();
+    const auto known =
+        std::find_if(formats.begin(), formats.end(), [&](const Format* one) { return name == one->name; });
+    if (known == formats.end()) others_.push_back({step, batch, name});
+    else if (const auto i = static_cast<size_t>(known - formats.begin()); layer->takes(i)) layer->remember(batch, i);
   }
 }
 
 std::vector<uint8_t> Program::file() const {
-  std::string choices;
-  const auto put = [&](int64_t number) { choices.append(reinterpret_cast<const char*>(&number), sizeof number); };
-  int64_t count = 0;
-  put(0);
+  std::vector<Choice> all = others_;
   for (const auto& step : steps_)
     if (Layer* const layer = step->layer())
-      for (const auto& [batch, format] : layer->measured()) {
-        const char* const name = formats()[format]->name;
-        put(step->index);
-        put(batch);
-        put(static_cast<int64_t>(std::strlen(name)));
-        choices.append(name);
-        ++count;
-      }
-  std::memcpy(choices.data(), &count, sizeof count);
+      for (const auto& [batch, format] : layer->measured())
+        all.push_back({step->index, batch, layer->formats()[format]->name});
+  std::string choices;
+  const auto put = [&](int64_t number) { choices.append(reinterpret_cast<const char*>(&number), sizeof number); };
+  put(static_cast<int64_t>(all.size()));
+  for (const auto& [step, batch, format] : all) {
+    put(step);
+    put(batch);
+    put(static_cast<int64_t>(format.size()));
+    choices.append(format);
+  }
   std::vector<uint8_t> made(kHeaderBytes + body_.size() + choices.size());
   const auto behind = std::copy(body_.begin(), body_.end(), made.begin() + kHeaderBytes);
   std::copy(choices.begin(), choices.end(), behind);
@@ -166,12 +146,7 @@ const Task& Program::on_codes(int64_t step) const {
 }
 
 int64_t Program::chunk(int64_t batch) const {
-  const int64_t each = std::max<int64_t>(1, (placement_.total + input_size()) * static_cast<int64_t>(sizeof(float)));
-  const int64_t together = std::max(kChunkStep, kChunkBytes / each / kChunkStep * kChunkStep);
-  // Nearly equal ones, so that the last is not a small one.
-  const int64_t chunks = std::max<int64_t>(1, (batch + together - 1) / together);
-  return std::max<int64_t>(
-      1, std::min(together, ((batch + chunks - 1) / chunks + kChunkStep - 1) / kChunkStep * kChunkStep));
+  return device_->together(batch, (placement_.total + input_size()) * static_cast<int64_t>(sizeof(float)));
 }
 
 std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
@@ -196,10 +171,10 @@ std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
 }
 
 void Program::run_chunk(const Plan& plan, int64_t batch, const float* x, float* y) {
-  const Loan memory(*this, placement_.total * batch);
-  const Frame frame(batch, x, memory.get(), sizes_, placement_.offsets, plan.kernels);
+  const Memory memory = device_->lend(placement_.total * batch, in_part_);
+  const Frame frame(batch, *device_, x, memory.get(), sizes_, placement_, plan.kernels);
   for (const auto& step : steps_) step->run(frame);
-  std::copy_n(frame.read(output_), frame.length(output_), y);
+  device_->copy(frame.read(output_), frame.length(output_), y);
 }
 
 void Program::run(int64_t batch, const float* x, float* y) {
@@ -208,11 +183,11 @@ void Program::run(int64_t batch, const float* x, float* y) {
   if (batch <= how->chunk) return run_chunk(*how, batch, x, y);
   // A later chunk may fail: only then are the earlier ones' results told.
   const int64_t size = output_size();
-  const std::unique_ptr<float[]> made(new float[static_cast<size_t>(size * batch)]);
-  parallel_ranges(batch, how->chunk, [&](int64_t first, int64_t last) {
+  const Memory made = device_->allocate(size * batch);
+  device_->in_parts(batch, how->chunk, [&](int64_t first, int64_t last) {
     run_chunk(*how, last - first, x + first * input_size(), made.get() + first * size);
   });
-  std::copy_n(made.get(), size * batch, y);
+  device_->copy(made.get(), size * batch, y);
 }
 
 }  // namespace espalier::program

@@ -13,7 +13,8 @@ namespace espalier::program {
 class Program {
  public:
   // From the body of a file (see file.h, and docs/programs.md for the fields), which may come from anywhere.
-  Program(const uint8_t* body, size_t size);
+  Program(const uint8_t* body, size_t size, std::unique_ptr<Device> device);
+  ~Program();
 
   // Elements a sample, and the shapes of one: the input's, and the output's behind its first dimension, which is
   // `output_rows` times the batch size.
@@ -39,22 +40,15 @@ class Program {
   std::string explain(int64_t batch, int64_t repeats);
 
  private:
+  // A format that was found by measurement.
+  struct Choice {
+    int64_t step, batch;
+    std::string format;
+  };
   // What is decided for a batch size: samples that are run together, and a kernel for each step that is a layer.
   struct Plan {
     int64_t chunk;
     std::vector<const Kernel*> kernels;
-  };
-  // Working memory of one run, given back at its end.
-  class Loan {
-   public:
-    Loan(Program& from, int64_t length);
-    ~Loan();
-    float* get() const { return memory_.get(); }
-
-   private:
-    Program& from_;
-    int64_t length_;
-    std::unique_ptr<float[]> memory_;
   };
 
   void read_tensors(Reader& from);
@@ -69,22 +63,27 @@ class Program {
     const std::shared_ptr<const Plan> how = plan(batch);
     std::vector<float> x(static_cast<size_t>(input_size() * batch));
     for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 17) / 16.0f - 0.5f;
-    const Loan memory(*this, placement_.total * batch);
-    const Frame frame(batch, x.data(), memory.get(), sizes_, placement_.offsets, how->kernels);
+    const Memory there = device_->allocate(input_size() * batch);
+    device_->upload(x.data(), input_size() * batch, there.get());
+    const Memory memory = device_->lend(placement_.total * batch, in_part_);
+    const Frame frame(batch, *device_, there.get(), memory.get(), sizes_, placement_, how->kernels);
+    device_->wait();
     for (const auto& step : steps_) visit(*step, frame);
   }
 
+  const std::unique_ptr<Device> device_;
   std::vector<uint8_t> body_;  // without choices
   std::vector<Tensor> tensors_;
   std::vector<int64_t> sizes_, input_shape_, output_shape_;
   int64_t output_rows_ = 1;
   int output_ = 0;
   std::vector<std::unique_ptr<Step>> steps_;
+  std::vector<Choice> others_;  // of formats that other devices have
   Placement placement_;
+  bool in_part_ = false;  // whether steps write some value in parts, which may leave gaps
 
   std::mutex lock_;
-  std::map<int64_t, std::shared_ptr<const Plan>> plans_;             // by batch size
-  std::vector<std::pair<int64_t, std::unique_ptr<float[]>>> spare_;  // working memory of runs that are over
+  std::map<int64_t, std::shared_ptr<const Plan>> plans_;  // by batch size
 };
 
 }  // namespace espalier::program

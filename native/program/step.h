@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "espalier/types.h"
+#include "program/device.h"
 #include "program/reader.h"
 
 namespace espalier::program {
@@ -13,38 +13,61 @@ namespace espalier::program {
 // A constant of the network.
 struct Tensor {
   std::vector<float> data;
-  int64_t kept = 0;  // elements other than 0
+  int64_t kept = 0;               // elements other than 0
+  const float* placed = nullptr;  // on the device, where a step takes it as it is
 
   int64_t size() const { return static_cast<int64_t>(data.size()); }
-  espalier_in array() const { return {data.data(), size(), ESPALIER_FLOAT32}; }
+  espalier_in array() const { return {placed, size(), ESPALIER_FLOAT32}; }
 };
 
 class Kernel;
 
+// Where values lie in the working memory of a run.
+struct Placement {
+  std::vector<int64_t> offsets;     // of each value, in elements a sample; the input has none
+  std::vector<int64_t> workspaces;  // of each step's
+  int64_t total = 0;                // elements a sample
+  int64_t separate = 0;             // what it would be if nothing were shared
+};
+
 // What the steps of one run work on.
 class Frame {
  public:
-  Frame(int64_t batch, const float* input, float* arena, const std::vector<int64_t>& sizes,
-        const std::vector<int64_t>& offsets, const std::vector<const Kernel*>& kernels)
-      : batch(batch), input_(input), arena_(arena), sizes_(sizes), offsets_(offsets), kernels_(kernels) {}
+  Frame(int64_t batch, Device& device, const float* input, float* arena, const std::vector<int64_t>& sizes,
+        const Placement& placement, const std::vector<const Kernel*>& kernels)
+      : batch(batch),
+        device(device),
+        call(device.call),
+        input_(input),
+        arena_(arena),
+        sizes_(sizes),
+        placement_(placement),
+        kernels_(kernels) {}
 
   const int64_t batch;
+  Device& device;
+  const Operations& call;
 
   const float* read(int value) const { return value == 0 ? input_ : at(value); }
   float* write(int value) const { return at(value); }
   int64_t length(int value) const { return sizes_[static_cast<size_t>(value)] * batch; }
   espalier_in in(int value) const { return {read(value), length(value), ESPALIER_FLOAT32}; }
   espalier_out out(int value) const { return {write(value), length(value), ESPALIER_FLOAT32}; }
+  // Memory that a step asked for as its workspace.
+  espalier_out workspace(int step, int64_t first, int64_t size) const {
+    return {arena_ + (placement_.workspaces[static_cast<size_t>(step)] + first) * batch, size * batch,
+            ESPALIER_FLOAT32};
+  }
   // The kernel chosen for a step at this batch size; only layers have one.
   const Kernel& kernel(int step) const { return *kernels_[static_cast<size_t>(step)]; }
 
  private:
-  float* at(int value) const { return arena_ + offsets_[static_cast<size_t>(value)] * batch; }
+  float* at(int value) const { return arena_ + placement_.offsets[static_cast<size_t>(value)] * batch; }
 
   const float* input_;
   float* arena_;
   const std::vector<int64_t>& sizes_;
-  const std::vector<int64_t>& offsets_;
+  const Placement& placement_;
   const std::vector<const Kernel*>& kernels_;
 };
 
@@ -64,13 +87,20 @@ class Step {
   int index = 0;  // among the network's steps
   // Whether the result may stand where reads[0] stood.
   bool in_place = false;
+  // Whether it writes every element of the result.
+  bool whole = true;
+  // Elements a sample that it needs for itself.
+  int64_t workspace = 0;
+  // Constants that it takes as they are: they have to be on the device.
+  std::vector<const Tensor*> takes;
 };
 
 // What a step is read from: its fields, and what they may name.
 class Blueprint {
  public:
-  Blueprint(Reader& from, const std::vector<int64_t>& sizes, const std::vector<Tensor>& tensors)
-      : from(from), sizes(sizes), tensors(tensors) {}
+  Blueprint(Reader& from, const std::vector<int64_t>& sizes, const std::vector<Tensor>& tensors,
+            std::span<const Format* const> formats)
+      : from(from), sizes(sizes), tensors(tensors), formats(formats) {}
 
   int value(const char* what) { return static_cast<int>(from.whole(what, 0, static_cast<int64_t>(sizes.size()) - 1)); }
   // A value that is written: any but the input.
@@ -96,6 +126,7 @@ class Blueprint {
   Reader& from;
   const std::vector<int64_t>& sizes;
   const std::vector<Tensor>& tensors;
+  const std::span<const Format* const> formats;  // that layers choose among
 };
 
 // Reads a step of a kind, which is a place in the table of steps.cc.

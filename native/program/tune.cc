@@ -14,12 +14,14 @@ constexpr double kHopeless = 20;
 constexpr double kNanosecondsEach = 2e6;
 constexpr int kFewestRuns = 3, kMostRuns = 200;
 
-double fastest(const Kernel& kernel, int64_t batch, const float* x, float* y) {
+double fastest(const Kernel& kernel, int64_t batch, Device& device, const float* x, float* y) {
   kernel.run(batch, x, y);
+  device.wait();
   double best = 0, total = 0;
   for (int run = 0; run < kFewestRuns || (total < kNanosecondsEach && run < kMostRuns); ++run) {
     const auto start = std::chrono::steady_clock::now();
     kernel.run(batch, x, y);
+    device.wait();
     const double taken = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - start).count();
     best = run == 0 ? taken : std::min(best, taken);
     total += taken;
@@ -37,17 +39,19 @@ void Program::tune(int64_t batch) {
     if (layer == nullptr) return;
     std::vector<double> predicted;
     double least = -1;
-    for (size_t i = 0; i < formats().size(); ++i) {
+    const auto formats = layer->formats();
+    for (size_t i = 0; i < formats.size(); ++i) {
       predicted.push_back(layer->expects(i, together));
       if (predicted.back() >= 0 && (least < 0 || predicted.back() < least)) least = predicted.back();
     }
-    size_t best = formats().size();
+    size_t best = formats.size();
     double time = 0;
-    for (size_t i = 0; i < formats().size(); ++i) {
+    for (size_t i = 0; i < formats.size(); ++i) {
       if (predicted[i] < 0 || predicted[i] > kHopeless * least) continue;
-      const std::unique_ptr<Kernel> kernel = formats()[i]->prepare(layer->task());
-      const double taken = fastest(*kernel, together, frame.read(step.reads[0]), frame.write(step.writes));
-      if (best < formats().size() && taken >= time) continue;
+      const std::unique_ptr<Kernel> kernel = formats[i]->prepare(layer->task());
+      const double taken =
+          fastest(*kernel, together, frame.device, frame.read(step.reads[0]), frame.write(step.writes));
+      if (best < formats.size() && taken >= time) continue;
       best = i;
       time = taken;
     }

@@ -1,5 +1,4 @@
 // Pooling.
-#include "espalier/pool.h"
 #include "program/step.h"
 
 namespace espalier::program {
@@ -21,8 +20,8 @@ class Pool final : public Step {
     shape.planes *= frame.batch;
     const espalier_in x = frame.in(reads[0]);
     const espalier_out y = frame.out(writes);
-    require_ok(kind_ == Pooling::kMax ? espalier_max_pool2d_forward(x, y, kNone, shape)
-                                      : espalier_avg_pool2d_forward(x, kind_ == Pooling::kMean ? 1 : 0, y, shape));
+    require_ok(kind_ == Pooling::kMax ? frame.call.max_pool2d_forward(x, y, kNone, shape)
+                                      : frame.call.avg_pool2d_forward(x, kind_ == Pooling::kMean ? 1 : 0, y, shape));
   }
 
  private:
@@ -41,8 +40,8 @@ class AdaptivePool final : public Step {
     shape.planes *= frame.batch;
     const espalier_in x = frame.in(reads[0]);
     const espalier_out y = frame.out(writes);
-    require_ok(largest_ ? espalier_adaptive_max_pool2d_forward(x, y, kNone, shape)
-                        : espalier_adaptive_avg_pool2d_forward(x, y, shape));
+    require_ok(largest_ ? frame.call.adaptive_max_pool2d_forward(x, y, kNone, shape)
+                        : frame.call.adaptive_avg_pool2d_forward(x, y, shape));
   }
 
  private:

@@ -1,5 +1,5 @@
-// What a call and a training step cost through JavaScript.
-import { cuda, devices, nn, ops, optim, rand, tensor } from '../../lib/index.js'
+// What a call, a training step and a compiled network cost through JavaScript.
+import { compile, cuda, devices, nn, noGrad, ops, optim, rand, tensor } from '../../lib/index.js'
 
 export interface Row {
   task: string
@@ -57,5 +57,23 @@ export function benches(): Row[] {
     row('training step from JavaScript', `two 3x3 convolutions, 128x3x32x32, ${precision}`, timed(step))
   }
   cuda.setPrecision('float32')
+
+  // The same network in evaluation: an operation a call, and compiled.
+  model.eval()
+  using program = compile(model, { input: [3, 32, 32], device: 'cuda' })
+  for (const batch of [1, 128]) {
+    const images = rand([batch, 3, 32, 32]).to('cuda')
+    const name = `two 3x3 convolutions, ${batch}x3x32x32, float32`
+    row(
+      'evaluation from JavaScript',
+      name,
+      timed(() => noGrad(() => model.forward(images)).dispose()),
+    )
+    row(
+      'compiled, from JavaScript',
+      name,
+      timed(() => program.run(images).dispose()),
+    )
+  }
   return rows
 }

@@ -1,5 +1,5 @@
+import { functionsOf } from '../../lib/compile/program.js'
 import { Program } from '../../lib/index.js'
-import { native } from '../../lib/native/index.js'
 
 const headerBytes = 24
 
@@ -23,7 +23,7 @@ export function inFormat(program: Program, format: string): Program {
     for (const [field, value] of [step, 1, name.length].entries()) view.setBigInt64(from + 8 * field, BigInt(value), true)
     made.set(name, from + 24)
   }
-  return new Program(native.programCreate(made))
+  return new Program(functionsOf(program.device).programCreate(made), program.device)
 }
 
 /** The formats that some layer of the program can be had in. */

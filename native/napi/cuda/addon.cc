@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "espalier_cuda.h"
+#include "napi/cuda/async.h"
 #include "napi/marshal.h"
 
 namespace espalier::napi {
@@ -208,6 +209,29 @@ napi_value memory(napi_env env, napi_callback_info) {
   });
 }
 
+// programLoad(bytes) and programCreate(bytes): a program on the current device. programFile(program, bytes).
+template <auto Make>
+napi_value make_program(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    Arguments from(env, info);
+    const HostBytes host = host_bytes(from, from.next());
+    int64_t program = 0;
+    ok(Make(host.data, host.bytes, &program));
+    napi_value number;
+    napi_create_double(env, static_cast<double>(program), &number);
+    return number;
+  });
+}
+napi_value program_file(napi_env env, napi_callback_info info) {
+  return guarded(env, [&]() -> napi_value {
+    Arguments from(env, info);
+    const int64_t program = whole(from);
+    const HostBytes host = host_bytes(from, from.next());
+    ok(espalier_cuda_program_file(program, host.data, host.bytes));
+    return nullptr;
+  });
+}
+
 }  // namespace
 
 espalier_out array(Arguments& from, napi_value value) {
@@ -230,6 +254,9 @@ Functions functions() {
       ESPALIER_FUNCTION("clear", clear)        //
       ESPALIER_FUNCTION("describe", describe)  //
       ESPALIER_FUNCTION("memory", memory)      //
+      ESPALIER_FUNCTION("programLoad", make_program<&espalier_cuda_program_load>)
+          ESPALIER_FUNCTION("programCreate", make_program<&espalier_cuda_program_create>)
+              ESPALIER_FUNCTION("programFile", program_file) ESPALIER_FUNCTION("settled", settled)
 #undef ESPALIER_OPERATION
 #undef ESPALIER_FUNCTION
 #undef ESPALIER_ENUMERATION

@@ -242,6 +242,76 @@ espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, espalier_in dy, 
   });
 }
 
+// Products of tiles, of which the plan is here the mask.
+espalier_status espalier_cuda_tiles_plan_size(espalier_cuda_tiles shape, int64_t* length) {
+  *length = shape.m / shape.tile_rows * (shape.k / shape.tile_columns);
+  return ESPALIER_OK;
+}
+espalier_status espalier_cuda_tiles_plan(espalier_in mask, espalier_out plan, espalier_cuda_tiles) {
+  return espalier_cuda_cast(mask, plan);
+}
+espalier_status espalier_cuda_tiles_forward(espalier_in weight, espalier_in plan, espalier_in x, espalier_in bias,
+                                            espalier_out y, espalier_cuda_tiles shape) {
+  return guarded(__func__, [&] {
+    if (x.length != shape.k * shape.n || y.length != shape.m * shape.n || weight.length != shape.m * shape.k)
+      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    for (int64_t row = 0; row < shape.m; ++row)
+      for (int64_t j = 0; j < shape.n; ++j) {
+        double total = bias.data == nullptr ? 0 : load(bias, row);
+        for (int64_t column = 0; column < shape.k; ++column) {
+          const int64_t tile = row / shape.tile_rows * (shape.k / shape.tile_columns) + column / shape.tile_columns;
+          if (load(plan, tile) == 0) continue;
+          total += load(weight, row * shape.k + column) *
+                   load(x, shape.batch_major == 1 ? j * shape.k + column : column * shape.n + j);
+        }
+        store(y, shape.batch_major == 1 ? j * shape.m + row : row * shape.n + j, total);
+      }
+  });
+}
+
+// 2:4 products of bytes, of which the places are here the columns.
+espalier_status espalier_cuda_two_four_places_size(espalier_cuda_two_four shape, int64_t* length) {
+  return guarded(__func__, [&] {
+    if (shape.k % 32 != 0) fail(ESPALIER_INVALID_ARGUMENT, "k is no multiple of 32");
+    *length = shape.m * shape.k / 2;
+  });
+}
+espalier_status espalier_cuda_two_four_compress(espalier_in weight, espalier_out values, espalier_out places,
+                                                espalier_cuda_two_four shape) {
+  return guarded(__func__, [&] {
+    if (weight.length != shape.m * shape.k || values.length != weight.length / 2 || places.length != values.length)
+      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    int64_t to = 0;
+    for (int64_t group = 0; group < weight.length; group += 4)
+      for (int64_t i = 0; i < 4; ++i) {
+        int before = 0;
+        for (int64_t j = 0; j < 4; ++j) {
+          const double a = std::fabs(load(weight, group + j)), b = std::fabs(load(weight, group + i));
+          before += a > b || (a == b && j < i);
+        }
+        if (before >= 2) continue;
+        store(values, to, load(weight, group + i));
+        store(places, to++, static_cast<double>((group + i) % shape.k));
+      }
+  });
+}
+espalier_status espalier_cuda_two_four_forward(espalier_in values, espalier_in places, espalier_in x, espalier_in bias,
+                                               espalier_out y, espalier_cuda_two_four shape) {
+  return guarded(__func__, [&] {
+    if (x.dtype != ESPALIER_INT8 || y.dtype != ESPALIER_INT32) fail(ESPALIER_DTYPE_MISMATCH, "x is not int8");
+    if (x.length != shape.k * shape.n || y.length != shape.m * shape.n) fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    for (int64_t row = 0; row < shape.m; ++row)
+      for (int64_t j = 0; j < shape.n; ++j) {
+        double total = bias.data == nullptr ? 0 : load(bias, row);
+        for (int64_t i = row * shape.k / 2; i < (row + 1) * shape.k / 2; ++i) {
+          const auto column = static_cast<int64_t>(load(places, i));
+          total += load(values, i) * load(x, shape.batch_major == 1 ? j * shape.k + column : column * shape.n + j);
+        }
+        store(y, shape.batch_major == 1 ? j * shape.m + row : row * shape.n + j, total);
+      }
+  });
+}
+
 // Stands for what the CPU does not have.
 extern "C" espalier_status espalier_emulation_lacks(void) {
   return guarded("espalier_cuda", [] { fail(ESPALIER_INTERNAL, "the emulated device does not have this function"); });
