@@ -2,7 +2,7 @@
 //
 //   npm run -s bench -- --json | tail -1 | node --import=tsx bench/report.ts > bench/RESULTS.md
 //   npm run -s bench -- accuracy --json | tail -1 | node --import=tsx bench/report.ts accuracy >> bench/RESULTS.md
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { cpus, type } from 'node:os'
 import type { AccumulatorRow } from './accumulators/study.js'
 import type { AccuracyRow } from './accuracy/study.js'
@@ -17,8 +17,14 @@ const time = (ms: number): string => (ms < 0.1 ? `${(ms * 1000).toPrecision(3)} 
 const cell = (value: number | null, show: (value: number) => string): string => (value === null ? '' : show(value))
 const percent = (share: number): string => `${(100 * share).toFixed(2)}%`
 
+/** What the name of a model leaves open, where the system tells it. */
+const family = (): string => {
+  const told = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
+  const [, number = ''] = /^cpu family\s*: (\d+)$/m.exec(told) ?? []
+  return number === '' ? '' : ` (family ${number})`
+}
 const machine = [
-  `${cpus()[0].model.trim()}, ${type()}, Node ${process.versions.node}`,
+  `${cpus()[0].model.trim()}${family()}, ${type()}, Node ${process.versions.node}`,
   timed.length > 0 ? `${timed[0].isa}, ${timed[0].threads} thread(s)` : '',
 ]
 console.log(`${tasks === '' ? '# Results' : `\n## ${tasks[0].toUpperCase()}${tasks.slice(1)}`}
