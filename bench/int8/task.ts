@@ -1,4 +1,5 @@
-import { IntegerProblem, type Shape } from '../support/integers.js'
+import { IntegerProblem } from '../support/integers.js'
+import type { Shape } from '../support/products.js'
 import type { Match } from '../support/task.js'
 
 /** The whole range of int8, ends included, but for the zero. */

@@ -1,13 +1,11 @@
 import { kernels } from '../../lib/index.js'
 import { Finish, native } from '../../lib/native/index.js'
 import { cxx } from '../support/process.js'
+import { inPanels, inRows, making, type Product, type Shape } from '../support/products.js'
 import { pruned, structured, transposed } from '../support/sparse.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
 import { noise, productChecker } from '../support/verify.js'
 
-type Shape = readonly [rows: number, columns: number, samples: number]
-
-// rows × columns of the weight, samples of the batch.
 const shapes: readonly Shape[] = [
   [256, 256, 256],
   [512, 512, 1024],
@@ -41,49 +39,10 @@ class Problem {
     return `${this.shape.join('x')} s=${this.sparsity.toFixed(2)}`
   }
 
-  /** X·Wᵀ, a sample a row as a linear layer has it: packing X and unpacking Y are part of it. */
-  ours(format: kernels.Format = 'automatic'): Contender {
+  /** Our product, as the ways of products.ts take it. */
+  product(format: kernels.Format = 'automatic'): Product<Float32Array, Float32Array> {
     const [rows, columns, samples] = this.shape
-    const matrix = new kernels.SparseMatrix(this.weight, rows, columns, { format })
-    const y = new Float32Array(samples * rows)
-    return {
-      ...inProcess(
-        () => matrix.multiply(this.x, { out: y }),
-        () => y,
-      ),
-      close: () => matrix.dispose(),
-    }
-  }
-
-  /** The same from panels to panels, as in a chain of products. */
-  inPanels(format: kernels.Format = 'automatic'): Contender {
-    const [rows, columns, samples] = this.shape
-    const matrix = new kernels.SparseMatrix(this.weight, rows, columns, { format })
-    const at = (s: number, c: number, components: number) => ((s >> 4) * components + c) * 16 + (s & 15)
-    const x = pages(samples * columns)
-    for (let s = 0; s < samples; s++) for (let c = 0; c < columns; c++) x[at(s, c, columns)] = this.x[s * columns + c]
-    const y = pages(samples * rows)
-    return {
-      ...inProcess(
-        () => matrix.multiply(x, { layout: 'panels', out: y }),
-        () => y.map((_, i) => y[at(Math.floor(i / rows), i % rows, rows)]),
-      ),
-      close: () => matrix.dispose(),
-    }
-  }
-
-  /** Making the matrix, its code, and the first product. */
-  making(): Contender {
-    const [rows, columns, samples] = this.shape
-    const y = new Float32Array(samples * rows)
-    return inProcess(
-      () => {
-        const matrix = new kernels.SparseMatrix(this.weight, rows, columns)
-        matrix.multiply(this.x, { out: y })
-        matrix.dispose()
-      },
-      () => y,
-    )
+    return { shape: this.shape, make: () => new kernels.SparseMatrix(this.weight, rows, columns, { format }), x: this.x, y: new Float32Array(samples * rows) }
   }
 
   oneDNN(): Contender {
@@ -122,15 +81,9 @@ class Problem {
   }
 
   /** A row of the report. */
-  match(rival: string, theirs: Match['theirs'], ours: Match['ours'] = () => this.ours(), what = ''): Match {
+  match(rival: string, theirs: Match['theirs'], ours: Match['ours'] = () => inRows(this.product()), what = ''): Match {
     return { case: `${this.case}${what}`, rival, ours, theirs, verify: this.verify, limit: this.limit }
   }
-}
-
-/** An array that begins with a page, as memory of native programs does; one of V8's would begin 16 bytes into a line. */
-function pages(length: number): Float32Array {
-  const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: new (of: { initial: number }) => { buffer: ArrayBuffer } } }).WebAssembly
-  return new Float32Array(new Memory({ initial: Math.ceil((length * 4) / 2 ** 16) }).buffer, 0, length)
 }
 
 const dense = 'oneDNN dense, weights prepacked'
@@ -145,7 +98,7 @@ export default function* spmm(): Iterable<Match> {
         yield problem.match(
           dense,
           () => problem.oneDNN(),
-          () => problem.inPanels(),
+          () => inPanels(problem.product()),
           ' in panels',
         )
       if (sparsity >= 0.8) yield problem.match('LIBXSMM spmdm', () => problem.libxsmm())
@@ -153,7 +106,7 @@ export default function* spmm(): Iterable<Match> {
         yield problem.match(
           'one product of oneDNN',
           () => problem.oneDNN(),
-          () => problem.making(),
+          () => making(problem.product()),
           ' made and used once',
         )
     }
@@ -174,7 +127,7 @@ export default function* spmm(): Iterable<Match> {
     yield problem.match(
       dense,
       () => problem.oneDNN(),
-      () => problem.inPanels(),
+      () => inPanels(problem.product()),
       ` ${format} in panels`,
     )
   }

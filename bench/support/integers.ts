@@ -1,11 +1,9 @@
 import { kernels } from '../../lib/index.js'
 import { cxx } from './process.js'
+import { inPanels, inRows, making, type Product, type Shape } from './products.js'
 import { pruned, structured } from './sparse.js'
-import { type Contender, inProcess, type Match } from './task.js'
+import type { Contender, Match } from './task.js'
 import { noise } from './verify.js'
-
-/** rows × columns of the weight, samples of the batch. */
-export type Shape = readonly [rows: number, columns: number, samples: number]
 
 const dense = 'oneDNN u8s8, weights prepacked'
 
@@ -57,49 +55,10 @@ export class IntegerProblem {
     return matrix.neededBits
   }
 
-  /** X·Wᵀ, a sample a row as a linear layer has it: packing X and unpacking Y are part of it. */
-  ours(options: kernels.IntegerSparseMatrixOptions = {}): Contender {
+  /** Our product, as the ways of products.ts take it. */
+  product(options: kernels.IntegerSparseMatrixOptions = {}): Product<Uint8Array, Int32Array> {
     const [rows, columns, samples] = this.shape
-    const matrix = new kernels.IntegerSparseMatrix(this.weight, rows, columns, options)
-    const y = new Int32Array(samples * rows)
-    return {
-      ...inProcess(
-        () => matrix.multiply(this.x, { out: y }),
-        () => y,
-      ),
-      close: () => matrix.dispose(),
-    }
-  }
-
-  /** The same from panels to panels, as in a chain of products. */
-  inPanels(options: kernels.IntegerSparseMatrixOptions = {}): Contender {
-    const [rows, columns, samples] = this.shape
-    const matrix = new kernels.IntegerSparseMatrix(this.weight, rows, columns, options)
-    const at = (s: number, c: number, components: number) => ((s >> 4) * components + c) * 16 + (s & 15)
-    const x = new Uint8Array(pages(samples * columns), 0, samples * columns)
-    for (let s = 0; s < samples; s++) for (let c = 0; c < columns; c++) x[at(s, c, columns)] = this.x[s * columns + c]
-    const y = new Int32Array(pages(samples * rows * 4), 0, samples * rows)
-    return {
-      ...inProcess(
-        () => matrix.multiply(x, { layout: 'panels', out: y }),
-        () => y.map((_, i) => y[at(Math.floor(i / rows), i % rows, rows)]),
-      ),
-      close: () => matrix.dispose(),
-    }
-  }
-
-  /** Making the matrix, its code if it has any, and the first product. */
-  making(): Contender {
-    const [rows, columns, samples] = this.shape
-    const y = new Int32Array(samples * rows)
-    return inProcess(
-      () => {
-        const matrix = new kernels.IntegerSparseMatrix(this.weight, rows, columns)
-        matrix.multiply(this.x, { out: y })
-        matrix.dispose()
-      },
-      () => y,
-    )
+    return { shape: this.shape, make: () => new kernels.IntegerSparseMatrix(this.weight, rows, columns, options), x: this.x, y: new Int32Array(samples * rows) }
   }
 
   oneDNN(): Contender {
@@ -117,20 +76,14 @@ export class IntegerProblem {
   }
 
   /** A row of the report. */
-  match(what = '', ours: Match['ours'] = () => this.ours(), rival = dense): Match {
+  match(what = '', ours: Match['ours'] = () => inRows(this.product()), rival = dense): Match {
     return { case: `${this.case}${what}`, rival, ours, theirs: () => this.oneDNN(), verify: this.verify, limit: this.limit }
   }
 
   /** From rows, from panels, and with a matrix that is made for one product. */
   *matches(): Iterable<Match> {
     yield this.match()
-    yield this.match(' in panels', () => this.inPanels())
-    yield this.match(' made and used once', () => this.making(), 'one product of oneDNN u8s8')
+    yield this.match(' in panels', () => inPanels(this.product()))
+    yield this.match(' made and used once', () => making(this.product()), 'one product of oneDNN u8s8')
   }
-}
-
-/** A buffer that begins with a page, as memory of native programs does; one of V8's would begin 16 bytes into a line. */
-function pages(bytes: number): ArrayBuffer {
-  const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: new (of: { initial: number }) => { buffer: ArrayBuffer } } }).WebAssembly
-  return new Memory({ initial: Math.ceil(bytes / 2 ** 16) }).buffer
 }

@@ -1,4 +1,5 @@
-import { IntegerProblem, type Shape } from '../support/integers.js'
+import { IntegerProblem } from '../support/integers.js'
+import { inPanels, inRows, type Shape } from '../support/products.js'
 import type { Match } from '../support/task.js'
 
 const shapes: readonly Shape[] = [
@@ -14,7 +15,7 @@ export default function* ternary(): Iterable<Match> {
       const problem = new IntegerProblem(shape, sparsity, (value) => (value < 0 ? -1 : 1))
       yield* problem.matches()
       if (problem.neededBits > 16) continue
-      yield problem.match(' by signs', () => problem.ours({ kernel: 'signs' }))
-      yield problem.match(' by signs in panels', () => problem.inPanels({ kernel: 'signs' }))
+      yield problem.match(' by signs', () => inRows(problem.product({ kernel: 'signs' })))
+      yield problem.match(' by signs in panels', () => inPanels(problem.product({ kernel: 'signs' })))
     }
 }
