@@ -1,10 +1,10 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { aloneIn, gathered, type KeptEntries, KeptTensor, Tensor } from '../tensor/index.js'
+import { aloneIn, gathered, type KeptEntries, scattered, Tensor } from '../tensor/index.js'
 import { elementwiseShapes } from './cases.js'
 
 /**
  * The entries of x that a mask keeps, one after the other: [kept]. Their gradient comes back as one of x's shape,
- * 0 at the others, which holds the kept alone until someone looks at it. On the CPU.
+ * 0 at the others, which on the CPU holds the kept alone until someone looks at it.
  */
 export const kept = defineOp({
   name: 'kept',
@@ -14,7 +14,7 @@ export const kept = defineOp({
     const present = aloneIn(x, entries)
     return present === null ? gathered(x, entries) : new Tensor(present.storage, present.shape, present.dtype)
   },
-  backward: (grad, { args: [, entries] }) => [new KeptTensor(grad, entries)],
+  backward: (grad, { args: [, entries] }) => [scattered(grad, entries)],
   cases: (sample) =>
     elementwiseShapes.map((shape, i): [Tensor, KeptEntries] => {
       const x = sample(shape)

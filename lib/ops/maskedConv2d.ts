@@ -1,8 +1,7 @@
 import { defineOp } from '../autograd/index.js'
 import type { ConvSteps } from '../kernels/convGeometry.js'
 import { SparseConv2d } from '../kernels/index.js'
-import { native } from '../native/index.js'
-import { empty, type Tensor } from '../tensor/index.js'
+import { gathered, type Tensor } from '../tensor/index.js'
 import { weightGradient } from './convolution.js'
 import { sparseConv2d } from './sparseConv2d.js'
 
@@ -13,8 +12,7 @@ import { sparseConv2d } from './sparseConv2d.js'
 export const maskedConv2d = defineOp({
   name: 'masked_conv2d',
   forward(x: Tensor, weight: Tensor, convolution: SparseConv2d, bias: Tensor | null, steps?: ConvSteps) {
-    const values = empty([convolution.count], weight.dtype)
-    native.gatherKept(weight.storage, convolution.places, values.storage)
+    const values = gathered(weight, { positions: convolution.places })
     const { output, saved } = sparseConv2d.spec.forward(x, values, convolution, bias, steps) as { output: Tensor; saved: Parameters<typeof weightGradient>[0] }
     return { output, saved: { values, geometry: saved } }
   },

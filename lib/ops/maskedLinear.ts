@@ -1,7 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { native } from '../native/index.js'
-import { empty, type Tensor } from '../tensor/index.js'
+import { gathered, type Tensor } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 import { sparseLinear } from './sparseLinear.js'
@@ -13,8 +12,7 @@ import { sparseLinear } from './sparseLinear.js'
 export const maskedLinear = defineOp({
   name: 'masked_linear',
   forward(x: Tensor, weight: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
-    const values = empty([matrix.count], weight.dtype)
-    native.gatherKept(weight.storage, matrix.places, values.storage)
+    const values = gathered(weight, { positions: matrix.places })
     const made = sparseLinear.spec.forward(x, values, matrix, bias)
     const [output, saved] = 'output' in made ? [made.output, made.saved] : [made, undefined]
     return { output, saved: { values, saved } }

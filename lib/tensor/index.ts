@@ -1,7 +1,7 @@
 export * from './dtype.js'
 export { formatTensor } from './format.js'
 /** @internal */
-export { accumulate, aloneIn, gathered, isAlone, type KeptEntries, KeptTensor, keptAlone, sharesStorage } from './kept.js'
+export { accumulate, aloneIn, gathered, isAlone, type KeptEntries, KeptTensor, keptAlone, scattered, sharesStorage } from './kept.js'
 /** @internal */
 export { allocate, recycle } from './memory.js'
 export { ambientDevice, assign, besides, converted, fill, hostValues, placedOn, scope } from './placement.js'

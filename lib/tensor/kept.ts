@@ -1,5 +1,7 @@
 import { type Device, native } from '../native/index.js'
+import { type DType, dtypeOf } from './dtype.js'
 import { allocate, recycle } from './memory.js'
+import { converted, hostValues } from './placement.js'
 import { type Shape, sizeOf } from './shape.js'
 import { Tensor } from './tensor.js'
 
@@ -12,11 +14,22 @@ export interface KeptEntries {
   readonly positions: Int32Array
 }
 
-/** The kept entries of a tensor on the CPU, one after the other. */
-export function gathered({ storage, dtype }: Tensor, { positions }: KeptEntries): Tensor {
-  const values = new Tensor(allocate(dtype, positions.length), [positions.length], dtype)
-  native.gatherKept(storage, positions, values.storage)
-  return values
+/** The kept entries of a tensor, one after the other. Those of one on a GPU come over the CPU. */
+export function gathered({ storage, dtype, device }: Tensor, { positions }: Pick<KeptEntries, 'positions'>): Tensor {
+  const from = hostValues(storage)
+  const values = allocate(dtypeOf(from) as DType, positions.length)
+  native.gatherKept(from, positions, values)
+  return new Tensor(device === 'cpu' ? values : converted(values, dtype, device), [positions.length], dtype)
+}
+
+/** The reverse: a tensor that is 0 but at these entries. */
+export function scattered(values: Tensor, entries: KeptEntries): Tensor {
+  const { storage, dtype, device } = values
+  if (device === 'cpu') return new KeptTensor(values, entries)
+  const from = hostValues(storage)
+  const dense = allocate(dtypeOf(from) as DType, sizeOf(entries.shape)).fill(0 as never)
+  native.scatterKept(from, entries.positions, dense)
+  return new Tensor(converted(dense, dtype, device), entries.shape, dtype)
 }
 
 // Tensors that hold their kept entries alone: what stands at these in their storage is out of date.
