@@ -160,7 +160,7 @@ export interface LayerCodes {
   readonly dtype: SumDType
   /** What one unit of a sum is worth, of one element or one a channel; null where a float bias is added to that. */
   readonly unit: Tensor | null
-  /** The layer's output from its sums [n, out, …]: each times its unit, plus the float bias. */
+  /** The layer's output from its sums ([n, out, …], a linear layer's […, out]): each times its unit, plus the float bias. */
   scaled(sums: Tensor): Tensor
 }
 
@@ -178,7 +178,8 @@ function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, we
     unit: outside === null ? unit : null,
     scaled(sums) {
       const values = new Tensor(converted(sums.storage, weight.dtype, sums.device), sums.shape, weight.dtype)
-      const channel = [-1, ...new Array<number>(sums.rank - 2).fill(1)]
+      // Behind the channels stands what a convolution's weights have there; a linear layer's are the last.
+      const channel = [-1, ...new Array<number>(weight.rank - 2).fill(1)]
       const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
       return outside === null ? scaled : add(scaled, reshape(outside, channel))
     },

@@ -79,6 +79,19 @@ test('an integer bias wants a quantised input', (t) => {
   t.throws(() => layer.forward(randn([1, 4])), { instanceOf: EspalierError, code: 'STATE' })
 })
 
+for (const perChannel of [false, true])
+  test(`a linear layer takes vectors in any number of dimensions, scales ${perChannel ? 'a channel' : 'a tensor'}`, (t) => {
+    const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 4, collectSteps: 1 }), new qnn.QuantLinear(6, 3, { weightBits: 4, perChannel }))
+    const x = randn([2, 5, 6])
+    model.forward(x)
+    model.eval()
+    noGrad(() => {
+      const [stacked, flat] = [model.forward(x), model.forward(ops.reshape(x, [10, 6]))]
+      t.deepEqual(stacked.shape, [2, 5, 3])
+      t.deepEqual([...stacked.data], [...flat.data])
+    })
+  })
+
 test('impossible widths are refused', (t) => {
   for (const bits of [0, 9, 2.5, Number.NaN, -3]) {
     t.throws(() => new qnn.QuantIdentity({ bits }), { instanceOf: EspalierError })
