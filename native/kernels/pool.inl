@@ -200,7 +200,7 @@ void max_of_squares(const espalier_pool2d& shape, const T* x, T* y) {
           read_pairs(top + 2 * w + width, part, value[2], value[3]);
           Vec<T> largest = value[0];
 #pragma GCC unroll 3
-          for (int i = 1; i < 4; ++i) largest = (value[i] > largest) | (value[i] != value[i]) ? value[i] : largest;
+          for (int i = 1; i < 4; ++i) largest = ((value[i] > largest) | (value[i] != value[i])) ? value[i] : largest;
           part.write(out + w, largest);
         });
       }
