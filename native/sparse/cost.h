@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 
@@ -18,7 +19,7 @@ struct Rates {
   // first-level cache: through them values and samples go out, and the lines of X that the second-level one sends in.
   double entry, value, line;
   // The same in tiles of one row, of two and of more: a load of X for each, or for every few.
-  double in_tile[3];
+  std::array<double, 3> in_tile;
   // The same row by row: a load of X for each, most of them from the second-level cache; and with few panels, where not
   // even the values' are shared.
   double in_row, in_row_of_few;
@@ -44,19 +45,14 @@ inline constexpr Rates kCommon{.nanoseconds = 0.28,
                                .near_bytes = 16,
                                .far_bytes = 2};
 // Any of these with AVX2.
-inline constexpr Rates kAvx2{.nanoseconds = 0.28,
-                             .entry = 1.6,
-                             .value = 0.5,
-                             .line = 2.2,
-                             .in_tile = {2.88, 2.08, 1.68},
-                             .in_row = 3.68,
-                             .in_row_of_few = 5.44,
-                             .moved = 6,
-                             .fetched = 0,
-                             .looked_up = 3.2,
-                             .near_code = 1.5e6,
-                             .near_bytes = 16,
-                             .far_bytes = 2};
+inline constexpr Rates kAvx2 = [] {
+  Rates rates = kCommon;
+  rates.entry = 1.6;
+  rates.in_tile = {2.88, 2.08, 1.68};
+  rates.in_row = 3.68;
+  rates.in_row_of_few = 5.44;
+  return rates;
+}();
 inline constexpr Rates kZen5{.nanoseconds = 0.245,
                              .entry = 0.6,
                              .value = 0.6,
@@ -71,19 +67,15 @@ inline constexpr Rates kZen5{.nanoseconds = 0.245,
                              .near_bytes = 24,
                              .far_bytes = 3};
 // Without vectors worth the name, and without code.
-inline constexpr Rates kPortable{.nanoseconds = 0.28,
-                                 .entry = ESPALIER_X86 ? 5 : 4,
-                                 .value = 0.5,
-                                 .line = 2.2,
-                                 .in_tile = {9, 6.5, 5.25},
-                                 .in_row = 11.5,
-                                 .in_row_of_few = 17,
-                                 .moved = 6,
-                                 .fetched = 0,
-                                 .looked_up = 10,
-                                 .near_code = 1.5e6,
-                                 .near_bytes = 16,
-                                 .far_bytes = 2};
+inline constexpr Rates kPortable = [] {
+  Rates rates = kCommon;
+  rates.entry = ESPALIER_X86 ? 5 : 4;
+  rates.in_tile = {9, 6.5, 5.25};
+  rates.in_row = 11.5;
+  rates.in_row_of_few = 17;
+  rates.looked_up = 10;
+  return rates;
+}();
 
 inline const Rates& rates() {
 #if ESPALIER_X86
