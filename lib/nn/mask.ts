@@ -2,6 +2,7 @@ import { describe, EspalierError, ensure, native } from '../native/index.js'
 import { mul } from '../ops/index.js'
 import { converted, formatShape, sameShape, Tensor } from '../tensor/index.js'
 import { field } from './internals.js'
+import { plans } from './maskPlan.js'
 import type { Module } from './module.js'
 import { stages, type WeightTransform } from './transform.js'
 
@@ -128,4 +129,6 @@ export function removeMask(module: Module, name: string, { keep = 'masked' }: { 
   module.removeTransform(name, transform)
   module.unregister(`${name}_mask`)
   module.moveLatent(name, name, 0)
+  // (A gradient still to come by the mask has its kernels made again.)
+  if (name === 'weight') plans.get(module)?.forget()
 }

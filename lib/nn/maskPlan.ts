@@ -1,6 +1,7 @@
 // What a layer knows of its mask from pass to pass.
 import { native } from '../native/index.js'
 import { type KeptEntries, sameShape, type Tensor } from '../tensor/index.js'
+import type { Module } from './module.js'
 import { written } from './state.js'
 
 /** What a layer ran on in its latest forward pass, and why. Times are nanoseconds, of the model that chose. */
@@ -60,13 +61,20 @@ export class MaskPlan<P extends Prepared> {
     this.#passes++
   }
 
-  #change(mask: Tensor): void {
+  /** Forgets the mask and frees what is prepared for it. How long it lasted stays known. */
+  forget(): void {
     if (this.entries !== null) this.#life = this.#passes
     this.#passes = 0
     this.retire()
     this.choices.clear()
+    this.#kept = new Uint8Array(0)
+    this.entries = null
+  }
+
+  #change(mask: Tensor): void {
+    this.forget()
     this.count = native.countOnes(mask.storage)
-    this.#kept = this.count < 0 ? new Uint8Array(0) : Uint8Array.from(mask.storage as Float32Array)
+    if (this.count >= 0) this.#kept = Uint8Array.from(mask.storage as Float32Array)
     this.entries = { shape: mask.shape, mask, positions: new Int32Array(0) }
   }
 
@@ -100,12 +108,15 @@ export class MaskPlan<P extends Prepared> {
   }
 }
 
+/** What is known of the masks of layers that ran with one. */
+export const plans = new WeakMap<Module, MaskPlan<Prepared>>()
+
 // Layers that share a parameter and keep the same of it share the list, so that their gradients add up as they are.
-const lists = new WeakMap<Tensor, Int32Array>()
+const lists = new WeakMap<Tensor, WeakRef<Int32Array>>()
 
 function shared(latent: Tensor, positions: Int32Array): Int32Array {
-  const present = lists.get(latent)
+  const present = lists.get(latent)?.deref()
   if (present !== undefined && Buffer.from(present.buffer).equals(Buffer.from(positions.buffer))) return present
-  lists.set(latent, positions)
+  lists.set(latent, new WeakRef(positions))
   return positions
 }

@@ -5,7 +5,7 @@ import { kept } from '../ops/index.js'
 import { type KeptEntries, keptAlone, type Tensor } from '../tensor/index.js'
 import { internals } from './internals.js'
 import { MaskTransform, maskedGradient } from './mask.js'
-import { type KernelChoice, MaskPlan, type Prepared } from './maskPlan.js'
+import { type KernelChoice, MaskPlan, type Prepared, plans } from './maskPlan.js'
 import type { Module } from './module.js'
 
 /** What a kind of layer makes of a mask. */
@@ -33,8 +33,6 @@ const margin = 1.25
 const [maskTime, callTime] = [0.25, 10_000]
 // Multiply-adds of a dense product that takes hardly longer than being called.
 const fewest = 100_000
-
-const plans = new WeakMap<Module, MaskPlan<Prepared>>()
 
 /** What a masked layer ran on in its latest forward pass; null where that was no question. */
 export const latestChoice = (layer: Module): KernelChoice | null => plans.get(layer)?.latest ?? null

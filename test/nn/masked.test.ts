@@ -318,6 +318,14 @@ test('a mask that changes too often stays dense until one lasts', (t) => {
   t.regex(nn.explain(layer).layers[0].reason, /^masks change too often: one must last \d+ passes/)
   train(500)
   t.is(ran.at(-1), 'sparse')
+  // Taking a mask off and putting one on is a change like any other.
+  for (let change = 0; change < 3; change++) {
+    nn.removeMask(layer, 'weight')
+    nn.setMask(layer, 'weight', maskLike(layer.latentWeight('weight'), 0.1, change))
+    train(1)
+  }
+  t.deepEqual(ran.slice(-3), ['sparse', 'dense', 'dense'])
+  train(500)
   // One that lasted: the next is trusted.
   nn.setMask(layer, 'weight', maskLike(layer.latentWeight('weight'), 0.1, 77))
   train(1)
@@ -603,6 +611,43 @@ test('the bits do not depend on the number of threads', (t) => {
     for (const threads of [2, 3]) t.true(bits(threads) === one)
   } finally {
     native.setThreads(before)
+  }
+})
+
+test('what is prepared for a mask goes with the mask', (t) => {
+  // Matrices of this process that are alive, by asking for all numbers there were.
+  const alive = (): number => {
+    const last = native.sparseCreate(1, 1, new Float32Array(1), null, 0, [])
+    native.sparseFree(last)
+    const lives = (number: number): boolean => {
+      try {
+        native.sparseSize(number)
+        return true
+      } catch {
+        return false
+      }
+    }
+    return Array.from({ length: last }, (_, i) => i + 1).filter(lives).length
+  }
+  const x = rand([8, 256])
+  const removals: ((layer: nn.Linear) => void)[] = [
+    (layer) => nn.removeMask(layer, 'weight'),
+    (layer) => nn.removeMask(layer, 'weight', { keep: 'latent' }),
+    (layer) => prune.remove(layer, 'weight'),
+  ]
+  for (const remove of removals) {
+    const [dense, sparse] = twins(wide(), 'sparse')
+    const before = alive()
+    const losses = [dense, sparse].map((one) => ops.sum(ops.square(one.forward(x))))
+    t.is(alive(), before + 1)
+    for (const one of [dense, sparse]) remove(one)
+    t.is(alive(), before)
+    // A gradient still to come passes by the mask that was, and another mask is prepared for as ever.
+    for (const loss of losses) loss.backward()
+    t.true(apart(sparse.latentWeight('weight').grad as Tensor, dense.latentWeight('weight').grad as Tensor) < 1e-5)
+    for (const one of [dense, sparse]) nn.setMask(one, 'weight', maskLike(one.latentWeight('weight'), 0.2, 6))
+    t.true(apart(sparse.forward(x), dense.forward(x)) < 1e-5)
+    t.deepEqual(runs(sparse), ['sparse'])
   }
 })
 
