@@ -35,9 +35,10 @@ function twins<M extends nn.Module>(model: M, kernels: nn.MaskedKernels): [dense
   return [model.clone().maskedKernels('dense'), model.clone().maskedKernels(kernels)]
 }
 
+// Smooth ones: a rounding that moves a sum over a ReLU's kink is another step, and courses part for good.
 const networks = {
   mlp: {
-    make: () => new nn.Sequential(new nn.Linear(40, 64), new nn.ReLU(), new nn.Linear(64, 48), new nn.ReLU(), new nn.Linear(48, 5)),
+    make: () => new nn.Sequential(new nn.Linear(40, 64), new nn.Tanh(), new nn.Linear(64, 48), new nn.Tanh(), new nn.Linear(48, 5)),
     masked: [0, 2],
     input: [40],
   },
@@ -46,9 +47,9 @@ const networks = {
       new nn.Sequential(
         new nn.Conv2d(2, 8, 3, { padding: 1 }),
         new nn.BatchNorm2d(8),
-        new nn.ReLU(),
+        new nn.Tanh(),
         new nn.Conv2d(8, 12, 3, { stride: 2 }),
-        new nn.ReLU(),
+        new nn.Tanh(),
         new nn.Flatten(),
         new nn.Linear(12 * 9, 5),
       ),
