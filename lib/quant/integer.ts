@@ -1,8 +1,8 @@
-import { gradEnabled, noGrad, traced } from '../autograd/index.js'
-import { EspalierError, ensure } from '../native/index.js'
+import { gradEnabled, traced, tracing } from '../autograd/index.js'
+import { Binary, EspalierError, ensure, native, Unary } from '../native/index.js'
 import type { Module } from '../nn/index.js'
-import { add, cast, div, fakeQuant, mul, reshape, round } from '../ops/index.js'
-import { allocate, converted, formatShape, hostValues, type Quantisation, Tensor } from '../tensor/index.js'
+import { add, fakeQuant, mul, reshape } from '../ops/index.js'
+import { besides, converted, type DType, empty, formatShape, hostValues, type Quantisation, recycle, Tensor } from '../tensor/index.js'
 import type { IntegerRange } from './range.js'
 
 // What the quantised layers share: how their sum is formed, in floats for training or in integers.
@@ -128,27 +128,21 @@ function requireCodes(layer: Module, input: Quantisation | null): Quantisation {
 
 type SumDType = 'float32' | 'float64'
 
+/** x itself, or its values converted. */
+const inDType = (x: Tensor, dtype: DType): Tensor => (x.dtype === dtype ? x : new Tensor(converted(x.storage, dtype, x.device), x.shape, dtype))
+
 /**
  * value / scale as whole numbers: sums of their products are exact up to 2^53, in float32 up to 2^24. `scale`
- * has one element, or one for each index of the first dimension.
+ * has one element, or one for each index of the first dimension. In float32 codes must lie below 2^22, so that no
+ * quotient comes near the middle between two of them.
  */
 export function wholeNumbers(values: Tensor, scale: Tensor, dtype: SumDType = 'float64'): Tensor {
-  if (values.device !== 'cpu') return wholeOnDevice(values, scale, dtype)
-  const codes = allocate(dtype, values.size)
-  // (Read once: `data` asks each time where the tensor lives.)
-  const [from, by] = [values.data, scale.data]
-  const run = scale.size === 0 ? 0 : values.size / scale.size
-  for (let channel = 0, i = 0; channel < scale.size; channel++)
-    for (const end = i + run, unit = by[channel]; i < end; i++) codes[i] = Math.round(from[i] / unit)
-  return new Tensor(codes, values.shape, dtype)
+  const [from, by] = [inDType(values, dtype), inDType(scale, dtype)]
+  const codes = from === values ? besides(values, () => empty(values.shape, dtype)) : from
+  native.binaryMiddle(Binary.div, 1, by.size, by.size === 0 ? 0 : from.size / by.size, from.storage, by.storage, codes.storage)
+  native.unaryForward(Unary.round, 0, 0, codes.storage, codes.storage)
+  return codes
 }
-
-/** The same on a GPU, where no code lies half-way between two integers for rounding to tell apart. */
-const wholeOnDevice = (values: Tensor, scale: Tensor, dtype: SumDType): Tensor =>
-  noGrad(() => round(div(cast(values, dtype), cast(scale.size === 1 ? reshape(scale, []) : perFirst(scale, values.rank), dtype))))
-
-/** A scale per index of the first dimension, shaped to broadcast over a tensor of this rank. */
-const perFirst = (scale: Tensor, rank: number): Tensor => reshape(scale, [scale.size, ...new Array<number>(rank - 1).fill(1)])
 
 /** What a layer's integers are, whole numbers in a float dtype, and what becomes of their sums. */
 export interface LayerCodes {
@@ -173,14 +167,14 @@ function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, we
   return {
     input,
     weights: wholeNumbers(weight, weightScale, dtype),
-    bias: bias === null || outside !== null ? null : wholeNumbers(bias, unit, dtype),
+    // (A bias may have codes of 32 bits.)
+    bias: bias === null || outside !== null ? null : inDType(wholeNumbers(bias, unit), dtype),
     dtype,
     unit: outside === null ? unit : null,
     scaled(sums) {
-      const values = new Tensor(converted(sums.storage, weight.dtype, sums.device), sums.shape, weight.dtype)
       // Behind the channels stands what a convolution's weights have there; a linear layer's are the last.
       const channel = [-1, ...new Array<number>(weight.rank - 2).fill(1)]
-      const scaled = mul(values, unit.size === 1 ? unit : reshape(unit, channel))
+      const scaled = mul(inDType(sums, weight.dtype), unit.size === 1 ? unit : reshape(unit, channel))
       return outside === null ? scaled : add(scaled, reshape(outside, channel))
     },
   }
@@ -188,9 +182,13 @@ function codesOf(layer: AccumulatingLayer, quantisation: Quantisation | null, we
 
 /** A forward pass on codes: sums of integers, scaled once. */
 function inCodes(codes: LayerCodes, x: Tensor, product: Product, observe?: (sums: Tensor) => void): Tensor {
-  const sums = product(wholeNumbers(x, codes.input.scale, codes.dtype), codes.weights, codes.bias)
+  const whole = wholeNumbers(x, codes.input.scale, codes.dtype)
+  const sums = product(whole, codes.weights, codes.bias)
   observe?.(sums)
-  return codes.scaled(sums)
+  const output = codes.scaled(sums)
+  // Nobody else holds these then; handing them back is up to a third of the time of a large batch.
+  if (observe === undefined && !gradEnabled() && !tracing()) for (const storage of new Set([whole.storage, sums.storage])) recycle(storage)
+  return output
 }
 
 /** A quantised layer as integers: all that its accumulators depend on. */

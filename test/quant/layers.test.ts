@@ -1,5 +1,7 @@
 import test from 'ava'
-import { EspalierError, nn, noGrad, ops, qnn, quant, randn, type Tensor } from '../../lib/index.js'
+import fc from 'fast-check'
+import { EspalierError, nn, noGrad, ops, qnn, quant, randn, type Tensor, tensor } from '../../lib/index.js'
+import { wholeNumbers } from '../../lib/quant/integer.js'
 
 const network = (options: { biasBits?: number; perChannel?: boolean } = {}): nn.Sequential =>
   new nn.Sequential(
@@ -152,4 +154,51 @@ test('a given threshold follows no batch', (t) => {
     t.is(scale.data[0], 0.5)
   }
   for (const threshold of [0, -1, Number.NaN]) t.throws(() => new qnn.QuantIdentity({ threshold }), { instanceOf: EspalierError })
+})
+
+test('whole numbers behind values are the codes exactly, in either type, by one scale or a scale a channel', (t) => {
+  const scaleOf = fc.double({ min: 1e-20, max: 1e20, noNaN: true }).map((scale) => Math.fround(scale))
+  const codesBelow = (limit: number) =>
+    fc.array(fc.oneof(fc.integer({ min: 1 - limit, max: limit - 1 }), fc.constantFrom(0, 1 - limit, limit - 1)), { minLength: 1 })
+  for (const [dtype, limit] of [
+    ['float32', 2 ** 22],
+    ['float64', 2 ** 23],
+  ] as const)
+    fc.assert(
+      fc.property(
+        codesBelow(limit),
+        fc.oneof(
+          scaleOf.map((one) => [one]),
+          fc.tuple(scaleOf, scaleOf, scaleOf),
+        ),
+        (row, scale) => {
+          const codes = scale.flatMap(() => row)
+          const values = tensor(
+            codes.map((code, i) => Math.fround(code * scale[Math.floor(i / row.length)])),
+            [scale.length, row.length],
+          )
+          const whole = wholeNumbers(values, tensor(scale), dtype)
+          if (whole.dtype !== dtype || codes.some((code, i) => whole.data[i] !== code)) throw new Error(`${codes} became ${whole.data}`)
+        },
+      ),
+    )
+  t.pass()
+})
+
+test('an evaluation leaves the results of the one before alone, and the sums that were observed', (t) => {
+  const model = trained(network({ biasBits: 10 }))
+  const [a, b] = [randn([300, 2, 6, 6]), randn([300, 2, 6, 6])]
+  const observed: Float64Array[] = []
+  const evaluate = (x: Tensor): Tensor => noGrad(() => model.forward(x))
+  const first = evaluate(a)
+  noGrad(() =>
+    quant.inIntegers(
+      () => model.forward(a),
+      (_, sums) => void observed.push(sums),
+    ),
+  )
+  const before = [first, ...observed.map((sums) => tensor(sums))].map((one) => one.copy().data)
+  for (let i = 0; i < 3; i++) evaluate(b)
+  t.deepEqual([first.data, ...observed], before)
+  t.deepEqual(evaluate(a).data, first.data)
 })
