@@ -99,6 +99,25 @@ const makes: Record<string, { make: () => nn.Module; input: number[] }> = {
       })(),
     input: [6],
   },
+  wholeNumbers: {
+    make: () => {
+      const widths = { weightBits: 3, accumulatorBits: 9 }
+      const model = new nn.Sequential(
+        new qnn.Codes({ max: 5 }),
+        new qnn.IntegerConv2d(2, 4, 3, widths),
+        new qnn.Requantise(4, { max: 7 }),
+        new nn.MaxPool2d(2),
+        new nn.Flatten(),
+        new qnn.IntegerLinear(16, 8, widths),
+        new qnn.Requantise(8, { max: 3 }),
+        new qnn.IntegerLinear(8, 3, widths),
+        new qnn.Rescale(3),
+      )
+      quant.startIntegers(model, randn([16, 2, 6, 6]))
+      return model
+    },
+    input: [2, 6, 6],
+  },
 }
 for (const [name, { make, input }] of Object.entries(makes))
   test(name, (t) => {

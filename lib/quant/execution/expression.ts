@@ -61,6 +61,7 @@ const monotone: Readonly<Record<string, readonly number[]>> = {
   bipolar: [0],
   cast: [0],
   batch_norm: [0],
+  requantise: [0],
 }
 
 /** Those that stay so where two of their arguments are values. */

@@ -212,7 +212,9 @@ export class Reader {
     const maker = this.makers.get(tensor)
     if (maker === undefined) return false
     return (
-      maker.name.startsWith('fake_quant') || (maker.name === 'mul' && maker.args.some((argument) => argument instanceof Tensor && sameValues(argument, scale)))
+      maker.name.startsWith('fake_quant') ||
+      maker.name === 'requantise' ||
+      (maker.name === 'mul' && maker.args.some((argument) => argument instanceof Tensor && sameValues(argument, scale)))
     )
   }
 
