@@ -1,5 +1,5 @@
-import Table from 'cli-table3'
 import type { IntegerRange } from '../quant/index.js'
+import { micro, percent, table } from '../tensor/index.js'
 
 /** A step of a program: what runs, on what, and for how long. Times are nanoseconds. */
 export interface ExplainedStep {
@@ -53,16 +53,19 @@ export class Explanation {
   }
 
   toString(): string {
-    const micro = (nanoseconds?: number): string => (nanoseconds === undefined ? '' : (nanoseconds / 1000).toFixed(2))
-    const percent = (share?: number): string => (share === undefined ? '' : `${(100 * share).toFixed(1)}%`)
-    const table = new Table({
-      head: ['layer', 'operation', 'format', 'kernel', 'density', 'sum bits', 'predicted µs', 'measured µs', 'of limit'],
-      style: { head: [], border: [] },
+    const steps = table(this.steps, {
+      layer: ({ layer }) => layer,
+      operation: ({ operation }) => operation,
+      format: ({ format }) => format,
+      kernel: ({ kernel }) => kernel,
+      density: ({ density }) => percent(density),
+      'sum bits': ({ accumulatorBits }) => accumulatorBits,
+      'predicted µs': ({ predicted }) => micro(predicted, 2),
+      'measured µs': ({ measured }) => micro(measured, 2),
+      'of limit': ({ limit }) => percent(limit),
     })
-    for (const { layer, operation, format = '', kernel = '', density, accumulatorBits = '', predicted, measured, limit } of this.steps)
-      table.push([layer, operation, format, kernel, percent(density), accumulatorBits, micro(predicted), micro(measured), percent(limit)])
     const { isa, batch, together, memory, memoryUnshared } = this
-    return `batch ${batch}${together < batch ? `, ${together} at a time` : ''} on ${isa}; ${memory} bytes a sample (${memoryUnshared} unshared)\n${table}`
+    return `batch ${batch}${together < batch ? `, ${together} at a time` : ''} on ${isa}; ${memory} bytes a sample (${memoryUnshared} unshared)\n${steps}`
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {

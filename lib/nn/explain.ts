@@ -1,6 +1,5 @@
-import Table from 'cli-table3'
 import { describe, ensure, wholeNumber } from '../native/index.js'
-import { type Shape, zeros } from '../tensor/index.js'
+import { micro, percent, type Shape, table, zeros } from '../tensor/index.js'
 import { SparseConv2d } from './layers/sparseConv2d.js'
 import { SparseLinear } from './layers/sparseLinear.js'
 import { MaskTransform } from './mask.js'
@@ -27,24 +26,17 @@ export class KernelExplanation {
   constructor(readonly layers: readonly ExplainedLayer[]) {}
 
   toString(): string {
-    const micro = (nanoseconds?: number): string => (nanoseconds === undefined ? '' : (nanoseconds / 1000).toFixed(1))
-    const table = new Table({
-      head: ['layer', 'type', 'runs', 'kernel', 'gradient', 'density', 'dense µs', 'sparse µs', 'why'],
-      style: { head: [], border: [] },
+    return table(this.layers, {
+      layer: ({ layer }) => layer,
+      type: ({ type }) => type,
+      runs: ({ runs }) => runs,
+      kernel: ({ kernel }) => kernel,
+      gradient: ({ weightGradient }) => weightGradient,
+      density: ({ density }) => percent(density),
+      'dense µs': ({ dense }) => micro(dense, 1),
+      'sparse µs': ({ sparse }) => micro(sparse, 1),
+      why: ({ reason }) => reason,
     })
-    for (const { layer, type, runs, kernel = '', weightGradient = '', density, dense, sparse, reason } of this.layers)
-      table.push([
-        layer,
-        type,
-        runs,
-        kernel,
-        weightGradient,
-        density === undefined ? '' : `${(100 * density).toFixed(1)}%`,
-        micro(dense),
-        micro(sparse),
-        reason,
-      ])
-    return table.toString()
   }
 
   [Symbol.for('nodejs.util.inspect.custom')](): string {

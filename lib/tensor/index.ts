@@ -8,4 +8,6 @@ export { ambientDevice, assign, besides, converted, fill, hostValues, placedOn, 
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'
 export * from './shape.js'
+/** @internal */
+export { micro, percent, table } from './table.js'
 export * from './tensor.js'

@@ -1,6 +1,6 @@
-import Table from 'cli-table3'
 import { EspalierError, ensure, wholeNumber } from '../../native/index.js'
 import type { Module } from '../../nn/index.js'
+import { table } from '../../tensor/index.js'
 import { type IntegerLayer, type IntegerSource, integerLayers } from '../integer.js'
 import type { IntegerRange } from '../range.js'
 import { type AccumulatorBound, accumulatorBound, reached, witness } from './bounds.js'
@@ -97,10 +97,17 @@ export class Certificate {
 
   /** A row a layer, to read. */
   toString(): string {
-    const table = new Table({ head: ['layer', 'neurons', 'fan-in', 'active', 'input', 'known by', 'min', 'max', 'bits'], style: { head: [], border: [] } })
-    for (const { name, neurons, fanIn, maxActive, input, inputFrom, min, max, bits } of this.layers)
-      table.push([name, neurons.length, fanIn, maxActive, `${input.min}…${input.max}`, inputFrom, min, max, bits])
-    return table.toString()
+    return table(this.layers, {
+      layer: ({ name }) => name,
+      neurons: ({ neurons }) => neurons.length,
+      'fan-in': ({ fanIn }) => fanIn,
+      active: ({ maxActive }) => maxActive,
+      input: ({ input }) => `${input.min}…${input.max}`,
+      'known by': ({ inputFrom }) => inputFrom,
+      min: ({ min }) => min,
+      max: ({ max }) => max,
+      bits: ({ bits }) => bits,
+    })
   }
 }
 

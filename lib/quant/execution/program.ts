@@ -1,4 +1,3 @@
-import Table from 'cli-table3'
 import { type Conv2d, describe, ensure, type NativeArray, wholeNumber } from '../../native/index.js'
 import {
   allocate,
@@ -11,6 +10,7 @@ import {
   sameShape,
   sizeOf,
   Tensor,
+  table,
 } from '../../tensor/index.js'
 import type { IntegerLayer, IntegerSource } from '../integer.js'
 import type { Operand } from './expression.js'
@@ -174,14 +174,14 @@ export class IntegerProgram implements IntegerSource {
 
   /** A row a step: what it does, what it gives a sample, and the integers that may be. */
   toString(): string {
-    const table = new Table({ head: ['step', 'by', 'shape', 'integers'], style: { head: [], border: [] } })
-    const row = (kind: string, by: string, to: number): void => {
-      const { shape, range } = this.parts.slots[to]
-      table.push([kind, by, formatShape(shape), `${range.min}…${range.max}`])
-    }
-    row('input', 'rounding', 0)
-    for (const step of this.steps) row(step.kind, meansOf(step), step.to)
-    return table.toString()
+    const { slots } = this.parts
+    const input = { kind: 'input', by: 'rounding', to: 0 }
+    return table([input, ...this.steps.map((step) => ({ kind: step.kind, by: meansOf(step), to: step.to }))], {
+      step: ({ kind }) => kind,
+      by: ({ by }) => by,
+      shape: ({ to }) => formatShape(slots[to].shape),
+      integers: ({ to }) => `${slots[to].range.min}…${slots[to].range.max}`,
+    })
   }
 
   private checkShape(operation: string, x: Tensor): void {
