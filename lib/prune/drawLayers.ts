@@ -1,11 +1,11 @@
-import { EspalierError, ensure, native } from '../native/index.js'
+import { EspalierError, ensure, type NativeArray, native } from '../native/index.js'
 import { type Module, maskOf, type NewMask } from '../nn/index.js'
 import { full, type Tensor, tensor } from '../tensor/index.js'
-import { type Amount, count, fraction } from './amounts/amount.js'
+import { type Amount, fraction } from './amounts/amount.js'
 import { apart } from './amounts/perTensor.js'
 import { biasMask } from './biasMask.js'
-import { draw, drawMasks, under } from './drawMasks.js'
-import { byParts, candidate, type Layer, onesIn } from './layer.js'
+import { draw, drawInGroups, drawMasks, under } from './drawMasks.js'
+import { byParts, candidate, type Layer } from './layer.js'
 import { onHost } from './onHost.js'
 import type { Action, Regrowth } from './schedules/schedule.js'
 import { unseen } from './statistics/unseen.js'
@@ -57,22 +57,32 @@ function atLevel(amount: Amount, level: number, draw: Action['draw']): Amount {
   throw new EspalierError('INVALID_ARGUMENT', `Pruner: the schedule asks for ${level}, but ${amount.name} has no number to change`)
 }
 
-/** Some units fall, and as many of the others return. */
+/**
+ * Some units fall, and as many of the others return: where they are counted in groups (N:M, neurons), as many in each group
+ * as fell there, so that it keeps its number. What falls is ranked in the whole layer all the same: a share of a group of
+ * four would be none of it, or half.
+ */
 function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
   const { layer, mask } = drawn
   const { module, lies, score, observer } = layer
-  ensure(lies.groups === undefined && lies.parts === undefined, 'INVALID_ARGUMENT', () => `Pruner: ${lies.name} has no units that could return`)
+  ensure(
+    lies.parts === undefined,
+    'INVALID_ARGUMENT',
+    () => `Pruner: ${lies.name} has no units that could return: what one of its structures took may have fallen with another`,
+  )
   const latent = onHost(module.latentWeight('weight'))
   const { shape, dtype } = latent
   const seen = observer?.seen(mask) ?? unseen(mask)
-  const [dropped] = drawMasks([under({ weight: latent, seen }, mask)], { score, structure: lies, amount: fraction(share) })
-  const [before, standing] = [onesIn(lies.open(mask)), lies.open(dropped)]
+  const structure = { ...lies, groups: undefined }
+  const [dropped] = drawMasks([under({ weight: latent, seen }, mask)], { score, structure, amount: fraction(share) })
+  const [before, standing] = [mask, dropped].map((one) => lies.open(one))
   // Of what does not stand now all but the highest stay down.
   const fallen = full(shape, 1, { dtype, device: 'cpu' })
   const away = lies.fall(shape, fallen, standing.map((entry: number) => 1 - entry) as typeof standing)
-  const returning = before - onesIn(standing)
-  const candidates = onesIn(lies.open(away))
-  const [grown] = drawMasks([{ weight: latent, mask: away, seen }], { score: by, structure: lies, amount: count(candidates - Math.min(returning, candidates)) })
+  const groups = lies.groups?.(shape) ?? ([1, standing.length, 1] as const)
+  const [had, have, candidates] = [before, standing, lies.open(away)].map((units) => countsIn(units, groups))
+  const staying = candidates.map((count, group) => count - Math.min(had[group] - have[group], count))
+  const grown = drawInGroups({ weight: latent, mask: away, seen }, { score: by, structure }, groups, staying)
   const [result, settled] = [dropped.copy(), full(shape, 1, { dtype, device: 'cpu' })]
   for (let i = 0; i < result.size; i++)
     if (grown.data[i] !== 0) {
@@ -80,6 +90,13 @@ function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
       settled.data[i] = Number(mask.data[i] !== 0)
     }
   return { ...drawn, mask: result, settled }
+}
+
+/** How many units of each group are not 0. */
+function countsIn(units: NativeArray, groups: readonly [outer: number, size: number, inner: number]): Int32Array {
+  const counts = new Int32Array(groups[0] * groups[2])
+  native.countGroups(units, ...groups, counts)
+  return counts
 }
 
 /** The masks to set: those of the layers, of layers tied to them, and of biases that fall with their filters. */

@@ -86,6 +86,25 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   return { masks: weights.map(({ mask }, i) => structures[i].fall(shapes[i], mask, left[i], open[i])), asked }
 }
 
+/**
+ * A weight's mask after so many of the lowest-scored units of each group fell: `falling` has a number for each of `groups`,
+ * [outer, size, inner] as `Structure.groups` gives them.
+ */
+export function drawInGroups(
+  { weight, mask, seen }: Ranked & { readonly mask: Tensor },
+  { score, structure }: Omit<Parts, 'amount'>,
+  groups: readonly [outer: number, size: number, inner: number],
+  falling: Int32Array,
+): Tensor {
+  const open = structure.open(mask)
+  const left = allocate(weight.dtype, open.length)
+  const ranks = structure.rank(scoresOf(score, weight, seen ?? unseen(mask)), score)
+  // (One group of all is selected by all threads.)
+  if (falling.length === 1) native.pruneSmallest([ranks], [open], Number(score.magnitude), falling[0], [left])
+  else native.pruneGroups(ranks, open, Number(score.magnitude), ...groups, falling, left)
+  return structure.fall(weight.shape, mask, left, open)
+}
+
 /** `native.pruneSmallest` with the `safe` highest of each array out of play. */
 function pruneOthers(
   ranks: readonly NativeArray[],

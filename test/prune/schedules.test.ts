@@ -1,5 +1,5 @@
 import test from 'ava'
-import { EspalierError, Generator, nn, ops, optim, prune, type Tensor, tensor } from '../../lib/index.js'
+import { EspalierError, Generator, nn, ops, optim, prune, randn, type Tensor, tensor } from '../../lib/index.js'
 
 /** What a schedule wants at each tick up to `last`, as [tick, level] or [tick, action]. */
 function acts(schedule: prune.Schedule, goal: number, last: number, samples = 1): [number, prune.Action][] {
@@ -197,6 +197,68 @@ test('SET and RigL exchange as many as they drop; those that return are 0 and ha
       for (const i of stay) t.deepEqual([latent.data[i], state.slots.mean.data[i]], [weights[i], means[i]])
     }
   }
+})
+
+test('under N:M and a fan-in as many return in each group as fell there, those of the largest gradient', (t) => {
+  // (Where a weight is in [out, in, …kernel], by its group.)
+  const settings: {
+    layer: nn.Linear | nn.Conv2d
+    structure: prune.Structure
+    amount?: prune.Amount
+    input: number[]
+    groupOf: (i: number) => number
+    keeps: number
+  }[] = [
+    { layer: new nn.Linear(16, 6), structure: prune.nm(2, 4), input: [3, 16], groupOf: (i) => Math.floor(i / 4), keeps: 2 },
+    { layer: new nn.Linear(16, 6), structure: prune.nm(1, 8), input: [3, 16], groupOf: (i) => Math.floor(i / 8), keeps: 1 },
+    // The groups of a convolution: of a filter and a place of its kernel of 2·2, four channels of eight.
+    {
+      layer: new nn.Conv2d(8, 3, 2),
+      structure: prune.nm(2, 4),
+      input: [3, 8, 3, 3],
+      groupOf: (i) => Math.floor(i / 16) * 4 + (i % 4),
+      keeps: 2,
+    },
+    { layer: new nn.Linear(16, 6), structure: prune.perNeuron, amount: prune.keep(5), input: [3, 16], groupOf: (i) => Math.floor(i / 16), keeps: 5 },
+  ]
+  for (const { layer, structure, amount, input, groupOf, keeps } of settings) {
+    const share = 0.3
+    const pruner = new prune.Pruner(layer, { structure, amount, schedule: prune.regrowth({ by: prune.gradientMagnitude, share, frequency: 1 }) })
+    pruner.start()
+    let exchanged = 0
+    for (let round = 0; round < 5; round++) {
+      const before = maskData(layer)
+      layer.zeroGrad()
+      const x = randn(input)
+      // The gradient that a dense layer of the same weights would have, which decides who returns.
+      const dense = layer.clone()
+      nn.removeMask(dense, 'weight')
+      for (const one of [layer, dense]) ops.sum(ops.square(one.forward(x))).backward()
+      const gradient = dense.weight.grad!.data.map(Math.abs)
+      const weights = Array.from(layer.latentWeight('weight').data as Float32Array)
+      pruner.step()
+      const after = maskData(layer)
+      const standing = [...before.keys()].filter((i) => before[i] === 1)
+      const dropped = new Set(standing.sort((a, b) => Math.abs(weights[a]) - Math.abs(weights[b]) || a - b).slice(0, Math.round(share * standing.length)))
+      for (const group of new Set(before.map((_, i) => groupOf(i)))) {
+        const members = [...before.keys()].filter((i) => groupOf(i) === group)
+        t.is(members.filter((i) => after[i] === 1).length, keeps)
+        const stay = members.filter((i) => before[i] === 1 && !dropped.has(i))
+        t.true(stay.every((i) => after[i] === 1))
+        const came = members.filter((i) => after[i] === 1 && !stay.includes(i))
+        const away = members.filter((i) => after[i] === 0)
+        if (came.length > 0) t.true(Math.min(...came.map((i) => gradient[i])) >= Math.max(...away.map((i) => gradient[i])) - 1e-6)
+        exchanged += came.filter((i) => before[i] === 0).length
+      }
+    }
+    t.true(exchanged > 0)
+  }
+  const mixed = new prune.Pruner(new nn.Linear(8, 4), {
+    structure: prune.mixed([prune.filter, 0.25], [prune.element, 0.5]),
+    schedule: prune.regrowth({ by: prune.random(), frequency: 1 }),
+  })
+  mixed.start()
+  t.throws(() => mixed.step(), { code: 'INVALID_ARGUMENT', message: /mixed\(filter, element\) has no units that could return/ })
 })
 
 test('fallen weights and their running means stay as they are where the optimiser knows the masks', (t) => {

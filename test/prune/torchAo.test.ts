@@ -1,6 +1,6 @@
 // torch.ao's sparsifier and schedule: masks and levels that PyTorch 1.13 gave.
 import test from 'ava'
-import { nn, ops, prune } from '../../lib/index.js'
+import { Generator, nn, ops, prune } from '../../lib/index.js'
 
 const weights = [
   [0.9, -0.1, 0.3, -0.7, 0.2, 0.8, -0.05, 0.6],
@@ -36,6 +36,57 @@ for (const [options, masks] of [
     sparsifier.step()
     t.deepEqual(rows(layer), [...masks])
   })
+
+test('blocks cut short by an edge: ranked by the mean of what they have, losing as many weights if they have them', (t) => {
+  const random = new Generator(3)
+  for (const [shape, block] of [
+    [
+      [5, 7],
+      [2, 3],
+    ],
+    [
+      [3, 10],
+      [1, 4],
+    ],
+    [
+      [7, 4],
+      [4, 2],
+    ],
+    [
+      [2, 2],
+      [3, 3],
+    ],
+    [
+      [4, 2, 3, 3],
+      [3, 4],
+    ],
+  ] as const)
+    for (const sparsityLevel of [0, 0.3, 0.5, 0.9, 1])
+      for (const zerosPerBlock of new Set([1, 2, block[0] * block[1] - 1, block[0] * block[1]])) {
+        const layer = shape.length === 2 ? new nn.Linear(shape[1], shape[0]) : new nn.Conv2d(shape[1], shape[0], 3)
+        const [height, width] = [shape[0], shape.slice(1).reduce((product: number, size: number) => product * size, 1)]
+        layer.weight.data.set(random.normal([height * width]).data)
+        const weights = Array.from(layer.weight.data as Float32Array)
+        const sparsifier = new prune.WeightNormSparsifier({ sparsityLevel, sparseBlockShape: block, zerosPerBlock })
+        sparsifier.prepare(layer, [{ tensorFqn: 'weight' }])
+        sparsifier.step()
+        // The definition in plain loops: blocks by place, row by row.
+        const blocks: { places: number[]; mean: number }[] = []
+        for (let top = 0; top < height; top += block[0])
+          for (let left = 0; left < width; left += block[1]) {
+            const places: number[] = []
+            for (let i = top; i < Math.min(top + block[0], height); i++)
+              for (let j = left; j < Math.min(left + block[1], width); j++) places.push(i * width + j)
+            blocks.push({ places, mean: places.reduce((sum, place) => sum + weights[place] ** 2, 0) / places.length })
+          }
+        const round = (x: number): number => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x))
+        const falling = sparsityLevel === 1 ? blocks.length : Math.min(round(sparsityLevel * blocks.length), blocks.length - 1)
+        const expected = new Array<number>(weights.length).fill(1)
+        for (const { places } of blocks.sort((a, b) => a.mean - b.mean).slice(0, falling))
+          for (const place of places.sort((a, b) => Math.abs(weights[a]) - Math.abs(weights[b])).slice(0, zerosPerBlock)) expected[place] = 0
+        t.deepEqual(Array.from(nn.maskOf(layer, 'weight')!.data), expected, `${shape} in ${block}, level ${sparsityLevel}, ${zerosPerBlock} zeros`)
+      }
+})
 
 test('a weight by name, with settings of its own; a norm of one’s own; convolutions', (t) => {
   const [fc, conv] = [layerOf(), new nn.Conv2d(4, 2, 3)]
@@ -103,10 +154,12 @@ test('bad calls are refused and change nothing', (t) => {
   t.throws(() => new prune.WeightNormSparsifier().prepare(model, [{ tensorFqn: '0.weight' }, { tensorFqn: '0.weight' }]), { code: 'INVALID_ARGUMENT' })
   t.false(prune.isPruned(model))
 
-  const sparsifier = new prune.WeightNormSparsifier({ sparseBlockShape: [1, 3] })
+  const flat = new prune.WeightNormSparsifier()
+  const norm = new nn.BatchNorm1d(8)
+  flat.prepare(norm, [{ tensorFqn: 'weight' }])
+  t.throws(() => flat.step(), { code: 'SHAPE_MISMATCH' })
+  const sparsifier = new prune.WeightNormSparsifier({ sparseBlockShape: [1, 4] })
   sparsifier.prepare(model)
-  t.throws(() => sparsifier.step(), { code: 'SHAPE_MISMATCH' })
-  sparsifier.groups[0].sparseBlockShape = [1, 4]
   sparsifier.groups[0].sparsityLevel = 2
   t.throws(() => sparsifier.step(), { code: 'INVALID_ARGUMENT' })
   sparsifier.groups[0].sparsityLevel = 0.5

@@ -1,8 +1,8 @@
 import { noGrad } from '../../../autograd/index.js'
 import { describe, ensure, native, realNumber, wholeNumber } from '../../../native/index.js'
 import { Linear, type Module, type NewMask, removeMask, setMasks } from '../../../nn/index.js'
-import { abs, maximum, permute, reshape, square } from '../../../ops/index.js'
-import { empty, formatShape, ones, type Tensor } from '../../../tensor/index.js'
+import { abs, slice as cropped, div, maximum, mul, pad, permute, reshape, square, sum } from '../../../ops/index.js'
+import { empty, formatShape, full, ones, type Shape, sizeOf, type Tensor } from '../../../tensor/index.js'
 import { type Amount, fraction } from '../../amounts/amount.js'
 import { drawMasks } from '../../drawMasks.js'
 import { given } from '../../scores/given.js'
@@ -13,7 +13,7 @@ import { checkedModule, checkedOptions, checkedPairs } from '../../weightOf.js'
 export interface SparsityOptions {
   /** Share of the blocks that lose weights, 0 to 1. Default 0.5. */
   sparsityLevel?: number
-  /** [rows, columns] of a block of the matrix [out, in · kernel], which they must divide. Default [1, 4]. */
+  /** [rows, columns] of a block of the matrix [out, in · kernel]; at its lower and right edge blocks may be cut short. Default [1, 4]. */
   sparseBlockShape?: readonly [rows: number, columns: number]
   /** Weights that fall in such a block, those of the lowest norm. Default: all of it. */
   zerosPerBlock?: number
@@ -33,14 +33,15 @@ const norms = { 1: abs, 2: square }
  * torch.ao's sparsifier: of each weight's blocks the share `sparsityLevel` of the lowest mean norm lose
  * `zerosPerBlock` of their weights, counted against all blocks, however many fell before. 2:4 is a level of 1
  * with 2 zeros in blocks of [1, 4]. Masks are drawn from the masked weights: what fell stays at 0, and falls
- * first again. As in torch a level below 1 spares one block at least.
+ * first again. As in torch a level below 1 spares one block at least, and a block cut short by the edge counts as a block
+ * like any other: by the mean of what it has, and it loses as many weights, if it has them.
  *
  * In `fit` it is a callback that steps after the optimiser.
  *
  * Source: PyTorch 1.13, torch.ao.sparsity.WeightNormSparsifier (later torch.ao.pruning).
  *
- * @throws EspalierError INVALID_ARGUMENT for settings out of range, an unknown weight, or NaN; SHAPE_MISMATCH for
- *   weights that the blocks do not divide
+ * @throws EspalierError INVALID_ARGUMENT for settings out of range, an unknown weight, or NaN; SHAPE_MISMATCH for weights of
+ *   fewer than two dimensions
  * @example
  * ```ts
  * import { nn, prune } from 'espalier'
@@ -109,12 +110,14 @@ export class WeightNormSparsifier {
   #masked({ module, name, ...settings }: SparsityGroup): NewMask {
     const { sparsityLevel, sparseBlockShape, zerosPerBlock } = completed(settings)
     const weight = module.effective(name)
-    const blocks = intoBlocks(this.#norm(weight), sparseBlockShape)
-    const [count, size] = blocks.values.shape
-    const [fallen] = drawMasks([{ weight: blocks.values, mask: null }], { score: given(blocks.values), structure: slice(0), amount: ofBlocks(sparsityLevel) })
+    const blocks = intoBlocks(weight.shape, sparseBlockShape)
+    const norms = this.#norm(weight)
+    const means = blocks.means(norms)
+    const [count, size] = means.shape
+    const [fallen] = drawMasks([{ weight: means, mask: null }], { score: given(means), structure: slice(0), amount: ofBlocks(sparsityLevel) })
     if (zerosPerBlock === size) return { module, name, mask: blocks.back(fallen) }
-    const largest = empty(blocks.values.shape, weight.dtype)
-    native.keepLargest(blocks.values.data, null, 0, count, size, size - zerosPerBlock, largest.data)
+    const largest = empty(means.shape, weight.dtype)
+    native.keepLargest(blocks.cut(norms, Infinity).data, null, 0, count, size, size - zerosPerBlock, largest.data)
     // A weight falls if its block does and it is among the smallest there.
     return { module, name, mask: blocks.back(maximum(fallen, largest)) }
   }
@@ -139,18 +142,40 @@ const ofBlocks = (level: number): Amount => ({
   of: (units) => Math.min(fraction(level, { of: 'total' }).of(units), level < 1 ? units.total - 1 : units.total),
 })
 
-/** A weight as a row a block, and the way back. */
-function intoBlocks(weight: Tensor, [rows, columns]: readonly [number, number]): { values: Tensor; back(values: Tensor): Tensor } {
-  const { shape, size } = weight
-  const [height, width] = [shape[0], size / shape[0]]
+interface Blocks {
+  /** A weight as a row a block. What a block cut short lacks is `beyond`. */
+  cut(weight: Tensor, beyond: number): Tensor
+  /** The same, such that the mean of a row is that of what the block has. */
+  means(weight: Tensor): Tensor
+  back(rows: Tensor): Tensor
+}
+
+function intoBlocks(shape: Shape, [rows, columns]: readonly [number, number]): Blocks {
   ensure(
-    shape.length >= 2 && height % rows === 0 && width % columns === 0,
+    shape.length >= 2,
     'SHAPE_MISMATCH',
-    () => `WeightNormSparsifier: the weight ${formatShape(shape)} does not divide into blocks of ${rows} × ${columns}`,
+    () => `WeightNormSparsifier: the weight has shape ${formatShape(shape)}, expected two dimensions or more: it has no blocks`,
   )
-  const [down, across] = [height / rows, width / columns]
+  const [height, width] = [shape[0], sizeOf(shape.slice(1))]
+  const [down, across] = [Math.ceil(height / rows), Math.ceil(width / columns)]
+  const [below, beside] = [down * rows - height, across * columns - width]
+  const whole = below === 0 && beside === 0
+  const cut = (weight: Tensor, beyond: number): Tensor => {
+    const matrix = reshape(weight, [height, width])
+    const padded = whole ? matrix : pad(matrix, [0, beside, 0, below], { value: beyond })
+    return reshape(permute(reshape(padded, [down, rows, across, columns]), [0, 2, 1, 3]), [down * across, rows * columns])
+  }
   return {
-    values: reshape(permute(reshape(weight, [down, rows, across, columns]), [0, 2, 1, 3]), [down * across, rows * columns]),
-    back: (values) => reshape(permute(reshape(values, [down, across, rows, columns]), [0, 2, 1, 3]), shape),
+    cut,
+    means(weight) {
+      const values = cut(weight, 0)
+      if (whole) return values
+      const present = sum(cut(ones(shape, { dtype: weight.dtype }), 0), { dim: 1, keepdim: true })
+      return mul(values, div(full([1], rows * columns, { dtype: weight.dtype }), present))
+    },
+    back(values) {
+      const padded = reshape(permute(reshape(values, [down, across, rows, columns]), [0, 2, 1, 3]), [down * rows, across * columns])
+      return reshape(whole ? padded : cropped(cropped(padded, { end: height }), { dim: 1, end: width }), shape)
+    },
   }
 }
