@@ -12,6 +12,13 @@ export interface SplitOptions {
  *
  * @param parts sizes that add up to the dataset's (`[1347, 450]`), or fractions that add up to 1
  * (`[0.8, 0.2]`); what rounding down leaves over goes to the first parts, one each
+ * @throws EspalierError INVALID_ARGUMENT for parts that add up to neither
+ * @example
+ * ```ts
+ * import { data, Generator } from 'espalier'
+ * const [train, validation] = data.randomSplit(data.digits().train, [0.8, 0.2], { generator: new Generator(1) })
+ * train.length + validation.length // 1347
+ * ```
  */
 export function randomSplit(dataset: Dataset, parts: readonly number[], { generator = defaultGenerator }: SplitOptions = {}): Subset[] {
   const sizes = sizesOf('randomSplit', parts, dataset.length)
@@ -22,8 +29,15 @@ export function randomSplit(dataset: Dataset, parts: readonly number[], { genera
  * Cuts a dataset into random parts, each of which holds every label in the proportion of the whole,
  * as near as counts allow.
  *
- * @param labels one a sample
- * @param fractions add up to 1
+ * @param labels one a sample: any numbers
+ * @param fractions each 0 to 1; they add up to 1
+ * @throws EspalierError SHAPE_MISMATCH for more or fewer labels than samples, INVALID_ARGUMENT for fractions that do not add up to 1
+ * @example
+ * ```ts
+ * import { data } from 'espalier'
+ * const { train } = data.digits()
+ * const [most, rest] = data.stratifiedSplit(train, train.y, [0.9, 0.1]) // each has every digit in its share
+ * ```
  */
 export function stratifiedSplit(
   dataset: Dataset,

@@ -6,6 +6,7 @@ export interface Multiple {
 /** A dimension of a value: a number, or a multiple of the batch size. */
 export type Dimension = number | Multiple
 
+/** Whether a dimension (or an argument of a node) is a multiple of the batch size, `{ batch: n }`, rather than a number. */
 export const isMultiple = (value: unknown): value is Multiple => typeof value === 'object' && value !== null && Object.hasOwn(value, 'batch')
 
 /** A dimension as the graph prints it: `n` is the batch size. */

@@ -4,7 +4,13 @@ import { axisOf, empty, formatShape, sameDtype, type Tensor } from '../tensor/in
 import { gather, scatter, stridesOf } from './strided.js'
 import { unsqueeze } from './unsqueeze.js'
 
-/** Tensors one behind the other along dimension `dim`; their other dimensions are equal. */
+/**
+ * Tensors of one dtype, one or more, one behind the other along dimension `dim` (negative: from the end); their other dimensions
+ * are equal, and those of the result.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for no tensors or a dimension there is not, SHAPE_MISMATCH for other dimensions that differ,
+ *   DTYPE_MISMATCH for several dtypes
+ */
 export const concat = defineOp({
   name: 'concat',
   forward(tensors: readonly Tensor[], dim: number = 0) {

@@ -4,7 +4,9 @@ import { concat } from '../ops/index.js'
 import { empty, hostValues, isFloat, KeptTensor, Tensor, tensor } from '../tensor/index.js'
 
 const gradientsOf = (name: string, params: Iterable<Tensor> | Tensor): { parameter: Tensor; gradient: Tensor }[] => {
-  const list = params instanceof Tensor ? [params] : [...params]
+  const many = params instanceof Tensor ? [params] : params
+  ensure(typeof many?.[Symbol.iterator] === 'function', 'INVALID_ARGUMENT', () => `${name}: params is ${describe(params)}, expected tensors`)
+  const list = [...many]
   const found = []
   for (const parameter of list) {
     ensure(parameter instanceof Tensor, 'INVALID_ARGUMENT', () => `${name}: a parameter is ${describe(parameter)}, expected a tensor`)
@@ -47,6 +49,17 @@ function numbers(each: readonly Tensor[]): number[] {
  * Scales all gradients together so that their joint norm is at most `maxNorm`; returns the norm they
  * had. `normType` (default 2) is the exponent, above 0 or Infinity. With `errorIfNonfinite` a norm that is
  * NaN or infinite is an error and nothing changes. Pascanu et al. 2013.
+ *
+ * @param params tensors; those without a gradient are passed over
+ * @param maxNorm from 0
+ * @throws EspalierError INVALID_ARGUMENT for arguments out of range, STATE for a norm that is not finite where that is asked for
+ * @example
+ * ```ts
+ * import { optim, tensor } from 'espalier'
+ * const w = tensor([3, 4], { requiresGrad: true })
+ * w.square().sum().backward() // the gradient is [6, 8]
+ * optim.clipGradNorm(w, 1) // 10, the norm it had; now it is [0.6, 0.8]
+ * ```
  */
 export function clipGradNorm(
   params: Iterable<Tensor> | Tensor,
@@ -67,7 +80,12 @@ export function clipGradNorm(
   return total
 }
 
-/** Brings every entry of every gradient into [−limit, limit]. */
+/**
+ * Brings every entry of every gradient into [−limit, limit], limit from 0.
+ *
+ * @param params tensors; those without a gradient are passed over
+ * @throws EspalierError INVALID_ARGUMENT for arguments out of range
+ */
 export function clipGradValue(params: Iterable<Tensor> | Tensor, limit: number): void {
   realNumber('clipGradValue: limit', limit, 0)
   for (const { parameter, gradient } of gradientsOf('clipGradValue', params))

@@ -118,7 +118,22 @@ function made(operation: string, shape: Shape, { dtype = 'float32', requiresGrad
 /** What draws where no generator is given. Its seed is 0 until `manualSeed` sets another. */
 export const defaultGenerator = new Generator(0)
 
-/** Seeds the default generator. */
+/**
+ * Starts the default generator over, from a seed: initial weights, dropout, shuffled orders and all else that draws without
+ * a generator of its own follow from it.
+ *
+ * @param seed a whole number from 0 to 2⁵³ − 1
+ * @returns the default generator
+ * @throws EspalierError INVALID_ARGUMENT for another seed
+ * @example
+ * ```ts
+ * import { manualSeed, rand } from 'espalier'
+ * manualSeed(1)
+ * const first = rand([3])
+ * manualSeed(1)
+ * rand([3]) // the same three numbers as first
+ * ```
+ */
 export const manualSeed = (seed: number): Generator => defaultGenerator.manualSeed(seed)
 
 /** Numbers uniform in [0, 1) from the default generator. */

@@ -301,7 +301,18 @@ export function empty(shape: Shape, dtype: DType = 'float32', device: Device = a
   return new Tensor(allocateStorage(device, dtype, sizeOf(shape)), shape, dtype)
 }
 
-/** A tensor of one value everywhere. */
+/**
+ * A tensor of one value everywhere: float32 on the CPU unless the options say otherwise.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for a shape, value, dtype or device that is none; DTYPE_MISMATCH for integers that
+ *   are to have a gradient; OUT_OF_MEMORY
+ * @example
+ * ```ts
+ * import { full } from 'espalier'
+ * full([2, 3], 0.5).toArray() // [[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]]
+ * full([], 7, { dtype: 'int32' }).item() // 7
+ * ```
+ */
 export function full(shape: Shape, value: number, options: TensorOptions = {}): Tensor {
   const dtype = dtypeFrom('full', options)
   ensure(typeof value === 'number', 'INVALID_ARGUMENT', () => `full: value is ${describe(value)}, expected a number`)
@@ -309,10 +320,21 @@ export function full(shape: Shape, value: number, options: TensorOptions = {}): 
   return new Tensor(fill(allocateStorage(device, dtype, sizeOf(shape)), value), [...shape], dtype, options.requiresGrad)
 }
 
+/** `full` of zeros: a tensor of this shape. */
 export const zeros = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 0, options)
+/** `full` of ones: a tensor of this shape. */
 export const ones = (shape: Shape, options?: TensorOptions): Tensor => full(shape, 1, options)
 
-/** The values 0, 1, …, n−1. */
+/**
+ * The values 0, 1, …, n−1, of shape [n]; float32 unless the options say otherwise.
+ *
+ * @throws EspalierError INVALID_ARGUMENT unless n is a whole number from 0
+ * @example
+ * ```ts
+ * import { arange } from 'espalier'
+ * arange(4, { dtype: 'int32' }).toArray() // [0, 1, 2, 3]
+ * ```
+ */
 export function arange(n: number, options: TensorOptions = {}): Tensor {
   const dtype = dtypeFrom('arange', options)
   const data = allocate(isHalf(dtype) ? 'float32' : dtype, wholeNumber('arange: n', n))

@@ -49,7 +49,19 @@ export async function evaluate(
   return running.scores
 }
 
-/** Runs `body` with the model in evaluation mode and nothing recorded, then restores every module's mode. */
+/**
+ * Runs `body` with the model in evaluation mode and nothing recorded on the tape, then restores every module's mode, also where
+ * `body` throws. `body` must not be asynchronous: the mode is restored when it returns.
+ *
+ * @returns what `body` returns
+ * @example
+ * ```ts
+ * import { evaluating, nn, ones } from 'espalier'
+ * const model = new nn.Sequential(new nn.Linear(4, 4), new nn.Dropout(0.5))
+ * const y = evaluating(model, () => model.forward(ones([1, 4]))) // nothing is dropped
+ * model.training // true
+ * ```
+ */
 export function evaluating<T>(model: Module, body: () => T): T {
   const modes = Array.from(model.modules(), (module) => [module, module.training] as const)
   model.eval()

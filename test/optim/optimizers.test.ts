@@ -216,6 +216,7 @@ test('clipping by norm scales all gradients alike, by value each entry', (t) => 
   a.grad = tensor([Number.NaN, 1])
   t.throws(() => optim.clipGradNorm([a], 1, { errorIfNonfinite: true }), { code: 'STATE' })
   t.throws(() => optim.clipGradNorm([a], -1), { name: 'EspalierError' })
+  for (const clip of [optim.clipGradNorm, optim.clipGradValue]) t.throws(() => clip(3 as never, 1), { name: 'EspalierError', code: 'INVALID_ARGUMENT' })
   t.throws(() => optim.clipGradNorm([a], 1, { normType: 0 }), { name: 'EspalierError' })
   t.throws(() => optim.clipGradValue([a], Number.NaN), { name: 'EspalierError' })
 })

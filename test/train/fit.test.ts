@@ -219,6 +219,8 @@ test('early stopping waits, then returns to the best state', async (t) => {
   t.true(history.stopped)
   t.deepEqual(model.stateDict()['0.weight'].toArray(), first)
   t.true(history.epochs.length < 50)
+  for (const options of [{ patience: -1 }, { minDelta: Number.NaN }, { mode: 'up' as 'max' }])
+    t.throws(() => earlyStopping(options), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' }, JSON.stringify(options))
 })
 
 test('errors leave the model usable', async (t) => {

@@ -12,7 +12,18 @@ export interface EmbeddingOptions {
   generator?: Generator
 }
 
-/** A row of the weight [numEmbeddings, embeddingDim] for each index: int32 [...] → [..., embeddingDim]. */
+/**
+ * A row of the weight [numEmbeddings, embeddingDim] for each index: int32 [...] → [..., embeddingDim].
+ *
+ * @throws EspalierError INVALID_ARGUMENT for sizes below 0 or a padding row there is not, and when used for an index outside
+ *   0 … numEmbeddings − 1; DTYPE_MISMATCH, when used, for indices that are not int32
+ * @example
+ * ```ts
+ * import { nn, tensor } from 'espalier'
+ * const words = new nn.Embedding(100, 8, { paddingIdx: 0 })
+ * words.forward(tensor(Int32Array.of(5, 7, 0))).shape // [3, 8]; the last row is zeros
+ * ```
+ */
 export class Embedding extends Module {
   weight: Parameter
   readonly paddingIdx: number | null

@@ -7,7 +7,17 @@ import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { beside, biasOf, resetWeights, type WeightOptions, weightOf } from './weights.js'
 
-/** x·weightᵀ + bias over the last dimension: [..., inFeatures] → [..., outFeatures]. weight is [outFeatures, inFeatures]. */
+/**
+ * x·weightᵀ + bias over the last dimension: [..., inFeatures] → [..., outFeatures]. weight is [outFeatures, inFeatures]. Under a
+ * mask it multiplies by what is kept alone where that is the faster.
+ *
+ * @throws EspalierError INVALID_ARGUMENT for sizes that are no whole numbers from 0; SHAPE_MISMATCH, when used, for another last dimension
+ * @example
+ * ```ts
+ * import { nn, ones } from 'espalier'
+ * new nn.Linear(3, 2).forward(ones([5, 3])).shape // [5, 2]
+ * ```
+ */
 export class Linear extends Module {
   weight: Parameter
   bias: Parameter | null

@@ -23,7 +23,19 @@ export interface CrossEntropyOptions extends ClassLossOptions {
   labelSmoothing?: number
 }
 
-/** Cross entropy of logits [n, classes] and class numbers [n]. */
+/**
+ * Cross entropy of logits [n, classes] and class numbers, int32 [n], or a probability a class, [n, classes]: of shape [], or [n]
+ * with `reduction: 'none'`. See `ops.crossEntropy`.
+ *
+ * @throws EspalierError when used: SHAPE_MISMATCH for shapes that do not fit or classes that are not int32, INVALID_ARGUMENT
+ *   for a class number outside 0 … classes − 1 (but `ignoreIndex`) and options out of range
+ * @example
+ * ```ts
+ * import { nn, tensor } from 'espalier'
+ * const loss = new nn.CrossEntropyLoss({ labelSmoothing: 0.1 })
+ * loss.forward(tensor([[2, 0, 0], [0, 2, 0]]), tensor(Int32Array.of(0, 2))).item()
+ * ```
+ */
 export class CrossEntropyLoss extends Module {
   declare weight: Tensor | null
 
@@ -40,7 +52,10 @@ export class CrossEntropyLoss extends Module {
   }
 }
 
-/** Negative log-likelihood of log-probabilities [n, classes] and class numbers [n]. */
+/**
+ * Negative log-likelihood of log-probabilities [n, classes] and class numbers, int32 [n]: of shape [], or [n] with
+ * `reduction: 'none'`. Errors as those of `CrossEntropyLoss`.
+ */
 export class NLLLoss extends Module {
   declare weight: Tensor | null
 
@@ -57,7 +72,11 @@ export class NLLLoss extends Module {
   }
 }
 
-/** (input − target)². */
+/**
+ * (input − target)² of two tensors of one shape: of shape [], or that of the inputs with `reduction: 'none'`.
+ *
+ * @throws EspalierError SHAPE_MISMATCH, when used, for different shapes: nothing is broadcast
+ */
 export class MSELoss extends Module {
   readonly reduction: Reduction
 
@@ -71,7 +90,7 @@ export class MSELoss extends Module {
   }
 }
 
-/** |input − target|. */
+/** |input − target|; shapes and errors as those of `MSELoss`. */
 export class L1Loss extends Module {
   readonly reduction: Reduction
 
@@ -92,7 +111,10 @@ export interface BCEWithLogitsOptions extends LossOptions {
   posWeight?: Tensor | null
 }
 
-/** Binary cross entropy of logits and targets in 0 … 1, elementwise. */
+/**
+ * Binary cross entropy of logits and targets, usually 0 … 1 (which is not checked), element by element; shapes and errors as
+ * those of `MSELoss`. See `ops.bceWithLogits`.
+ */
 export class BCEWithLogitsLoss extends Module {
   declare weight: Tensor | null
   declare pos_weight: Tensor | null
