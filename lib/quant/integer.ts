@@ -73,7 +73,8 @@ export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product
   }
   // Evaluation sums codes too: so that two classes with equal sums have equal logits, and the bits are the
   // same on every instruction set. In float32 where that holds every sum exactly, else in float64.
-  if (!layer.training && input?.scale.size === 1 && !wantsGradient(layer, x, weight)) {
+  // (A traced one shows its operations on values: whoever reads them knows the codes by their marks.)
+  if (!layer.training && input?.scale.size === 1 && !tracing() && !wantsGradient(layer, x, weight)) {
     const single = x.dtype === 'float32' && sumsBelow(2 ** 24, layer.biasRange, input, weight)
     if (single || x.device === 'cpu') return inCodes(codesOf(layer, input, weight, single ? 'float32' : 'float64'), x, product)
   }
@@ -187,7 +188,7 @@ function inCodes(codes: LayerCodes, x: Tensor, product: Product, observe?: (sums
   observe?.(sums)
   const output = codes.scaled(sums)
   // Nobody else holds these then; handing them back is up to a third of the time of a large batch.
-  if (observe === undefined && !gradEnabled() && !tracing()) for (const storage of new Set([whole.storage, sums.storage])) recycle(storage)
+  if (observe === undefined && !gradEnabled()) for (const storage of new Set([whole.storage, sums.storage])) recycle(storage)
   return output
 }
 

@@ -3,8 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test from 'ava'
 import { TinyCNN } from '../../examples/tinyCnn.js'
-import { compile, EspalierError, explain, manualSeed, nn, ops, Program, prune, rand, type Tensor } from '../../lib/index.js'
+import { compile, EspalierError, explain, Generator, manualSeed, nn, noGrad, ops, Program, prune, quant, rand, type Tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
+import { quantNetworks } from '../support/quantNetworks.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'espalier-program-'))
 test.after.always(() => rmSync(folder, { recursive: true, force: true }))
@@ -121,6 +122,20 @@ test('what cannot be compiled is an error that names the operation', (t) => {
     /batch_norm .* it normalises by the statistics of the batch/,
   )
   t.throws(() => compile(new TinyCNN(), undefined as never), { instanceOf: EspalierError, message: /^compile: options/ })
+})
+
+test('a quantised network compiles without gradients and frozen as it does in evaluation', (t) => {
+  for (const [name, make] of Object.entries(quantNetworks)) {
+    const { model, input } = make()
+    const x = new Generator(1).normal([5, ...input])
+    const programs = [compile(model, { input }), noGrad(() => compile(model, { input })), compile(quant.freeze(model), { input })]
+    const expected = noGrad(() => model.forward(x)).data
+    const bits = (program: Program) => program.explain().steps.map(({ accumulatorBits }) => accumulatorBits)
+    for (const program of programs) {
+      t.deepEqual(program.run(x).data, expected, name)
+      t.deepEqual(bits(program), bits(programs[0]), name)
+    }
+  }
 })
 
 test('a batch that is cut into pieces is computed as one', (t) => {

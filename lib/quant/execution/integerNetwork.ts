@@ -52,6 +52,8 @@ export function integerNetwork(model: Module, { input }: IntegerNetworkOptions):
   // (A generator of its own: reading a network changes nothing of what is drawn after it.)
   const x = input instanceof Tensor ? input.detach() : new Generator(0).normal([4, ...(input as Shape)])
   ensure(x.rank >= 2 && x.shape[0] > 0, 'SHAPE_MISMATCH', () => `integerNetwork: input has shape ${formatShape(x.shape)}, expected some samples [n, …]`)
+  // (Not read from a `graph.trace`: in that a quantised layer is the float product of its values, and a program needs the layer
+  // itself, with its codes and its sums, and values of the samples that are given.)
   const reader = new Reader(model, x)
   const output = noGrad(() =>
     traced(
