@@ -59,7 +59,8 @@ function atLevel(amount: Amount, level: number, draw: Action['draw']): Amount {
 
 /** Some units fall, and as many of the others return. */
 function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
-  const { layer, mask } = drawn
+  const { layer } = drawn
+  const mask = onHost(drawn.mask)
   const { module, lies, score, observer } = layer
   ensure(lies.groups === undefined && lies.parts === undefined, 'INVALID_ARGUMENT', () => `Pruner: ${lies.name} has no units that could return`)
   const latent = onHost(module.latentWeight('weight'))
