@@ -198,7 +198,9 @@ function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
 
 function scoresOf(score: Score, weight: Tensor, seen: Seen): Tensor {
   const scores = noGrad(() => score.of(weight, seen))
-  if (scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype) return scores
+  // (Given scores may lie anywhere.)
+  if (scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype)
+    return weight.device === 'cpu' ? onHost(scores) : scores
   const came = scores instanceof Tensor ? `${scores.dtype} ${formatShape(scores.shape)}` : describe(scores)
   throw new EspalierError('SHAPE_MISMATCH', `prune: the score ${describe(score.name)} gave ${came} for a weight ${weight.dtype} ${formatShape(weight.shape)}`)
 }

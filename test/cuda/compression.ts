@@ -120,9 +120,12 @@ check('what cannot be ranked there leaves every mask as it was', () => {
   const layer = new nn.Linear(8, 4).to('cuda')
   refused('SHAPE_MISMATCH', () => new prune.Pruner(layer, { structure: prune.nm(2, 3) }).step())
   const scores = rand([4, 8])
-  const given = new prune.Pruner(layer, { score: prune.given(scores), amount: 0.5 })
-  require(!selectedThere(() => given.step()), 'given scores are ranked where they are')
-  require(given.report().total.zeros === 16, 'half falls')
+  for (const place of ['cpu', 'cuda'] as const) {
+    const given = new prune.Pruner(layer, { score: prune.given(scores.to(place)), amount: 0.5 })
+    require(!selectedThere(() => given.step()), 'given scores are ranked on the CPU')
+    require(given.report().total.zeros === 16, 'half falls')
+    given.remove()
+  }
 })
 
 check('pruned globally, trained under its masks, and lifted', () => {
