@@ -1,6 +1,6 @@
 """PyTorch on this machine's GPU, for the table of scripts/check-cuda.mjs.
 
-Usage: python3 bench/cuda/rivals.py [--only text] > rivals.json
+Usage: python3 bench/cuda/rivals.py [--only text] [--seconds n] > rivals.json
 
 Prints a list of rows: task and case as the check program calls them (the beginning of a case), the rival
 and its time in ms. Times are medians by the device's own clock. One that fails tells why on stderr, and the others go on.
@@ -187,12 +187,17 @@ def elementwise():
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--only", default="")
-    only = parser.parse_args().only
+    parser.add_argument("--seconds", type=float, default=3600, help="after so long nothing more is begun")
+    options = parser.parse_args()
+    until = time.time() + options.seconds
     rows = []
     for function in RIVALS:
-        if only not in function.__name__:
+        if options.only not in function.__name__:
             continue
         began = time.time()
+        if began > until:
+            print(f"{function.__name__}: not begun, the time is up", file=sys.stderr)
+            continue
         try:
             for task, case, name, ms in function():
                 rows.append({"task": task, "case": case, "rival": f"{name} {torch.__version__}", "rivalMs": ms})

@@ -63,7 +63,8 @@ function atLevel(amount: Amount, level: number, draw: Action['draw']): Amount {
  * four would be none of it, or half.
  */
 function exchanged(drawn: LayerDraw, { share, by }: Regrowth): LayerDraw {
-  const { layer, mask } = drawn
+  const { layer } = drawn
+  const mask = onHost(drawn.mask)
   const { module, lies, score, observer } = layer
   ensure(
     lies.parts === undefined,

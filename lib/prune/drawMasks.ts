@@ -1,13 +1,15 @@
 import { noGrad } from '../autograd/index.js'
-import { describe, EspalierError, ensure, type NativeArray, native } from '../native/index.js'
-import { allocate, formatShape, full, sameShape, Tensor } from '../tensor/index.js'
+import { Binary, type Device, describe, EspalierError, ensure, native, type Storage } from '../native/index.js'
+import { allocate, allocateStorage, fill, formatShape, isHalf, sameShape, Tensor, unset } from '../tensor/index.js'
 import type { Amount } from './amounts/amount.js'
 import { kept } from './amounts/atLeast.js'
 import { fallingOf } from './amounts/fallingOf.js'
 import { drawGroups } from './drawGroups.js'
-import type { Score } from './scores/score.js'
+import { onHost } from './onHost.js'
+import { itself, type Score } from './scores/score.js'
 import type { Seen } from './statistics/statistic.js'
 import { unseen } from './statistics/unseen.js'
+import { singleEntries, tellsEntries } from './structures/element.js'
 import type { Structure } from './structures/structure.js'
 
 /** The parts that say which weights fall. */
@@ -29,6 +31,8 @@ export interface Ranked {
   readonly seen?: Seen
   /** The structure as it lies in this weight. Absent: as in all. */
   readonly structure?: Structure
+  /** The weight before its mask and the mask themselves, where they lie on a GPU; the others are copies on the CPU. */
+  readonly onGpu?: { readonly latent: Tensor; readonly mask: Tensor | null }
 }
 
 /** Masks drawn, and how much was asked for: units that should have fallen by now, those that fell before among them. */
@@ -44,10 +48,11 @@ export interface Drawn {
 export const drawMasks = (weights: readonly Ranked[], parts: Parts): Tensor[] => draw(weights, parts).masks
 
 /** `drawMasks`, with what was asked for. */
-export function draw(weights: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
-  if (weights.length === 0) return { masks: [], asked: 0 }
-  if (structure.parts !== undefined) return drawInTurn(weights, { score, structure, amount })
-  const structures = weights.map((ranked) => ranked.structure ?? structure)
+export function draw(given: readonly Ranked[], { score, structure, amount }: Parts): Drawn {
+  if (given.length === 0) return { masks: [], asked: 0 }
+  if (structure.parts !== undefined) return drawInTurn(given, { score, structure, amount })
+  const structures = given.map((ranked) => ranked.structure ?? structure)
+  const { weights, device, ways } = placed(given, structures, score)
   // Where single entries are ranked by themselves, those that fell are passed over: no product with the mask is needed.
   const values = (i: number): Tensor => (score.entrywise && structures[i].entries ? (weights[i].latent ?? weights[i].weight) : weights[i].weight)
   // (Not taken apart in parameters: that would make the product.)
@@ -58,13 +63,13 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
   const units = shapes.map((shape, i) => structures[i].units(shape))
   const total = units.reduce((sum, count) => sum + count, 0)
   const untouched = weights.every(({ mask }) => mask === null)
-  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? full([units[i]], 1, { dtype }).data : structures[i].open(mask)))
-  let made: NativeArray[] | undefined
-  const ranks = (): NativeArray[] => {
-    made ??= weights.map(({ mask, seen }, i) => structures[i].rank(scoresOf(score, values(i), seen ?? unseen(mask)), score))
+  const open = untouched ? [] : weights.map(({ mask }, i) => (mask === null ? fill(allocateStorage(device, dtype, units[i]), 1) : ways[i].open(mask)))
+  let made: Storage[] | undefined
+  const ranks = (): Storage[] => {
+    made ??= weights.map(({ mask, seen }, i) => ways[i].rank(scoresOf(score, values(i), seen ?? unseen(mask)), score))
     return made
   }
-  const left = units.map((count) => allocate(dtype, count))
+  const left = units.map((count) => allocateStorage(device, dtype, count))
 
   let asked: number
   if (structure.groups === undefined) {
@@ -83,7 +88,33 @@ export function draw(weights: readonly Ranked[], { score, structure, amount }: P
       asked += drawGroups(grouped, amount, left[i])
     }
   }
-  return { masks: weights.map(({ mask }, i) => structures[i].fall(shapes[i], mask, left[i], open[i])), asked }
+  return { masks: weights.map(({ mask }, i) => ways[i].fall(shapes[i], mask, left[i], open[i])), asked }
+}
+
+/** What `draw` asks of a structure: of arrays of one place, the CPU's or a GPU's. */
+interface Way {
+  open(mask: Tensor): Storage
+  rank(scores: Tensor, score: Score): Storage
+  fall(shape: Tensor['shape'], mask: Tensor | null, left: Storage, open?: Storage): Tensor
+}
+
+/**
+ * The weights where they are ranked. On their GPU where single entries are ranked by their own values, which gives the
+ * masks of the CPU there, bit by bit. Else on the CPU: norms of slices and sums of statistics, made in another order,
+ * would now and then rank two units the other way.
+ */
+function placed(
+  weights: readonly Ranked[],
+  structures: readonly Structure[],
+  score: Score,
+): { weights: readonly Ranked[]; device: Device; ways: readonly Way[] } {
+  const device = weights[0].onGpu?.latent.device
+  const there = weights.flatMap(({ onGpu }, i) => {
+    if (onGpu === undefined || onGpu.latent.device !== device || isHalf(onGpu.latent.dtype) || !tellsEntries(structures[i])) return []
+    return [{ weight: onGpu.latent, ...onGpu }]
+  })
+  if (device === undefined || score.of !== itself || there.length < weights.length) return { weights, device: 'cpu', ways: structures }
+  return { weights: there, device, ways: there.map(() => singleEntries) }
 }
 
 /**
@@ -107,20 +138,24 @@ export function drawInGroups(
 
 /** `native.pruneSmallest` with the `safe` highest of each array out of play. */
 function pruneOthers(
-  ranks: readonly NativeArray[],
-  open: readonly NativeArray[],
+  ranks: readonly Storage[],
+  open: readonly Storage[],
   { magnitude }: Score,
   falling: number,
   safe: readonly number[],
   standing: readonly number[],
-  left: readonly NativeArray[],
+  left: readonly Storage[],
 ): void {
   const spared = ranks.map((array, i) => {
-    const highest = array.slice()
+    const highest = unset(array)
     native.pruneSmallest([array], open.length === 0 ? [] : [open[i]], Number(magnitude), standing[i] - safe[i], [highest])
     return highest
   })
-  const inPlay = spared.map((array, i) => array.map((entry: number, j: number) => (open[i]?.[j] ?? 1) - entry))
+  const inPlay = spared.map((array, i) => {
+    const rest = unset(array)
+    native.binaryForward(Binary.sub, open[i] ?? fill(unset(array), 1), array, rest)
+    return rest
+  })
   const most = standing.reduce((sum, count, i) => sum + count - safe[i], 0)
   native.pruneSmallest(ranks, inPlay, Number(magnitude), Math.min(falling, most), left)
   for (const [i, array] of left.entries()) native.accumulate(spared[i], array)
@@ -134,6 +169,30 @@ function drawInTurn(weights: readonly Ranked[], { score, structure, amount }: Pa
     return here.map((ranked, i) => under(ranked, masks[i]))
   }, weights)
   return { masks: last.map(({ mask }) => mask!), asked: null }
+}
+
+/**
+ * A weight as it is learned and its mask, where they lie or in copies on the CPU. Copies and their product are made
+ * when they are asked for.
+ */
+export function ranked(latent: Tensor, mask: Tensor | null): Ranked & { readonly latent: Tensor } {
+  let here: (Ranked & { readonly latent: Tensor }) | undefined
+  const copied = (): Ranked & { readonly latent: Tensor } => {
+    here ??= mask === null ? { weight: onHost(latent), latent: onHost(latent), mask } : under({ weight: onHost(latent) }, onHost(mask))
+    return here
+  }
+  return {
+    ...(latent.device === 'cpu' ? {} : { onGpu: { latent, mask } }),
+    get weight() {
+      return copied().weight
+    },
+    get mask() {
+      return mask && copied().mask
+    },
+    get latent() {
+      return copied().latent
+    },
+  }
 }
 
 /** A weight under a mask; their product is made when it is asked for. */
@@ -158,7 +217,9 @@ function times({ data, shape, dtype, size }: Tensor, mask: Tensor): Tensor {
 
 function scoresOf(score: Score, weight: Tensor, seen: Seen): Tensor {
   const scores = noGrad(() => score.of(weight, seen))
-  if (scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype) return scores
+  // (Given scores may lie anywhere.)
+  if (scores instanceof Tensor && sameShape(scores.shape, weight.shape) && scores.dtype === weight.dtype)
+    return weight.device === 'cpu' ? onHost(scores) : scores
   const came = scores instanceof Tensor ? `${scores.dtype} ${formatShape(scores.shape)}` : describe(scores)
   throw new EspalierError('SHAPE_MISMATCH', `prune: the score ${describe(score.name)} gave ${came} for a weight ${weight.dtype} ${formatShape(weight.shape)}`)
 }

@@ -1,11 +1,11 @@
-import { describe, EspalierError, ensure, type NativeArray, native } from '../native/index.js'
+import { describe, EspalierError, ensure, native, type Storage } from '../native/index.js'
 import { type MaskGradient, type Module, maskedGradient, maskOf } from '../nn/index.js'
 import { isFloat, type Tensor } from '../tensor/index.js'
 import type { Candidate } from './amounts/allocation.js'
 import { type Amount, count } from './amounts/amount.js'
 import { amountIn } from './amounts/global.js'
 import { type BiasRule, checkedBiasRule } from './biasMask.js'
-import { type Ranked, under } from './drawMasks.js'
+import { ranked } from './drawMasks.js'
 import type { Gradient, Reparametrisation } from './gradients/gradient.js'
 import { type Matcher, matching, matchingAny } from './match.js'
 import { onHost } from './onHost.js'
@@ -14,7 +14,7 @@ import type { Score } from './scores/score.js'
 import { type ScoreLike, scoreOf } from './scores/scoreOf.js'
 import type { Observer } from './statistics/observer.js'
 import { unseen } from './statistics/unseen.js'
-import { element } from './structures/element.js'
+import { element, singleEntries, tellsEntries } from './structures/element.js'
 import type { Structure } from './structures/structure.js'
 
 /** The parts that may differ from layer to layer. */
@@ -145,37 +145,41 @@ export function byParts(layers: readonly Layer[]): Layer[][] {
 
 /** A layer's weight as the parts see it; `anew` as if nothing had fallen. */
 export function candidate({ name, module, lies, observer }: Layer, anew: boolean): Candidate {
-  const latent = onHost(module.latentWeight('weight'))
-  const mask = anew ? null : maskOnHost(module, 'weight')
+  const latent = module.latentWeight('weight')
+  const mask = anew ? null : maskOf(module, 'weight')
   const units = lies.units(latent.shape)
-  const seen = observer?.seen(mask) ?? unseen(mask)
-  const ranked: Ranked = mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
+  const own = ranked(latent, mask)
   return {
     name,
     module,
     structure: lies,
     units,
-    mask,
-    seen,
-    latent,
-    // Made when they are asked for: each costs a pass over the weight.
-    get remaining() {
-      return mask === null ? units : onesIn(lies.open(mask))
+    onGpu: own.onGpu,
+    // Made when they are asked for: each costs a pass over the weight, or a copy of it.
+    get mask() {
+      return own.mask
+    },
+    get seen() {
+      return observer?.seen(own.mask) ?? unseen(own.mask)
+    },
+    get latent() {
+      return own.latent
     },
     get weight() {
-      return ranked.weight
+      return own.weight
+    },
+    get remaining() {
+      return mask === null ? units : standingUnits(lies, mask)
     },
   }
 }
 
-/** A weight's mask on the CPU, or null where it has none. */
-export function maskOnHost(module: Module, name: string): Tensor | null {
-  const mask = maskOf(module, name)
-  return mask && onHost(mask)
-}
+/** The units that may still fall under a mask, wherever it lies. */
+export const standingUnits = (structure: Structure, mask: Tensor): number =>
+  onesIn(tellsEntries(structure) ? singleEntries.open(mask) : structure.open(onHost(mask)))
 
 /** The ones of an array of zeros and ones; of any other, its entries that are not 0. */
-export function onesIn(array: NativeArray): number {
+export function onesIn(array: Storage): number {
   const ones = native.countOnes(array)
   return ones >= 0 ? ones : array.length - native.countAtMost([array], [], 1, 0, 0)
 }

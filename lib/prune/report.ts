@@ -1,9 +1,8 @@
 import { noGrad } from '../autograd/index.js'
-import { stages } from '../nn/index.js'
-import type { Tensor } from '../tensor/index.js'
+import { maskOf, stages } from '../nn/index.js'
+import { hostValues, type Tensor } from '../tensor/index.js'
 import { entriesLeft, latentBias } from './biasMask.js'
-import { type Layer, maskOnHost, onesIn } from './layer.js'
-import { onHost } from './onHost.js'
+import { type Layer, standingUnits } from './layer.js'
 
 /** What became of one layer. */
 export interface PrunedLayer {
@@ -63,32 +62,32 @@ export function reportOn(layers: readonly Layer[]): PruneReport {
 }
 
 function describeLayer({ name, module, lies, share }: Layer): PrunedLayer {
-  const mask = maskOnHost(module, 'weight')
+  const mask = maskOf(module, 'weight')
   const { shape, size } = module.latentWeight('weight')
   const units = lies.units(shape)
   const standing = mask ?? weightBeforeQuantiser({ module })
   const left = entriesLeft(module, standing)
   const zeros = size - Array.from(left).reduce((sum, entries) => sum + entries, 0)
-  const bias = latentBias(module) === null ? null : onHost(noGrad(() => module.effective('bias')))
+  const bias = latentBias(module) === null ? null : hostValues(noGrad(() => module.effective('bias')).storage)
   const dead = [...left.keys()].filter((filter) => left[filter] === 0)
   return {
     name,
     structure: lies.name,
     units,
     asked: share?.layers === 1 ? share.asked : null,
-    fallen: mask === null ? 0 : lies.entries ? zeros : units - onesIn(lies.open(mask)),
+    fallen: mask === null ? 0 : lies.entries ? zeros : units - standingUnits(lies, mask),
     weights: size,
     zeros,
     sparsity: size === 0 ? 0 : zeros / size,
     dead: dead.length,
-    emitting: bias?.size === left.length ? dead.filter((filter) => bias.data[filter] !== 0).length : 0,
+    emitting: bias?.length === left.length ? dead.filter((filter) => bias[filter] !== 0).length : 0,
   }
 }
 
 /** What a layer's weight is before it is quantised. */
 function weightBeforeQuantiser({ module }: Pick<Layer, 'module'>): Tensor {
   const transforms = module.weightTransforms('weight').filter(({ stage }) => stage < stages.quantiser)
-  return onHost(noGrad(() => transforms.reduce<Tensor>((weight, transform) => transform.apply(weight, module), module.latentWeight('weight'))))
+  return noGrad(() => transforms.reduce<Tensor>((weight, transform) => transform.apply(weight, module), module.latentWeight('weight')))
 }
 
 function warningsOn({ amount, share }: Layer, { name, structure, units, fallen, dead, emitting }: PrunedLayer): string[] {

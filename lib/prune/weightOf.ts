@@ -1,7 +1,7 @@
 import { describe, ensure } from '../native/index.js'
 import { Module, maskOf } from '../nn/index.js'
 import { formatShape, isFloat, sameShape, Tensor } from '../tensor/index.js'
-import { type Ranked, under } from './drawMasks.js'
+import { type Ranked, ranked } from './drawMasks.js'
 import { onHost } from './onHost.js'
 
 /** A parameter, by its module and its name there. */
@@ -39,16 +39,15 @@ export function checkedPairs(operation: string, pairs: unknown): Pair[] {
 }
 
 /**
- * A parameter as pruning looks at it: its current value under its mask, in a copy on the CPU where it is on
- * a GPU. Scores that stand in for it are taken as they are.
+ * A parameter as pruning looks at it: its current value under its mask. Scores that stand in for it are taken as
+ * they are.
  */
 export function weightOf(operation: string, module: Module, name: string, importanceScores?: Tensor): Ranked {
-  const latent = onHost(checkedModule(operation, module).latentWeight(name))
-  const present = maskOf(module, name)
-  const mask = present && onHost(present)
+  const latent = checkedModule(operation, module).latentWeight(name)
+  const mask = maskOf(module, name)
   ensure(isFloat(latent.dtype), 'DTYPE_MISMATCH', () => `${operation}: ${name} is ${latent.dtype}, expected float32 or float64`)
-  if (importanceScores !== undefined) return { weight: checkedScores(operation, importanceScores, latent), mask }
-  return mask === null ? { weight: latent, mask } : under({ weight: latent }, mask)
+  if (importanceScores !== undefined) return { weight: checkedScores(operation, importanceScores, latent), mask: mask && onHost(mask) }
+  return ranked(latent, mask)
 }
 
 function checkedScores(operation: string, scores: unknown, { shape, dtype }: Tensor): Tensor {

@@ -4,7 +4,7 @@ export { formatTensor } from './format.js'
 export { accumulate, aloneIn, gathered, isAlone, type KeptEntries, KeptTensor, keptAlone, scattered, sharesStorage } from './kept.js'
 /** @internal */
 export { allocate, recycle } from './memory.js'
-export { ambientDevice, assign, besides, converted, fill, hostValues, placedOn, scope } from './placement.js'
+export { allocateStorage, ambientDevice, assign, besides, converted, deviceOf, fill, hostValues, placedOn, scope, unset } from './placement.js'
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'
 export * from './shape.js'

@@ -51,6 +51,10 @@ export function allocateStorage(device: Device, dtype: DType, length: number): S
   return allocate(dtype, length)
 }
 
+/** Uninitialised storage beside another, of its dtype and length. */
+export const unset = (like: Storage): Storage =>
+  like instanceof DeviceArray ? allocateOn(like.device, like.dtype, like.length) : allocate(dtypeOf(like) as DType, like.length)
+
 /** Sets every element to one value; gives that storage. */
 export function fill(storage: Storage, value: number): Storage {
   if (!(storage instanceof DeviceArray)) return storage.fill(value)

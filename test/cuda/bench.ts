@@ -1,5 +1,5 @@
-// What a call, a training step and a compiled network cost through JavaScript.
-import { compile, cuda, devices, nn, noGrad, ops, optim, rand, tensor } from '../../lib/index.js'
+// What a call, a training step, a compiled network and a pruning cost through JavaScript.
+import { compile, cuda, devices, nn, noGrad, ops, optim, prune, rand, tensor } from '../../lib/index.js'
 
 export interface Row {
   task: string
@@ -75,5 +75,28 @@ export function benches(): Row[] {
       timed(() => program.run(images).dispose()),
     )
   }
+  rows.push(...prunings(4096).map((one) => ({ ...one, threads: 1, isa })))
   return rows
+}
+
+/** Four square layers pruned, masks and report included. */
+export function prunings(width: number): Pick<Row, 'task' | 'case' | 'oursMs'>[] {
+  const layers = Array.from({ length: 4 }, () => new nn.Linear(width, width, { bias: false }))
+  const model = new nn.Sequential(...layers).to('cuda')
+  const ways: Record<string, prune.PrunerOptions> = {
+    '90% of all by L1': { amount: prune.global(0.9) },
+    '2:4': { structure: prune.nm(2, 4) },
+    '90% of each neuron': { structure: prune.perNeuron, amount: 0.9 },
+  }
+  return Object.entries(ways).map(([name, options]) => {
+    const oursMs = timed(
+      () => {
+        new prune.Pruner(model, options).step()
+        for (const layer of layers) nn.removeMask(layer, 'weight', { keep: 'latent' })
+      },
+      5,
+      1,
+    )
+    return { task: 'pruning from JavaScript', case: `${name}, 4 layers of ${width}x${width}`, oursMs }
+  })
 }

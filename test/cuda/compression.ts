@@ -1,6 +1,7 @@
 // Pruning and quantisation on the device.
 import { data, Generator, manualSeed, nn, noGrad, ops, optim, prune, qnn, quant, rand, tensor } from '../../lib/index.js'
-import { check, close, require } from './harness.js'
+import { DeviceArray, native } from '../../lib/native/index.js'
+import { check, close, refused, require } from './harness.js'
 
 function twins<T>(make: () => T): [here: T, there: T] {
   manualSeed(7)
@@ -25,6 +26,105 @@ check('masks are those of the CPU', () => {
     close(nn.maskOf(there, 'weight')!, nn.maskOf(here, 'weight')!, 0, name)
     require(nn.maskOf(there, 'weight')?.device === 'cuda', 'the mask is there')
     close(there.effective('weight'), here.effective('weight'), 0, `${name}, effective`)
+  }
+})
+
+/** Whether the selections that `body` makes are made where the weights lie. */
+function selectedThere(body: () => void): boolean {
+  const { pruneSmallest, pruneGroups } = native
+  const places = new Set<boolean>()
+  native.pruneSmallest = (...args) => {
+    for (const array of [...args[0], ...args[1], ...args[4]]) places.add(array instanceof DeviceArray)
+    return pruneSmallest(...args)
+  }
+  native.pruneGroups = (...args) => {
+    places.add(args[0] instanceof DeviceArray)
+    pruneGroups(...args)
+  }
+  try {
+    body()
+  } finally {
+    Object.assign(native, { pruneSmallest, pruneGroups })
+  }
+  return places.size === 1 && places.has(true)
+}
+
+check('single weights are ranked where they lie, to the masks of the CPU', () => {
+  const make = () => {
+    const model = new nn.Sequential(new nn.Conv2d(4, 8, 3), new nn.ReLU(), new nn.Flatten(), new nn.Linear(288, 12))
+    // Few values, many of them equal: which of those falls is told by their places alone.
+    for (const parameter of model.parameters()) for (let i = 0; i < parameter.size; i++) parameter.data[i] = Math.round(parameter.data[i] * 60) / 60
+    return model
+  }
+  const scaled = (model: nn.Sequential): void => {
+    const [conv, , , linear] = model.children()
+    const size = (conv as nn.Conv2d).latentWeight('weight').size
+    nn.setMask(
+      conv,
+      'weight',
+      tensor(
+        Float32Array.from({ length: size }, (_, i) => [1, 0, 0.5][i % 3]),
+        [8, 4, 3, 3],
+      ),
+    )
+    nn.setMask(linear, 'weight', nn.fanInMask((linear as nn.Linear).weight, 200))
+  }
+  const ways: Record<string, { options: prune.PrunerOptions; before?: (model: nn.Sequential) => void; steps?: number }> = {
+    global: { options: { amount: prune.global(0.7) } },
+    'each layer': { options: { amount: 0.6 } },
+    'a count': { options: { amount: prune.global(1000) } },
+    'in two steps': { options: { amount: prune.global(0.8), schedule: prune.iterative({ rounds: 2, frequency: 1, every: 'step' }) }, steps: 2 },
+    'onto masks, one of them of other values': { options: { amount: prune.global(0.9) }, before: scaled },
+    'the largest norm': { options: { score: prune.ln(Number.POSITIVE_INFINITY), amount: prune.global(0.5) } },
+    erk: { options: { amount: prune.erk(0.8) } },
+    threshold: { options: { amount: prune.threshold(1 / 30) } },
+    'threshold, strictly': { options: { amount: prune.global(prune.threshold(1 / 30, { strictly: true })) } },
+    'levels of a threshold': { options: { amount: prune.deltaIteration(0.5, 0.01) } },
+    'some of each layer': { options: { amount: prune.atLeast(0.4, prune.global(0.9)) } },
+    '2:4': { options: { structure: prune.nm(2, 4) } },
+    '2:4 onto masks': { options: { structure: prune.nm(2, 4) }, before: scaled },
+    '1:4, some of the groups': { options: { structure: prune.nm(1, 4), amount: prune.threshold(1 / 30) } },
+    'each neuron': { options: { structure: prune.perNeuron, amount: prune.keep(7) } },
+    'each neuron, onto masks': { options: { structure: prune.perNeuron, amount: prune.atLeast(3, 0.95) }, before: scaled },
+  }
+  for (const [name, { options, before, steps = 1 }] of Object.entries(ways)) {
+    const [here, there] = twins(make)
+    there.to('cuda')
+    const [expected, found] = [here, there].map((model) => {
+      before?.(model)
+      const pruner = new prune.Pruner(model, options)
+      const prunes = (): void => {
+        for (let step = 0; step < steps; step++) pruner.step()
+      }
+      if (model === there) require(selectedThere(prunes), `${name}: selected there`)
+      else prunes()
+      return JSON.stringify(pruner.report())
+    })
+    require(found === expected, `${name}: ${found} = ${expected}`)
+    for (const [key, value] of Object.entries(there.stateDict())) {
+      require(key.includes('num_') || value.device === 'cuda', `${name}: ${key} is there`)
+      close(value, here.stateDict()[key], 0, `${name}: ${key}`)
+    }
+  }
+})
+
+check('what cannot be ranked there leaves every mask as it was', () => {
+  for (const structure of [prune.element, prune.nm(2, 4), prune.perNeuron]) {
+    const layer = new nn.Linear(8, 4)
+    layer.weight.data[13] = Number.NaN
+    layer.to('cuda')
+    const pruner = new prune.Pruner(layer, { structure, amount: structure.amount ?? 0.5 })
+    refused('INVALID_ARGUMENT', () => pruner.step())
+    require(nn.maskOf(layer, 'weight') === null, 'no mask')
+  }
+  const layer = new nn.Linear(8, 4).to('cuda')
+  refused('SHAPE_MISMATCH', () => new prune.Pruner(layer, { structure: prune.nm(2, 3) }).step())
+  const scores = rand([4, 8])
+  for (const place of ['cpu', 'cuda'] as const) {
+    const given = new prune.Pruner(layer, { score: prune.given(scores.to(place)), amount: 0.5 })
+    require(!selectedThere(() => given.step()), 'given scores are ranked on the CPU')
+    require(given.report().total.zeros === 16, 'half falls')
+    given.remove()
   }
 })
 

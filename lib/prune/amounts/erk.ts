@@ -32,7 +32,10 @@ export function inTotal(candidates: readonly Candidate[], amount: Amount): numbe
 
 /** The units each layer would keep, as real numbers that sum up to `stand`. */
 function densities(candidates: readonly Candidate[], stand: number): number[] {
-  const raw = candidates.map(({ latent: { shape, size } }) => (size === 0 ? 0 : shape.reduce((sum, dimension) => sum + dimension, 0) / size))
+  const raw = candidates.map((candidate) => {
+    const { shape, size } = (candidate.onGpu ?? candidate).latent
+    return size === 0 ? 0 : shape.reduce((sum, dimension) => sum + dimension, 0) / size
+  })
   const whole = new Set<number>()
   for (;;) {
     const left = candidates.map((_, i) => i).filter((i) => !whole.has(i))

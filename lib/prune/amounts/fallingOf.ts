@@ -1,4 +1,5 @@
-import { describe, type NativeArray, native, wholeNumber } from '../../native/index.js'
+import { describe, native, type Storage, wholeNumber } from '../../native/index.js'
+import { unset } from '../../tensor/index.js'
 import type { Amount } from './amount.js'
 
 /** Units that an amount is asked about. */
@@ -8,7 +9,7 @@ export interface Asked {
   /** Whether scores are ranked by their absolute values. */
   readonly magnitude: boolean
   /** Their scores, and for each 1 where it still stands (an empty list: all do). Only looked at by amounts that depend on them. */
-  scores(): { ranks: readonly NativeArray[]; open: readonly NativeArray[] }
+  scores(): { ranks: readonly Storage[]; open: readonly Storage[] }
 }
 
 /** How many units fall by an amount: a whole number that does not exceed those that remain, or an error. */
@@ -23,8 +24,7 @@ export function fallingOf(amount: Amount, { remaining, total, magnitude, scores 
     lowest(k) {
       wholeNumber('lowest: k', k, 1, remaining)
       const { ranks, open } = scores()
-      const unused = ranks.map((array) => array.slice())
-      return native.pruneSmallest(ranks, open, Number(magnitude), k, unused)
+      return native.pruneSmallest(ranks, open, Number(magnitude), k, ranks.map(unset))
     },
   })
   return wholeNumber(`prune: ${describe(amount.name)} of ${remaining} units`, falling, 0, remaining)

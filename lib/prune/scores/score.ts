@@ -23,3 +23,6 @@ export interface Score {
   /** The score of an entry depends on that entry alone: fallen ones need not be zeroed first. */
   readonly entrywise?: boolean
 }
+
+/** The `of` of scores that rank weights as they are; known by being this function, so that weights of a GPU are ranked there. */
+export const itself = (weight: Tensor): Tensor => weight

@@ -1,7 +1,7 @@
 import { noGrad } from '../../autograd/index.js'
-import { native } from '../../native/index.js'
+import { type NativeArray, native } from '../../native/index.js'
 import { mul } from '../../ops/index.js'
-import { allocate, dtypeOf, full, type Shape, sizeOf, Tensor } from '../../tensor/index.js'
+import { allocate, allocateStorage, dtypeOf, full, hostValues, type Shape, sizeOf, Tensor } from '../../tensor/index.js'
 import type { Structure } from './structure.js'
 
 /** A weight cut into a shape of more or fewer dimensions, of which every index of the `kept` ones is a unit. */
@@ -19,16 +19,17 @@ export interface Cut {
  */
 export function grid(name: string, cut: (shape: Shape) => Cut): Structure {
   const reduced = ({ kept }: Cut): number[] => kept.map((count) => 1 - count)
-  const norms = ({ data, shape, dtype }: Tensor, p: number) => {
+  // Of what lies on a GPU only the norms come to the CPU.
+  const norms = ({ storage, device, shape, dtype }: Tensor, p: number): NativeArray => {
     const pieces = cut(shape)
-    const result = allocate(dtype, unitsOf(pieces))
-    native.sliceNorm(pieces.shape, reduced(pieces), p, data, result)
-    return result
+    const result = allocateStorage(device, dtype, unitsOf(pieces))
+    native.sliceNorm(pieces.shape, reduced(pieces), p, storage, result)
+    return hostValues(result)
   }
   return {
     name,
     units: (shape) => unitsOf(cut(shape)),
-    open: (mask) => norms(mask, 0).map((entries: number) => Number(entries !== 0)),
+    open: (mask) => norms(mask, 0).map((entries: number) => Number(entries !== 0)) as NativeArray,
     rank(scores, { magnitude, norm = 1 }) {
       if (magnitude) return norms(scores, norm)
       const pieces = cut(scores.shape)

@@ -15,7 +15,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <string>
+#include <vector>
 
 #include "cuda/core/device.h"
 
@@ -31,17 +33,34 @@ constexpr char kMark = '\1';
 
 struct Options {
   bool checks = true, benches = false;
-  std::string only, json;
+  std::vector<std::string> only = {""}, except;  // texts that names hold, or must not
+  std::string json;
   long worker = -1;  // the first entry to run, in a worker
+  long until = 0;    // when nothing more is begun, as time() counts; 0: never
 };
+
+std::vector<std::string> list_of(const std::string& words) {
+  std::vector<std::string> list;
+  for (size_t begin = 0; begin <= words.size();) {
+    const size_t end = std::min(words.find(',', begin), words.size());
+    list.push_back(words.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return list;
+}
+
+bool holds_any(const std::string& name, const std::vector<std::string>& texts) {
+  return std::any_of(texts.begin(), texts.end(),
+                     [&](const std::string& text) { return name.find(text) != std::string::npos; });
+}
 
 // What is to run, checks before benches.
 std::vector<Entry> chosen(const Options& options) {
   std::vector<Entry> list;
   for (const bool bench : {false, true})
     for (const Entry& entry : entries())
-      if (entry.bench == bench && (bench ? options.benches : options.checks) &&
-          std::string(entry.name).find(options.only) != std::string::npos)
+      if (entry.bench == bench && (bench ? options.benches : options.checks) && holds_any(entry.name, options.only) &&
+          !holds_any(entry.name, options.except))
         list.push_back(entry);
   return list;
 }
@@ -73,6 +92,11 @@ int work(const Options& options) {
   const std::vector<Entry> list = chosen(options);
   for (size_t i = static_cast<size_t>(options.worker); i < list.size(); ++i) {
     const Entry& entry = list[i];
+    if (options.until > 0 && std::time(nullptr) >= options.until) {
+      std::printf("the time is up: %zu were not begun, from %s on\n", list.size() - i, entry.name);
+      std::fflush(stdout);
+      return 0;
+    }
     std::printf("%cbegin %zu\n", kMark, i);
     std::fflush(stdout);
     reseed();
@@ -116,7 +140,7 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
     ::close(ends[0]);
     ::close(ends[1]);
     std::vector<std::string> all = words;
-    all.insert(all.end(), {"--worker", std::to_string(first)});
+    all.insert(all.end(), {"--worker", std::to_string(first), "--until", std::to_string(options.until)});
     std::vector<char*> arguments;
     for (std::string& word : all) arguments.push_back(word.data());
     arguments.push_back(nullptr);
@@ -190,8 +214,9 @@ void report_line(const Row& row) {
 
 }  // namespace espalier::check
 
-// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text] [--json file]
-//   without --bench only the checks run; --only keeps those whose names hold the text
+// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] [--seconds n] [--json file]
+//   without --bench only the checks run; --only keeps those whose names hold one of the texts, --except drops those;
+//   after n seconds nothing more is begun
 int main(int count, char** given) {
   using namespace espalier::check;
   const std::vector<std::string> words(given, given + count);
@@ -199,11 +224,17 @@ int main(int count, char** given) {
   for (size_t i = 1; i < words.size(); ++i) {
     if (words[i] == "--bench") options.benches = true;
     else if (words[i] == "--no-checks") options.checks = false;
-    else if (words[i] == "--only" && i + 1 < words.size()) options.only = words[++i];
+    else if (words[i] == "--only" && i + 1 < words.size()) options.only = list_of(words[++i]);
+    else if (words[i] == "--except" && i + 1 < words.size()) options.except = list_of(words[++i]);
     else if (words[i] == "--json" && i + 1 < words.size()) options.json = words[++i];
+    else if (words[i] == "--seconds" && i + 1 < words.size())
+      options.until = std::time(nullptr) + std::atol(words[++i].c_str());
     else if (words[i] == "--worker" && i + 1 < words.size()) options.worker = std::atol(words[++i].c_str());
+    else if (words[i] == "--until" && i + 1 < words.size()) options.until = std::atol(words[++i].c_str());
     else {
-      std::fprintf(stderr, "usage: espalier_cuda_check [--bench] [--no-checks] [--only text] [--json file]\n");
+      std::fprintf(stderr,
+                   "usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] "
+                   "[--seconds n] [--json file]\n");
       return 2;
     }
   }
