@@ -4,6 +4,7 @@
 
 #include "sparse/cost.h"
 #include "sparse/panel_product.h"
+#include "sparse/short_rows.h"
 
 namespace espalier {
 namespace {
@@ -90,6 +91,7 @@ class RowsFormat final : public Format {
 }  // namespace
 
 std::unique_ptr<Product> make_rows(Pattern pattern, std::vector<int32_t> origin) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.start = std::move(pattern.row_start);
   columns.wide = std::move(pattern.column);
@@ -97,6 +99,7 @@ std::unique_ptr<Product> make_rows(Pattern pattern, std::vector<int32_t> origin)
 }
 
 std::unique_ptr<Product> make_equal_rows(Pattern pattern, std::vector<int32_t> origin) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.in_row = in_first_row(pattern);
   if (pattern.columns <= int64_t{UINT16_MAX} + 1) columns.narrow.assign(pattern.column.begin(), pattern.column.end());
@@ -105,6 +108,7 @@ std::unique_ptr<Product> make_equal_rows(Pattern pattern, std::vector<int32_t> o
 }
 
 std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<int32_t> origin, int64_t n, int64_t m) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.in_row = in_first_row(pattern);
   for (int64_t i = 0; i < columns.in_row; ++i) columns.base.push_back(static_cast<int32_t>(i / n * m));
