@@ -4,19 +4,14 @@
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "simd/isa.h"
+#include "sparse/cost.h"
 
 namespace espalier::sparse {
 namespace {
 
 // Bytes of X and Y that work together: they stay in the second-level cache, which is 1 MB on cores with AVX-512 and
 // half of that, or less, on others.
-int64_t near() {
-#if ESPALIER_X86
-  if (isa() == Isa::avx2) return 288 << 10;
-#endif
-  return 640 << 10;
-}
+int64_t near() { return is_avx2() ? 288 << 10 : 640 << 10; }
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "sparse/cost.h"
+#include "sparse/generated.h"
 #include "sparse/panel_product.h"
 #include "sparse/short_rows.h"
 
@@ -116,11 +117,19 @@ std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<i
   return std::make_unique<Rows>(pattern, std::move(columns), std::move(origin));
 }
 
+bool code_before_rows(const Pattern& pattern, bool transposed) {
+  constexpr int64_t kBatch = 256;
+  return !prefers_short_rows() ||
+         cost_of_generated(pattern, kBatch, transposed) < cost_of_rows(pattern, kBatch, transposed);
+}
+
 double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed) {
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
   const double of_entry = panels_of(samples) < 4 ? rates().in_row_of_few : rates().in_row;
-  const double of_panel = static_cast<double>(pattern.entries()) * of_entry + static_cast<double>(rows) * 4;
+  const int64_t blocks = prefers_short_rows() ? blocks_of_short_rows(columns, rows, pattern.entries()) : 1;
+  const double of_panel = static_cast<double>(pattern.entries()) * of_entry +
+                          static_cast<double>(rows * blocks) * rates().row_of_block;
   return nanoseconds_of(of_panel, rows, columns, samples);
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "sparse/cost.h"
 #include "sparse/panel_product.h"
 
 namespace espalier {
@@ -44,9 +45,7 @@ class ShortRowsProduct final : public PanelProduct {
  public:
   ShortRowsProduct(const Pattern& pattern, const std::vector<int32_t>& origin)
       : PanelProduct(pattern.rows, pattern.columns) {
-    const int64_t density_inverse = rows_ * columns_ / std::max<int64_t>(1, pattern.entries());
-    const int64_t most = std::clamp(kWorth * density_inverse, kColumns, kMostColumns);
-    blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
+    blocks_ = blocks_of_short_rows(columns_, rows_, pattern.entries());
     std::vector<int32_t> order;
     order.reserve(origin.size());
     offset_.reserve(origin.size());
@@ -133,12 +132,12 @@ class ShortRowsProduct final : public PanelProduct {
 
 }  // namespace
 
-bool prefers_short_rows() {
-#if ESPALIER_X86
-  return isa() == Isa::avx2;
-#else
-  return false;
-#endif
+bool prefers_short_rows() { return is_avx2(); }
+
+int64_t blocks_of_short_rows(int64_t columns, int64_t rows, int64_t entries) {
+  const int64_t of_entry = rows * columns / std::max<int64_t>(1, entries);
+  const int64_t most = std::clamp(kWorth * of_entry, kColumns, kMostColumns);
+  return std::max<int64_t>(1, (columns + most - 1) / most);
 }
 
 std::unique_ptr<Product> make_short_rows(const Pattern& pattern, const std::vector<int32_t>& origin) {

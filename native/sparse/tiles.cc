@@ -49,7 +49,7 @@ class TileProduct final : public PanelProduct {
   // AVX2 has registers for twelve sums: four rows by three vectors. Where columns are scattered eight are the faster,
   // by four rows: a panel, 32 KB of 512 columns, then stands alone in the first-level cache, and one that the caller
   // holds is read where it is.
-  bool by_panel() const { return isa() == Isa::avx2 && tiles_.scattered && tiles_.height == kTallestOfFew; }
+  bool by_panel() const { return is_avx2() && tiles_.scattered && tiles_.height == kTallestOfFew; }
 
   void run(const Work& work) const override {
     const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), stream_.data()};
@@ -69,7 +69,7 @@ class TileProduct final : public PanelProduct {
 int64_t height_for(int64_t rows) {
   // Eight rows save loads. A core that starts two loads a cycle is not short of them, and likes four vectors better;
   // and with sixteen registers eight rows leave room for one.
-  const int64_t tallest = core() == Core::zen5 || isa() == Isa::avx2 ? kTallestOfFew : kTallest;
+  const int64_t tallest = core() == Core::zen5 || is_avx2() ? kTallestOfFew : kTallest;
   for (int64_t height = tallest; height > 1; height /= 2)
     if (rows % height == 0) return height;
   return 1;
