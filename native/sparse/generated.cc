@@ -346,13 +346,12 @@ double cost_of_generated(const Pattern& pattern, int64_t samples, bool transpose
   const double entries = static_cast<double>(pattern.entries());
   const Rates& rate = rates();
   const bool narrow = is_avx2();
-  const double lines =
-      static_cast<double>(lines_of(pattern, narrow ? Shape256::rows() : kMostRows, transposed));
+  const double lines = static_cast<double>(lines_of(pattern, narrow ? Shape256::rows() : kMostRows, transposed));
   const double of_panel =
       std::max(entries * rate.entry, entries * rate.value + lines * rate.line) + static_cast<double>(rows) * 3;
   // With few panels the code is fetched for hardly any use.
-  const double bytes = narrow ? entries * Shape256::bytes_of_entry() + lines * Shape256::bytes_of_line()
-                              : entries * kBytesOfEntry;
+  const double bytes =
+      narrow ? entries * Shape256::bytes_of_entry() + lines * Shape256::bytes_of_line() : entries * kBytesOfEntry;
   const double fetching =
       bytes < rate.near_code
           ? bytes / rate.near_bytes

@@ -128,8 +128,8 @@ double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed) {
                 columns = transposed ? pattern.rows : pattern.columns;
   const double of_entry = panels_of(samples) < 4 ? rates().in_row_of_few : rates().in_row;
   const int64_t blocks = prefers_short_rows() ? blocks_of_short_rows(columns, rows, pattern.entries()) : 1;
-  const double of_panel = static_cast<double>(pattern.entries()) * of_entry +
-                          static_cast<double>(rows * blocks) * rates().row_of_block;
+  const double of_panel =
+      static_cast<double>(pattern.entries()) * of_entry + static_cast<double>(rows * blocks) * rates().row_of_block;
   return nanoseconds_of(of_panel, rows, columns, samples);
 }
 

@@ -1,7 +1,6 @@
 #include "sparse/short_rows.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "sparse/cost.h"
 #include "sparse/panel_product.h"
@@ -19,7 +18,7 @@ struct ShortRows {
   const float* values;
   bool starts;        // the first block: sums start from the bias, if there is one
   const float* bias;  // of the group
-  float floor;
+  bool raises;        // the last block, with ReLU
 };
 }  // namespace
 }  // namespace espalier
@@ -33,8 +32,8 @@ namespace {
 // Rows of a group, which the threads share out and within which rows are sorted; and of those groups whose sums stay in
 // the second-level cache while the blocks of columns go by.
 constexpr int64_t kGroup = 128, kTogether = 512;
-// Panels taken at once: twelve sums in registers with AVX2 would leave too few entries to a block, four too few to share
-// a value.
+// Panels taken at once: twelve sums in registers with AVX2 would leave too few entries to a block, four too few to
+// share a value.
 constexpr int64_t kPanelsAtOnce = 3;
 // Columns of a block: three panels of these fill the first-level cache. Where a row would keep too few of them to be
 // worth loading and storing its sums, as many more as bear being fetched again now and then.
@@ -58,8 +57,9 @@ class ShortRowsProduct final : public PanelProduct {
 
   void set_values(const float* values) override { stream_.set(values); }
   int64_t bytes() const override {
-    return stream_.bytes() + static_cast<int64_t>(offset_.size() * sizeof(uint16_t) +
-                                                  short_rows_.size() * sizeof(ShortRow) + pieces_.size() * sizeof(Piece));
+    return stream_.bytes() +
+           static_cast<int64_t>(offset_.size() * sizeof(uint16_t) + short_rows_.size() * sizeof(ShortRow) +
+                                pieces_.size() * sizeof(Piece));
   }
 
  private:
@@ -109,7 +109,6 @@ class ShortRowsProduct final : public PanelProduct {
   }
 
   void call(const Work& work, int64_t group, int64_t block, int64_t panel, int64_t panels) const {
-    constexpr float kNone = -std::numeric_limits<float>::infinity();
     const Piece &piece = pieces_[static_cast<size_t>(group * blocks_ + block)], &end = *(&piece + 1);
     const ShortRows view{short_rows_.data() + piece.rows,
                          short_rows_.data() + end.rows,
@@ -117,7 +116,7 @@ class ShortRowsProduct final : public PanelProduct {
                          stream_.data() + piece.entries,
                          block == 0,
                          work.bias == nullptr ? nullptr : work.bias + first_row(group),
-                         work.relu && block == blocks_ - 1 ? 0.0f : kNone};
+                         work.relu && block == blocks_ - 1};
     ESPALIER_ON_ISA(multiply_short_rows(
         view, panels, work.x + panel * work.x_panel + first_column(block) * kPanel, work.x_panel,
         work.y + panel * work.y_panel + (first_row(group) - first_row(work.first_group)) * kPanel, work.y_panel));

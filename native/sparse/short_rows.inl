@@ -57,10 +57,13 @@ void add_short_rows(const ShortRows& of, const float* x, int64_t x_panel, float*
       add(shuffle<float, Spread<3>>(four, four), 3);
     }
     for (; left > 0; --left, ++offset, ++value) add(broadcast(*value), 0);
-    const Vec<float> least = broadcast(of.floor);
+    if (of.raises) {
+#pragma GCC unroll 16
+      for (int v = 0; v < kVectors; ++v) sum[v] = sum[v] < Vec<float>{} ? Vec<float>{} : sum[v];
+    }
 #pragma GCC unroll 16
     for (int v = 0; v < kVectors; ++v)
-      store<float>(at + v / kInPanel * to_panel + v % kInPanel * kLanes<float>, sum[v] < least ? least : sum[v]);
+      store<float>(at + v / kInPanel * to_panel + v % kInPanel * kLanes<float>, sum[v]);
   }
 }
 

@@ -69,7 +69,8 @@ void tiles_of_height(const TileView& of, int64_t first, int64_t last, const floa
 inline void multiply_tiles(const TileView& of, int64_t height, int64_t first, int64_t last, const float* bias,
                            float floor, int64_t panels, int64_t most, const float* x, int64_t x_panel, float* y,
                            int64_t y_panel) {
-  if (height == 4 && most == 2) return tiles_of_height<4, 2>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
+  if (height == 4 && most == 2)
+    return tiles_of_height<4, 2>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
   switch (height) {
     case 1: return tiles_of_height<1>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
     case 2: return tiles_of_height<2>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
