@@ -24,7 +24,8 @@ class NOfM final : public Format {
   }
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
     const double rows = cost_of_rows(pattern, samples, transposed);
-    return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows) : rows;
+    return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows)
+                                                 : rows;
   }
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
     if (code_before_rows(pattern, false))
