@@ -6,6 +6,8 @@
 #include "core/failure.h"
 #include "sparse/cost.h"
 #include "sparse/format.h"
+#include "sparse/rows.h"
+#include "sparse/short_rows.h"
 #include "sparse/tiles.h"
 
 namespace espalier::sparse {
@@ -36,6 +38,7 @@ class Blocks final : public Format {
 
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
     const int64_t height = height_for(transposed ? width_ : height_);
+    if (as_rows(height)) return cost_of_rows(pattern, samples, transposed);
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
     const double of_panel =
@@ -45,7 +48,8 @@ class Blocks final : public Format {
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
     const int64_t height = height_for(transposed ? width_ : height_);
-    Tiles tiles{pattern.rows, pattern.columns, height, {}, {}, {}, true};
+    if (as_rows(height)) return make_rows(std::move(pattern), std::move(origin));
+    Tiles tiles{pattern.rows, pattern.columns, height, {}, {}, {}, true, true};
     for (int64_t r = 0; r < pattern.rows; r += height) {
       TileRow row{};
       row.begin = static_cast<int64_t>(tiles.column.size());
@@ -65,6 +69,9 @@ class Blocks final : public Format {
   }
 
  private:
+  // Low blocks share too few loads to be more than rows where these have a kernel of their own.
+  static bool as_rows(int64_t height) { return height < 4 && prefers_short_rows(); }
+
   int64_t height_, width_;
 };
 

@@ -96,6 +96,7 @@ struct Shape256 {
   static constexpr int rows() { return 6; }
   static constexpr int64_t bytes_of_function() { return 25'000; }
   static constexpr double bytes_of_entry() { return 16; }
+  static constexpr double bytes_of_line() { return 12; }
 
   static constexpr int kX = 12, kValue = 14;
   void load_x(Assembler& to, int32_t offset) const {
@@ -318,20 +319,20 @@ std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vecto
 namespace {
 
 // Lines of X that groups of rows ask for: columns in which a group has an entry.
-int64_t lines_of(const Pattern& pattern, bool transposed) {
+int64_t lines_of(const Pattern& pattern, int64_t rows, bool transposed) {
   int64_t lines = 0;
   if (transposed) {
     for (int64_t r = 0; r < pattern.rows; ++r)
       for (int64_t i = pattern.begin(r), group = -1; i < pattern.end(r); ++i)
-        if (pattern.at(i) / kMostRows != group) group = pattern.at(i) / kMostRows, ++lines;
+        if (pattern.at(i) / rows != group) group = pattern.at(i) / rows, ++lines;
     return lines;
   }
   std::vector<int64_t> last(static_cast<size_t>(pattern.columns), -1);
   for (int64_t r = 0; r < pattern.rows; ++r)
     for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) {
       int64_t& group = last[static_cast<size_t>(pattern.at(i))];
-      lines += group != r / kMostRows;
-      group = r / kMostRows;
+      lines += group != r / rows;
+      group = r / rows;
     }
   return lines;
 }
@@ -344,12 +345,17 @@ double cost_of_generated(const Pattern& pattern, int64_t samples, bool transpose
                 columns = transposed ? pattern.rows : pattern.columns;
   const double entries = static_cast<double>(pattern.entries());
   const Rates& rate = rates();
-  const double lines = static_cast<double>(lines_of(pattern, transposed));
+  const bool narrow = is_avx2();
+  const double lines = static_cast<double>(lines_of(pattern, narrow ? Shape256::rows() : kMostRows, transposed));
   const double of_panel =
       std::max(entries * rate.entry, entries * rate.value + lines * rate.line) + static_cast<double>(rows) * 3;
   // With few panels the code is fetched for hardly any use.
-  const double bytes = entries * kBytesOfEntry;
-  const double fetching = bytes / (bytes < rate.near_code ? rate.near_bytes : rate.far_bytes);
+  const double bytes =
+      narrow ? entries * Shape256::bytes_of_entry() + lines * Shape256::bytes_of_line() : entries * kBytesOfEntry;
+  const double fetching =
+      bytes < rate.near_code
+          ? bytes / rate.near_bytes
+          : bytes / rate.far_bytes * std::ceil(static_cast<double>(panels_of(samples)) / rate.panels_of_code);
   return nanoseconds_of(of_panel, rows, columns, samples) + rate.nanoseconds * fetching;
 }
 

@@ -23,10 +23,13 @@ class NOfM final : public Format {
     return {};
   }
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
-    return std::min(cost_of_generated(pattern, samples, transposed), cost_of_rows(pattern, samples, transposed));
+    const double rows = cost_of_rows(pattern, samples, transposed);
+    return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows)
+                                                 : rows;
   }
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
-    if (auto generated = make_generated(pattern, origin); generated != nullptr) return generated;
+    if (code_before_rows(pattern, false))
+      if (auto generated = make_generated(pattern, origin); generated != nullptr) return generated;
     if (!transposed && pattern.columns % m_ == 0 && pattern.entries() == pattern.rows * pattern.columns / m_ * n_)
       return make_grouped_rows(pattern, std::move(origin), n_, m_);
     return make_rows(std::move(pattern), std::move(origin));

@@ -4,19 +4,21 @@
 
 #include "core/parallel.h"
 #include "core/scratch.h"
+#include "sparse/cost.h"
 
 namespace espalier::sparse {
 namespace {
 
-// Bytes of X and Y that work together: they stay in the second-level cache.
-constexpr int64_t kNear = 640 << 10;
+// Bytes of X and Y that work together: they stay in the second-level cache, which is 1 MB on cores with AVX-512 and
+// half of that, or less, on others.
+int64_t near() { return is_avx2() ? 288 << 10 : 640 << 10; }
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
 
 }  // namespace
 
 int64_t PanelProduct::panels_together() const {
-  return std::clamp<int64_t>(kNear / ((rows_ + columns_ + 1) * kPanel * 4), 4, 8);
+  return std::clamp<int64_t>(near() / ((rows_ + columns_ + 1) * kPanel * 4), 4, 8);
 }
 
 void PanelProduct::multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const {

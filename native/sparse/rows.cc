@@ -3,7 +3,9 @@
 #include <limits>
 
 #include "sparse/cost.h"
+#include "sparse/generated.h"
 #include "sparse/panel_product.h"
+#include "sparse/short_rows.h"
 
 namespace espalier {
 namespace {
@@ -90,6 +92,7 @@ class RowsFormat final : public Format {
 }  // namespace
 
 std::unique_ptr<Product> make_rows(Pattern pattern, std::vector<int32_t> origin) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.start = std::move(pattern.row_start);
   columns.wide = std::move(pattern.column);
@@ -97,6 +100,7 @@ std::unique_ptr<Product> make_rows(Pattern pattern, std::vector<int32_t> origin)
 }
 
 std::unique_ptr<Product> make_equal_rows(Pattern pattern, std::vector<int32_t> origin) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.in_row = in_first_row(pattern);
   if (pattern.columns <= int64_t{UINT16_MAX} + 1) columns.narrow.assign(pattern.column.begin(), pattern.column.end());
@@ -105,6 +109,7 @@ std::unique_ptr<Product> make_equal_rows(Pattern pattern, std::vector<int32_t> o
 }
 
 std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<int32_t> origin, int64_t n, int64_t m) {
+  if (prefers_short_rows()) return make_short_rows(pattern, origin);
   Columns columns;
   columns.in_row = in_first_row(pattern);
   for (int64_t i = 0; i < columns.in_row; ++i) columns.base.push_back(static_cast<int32_t>(i / n * m));
@@ -112,11 +117,19 @@ std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<i
   return std::make_unique<Rows>(pattern, std::move(columns), std::move(origin));
 }
 
+bool code_before_rows(const Pattern& pattern, bool transposed) {
+  constexpr int64_t kBatch = 256;
+  return !prefers_short_rows() ||
+         cost_of_generated(pattern, kBatch, transposed) < cost_of_rows(pattern, kBatch, transposed);
+}
+
 double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed) {
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
   const double of_entry = panels_of(samples) < 4 ? rates().in_row_of_few : rates().in_row;
-  const double of_panel = static_cast<double>(pattern.entries()) * of_entry + static_cast<double>(rows) * 4;
+  const int64_t blocks = prefers_short_rows() ? blocks_of_short_rows(columns, rows, pattern.entries()) : 1;
+  const double of_panel =
+      static_cast<double>(pattern.entries()) * of_entry + static_cast<double>(rows * blocks) * rates().row_of_block;
   return nanoseconds_of(of_panel, rows, columns, samples);
 }
 

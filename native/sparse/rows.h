@@ -15,6 +15,8 @@ std::unique_ptr<Product> make_rows(Pattern pattern, std::vector<int32_t> origin)
 std::unique_ptr<Product> make_equal_rows(Pattern pattern, std::vector<int32_t> origin);
 // The same for rows that keep n of each m neighbours, exactly: a byte each. m ≤ 256, and divides the columns.
 std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<int32_t> origin, int64_t n, int64_t m);
+// For formats that are generated code or rows, decided by a batch: whether the code, where there is any, comes first.
+bool code_before_rows(const Pattern& pattern, bool transposed);
 // As Format::cost.
 double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed);
 

@@ -30,6 +30,9 @@ struct Tiles {
   std::vector<int32_t> origin;
   // Whether rows stand in order, `height` a tile row: then they can be shared out among threads.
   bool in_order;
+  // Whether tiles keep few columns, far from each other: their samples then come to the first-level cache more than
+  // once if they are too many.
+  bool scattered = false;
 };
 
 // The greatest height that divides `rows` and is worth having.

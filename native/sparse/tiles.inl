@@ -55,10 +55,10 @@ void rest_of_tiles(const TileView& of, int64_t first, int64_t last, const float*
     else rest_of_tiles<Height, Vectors - 1>(of, first, last, bias, floor, vector, vectors, x, x_panel, y, y_panel);
   }
 }
-template <int Height>
+template <int Height, int Most = kMostVectors>
 void tiles_of_height(const TileView& of, int64_t first, int64_t last, const float* bias, float floor, int64_t panels,
                      const float* x, int64_t x_panel, float* y, int64_t y_panel) {
-  constexpr int kMost = std::min(Height <= 2 ? 8 : 4, (kRegisters - 1) / (Height + 1));
+  constexpr int kMost = std::min({Most, Height <= 2 ? 8 : 4, (kRegisters - 1) / (Height + 1)});
   const int64_t vectors = panels * (16 / kLanes<float>);
   int64_t v = 0;
   for (; v + kMost <= vectors; v += kMost)
@@ -67,7 +67,10 @@ void tiles_of_height(const TileView& of, int64_t first, int64_t last, const floa
 }
 
 inline void multiply_tiles(const TileView& of, int64_t height, int64_t first, int64_t last, const float* bias,
-                           float floor, int64_t panels, const float* x, int64_t x_panel, float* y, int64_t y_panel) {
+                           float floor, int64_t panels, int64_t most, const float* x, int64_t x_panel, float* y,
+                           int64_t y_panel) {
+  if (height == 4 && most == 2)
+    return tiles_of_height<4, 2>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
   switch (height) {
     case 1: return tiles_of_height<1>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);
     case 2: return tiles_of_height<2>(of, first, last, bias, floor, panels, x, x_panel, y, y_panel);

@@ -87,6 +87,9 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [95, 530, 140],
   [7, 5, 400],
   [19, 130, 200],
+  // Several groups of rows, and several blocks of columns.
+  [140, 400, 37],
+  [530, 20, 49],
 ]
 
 interface Sparse {
@@ -332,6 +335,36 @@ test('the same bits from 1, 2, 3 and 8 threads', (t) => {
     native.sparseFree(matrix.number)
   }
   native.setThreads(before)
+})
+
+test('the same bits from every format that sums a row in the order of its columns', (t) => {
+  const formats: Record<string, Format> = { rows: unstructured.rows, '4x1': structured['4x1'], ...(generates ? { generated: unstructured.generated } : {}) }
+  for (const density of [0.03, 0.3, 0.8])
+    for (const [rows, columns, samples] of [
+      [140, 400, 37],
+      [57, 1000, 20],
+      [530, 20, 100],
+    ]) {
+      const weight = noise(rows * columns)
+      const keeps = inBlocks(4, 1, density)
+      const mask = Uint8Array.from(weight, (_, i) => Number(keeps(Math.floor(i / columns), i % columns, rows, columns)))
+      for (const { transpose, layout, bias, relu } of calls(samples)) {
+        const [inputs, outputs] = transpose ? [rows, columns] : [columns, rows]
+        const x = noise(elements(inputs, samples, layout))
+        const plus = bias ? noise(outputs) : null
+        const [expected, ...others] = Object.values(formats).map(({ kind, parameters = [] }) => {
+          const number = native.sparseCreate(rows, columns, weight, mask, kind, parameters)
+          const y = new Float32Array(elements(outputs, samples, layout))
+          native.spmm(number, Number(transpose), samples, SparseLayout[layout], x, plus, relu ? Finish.relu : Finish.none, y)
+          native.sparseFree(number)
+          // Lanes past the last sample are nobody's.
+          return new Uint8Array(
+            Float32Array.from({ length: samples * outputs }, (_, i) => y[place(i % outputs, Math.floor(i / outputs), outputs, samples, layout)]).buffer,
+          )
+        })
+        for (const other of others) t.is(Buffer.compare(other, expected), 0, JSON.stringify({ rows, columns, density, transpose, layout, bias, relu }))
+      }
+    }
 })
 
 test('the same bits whatever the core is taken for', (t) => {
