@@ -42,16 +42,17 @@ namespace {
 // a block: it adds up its own entries over all samples, so that the bits do not depend on the threads.
 constexpr int64_t kTasks = 4, kLeastRows = 64;
 constexpr int64_t kLine = kPanel * static_cast<int64_t>(sizeof(float));
-// Panels × columns of X that stay in the first-level cache while rows of dY and sums pass through: three quarters of
-// it.
+// Panels × columns of X in a block: they stay in the first-level cache while rows of dY and sums pass through.
 int64_t lines_nearby() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
-  static const long cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
+  static const int64_t cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
 #else
-  constexpr long cache = 0;
+  constexpr int64_t cache = 0;
 #endif
-  constexpr int64_t kLeast = 24 << 10, kMost = 64 << 10;  // (an offset has 16 bits)
-  return std::clamp<int64_t>(cache * 3 / 4, kLeast, kMost) / kLine;
+  constexpr int64_t kLeast = 32 << 10, kMost = 64 << 10;  // (an offset has 16 bits)
+  int64_t quarters = 0;
+  ESPALIER_ON_ISA(sampled_quarters(quarters));
+  return std::min(std::max(cache, kLeast) * quarters / 4, kMost) / kLine;
 }
 // Panels that a thread packs at a time.
 constexpr int64_t kPanelsPacked = 2;
