@@ -64,8 +64,10 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
   SampledPlan plan;
   plan.tasks = {{}};
   std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-  // Blocks alike in size.
-  const int64_t most = lines_nearby() / panels, blocks = (pattern.columns + most - 1) / most;
+  // Blocks alike in size, and an even number of them: two threads then have as much to do.
+  const int64_t most = lines_nearby() / panels;
+  int64_t blocks = (pattern.columns + most - 1) / most;
+  if (blocks > 1) blocks += blocks & 1;
   const int64_t columns = (pattern.columns + blocks - 1) / blocks;
   std::vector<std::vector<SampledPlan::Piece>> by_count(static_cast<size_t>(columns) + 1);
   int64_t sums = 0;
