@@ -50,26 +50,35 @@ ESPALIER_INLINE Vec<float> sum_lanes_of_four(const Vec<float>* v) {
   return shuffle<float, Alternate<0>>(first, second) + shuffle<float, Alternate<1>>(first, second);
 }
 
+// The products of an entry, lane by lane.
+template <int Vectors>
+ESPALIER_INLINE Vec<float> product_of_lanes(const Vec<float>* of_row, const float* x) {
+  constexpr int kStep = kLanes<float>;
+  Vec<float> sum = of_row[0] * load<float>(x);
+  if constexpr (kStep == 8 && Vectors == 8) {
+    // Two chains: eight multiply-adds that wait for each other fill the queues of a Zen 3 before there is one for each
+    // cycle of both its ports. Its additions have ports of their own.
+    Vec<float> odd = of_row[1] * load<float>(x + kStep);
+#pragma GCC unroll 8
+    for (int v = 2; v < Vectors; v += 2) {
+      sum = fma<float>(of_row[v], load<float>(x + v * kStep), sum);
+      odd = fma<float>(of_row[v + 1], load<float>(x + (v + 1) * kStep), odd);
+    }
+    return sum + odd;
+  }
+#pragma GCC unroll 8
+  for (int v = 1; v < Vectors; ++v) sum = fma<float>(of_row[v], load<float>(x + v * kStep), sum);
+  return sum;
+}
+
 // The products of up to four entries. Lane 4q + i of the result holds a quarter, an eighth, … of entry i's lanes.
 template <int Vectors, int Entries>
 ESPALIER_INLINE Vec<float> products(const Vec<float>* of_row, const float* x, uint64_t offsets) {
-  constexpr int kStep = kLanes<float>;
-  // Eight multiply-adds that wait for each other fill the queues of a Zen 3 before there is one for each cycle of
-  // both its ports; its additions have ports of their own.
-  constexpr int kChains = kStep == 8 && Vectors == 8 ? 2 : 1;
   Vec<float> sum[4] = {};
 #pragma GCC unroll 4
-  for (int i = 0; i < Entries; ++i, offsets = following(offsets)) {
-    const float* const from = moved_by(x, offsets);
-    Vec<float> chain[kChains];
-#pragma GCC unroll 2
-    for (int v = 0; v < kChains; ++v) chain[v] = of_row[v] * load<float>(from + v * kStep);
-#pragma GCC unroll 8
-    for (int v = kChains; v < Vectors; ++v)
-      chain[v % kChains] = fma<float>(of_row[v], load<float>(from + v * kStep), chain[v % kChains]);
-    sum[i] = kChains == 2 ? chain[0] + chain[kChains - 1] : chain[0];
-  }
-  if constexpr (kStep == 8) return sum_lanes_of_four(sum);
+  for (int i = 0; i < Entries; ++i, offsets = following(offsets))
+    sum[i] = product_of_lanes<Vectors>(of_row, moved_by(x, offsets));
+  if constexpr (kLanes<float> == 8) return sum_lanes_of_four(sum);
   else return sum_lanes_of_all<4>(sum);
 }
 
