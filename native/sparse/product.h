@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/parallel.h"
 #include "espalier/sparse.h"
 
 namespace espalier::sparse {
@@ -54,16 +55,23 @@ class Stream {
         padded_(std::find(origin_.begin(), origin_.end(), kPadding) != origin_.end()) {}
 
   void set(const float* values) {
-    if (padded_)
-      for (size_t i = 0; i < origin_.size(); ++i) values_[i] = origin_[i] < 0 ? 0.0f : values[origin_[i]];
-    else
-      for (size_t i = 0; i < origin_.size(); ++i) values_[i] = values[origin_[i]];
+    parallel_ranges(size(), kSetTogether, [&](int64_t begin, int64_t end) {
+      const int32_t* const from = origin_.data();
+      float* const to = values_.data();
+      if (padded_)
+        for (int64_t i = begin; i < end; ++i) to[i] = from[i] < 0 ? 0.0f : values[from[i]];
+      else
+        for (int64_t i = begin; i < end; ++i) to[i] = values[from[i]];
+    });
   }
   const float* data() const { return values_.data(); }
   int64_t size() const { return static_cast<int64_t>(values_.size()); }
   int64_t bytes() const { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
 
  private:
+  // Values that a thread sets at a time.
+  static constexpr int64_t kSetTogether = 16'000;
+
   std::vector<int32_t> origin_;
   std::vector<float> values_;
   bool padded_ = false;

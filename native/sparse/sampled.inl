@@ -4,6 +4,9 @@
 constexpr int kSampledVectors = kLanes<float> == 16 ? 4 : 8;
 
 inline void sampled_panels(int64_t& most) { most = kSampledVectors * kLanes<float> / 16; }
+// Quarters of the first-level cache that columns of X may fill. With AVX2 all: a column's multiply-adds take long
+// enough for what has to come again, and rows keep more in a block.
+inline void sampled_quarters(int64_t& of_cache) { of_cache = kLanes<float> == 8 ? 4 : 3; }
 
 // The offsets of a piece, four at a time. Each four is read before the products of the four before it: addresses that
 // are known when their loads are issued made these a tenth faster.
@@ -30,18 +33,53 @@ ESPALIER_INLINE uint64_t following(uint64_t offsets) {
   return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? offsets >> 16 : offsets << 16;
 }
 
+// Lanes 0 and 2 (0) or 1 and 3 (1) of every four of a, then of b.
+template <int Half>
+struct Alternate {
+  static constexpr int at(int i) { return i / 4 * 4 + i % 2 * 2 + Half + i % 4 / 2 * kLanes<float>; }
+};
+// sum_lanes_of_all<4> in fewer shuffles, by what eight lanes have: one that takes two of every four of each operand.
+// Lanes that stay in their places are chosen as whole numbers, which GCC does by a blend: any port can do that, and
+// shuffles share theirs with multiply-adds.
+ESPALIER_INLINE Vec<float> sum_lanes_of_four(const Vec<float>* v) {
+  const auto halves = [](Vec<float> a, Vec<float> b) {
+    const auto in_place = shuffle<int32_t, Crosswise<4, 0>>((Vec<int32_t>)a, (Vec<int32_t>)b);
+    return (Vec<float>)in_place + shuffle<float, Crosswise<4, 1>>(a, b);
+  };
+  const Vec<float> first = halves(v[0], v[1]), second = halves(v[2], v[3]);
+  return shuffle<float, Alternate<0>>(first, second) + shuffle<float, Alternate<1>>(first, second);
+}
+
+// The products of an entry, lane by lane.
+template <int Vectors>
+ESPALIER_INLINE Vec<float> product_of_lanes(const Vec<float>* of_row, const float* x) {
+  constexpr int kStep = kLanes<float>;
+  Vec<float> sum = of_row[0] * load<float>(x);
+  if constexpr (kStep == 8 && Vectors == 8) {
+    // Two chains: eight multiply-adds that wait for each other fill the queues of a Zen 3 before there is one for each
+    // cycle of both its ports. Its additions have ports of their own.
+    Vec<float> odd = of_row[1] * load<float>(x + kStep);
+#pragma GCC unroll 8
+    for (int v = 2; v < Vectors; v += 2) {
+      sum = fma<float>(of_row[v], load<float>(x + v * kStep), sum);
+      odd = fma<float>(of_row[v + 1], load<float>(x + (v + 1) * kStep), odd);
+    }
+    return sum + odd;
+  }
+#pragma GCC unroll 8
+  for (int v = 1; v < Vectors; ++v) sum = fma<float>(of_row[v], load<float>(x + v * kStep), sum);
+  return sum;
+}
+
 // The products of up to four entries. Lane 4q + i of the result holds a quarter, an eighth, … of entry i's lanes.
 template <int Vectors, int Entries>
 ESPALIER_INLINE Vec<float> products(const Vec<float>* of_row, const float* x, uint64_t offsets) {
   Vec<float> sum[4] = {};
 #pragma GCC unroll 4
-  for (int i = 0; i < Entries; ++i, offsets = following(offsets)) {
-    const float* const from = moved_by(x, offsets);
-    sum[i] = of_row[0] * load<float>(from);
-#pragma GCC unroll 8
-    for (int v = 1; v < Vectors; ++v) sum[i] = fma<float>(of_row[v], load<float>(from + v * kLanes<float>), sum[i]);
-  }
-  return sum_lanes_of_all<4>(sum);
+  for (int i = 0; i < Entries; ++i, offsets = following(offsets))
+    sum[i] = product_of_lanes<Vectors>(of_row, moved_by(x, offsets));
+  if constexpr (kLanes<float> == 8) return sum_lanes_of_four(sum);
+  else return sum_lanes_of_all<4>(sum);
 }
 
 // The sums of a vector's worth of entries, a lane an entry; lanes past the last are 0.
