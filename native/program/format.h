@@ -36,11 +36,14 @@ struct Tiles {
   bool two_of_four = false;   // whether no four neighbours along a row have more than two
 };
 
+struct Pairs;  // of integer_planes.cc
+
 // Weights as sparse products take them: what these cost depends on where the kept ones stand, and is asked for often.
 struct Matrices {
   Once<sparse::Matrix> rows, unrolled;
   Once<IntegerMatrices> integers, unrolled_integers;
   Once<Tiles> tiles;
+  Once<Pairs> pairs;  // null where their sums do not fit
 };
 
 // What x holds where a layer's input and weights are whole numbers, and what its sums then come to.
@@ -99,6 +102,6 @@ std::span<const Format* const> formats();
 
 // Each stands behind its parts.
 extern const Format kDenseLinear, kDenseConv, kDenseUnrolled, kSparseLinear, kSparseColumns, kSparsePlanes,
-    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerUnrolled;
+    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerPlanes, kIntegerUnrolled;
 
 }  // namespace espalier::program
