@@ -138,10 +138,11 @@ double nanoseconds(const Task& task, int64_t batch) {
 #else
   const double lanes = 4;
 #endif
+  const double of_tap = with_avx2() ? 0.33 : 0.4;
   const double rows =
       static_cast<double>(s.out_channels * s.out_height) + static_cast<double>(s.in_channels * bordered.height);
   return static_cast<double>(batch * s.n) *
-         (60 + 0.4 * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 2 * rows +
+         (60 + of_tap * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 2 * rows +
           0.3 * static_cast<double>(s.out_channels) * length / lanes);
 }
 
