@@ -60,6 +60,9 @@ inline double dense_convolution_time(double size, const espalier_conv2d& shape, 
   return 600 + 1.2 * size + 2 * size * outputs / (peak() * 0.65 * filled);
 }
 
+// Largest values of windows of 2×2, by a step of its own.
+inline double maxima_time(double elements) { return 0.17 * elements; }
+
 // What a product of native/sparse takes, whose cost counts a call from JavaScript: here it takes fewer turns.
 inline double without_call(double nanoseconds) {
   return 100 + nanoseconds - sparse::rates().nanoseconds * sparse::kCyclesOfCall;

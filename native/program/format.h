@@ -52,6 +52,11 @@ struct Codes {
   Accumulator sums;
 };
 
+// Rows and columns of windows of 2×2, side by side.
+struct Maxima {
+  int64_t height, width;
+};
+
 // A layer's product: y = finish(W·x + bias) for every vector of a sample, W being [rows, columns]. A convolution's
 // vectors are its output's places; `conv` says which elements they hold.
 struct Task {
@@ -62,6 +67,8 @@ struct Task {
   int64_t vectors = 0;                  // a sample
   std::optional<espalier_conv2d> conv;  // n: images a sample
   std::optional<Codes> codes;
+  // Where a convolution's result goes to the largest of such windows alone, which formats may give in its place.
+  std::optional<Maxima> maxima;
   // Of this weight; made by formats that want them.
   std::shared_ptr<Matrices> matrices = std::make_shared<Matrices>();
 
@@ -78,6 +85,8 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(int64_t batch, const float* x, float* y) const = 0;
+  // Whether y is the largest of the task's windows.
+  virtual bool gives_maxima() const { return false; }
   // Makes what runs of such a batch need and no earlier one has made: not in a run.
   virtual void make_ready(int64_t) const {}
   // What does the work, for explain; and the bytes that the format holds.
@@ -92,6 +101,8 @@ struct Format {
   std::unique_ptr<Kernel> (*prepare)(const Task& task);
   // Whether it sums whole numbers, and takes tasks on codes alone; else it sums in float32.
   bool integers = false;
+  // Whether its kernels give a task's maxima; the step behind those of others has its own work to do.
+  bool maxima = false;
 };
 
 // The time that a format expects, where it gives the task's sums: on codes these are exact, or it is not taken.

@@ -172,7 +172,8 @@ class IntegerPlanes final : public Kernel {
         bordered_(shape_),
         range_(task.codes->range),
         pairs_(std::move(pairs)),
-        least_(task.relu ? 0 : std::numeric_limits<int32_t>::min()) {
+        least_(task.relu ? 0 : std::numeric_limits<int32_t>::min()),
+        maxima_(task.maxima) {
     bias_.resize(static_cast<size_t>(shape_.out_channels));
     if (task.bias != nullptr) std::copy(task.bias->data.begin(), task.bias->data.end(), bias_.begin());
   }
@@ -196,7 +197,8 @@ class IntegerPlanes final : public Kernel {
       // The bytes are done with: sums take their place.
       const int64_t pitch = outputs + kSlack;
       uint16_t* const sums = scratch<uint16_t>(Scratch::kOther, 2 * pitch);
-      float* to = y + image * s.out_channels * s.out_height * s.out_width;
+      const Maxima of = maxima_.value_or(Maxima{s.out_height, s.out_width});
+      float* to = y + image * s.out_channels * of.height * of.width;
       int64_t o = 0;
       for (const Pairs::Group& group : pairs_->groups) {
         const PairTaps taps{pairs,
@@ -207,13 +209,20 @@ class IntegerPlanes final : public Kernel {
                             outputs,
                             pitch};
         ESPALIER_ON_ISA(planes_of_pairs(taps, group.channels, sums));
-        for (int c = 0; c < group.channels; ++c, ++o, to += s.out_height * s.out_width)
-          ESPALIER_ON_ISA(rows_of_sums(sums + c * pitch, bordered_.width, s.out_height, s.out_width,
-                                       bias_[static_cast<size_t>(o)], least_, to));
+        for (int c = 0; c < group.channels; ++c, ++o, to += of.height * of.width) {
+          const uint16_t* const plane_sums = sums + c * pitch;
+          const int32_t bias = bias_[static_cast<size_t>(o)];
+          if (maxima_)
+            ESPALIER_ON_ISA(maxima_of_sums(plane_sums, bordered_.width, of.height, of.width, bias, least_, to));
+          else ESPALIER_ON_ISA(rows_of_sums(plane_sums, bordered_.width, of.height, of.width, bias, least_, to));
+        }
       }
     });
   }
-  std::string name(int64_t) const override { return "integer shifted planes, 16-bit sums"; }
+  bool gives_maxima() const override { return maxima_.has_value(); }
+  std::string name(int64_t) const override {
+    return maxima_ ? "integer shifted planes, 16-bit sums, maxima" : "integer shifted planes, 16-bit sums";
+  }
   int64_t bytes() const override {
     return static_cast<int64_t>(pairs_->pairs.size() * (sizeof(int32_t) + sizeof(int32_t)));
   }
@@ -224,6 +233,7 @@ class IntegerPlanes final : public Kernel {
   const CodeRange range_;
   const std::shared_ptr<const Pairs> pairs_;
   const int32_t least_;
+  const std::optional<Maxima> maxima_;
   std::vector<int32_t> bias_;
 };
 
@@ -248,12 +258,12 @@ double nanoseconds(const Task& task, int64_t batch) {
   const double vectors = std::ceil(static_cast<double>(Bordered(s).outputs(s)) / 16);
   const double rows = static_cast<double>(s.out_channels * s.out_height + s.in_channels * s.in_height);
   return static_cast<double>(batch * s.n) * (60 + 0.32 * taps * vectors + 2 * rows + 0.15 * bordered_elements(s) +
-                                             1.8 * static_cast<double>(s.out_channels) * vectors);
+                                             (task.maxima ? 0.9 : 1.8) * static_cast<double>(s.out_channels) * vectors);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<IntegerPlanes>(task, kept_pairs(task)); }
 
 }  // namespace
 }  // namespace integer_planes
-const Format kIntegerPlanes{"integer planes", integer_planes::nanoseconds, integer_planes::prepare, true};
+const Format kIntegerPlanes{"integer planes", integer_planes::nanoseconds, integer_planes::prepare, true, true};
 }  // namespace espalier::program

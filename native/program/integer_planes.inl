@@ -145,3 +145,26 @@ inline void rows_of_sums(const uint16_t* from, int64_t pitch, int64_t rows, int6
     floats_of_sums(from + width - kStep, start, floor, to + width - kStep);
   }
 }
+
+// The largest of windows of 2×2 of such rows, `rows` by `width` of them, side by side. What is read behind a row is
+// thrown away, as what is written behind one.
+inline void maxima_of_sums(const uint16_t* from, int64_t pitch, int64_t rows, int64_t width, int32_t plus,
+                           int32_t least, float* to) {
+  constexpr int64_t kStep = kLanes<float>;
+  const Vec<int32_t> start = broadcast(plus), floor = broadcast(least);
+  // A lane of 32 bits holds a window's two columns.
+  const auto largest = [=](const uint16_t* top) __attribute__((always_inline)) {
+    const Vec<int16_t> both = max<int16_t>(reinterpret_cast<Vec<int16_t>>(load<uint16_t>(top)),
+                                           reinterpret_cast<Vec<int16_t>>(load<uint16_t>(top + pitch)));
+    const auto lanes = reinterpret_cast<Vec<int32_t>>(both);
+    const auto low = reinterpret_cast<Vec<int32_t>>(reinterpret_cast<Vec<uint32_t>>(both) << 16) >> 16;
+    return __builtin_convertvector(max<int32_t>(max<int32_t>(low, lanes >> 16) + start, floor), Floats);
+  };
+  const float* const end = to + rows * width;
+  const int64_t whole = (width + kStep - 1) / kStep * kStep;
+  for (; to + whole <= end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, largest(from + 2 * j));
+  for (; to < end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep)
+      store_first<float>(to + j, largest(from + 2 * j), std::min(kStep, width - j));
+}

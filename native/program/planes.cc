@@ -37,6 +37,8 @@ namespace {
 
 // What a vector may read behind a plane's end.
 constexpr int64_t kSlack = 16;
+// And what maxima read behind a row.
+constexpr int64_t kSumsSlack = 3 * kSlack;
 
 class Planes final : public Kernel {
  public:
@@ -44,7 +46,8 @@ class Planes final : public Kernel {
       : shape_(*task.conv),
         bordered_(shape_),
         outputs_((bordered_.outputs(shape_) + kSlack - 1) / kSlack * kSlack),
-        relu_(task.relu) {
+        relu_(task.relu),
+        maxima_(task.maxima) {
     const espalier_conv2d& s = shape_;
     const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
     const float* weight = task.weight->data.data();
@@ -69,7 +72,7 @@ class Planes final : public Kernel {
       float* const planes = scratch<float>(Scratch::kProgram, s.in_channels * bordered_.plane() + 2 * kSlack);
       border(x + image * s.in_channels * s.in_height * s.in_width, planes);
       parallel_ranges(s.out_channels, kChannelsAtOnce, [&](int64_t o, int64_t last) {
-        float* const sums = scratch<float>(Scratch::kOther, outputs_ + kSlack);
+        float* const sums = scratch<float>(Scratch::kOther, outputs_ + kSumsSlack);
         for (; o < last; ++o) {
           const int64_t begin = first_[static_cast<size_t>(o)], end = first_[static_cast<size_t>(o) + 1];
           const PlaneTaps taps{planes,
@@ -80,13 +83,16 @@ class Planes final : public Kernel {
                                bias_[static_cast<size_t>(o)],
                                relu_ ? 0.0f : -std::numeric_limits<float>::infinity()};
           ESPALIER_ON_ISA(plane_of_sums(taps, sums));
-          float* const to = y + (image * s.out_channels + o) * s.out_height * s.out_width;
-          ESPALIER_ON_ISA(close_rows(sums, bordered_.width, s.out_height, s.out_width, to));
+          const Maxima of = maxima_.value_or(Maxima{s.out_height, s.out_width});
+          float* const to = y + (image * s.out_channels + o) * of.height * of.width;
+          if (maxima_) ESPALIER_ON_ISA(maxima_of_rows(sums, bordered_.width, of.height, of.width, to));
+          else ESPALIER_ON_ISA(close_rows(sums, bordered_.width, of.height, of.width, to));
         }
       });
     });
   }
-  std::string name(int64_t) const override { return "shifted planes"; }
+  bool gives_maxima() const override { return maxima_.has_value(); }
+  std::string name(int64_t) const override { return maxima_ ? "shifted planes, maxima" : "shifted planes"; }
   int64_t bytes() const override { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
 
  private:
@@ -114,6 +120,7 @@ class Planes final : public Kernel {
   const Bordered bordered_;
   const int64_t outputs_;
   const bool relu_;
+  const std::optional<Maxima> maxima_;
   std::vector<int64_t> first_;  // of each output channel's weights; and the end
   std::vector<int32_t> offsets_;
   std::vector<float> values_, bias_;
@@ -150,5 +157,5 @@ std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Plan
 
 }  // namespace
 }  // namespace sparse_planes
-const Format kSparsePlanes{"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare};
+const Format kSparsePlanes{"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare, false, true};
 }  // namespace espalier::program

@@ -1,3 +1,7 @@
+#include "simd/transpose.inl"
+
+#include "simd/squares.inl"
+
 // Sums of `Vectors` vectors of an output plane from `at` on, and from there to the end of the plane with fewer.
 template <int Vectors>
 void plane_sums(const PlaneTaps& taps, int64_t at, float* to) {
@@ -39,6 +43,23 @@ inline void close_rows(const float* from, int64_t pitch, int64_t rows, int64_t w
   for (; to + whole <= end; from += pitch, to += width)
     for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, load<float>(from + j));
   for (; to < end; from += pitch, to += width) copy_row(from, width, to);
+}
+
+// The largest of windows of 2×2 of such rows, `rows` by `width` of them, side by side. What is read behind a row is
+// thrown away, as what is written behind one.
+inline void maxima_of_rows(const float* from, int64_t pitch, int64_t rows, int64_t width, float* to) {
+  constexpr int64_t kStep = kLanes<float>;
+  const auto largest = [=](const float* top) __attribute__((always_inline)) {
+    return largest_of_squares<float>({load<float>(top), load<float>(top + kStep)},
+                                     {load<float>(top + pitch), load<float>(top + pitch + kStep)});
+  };
+  const float* const end = to + rows * width;
+  const int64_t whole = (width + kStep - 1) / kStep * kStep;
+  for (; to + whole <= end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, largest(from + 2 * j));
+  for (; to < end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep)
+      store_first<float>(to + j, largest(from + 2 * j), std::min(kStep, width - j));
 }
 
 // And the other way, into rows that stand `pitch` apart; what lies between them stays.
