@@ -11,7 +11,8 @@ namespace espalier::program {
 namespace {
 
 // Bytes of working memory that samples run together may take: what the second-level cache holds. A multiple of the
-// samples that stand side by side in registers.
+// samples that stand side by side in registers. (Half as many, for cores with half such a cache, gain pooling nothing,
+// and linear layers lose by fewer samples.)
 constexpr int64_t kChunkBytes = 1 << 20;
 constexpr int64_t kChunkStep = 16;
 // Elements that stay in the first-level cache from one function to the next.

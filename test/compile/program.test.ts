@@ -163,7 +163,8 @@ test('largest values come with a convolution or behind it, in every format', (t)
         for (const n of [1, 19]) {
           const x = rand([n, ...input]).sub(0.5)
           const [actual, expected] = [inFormat(compiled, format).run(x).data, model.forward(x).data]
-          for (let i = 0; i < expected.length; i++) if (!(Math.abs(actual[i] - expected[i]) < 1e-5)) return t.fail(`${format}, ${input}: ${actual[i]}, expected ${expected[i]}`)
+          for (let i = 0; i < expected.length; i++)
+            if (!(Math.abs(actual[i] - expected[i]) < 1e-5)) return t.fail(`${format}, ${input}: ${actual[i]}, expected ${expected[i]}`)
         }
     }
   t.pass()
