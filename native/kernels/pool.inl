@@ -1,6 +1,8 @@
 #include "kernels/row.inl"
 #include "simd/transpose.inl"
 
+#include "simd/squares.inl"
+
 // A vector holds neighbouring windows of a row of windows. For one tap these read values `stride` apart,
 // so that kernel and dilation are loops around one strided read, and what is computed stays in registers.
 // Windows that reach past the sides of the image are few: they are computed one by one.
@@ -168,41 +170,43 @@ ESPALIER_INLINE void max_pool2d_planes(const espalier_pool2d& shape, Stride stri
   });
 }
 
-// The even and the odd values of twice as many as the part holds.
-template <class T, int Odd>
-struct EverySecond {
-  static constexpr int at(int i) { return 2 * i + Odd; }
-};
+// Of the part's windows of 2×2, side by side from `top` on. In the order of max_of_windows: which of two zeros is kept
+// stays.
 template <class T, class Part>
-ESPALIER_INLINE void read_pairs(const T* p, Part part, Vec<T>& even, Vec<T>& odd) {
+ESPALIER_INLINE void squares_of_part(const T* top, int64_t width, T* out, Part part) {
   const int64_t count = 2 * part.count(), lanes = kLanes<T>;
-  const Vec<T> a = count < lanes ? load_first<T>(p, count) : load<T>(p);
-  const Vec<T> b =
-      count < 2 * lanes ? load_first<T>(p + lanes, std::max<int64_t>(count - lanes, 0)) : load<T>(p + lanes);
-  even = shuffle<T, EverySecond<T, 0>>(a, b);
-  odd = shuffle<T, EverySecond<T, 1>>(a, b);
+  const auto read = [=](const T* p, Vec<T>(&row)[2]) __attribute__((always_inline)) {
+    row[0] = count < lanes ? load_first<T>(p, count) : load<T>(p);
+    row[1] = count < 2 * lanes ? load_first<T>(p + lanes, std::max<int64_t>(count - lanes, 0)) : load<T>(p + lanes);
+  };
+  Vec<T> rows[2][2];
+  read(top, rows[0]);
+  read(top + width, rows[1]);
+  part.write(out, largest_of_squares<T>(rows[0], rows[1]));
 }
 
 // Windows of 2×2 side by side, all inside the image: nothing of a window has to be asked for at each row of them, which
-// is what small images take most of their time for. In the order of max_of_windows: which of two zeros is kept stays.
+// is what small images take most of their time for. Nor are parts of vectors read and written, which only AVX-512 does
+// well, where it can be helped: a row's last vector begins early enough to end with the row, and what a short row's
+// vector writes too much of is overwritten by the rows behind it.
 template <class T>
 void max_of_squares(const espalier_pool2d& shape, const T* x, T* y) {
   const int64_t in_size = shape.height * shape.width, out_size = shape.out_height * shape.out_width;
   const int64_t width = shape.width, height = shape.out_height, windows = shape.out_width;
+  const T* const x_end = x + shape.planes * in_size;
   plane_ranges(shape.planes, in_size, [=](int64_t begin, int64_t end) {
+    T* const y_end = y + end * out_size;
     for (int64_t plane = begin; plane < end; ++plane)
       for (int64_t h = 0; h < height; ++h) {
         const T* const top = x + plane * in_size + 2 * h * width;
         T* const out = y + plane * out_size + h * windows;
-        by_vectors<T>(windows, [=](int64_t w, auto part) {
-          Vec<T> value[4];
-          read_pairs(top + 2 * w, part, value[0], value[1]);
-          read_pairs(top + 2 * w + width, part, value[2], value[3]);
-          Vec<T> largest = value[0];
-#pragma GCC unroll 3
-          for (int i = 1; i < 4; ++i) largest = ((value[i] > largest) | (value[i] != value[i])) ? value[i] : largest;
-          part.write(out + w, largest);
-        });
+        int64_t w = 0;
+        for (; w + kLanes<T> <= windows; w += kLanes<T>) squares_of_part(top + 2 * w, width, out + w, WholePart<T>{});
+        if (w == windows) continue;
+        if (w > 0) w = windows - kLanes<T>;
+        if (w > 0 || (y_end - out >= kLanes<T> && x_end - top >= width + 2 * kLanes<T>))
+          squares_of_part(top + 2 * w, width, out + w, WholePart<T>{});
+        else squares_of_part(top, width, out, FirstPart<T>{windows});
       }
   });
 }

@@ -1,5 +1,6 @@
-// What the cost model knows of the machine. The figures are those of one core of a Zen 4 or a Zen 5; others differ,
-// and `tune` measures. They are constants, so that a network runs on the same kernels every time.
+// What the cost model knows of the machine. The figures are those of one core of a Zen 4 or a Zen 5, with AVX2 those of
+// a Zen 3; others differ, and `tune` measures. They are constants, so that a network runs on the same kernels every
+// time.
 #pragma once
 
 #include <algorithm>
@@ -10,6 +11,15 @@
 #include "sparse/cost.h"
 
 namespace espalier::program {
+
+// Whether the figures of AVX2 count.
+inline bool with_avx2() {
+#if ESPALIER_X86
+  return isa() == Isa::avx2;
+#else
+  return false;
+#endif
+}
 
 // Floating-point operations a nanosecond.
 inline double peak() {
@@ -35,8 +45,9 @@ inline double product_time(double flops, double efficiency, double bytes, double
 
 // A dense product of `size` weights with so many vectors.
 inline double dense_product_time(double size, double vectors) {
-  const double efficiency = vectors >= 12 ? 0.8 : 0.38 + 0.035 * vectors;
-  return 60 + product_time(2 * size * vectors, efficiency, 4 * size, 1);
+  const double few = with_avx2() ? 0.16 + 0.048 * vectors : 0.38 + 0.035 * vectors;
+  const double efficiency = vectors >= 12 ? 0.8 : few;
+  return (with_avx2() ? 100 : 60) + product_time(2 * size * vectors, efficiency, 4 * size, 1);
 }
 
 // A dense convolution of n images by `size` weights. Weights are laid out anew in every call; short rows leave lanes
@@ -48,6 +59,9 @@ inline double dense_convolution_time(double size, const espalier_conv2d& shape, 
   const double outputs = static_cast<double>(n * shape.out_height) * width;
   return 600 + 1.2 * size + 2 * size * outputs / (peak() * 0.65 * filled);
 }
+
+// Largest values of windows of 2×2, by a step of its own.
+inline double maxima_time(double elements) { return 0.17 * elements; }
 
 // What a product of native/sparse takes, whose cost counts a call from JavaScript: here it takes fewer turns.
 inline double without_call(double nanoseconds) {

@@ -73,6 +73,12 @@ class Device {
     for (int64_t first = 0; first < count; first += grain) body(first, std::min(count, first + grain));
   }
 
+  // Whether its memory is the processor's own, where steps may compute for themselves.
+  bool is_processor() const { return threads_; }
+
+  // Whether layers may take the maxima behind them along.
+  virtual bool joins_maxima() const { return false; }
+
   // Memory of the program's own, kept for its next run. None of it tells what others left there; where `clear` is
   // not set the program does not read what it has not written.
   virtual Memory lend(int64_t length, bool clear) = 0;

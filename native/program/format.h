@@ -36,17 +36,25 @@ struct Tiles {
   bool two_of_four = false;   // whether no four neighbours along a row have more than two
 };
 
+struct Pairs;  // of integer_planes.cc
+
 // Weights as sparse products take them: what these cost depends on where the kept ones stand, and is asked for often.
 struct Matrices {
   Once<sparse::Matrix> rows, unrolled;
   Once<IntegerMatrices> integers, unrolled_integers;
   Once<Tiles> tiles;
+  Once<Pairs> pairs;  // null where their sums do not fit
 };
 
 // What x holds where a layer's input and weights are whole numbers, and what its sums then come to.
 struct Codes {
   CodeRange range;
   Accumulator sums;
+};
+
+// Rows and columns of windows of 2×2, side by side.
+struct Maxima {
+  int64_t height, width;
 };
 
 // A layer's product: y = finish(W·x + bias) for every vector of a sample, W being [rows, columns]. A convolution's
@@ -59,6 +67,8 @@ struct Task {
   int64_t vectors = 0;                  // a sample
   std::optional<espalier_conv2d> conv;  // n: images a sample
   std::optional<Codes> codes;
+  // Where a convolution's result goes to the largest of such windows alone, which formats may give in its place.
+  std::optional<Maxima> maxima;
   // Of this weight; made by formats that want them.
   std::shared_ptr<Matrices> matrices = std::make_shared<Matrices>();
 
@@ -75,6 +85,8 @@ class Kernel {
  public:
   virtual ~Kernel() = default;
   virtual void run(int64_t batch, const float* x, float* y) const = 0;
+  // Whether y is the largest of the task's windows.
+  virtual bool gives_maxima() const { return false; }
   // Makes what runs of such a batch need and no earlier one has made: not in a run.
   virtual void make_ready(int64_t) const {}
   // What does the work, for explain; and the bytes that the format holds.
@@ -89,6 +101,8 @@ struct Format {
   std::unique_ptr<Kernel> (*prepare)(const Task& task);
   // Whether it sums whole numbers, and takes tasks on codes alone; else it sums in float32.
   bool integers = false;
+  // Whether its kernels give a task's maxima; the step behind those of others has its own work to do.
+  bool maxima = false;
 };
 
 // The time that a format expects, where it gives the task's sums: on codes these are exact, or it is not taken.
@@ -99,6 +113,6 @@ std::span<const Format* const> formats();
 
 // Each stands behind its parts.
 extern const Format kDenseLinear, kDenseConv, kDenseUnrolled, kSparseLinear, kSparseColumns, kSparsePlanes,
-    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerUnrolled;
+    kSparseStencil, kSparseUnrolled, kIntegerLinear, kIntegerColumns, kIntegerPlanes, kIntegerUnrolled;
 
 }  // namespace espalier::program

@@ -4,8 +4,8 @@ namespace espalier::program {
 namespace {
 
 constexpr const Format* kFormats[] = {
-    &kDenseLinear,   &kDenseConv,      &kDenseUnrolled, &kSparseLinear,   &kSparseColumns,   &kSparsePlanes,
-    &kSparseStencil, &kSparseUnrolled, &kIntegerLinear, &kIntegerColumns, &kIntegerUnrolled,
+    &kDenseLinear,   &kDenseConv,      &kDenseUnrolled, &kSparseLinear,   &kSparseColumns, &kSparsePlanes,
+    &kSparseStencil, &kSparseUnrolled, &kIntegerLinear, &kIntegerColumns, &kIntegerPlanes, &kIntegerUnrolled,
 };
 
 }  // namespace

@@ -11,7 +11,8 @@ namespace espalier::program {
 namespace {
 
 // Bytes of working memory that samples run together may take: what the second-level cache holds. A multiple of the
-// samples that stand side by side in registers.
+// samples that stand side by side in registers. (Half as many, for cores with half such a cache, gain pooling nothing,
+// and linear layers lose by fewer samples.)
 constexpr int64_t kChunkBytes = 1 << 20;
 constexpr int64_t kChunkStep = 16;
 // Elements that stay in the first-level cache from one function to the next.
@@ -47,6 +48,14 @@ Host::Host() : Device(kOperations, program::formats(), kPiece, true) {
 }
 
 std::string Host::isa() const { return isa_name(espalier::isa()); }
+// (With AVX-512 it was not measured.)
+bool Host::joins_maxima() const {
+#if ESPALIER_X86
+  return espalier::isa() == Isa::avx2;
+#else
+  return false;
+#endif
+}
 double Host::peak() const { return measured_peak(); }
 
 int64_t Host::together(int64_t batch, int64_t bytes) const {

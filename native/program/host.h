@@ -16,6 +16,7 @@ class Host final : public Device {
 
   std::string isa() const override;
   double peak() const override;
+  bool joins_maxima() const override;
   int64_t together(int64_t batch, int64_t bytes) const override;
   Memory lend(int64_t length, bool clear) override;
   Memory allocate(int64_t length) override;

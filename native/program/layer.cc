@@ -1,5 +1,7 @@
 #include "program/layer.h"
 
+#include "program/cost.h"
+
 namespace espalier::program {
 
 size_t Layer::choose(int64_t batch) const {
@@ -16,12 +18,19 @@ size_t Layer::choose(int64_t batch) const {
   size_t best = formats_.size();
   double least = 0;
   for (size_t i = 0; i < formats_.size(); ++i) {
-    const double time = expects(i, batch);
-    if (time < 0 || (best < formats_.size() && time >= least)) continue;
+    double time = expects(i, batch);
+    if (time < 0) continue;
+    time += behind(i, batch);
+    if (best < formats_.size() && time >= least) continue;
     best = i;
     least = time;
   }
   return best;
+}
+
+double Layer::behind(size_t format, int64_t batch) const {
+  if (!task_.maxima || formats_[format]->maxima) return 0;
+  return maxima_time(static_cast<double>(task_.rows * task_.vectors) * static_cast<double>(batch));
 }
 
 const Kernel& Layer::kernel(size_t format) {

@@ -20,8 +20,13 @@ class Layer {
   // The format for a batch size: the one measured at the nearest size, where any was, else the one that the cost
   // model finds fastest.
   size_t choose(int64_t batch) const;
+  // Before any format is asked for.
+  void set_maxima(Maxima maxima) { task_.maxima = maxima; }
+
   // What a format is expected to take; negative where it does not take the layer.
   double expects(size_t format, int64_t batch) const { return expected_time(*formats_[format], task_, batch); }
+  // What the step behind a format's kernels then takes, where they might have done its work.
+  double behind(size_t format, int64_t batch) const;
   bool takes(size_t format) const { return expects(format, 1) >= 0; }
   bool is_taken() const {
     for (size_t i = 0; i < formats().size(); ++i)
@@ -36,7 +41,7 @@ class Layer {
   void remember(int64_t batch, size_t format);
 
  private:
-  const Task task_;
+  Task task_;
   const std::span<const Format* const> formats_;
   mutable std::mutex lock_;
   std::vector<std::unique_ptr<Kernel>> prepared_;

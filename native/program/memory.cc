@@ -54,6 +54,12 @@ Placement place(const std::vector<int64_t>& sizes, const std::vector<std::unique
     tenant.size = rounded(sizes[value]);
     if (tenant.first < 0) tenant.first = now;
     tenant.last = std::max({tenant.last, now, last[value]});
+    // What it may write instead, before the step whose work that is.
+    if (step.maxima != 0) {
+      Tenant& maxima = tenants[static_cast<size_t>(step.maxima)];
+      maxima.size = rounded(sizes[static_cast<size_t>(step.maxima)]);
+      maxima.first = now;
+    }
   }
 
   // What a step needs for itself is a tenant of that step alone, behind those of the values.

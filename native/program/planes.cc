@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "core/scratch.h"
+#include "program/bordered.h"
 #include "program/cost.h"
 #include "program/format.h"
 
@@ -36,23 +37,17 @@ namespace {
 
 // What a vector may read behind a plane's end.
 constexpr int64_t kSlack = 16;
-
-// Input planes with their border: as many rows and columns as the outputs read.
-struct Bordered {
-  explicit Bordered(const espalier_conv2d& s)
-      : height(s.out_height + (s.kernel_height - 1) * s.dilation_height),
-        width(s.out_width + (s.kernel_width - 1) * s.dilation_width) {}
-  int64_t height, width;
-  int64_t plane() const { return height * width; }
-  // From the first output to the last, row ends among them.
-  int64_t outputs(const espalier_conv2d& s) const {
-    return ((s.out_height - 1) * width + s.out_width + kSlack - 1) / kSlack * kSlack;
-  }
-};
+// And what maxima read behind a row.
+constexpr int64_t kSumsSlack = 3 * kSlack;
 
 class Planes final : public Kernel {
  public:
-  explicit Planes(const Task& task) : shape_(*task.conv), bordered_(shape_), relu_(task.relu) {
+  explicit Planes(const Task& task)
+      : shape_(*task.conv),
+        bordered_(shape_),
+        outputs_((bordered_.outputs(shape_) + kSlack - 1) / kSlack * kSlack),
+        relu_(task.relu),
+        maxima_(task.maxima) {
     const espalier_conv2d& s = shape_;
     const int64_t seen = s.in_channels / s.groups, made = s.out_channels / s.groups;
     const float* weight = task.weight->data.data();
@@ -77,24 +72,27 @@ class Planes final : public Kernel {
       float* const planes = scratch<float>(Scratch::kProgram, s.in_channels * bordered_.plane() + 2 * kSlack);
       border(x + image * s.in_channels * s.in_height * s.in_width, planes);
       parallel_ranges(s.out_channels, kChannelsAtOnce, [&](int64_t o, int64_t last) {
-        float* const sums = scratch<float>(Scratch::kOther, bordered_.outputs(s) + kSlack);
+        float* const sums = scratch<float>(Scratch::kOther, outputs_ + kSumsSlack);
         for (; o < last; ++o) {
           const int64_t begin = first_[static_cast<size_t>(o)], end = first_[static_cast<size_t>(o) + 1];
           const PlaneTaps taps{planes,
                                offsets_.data() + begin,
                                values_.data() + begin,
                                end - begin,
-                               bordered_.outputs(s),
+                               outputs_,
                                bias_[static_cast<size_t>(o)],
                                relu_ ? 0.0f : -std::numeric_limits<float>::infinity()};
           ESPALIER_ON_ISA(plane_of_sums(taps, sums));
-          float* const to = y + (image * s.out_channels + o) * s.out_height * s.out_width;
-          ESPALIER_ON_ISA(close_rows(sums, bordered_.width, s.out_height, s.out_width, to));
+          const Maxima of = maxima_.value_or(Maxima{s.out_height, s.out_width});
+          float* const to = y + (image * s.out_channels + o) * of.height * of.width;
+          if (maxima_) ESPALIER_ON_ISA(maxima_of_rows(sums, bordered_.width, of.height, of.width, to));
+          else ESPALIER_ON_ISA(close_rows(sums, bordered_.width, of.height, of.width, to));
         }
       });
     });
   }
-  std::string name(int64_t) const override { return "shifted planes"; }
+  bool gives_maxima() const override { return maxima_.has_value(); }
+  std::string name(int64_t) const override { return maxima_ ? "shifted planes, maxima" : "shifted planes"; }
   int64_t bytes() const override { return static_cast<int64_t>(values_.size() * (sizeof(float) + sizeof(int32_t))); }
 
  private:
@@ -120,7 +118,9 @@ class Planes final : public Kernel {
 
   const espalier_conv2d shape_;
   const Bordered bordered_;
+  const int64_t outputs_;
   const bool relu_;
+  const std::optional<Maxima> maxima_;
   std::vector<int64_t> first_;  // of each output channel's weights; and the end
   std::vector<int32_t> offsets_;
   std::vector<float> values_, bias_;
@@ -137,22 +137,19 @@ constexpr double kMostElements = 1 << 18;
 double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv) return -1;
   const espalier_conv2d& s = *task.conv;
-  // (In double: hostile sizes do not overflow here.)
-  const double width = static_cast<double>(s.out_width) +
-                       static_cast<double>(s.kernel_width - 1) * static_cast<double>(s.dilation_width);
-  const double height = static_cast<double>(s.out_height) +
-                        static_cast<double>(s.kernel_height - 1) * static_cast<double>(s.dilation_height);
-  const double elements = static_cast<double>(s.in_channels) * width * height;
-  if (s.stride_height != 1 || s.stride_width != 1 || elements > kMostElements) return -1;
-  const double length = static_cast<double>(s.out_height) * width;
+  if (s.stride_height != 1 || s.stride_width != 1 || bordered_elements(s) > kMostElements) return -1;
+  const Bordered bordered(s);
+  const double length = static_cast<double>(s.out_height * bordered.width);
 #if ESPALIER_X86
   const double lanes = isa() == Isa::avx512 ? 16 : isa() == Isa::avx2 ? 8 : 4;
 #else
   const double lanes = 4;
 #endif
-  const double rows = static_cast<double>(s.out_channels * s.out_height) + static_cast<double>(s.in_channels) * height;
+  const double of_tap = with_avx2() ? 0.33 : 0.4;
+  const double rows =
+      static_cast<double>(s.out_channels * s.out_height) + static_cast<double>(s.in_channels * bordered.height);
   return static_cast<double>(batch * s.n) *
-         (60 + 0.4 * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 2 * rows +
+         (60 + of_tap * static_cast<double>(task.weight->kept) * std::ceil(length / lanes) + 2 * rows +
           0.3 * static_cast<double>(s.out_channels) * length / lanes);
 }
 
@@ -160,5 +157,5 @@ std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Plan
 
 }  // namespace
 }  // namespace sparse_planes
-const Format kSparsePlanes{"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare};
+const Format kSparsePlanes{"sparse planes", sparse_planes::nanoseconds, sparse_planes::prepare, false, true};
 }  // namespace espalier::program

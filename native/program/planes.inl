@@ -1,3 +1,7 @@
+#include "simd/transpose.inl"
+
+#include "simd/squares.inl"
+
 // Sums of `Vectors` vectors of an output plane from `at` on, and from there to the end of the plane with fewer.
 template <int Vectors>
 void plane_sums(const PlaneTaps& taps, int64_t at, float* to) {
@@ -22,6 +26,14 @@ void plane_sums(const PlaneTaps& taps, int64_t at, float* to) {
 // `length` is a multiple of 16: the planes have room behind them.
 inline void plane_of_sums(const PlaneTaps& taps, float* to) { plane_sums<8>(taps, 0, to); }
 
+// A row. Its last vector begins early enough to end with it: parts of vectors are slow to read and write.
+inline void copy_row(const float* from, int64_t width, float* to) {
+  constexpr int64_t kStep = kLanes<float>;
+  if (width < kStep) return store_first<float>(to, load_first<float>(from, width), width);
+  for (int64_t j = 0; j + kStep < width; j += kStep) store<float>(to + j, load<float>(from + j));
+  store<float>(to + width - kStep, load<float>(from + width - kStep));
+}
+
 // Rows of `width` elements, `pitch` apart, to rows that follow each other. Whole vectors as long as what they write too
 // much of is overwritten by the rows behind.
 inline void close_rows(const float* from, int64_t pitch, int64_t rows, int64_t width, float* to) {
@@ -30,19 +42,27 @@ inline void close_rows(const float* from, int64_t pitch, int64_t rows, int64_t w
   const int64_t whole = (width + kStep - 1) / kStep * kStep;
   for (; to + whole <= end; from += pitch, to += width)
     for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, load<float>(from + j));
-  for (; to < end; from += pitch, to += width) {
-    int64_t j = 0;
-    for (; j + kStep <= width; j += kStep) store<float>(to + j, load<float>(from + j));
-    if (j < width) store_first<float>(to + j, load<float>(from + j), width - j);
-  }
+  for (; to < end; from += pitch, to += width) copy_row(from, width, to);
+}
+
+// The largest of windows of 2×2 of such rows, `rows` by `width` of them, side by side. What is read behind a row is
+// thrown away, as what is written behind one.
+inline void maxima_of_rows(const float* from, int64_t pitch, int64_t rows, int64_t width, float* to) {
+  constexpr int64_t kStep = kLanes<float>;
+  const auto largest = [=](const float* top) __attribute__((always_inline)) {
+    return largest_of_squares<float>({load<float>(top), load<float>(top + kStep)},
+                                     {load<float>(top + pitch), load<float>(top + pitch + kStep)});
+  };
+  const float* const end = to + rows * width;
+  const int64_t whole = (width + kStep - 1) / kStep * kStep;
+  for (; to + whole <= end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep) store<float>(to + j, largest(from + 2 * j));
+  for (; to < end; from += 2 * pitch, to += width)
+    for (int64_t j = 0; j < width; j += kStep)
+      store_first<float>(to + j, largest(from + 2 * j), std::min(kStep, width - j));
 }
 
 // And the other way, into rows that stand `pitch` apart; what lies between them stays.
 inline void spread_rows(const float* from, int64_t from_pitch, int64_t rows, int64_t width, float* to, int64_t pitch) {
-  constexpr int64_t kStep = kLanes<float>;
-  for (int64_t i = 0; i < rows; ++i, from += from_pitch, to += pitch) {
-    int64_t j = 0;
-    for (; j + kStep <= width; j += kStep) store<float>(to + j, load<float>(from + j));
-    if (j < width) store_first<float>(to + j, load_first<float>(from + j, width - j), width - j);
-  }
+  for (int64_t i = 0; i < rows; ++i, from += from_pitch, to += pitch) copy_row(from, width, to);
 }

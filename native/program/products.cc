@@ -13,7 +13,8 @@ class Product final : public Step {
       fail(ESPALIER_INVALID_ARGUMENT, "no format sums a layer on codes in %d bits", task.codes->sums.bits());
   }
   void run(const Frame& frame) const override {
-    frame.kernel(index).run(frame.batch, frame.read(reads[0]), frame.write(writes));
+    const Kernel& kernel = frame.kernel(index);
+    kernel.run(frame.batch, frame.read(reads[0]), frame.write(kernel.gives_maxima() ? maxima : writes));
   }
   Layer* layer() override { return &layer_; }
 

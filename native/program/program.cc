@@ -70,6 +70,7 @@ Program::Program(const uint8_t* body, size_t size, std::unique_ptr<Device> devic
     steps_[i] = read_step(blueprint);
     steps_[i]->index = static_cast<int>(i);
   }
+  if (device_->joins_maxima()) join_maxima();
   placement_ = place(sizes_, steps_, output_);
   require_range("working memory of a sample", placement_.total, int64_t{0}, kMostElements);
   std::vector<char> begun(sizes_.size(), 0);
@@ -95,6 +96,32 @@ Program::~Program() { device_->retire(); }
 void Program::read_tensors(Reader& from) {
   tensors_.reserve(static_cast<size_t>(from.count("constants", kMostTensors, 2 * sizeof(int64_t))));
   for (size_t i = 0, count = tensors_.capacity(); i < count; ++i) tensors_.push_back(read_tensor(from));
+}
+
+// Tells convolutions whose results go to largest values of windows of 2×2, and nowhere else, of these.
+void Program::join_maxima() {
+  std::vector<int> readers(sizes_.size()), writers(sizes_.size());
+  std::vector<Step*> maker(sizes_.size());
+  ++readers[static_cast<size_t>(output_)];
+  for (const auto& step : steps_) {
+    for (const int value : step->reads) ++readers[static_cast<size_t>(value)];
+    ++writers[static_cast<size_t>(step->writes)];
+  }
+  for (const auto& step : steps_) {
+    const espalier_pool2d* const windows = step->squares();
+    Step* const before = windows == nullptr ? nullptr : maker[static_cast<size_t>(step->reads[0])];
+    if (Layer* const layer = before == nullptr ? nullptr : before->layer()) {
+      const auto from = static_cast<size_t>(before->writes), to = static_cast<size_t>(step->writes);
+      const auto& conv = layer->task().conv;
+      if (conv && conv->out_height == windows->height && conv->out_width == windows->width && readers[from] == 1 &&
+          writers[from] == 1 && writers[to] == 1) {
+        before->maxima = step->writes;
+        step->maker = before->index;
+        layer->set_maxima({windows->out_height, windows->out_width});
+      }
+    }
+    maker[static_cast<size_t>(step->writes)] = step.get();
+  }
 }
 
 // Formats that were found by measurement; where one does not take the layer, the choice is made anew. Those of names

@@ -53,6 +53,7 @@ class Program {
 
   void read_tensors(Reader& from);
   void read_choices(Reader& from);
+  void join_maxima();
   // Samples that are run together.
   int64_t chunk(int64_t batch) const;
   std::shared_ptr<const Plan> plan(int64_t batch);

@@ -1,4 +1,5 @@
 // A pruned convolution by generated code over lines of outputs: native/sparse/conv.h.
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -65,7 +66,12 @@ double nanoseconds(const Task& task, int64_t batch) {
   // Lines of inputs are copied with their padding; an entry costs a multiply-add a vector of outputs.
   const double copied =
       static_cast<double>(s.in_channels * s.in_height * s.in_width + s.out_channels * s.out_height * s.out_width);
-  return 1500 + images * (0.15 * copied + task.flops() / static_cast<double>(s.n) / (peak() * 0.5));
+  const double flops = task.flops() / static_cast<double>(s.n);
+  if (with_avx2()) {
+    const double width = static_cast<double>(std::min(s.in_width, s.out_width));
+    return 300 + images * ((width >= 16 ? 0.45 : 11 / width) * copied + flops / (peak() * 0.8));
+  }
+  return 1500 + images * (0.15 * copied + flops / (peak() * 0.5));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<Stencil>(task); }

@@ -79,6 +79,8 @@ class Step {
   virtual void run(const Frame& frame) const = 0;
   // What chooses among formats; null where the step has one way alone.
   virtual Layer* layer() { return nullptr; }
+  // Of a step that takes the largest of windows of 2×2, side by side: its sizes.
+  virtual const espalier_pool2d* squares() const { return nullptr; }
 
   std::string name;        // of the layer it comes from; may be empty
   std::string operation;   // as the graph names it
@@ -91,6 +93,9 @@ class Step {
   bool whole = true;
   // Elements a sample that it needs for itself.
   int64_t workspace = 0;
+  // Of a layer whose result goes to largest values of windows alone: the value that these are, which its kernel may
+  // write in the place of `writes`; 0 for none. And of the step that takes them: the layer's place.
+  int maxima = 0, maker = -1;
   // Constants that it takes as they are: they have to be on the device.
   std::vector<const Tensor*> takes;
 };

@@ -49,8 +49,9 @@ void Program::tune(int64_t batch) {
     for (size_t i = 0; i < formats.size(); ++i) {
       if (predicted[i] < 0 || predicted[i] > kHopeless * least) continue;
       const std::unique_ptr<Kernel> kernel = formats[i]->prepare(layer->task());
+      float* const y = frame.write(kernel->gives_maxima() ? step.maxima : step.writes);
       const double taken =
-          fastest(*kernel, together, frame.device, frame.read(step.reads[0]), frame.write(step.writes));
+          fastest(*kernel, together, frame.device, frame.read(step.reads[0]), y) + layer->behind(i, together);
       if (best < formats.size() && taken >= time) continue;
       best = i;
       time = taken;

@@ -1,4 +1,5 @@
 // Pooling.
+#include "program/format.h"
 #include "program/step.h"
 
 namespace espalier::program {
@@ -15,7 +16,16 @@ class Pool final : public Step {
     reads = {x};
     writes = y;
   }
+  const espalier_pool2d* squares() const override {
+    const espalier_pool2d& s = shape_;
+    const bool squares = kind_ == Pooling::kMax && s.kernel_height == 2 && s.kernel_width == 2 &&
+                         s.stride_height == 2 && s.stride_width == 2 && s.dilation_height == 1 &&
+                         s.dilation_width == 1 && s.padding_height == 0 && s.padding_width == 0 &&
+                         s.out_height <= s.height / 2 && s.out_width <= s.width / 2;
+    return squares ? &shape_ : nullptr;
+  }
   void run(const Frame& frame) const override {
+    if (maker >= 0 && frame.kernel(maker).gives_maxima()) return;
     espalier_pool2d shape = shape_;
     shape.planes *= frame.batch;
     const espalier_in x = frame.in(reads[0]);

@@ -5,6 +5,7 @@ import test from 'ava'
 import { TinyCNN } from '../../examples/tinyCnn.js'
 import { compile, EspalierError, explain, Generator, manualSeed, nn, noGrad, ops, Program, prune, quant, rand, type Tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
+import { formatsOf, inFormat } from '../support/formats.js'
 import { quantNetworks } from '../support/quantNetworks.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'espalier-program-'))
@@ -153,6 +154,35 @@ test('a batch that is cut into pieces is computed as one', (t) => {
   native.setThreads(1)
   t.deepEqual(program.run(x).data, whole)
   native.setThreads(threads)
+})
+
+test('largest values come with a convolution or behind it, in every format', (t) => {
+  manualSeed(9)
+  const conv = new nn.Conv2d(2, 6, 3, { padding: 1 })
+  prune.l1Unstructured(conv, 'weight', 0.7)
+  const alone = new nn.Sequential(conv, new nn.ReLU(), new nn.MaxPool2d(2), new nn.Flatten())
+  // What else reads the convolution's result needs all of it.
+  const beside = new Of((x) => {
+    const y = conv.forward(x)
+    return ops.concat([ops.maxPool2d(y, { kernelSize: 2 }).flatten(1), y.flatten(1)], 1)
+  })
+  for (const model of [alone.eval(), beside])
+    for (const [height, width] of [
+      [13, 18],
+      [4, 5],
+      [2, 40],
+    ]) {
+      const input = [2, height, width]
+      const compiled = compile(model, { input })
+      for (const format of formatsOf(compiled))
+        for (const n of [1, 19]) {
+          const x = rand([n, ...input]).sub(0.5)
+          const [actual, expected] = [inFormat(compiled, format).run(x).data, model.forward(x).data]
+          for (let i = 0; i < expected.length; i++)
+            if (!(Math.abs(actual[i] - expected[i]) < 1e-5)) return t.fail(`${format}, ${input}: ${actual[i]}, expected ${expected[i]}`)
+        }
+    }
+  t.pass()
 })
 
 test('explain prints a table', (t) => {

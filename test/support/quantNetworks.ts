@@ -45,6 +45,21 @@ export const quantNetworks: Record<string, () => QuantNetwork> = {
       ),
       [4, 9, 7],
     ),
+  'largest values behind planes, odd and narrow': () =>
+    warmed(
+      new nn.Sequential(
+        new qnn.QuantIdentity({ bits: 4 }),
+        new qnn.QuantConv2d(2, 5, 5, { weightBits: 4, padding: 2 }),
+        new qnn.QuantReLU({ bits: 4 }),
+        new nn.MaxPool2d(2),
+        pruned(new qnn.QuantConv2d(5, 4, 3, { weightBits: 4, perChannel: true, biasBits: 10 })),
+        new qnn.QuantIdentity({ bits: 4 }),
+        new nn.MaxPool2d(2),
+        new nn.Flatten(),
+        new qnn.QuantLinear(4 * 3 * 4, 5, { weightBits: 4 }),
+      ),
+      [2, 17, 21],
+    ),
   'ternary weights, signs among the codes': () =>
     warmed(
       new nn.Sequential(
