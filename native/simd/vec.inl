@@ -56,12 +56,22 @@ ESPALIER_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VecOf<T>::unaligned*>(p) = v;
 }
 
+#if ESPALIER_LEVEL == 1
+// Set in the first n lanes of 32 bits, which may be halves of lanes of 64.
+ESPALIER_INLINE __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
 // The first n lanes (0 ≤ n ≤ lanes), zeros behind them; memory past p[n-1] is not touched.
 template <class T>
 ESPALIER_INLINE Vec<T> load_first(const T* p, int64_t n) {
 #if ESPALIER_LEVEL == 2
   if constexpr (std::is_same_v<T, float>) return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
   else if constexpr (std::is_same_v<T, double>) return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
+#elif ESPALIER_LEVEL == 1
+  if constexpr (std::is_same_v<T, float>) return _mm256_maskload_ps(p, first_lanes(n));
+  else if constexpr (std::is_same_v<T, double>) return _mm256_maskload_pd(p, first_lanes(2 * n));
 #endif
   Vec<T> v{};
   for (int64_t i = 0; i < n; ++i) v[i] = p[i];
@@ -76,6 +86,27 @@ ESPALIER_INLINE void store_first(T* p, Vec<T> v, int64_t n) {
     return;
   } else if constexpr (std::is_same_v<T, double>) {
     _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
+    return;
+  }
+#elif ESPALIER_LEVEL == 1
+  // In halves: a masked store takes AMD's cores a dozen cycles.
+  if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>) {
+    if (n >= kLanes<T>) return store<T>(p, v);
+    char* to = reinterpret_cast<char*>(p);
+    const int64_t bytes = n * static_cast<int64_t>(sizeof(T));
+    __m256i all = reinterpret_cast<__m256i>(v);
+    __m128i rest = _mm256_castsi256_si128(all);
+    if (bytes & 16) {
+      std::memcpy(to, &rest, 16);
+      to += 16;
+      rest = _mm256_extracti128_si256(all, 1);
+    }
+    if (bytes & 8) {
+      std::memcpy(to, &rest, 8);
+      to += 8;
+      rest = _mm_unpackhi_epi64(rest, rest);
+    }
+    if (bytes & 4) std::memcpy(to, &rest, 4);
     return;
   }
 #endif
