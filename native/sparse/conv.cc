@@ -158,8 +158,10 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
 
 std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                                            const Tiling& tiling) const {
-  const bool wide = isa() == Isa::avx512 && can_generate();
-  if (kernel_ == ESPALIER_SPARSE_KERNEL_GENERATED || (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && wide))
+  // Generated code is the faster with AVX-512, and for strides along a row, whose tiles are read in pieces.
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_GENERATED) return nullptr;
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && can_generate() &&
+      (isa() == Isa::avx512 || axes.columns.stride > 1))
     return nullptr;
   auto tiles = make_tiles(axes);
   if (tiles == nullptr) return nullptr;

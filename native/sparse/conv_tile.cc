@@ -152,7 +152,7 @@ class Tiles final : public TileKernel {
         const TileTarget to{y + at.image * out_ * plane + at.row * axes_.columns.out + at.column, plane,
                             axes_.columns.out, axes_.columns.out - at.column};
         for (size_t b = 0; b + 1 < block_.size(); ++b) {
-          pack(at, b, channels, in, x, packed);
+          pack(at, b, channels, n, in, x, packed);
           const int64_t first = runs_of_[b], count = runs_of_[b + 1] - first;
           ESPALIER_ON_ISA(run_tile(at.rows, vectors_, runs_.data() + first, count, place_.data(), values_.data(),
                                    packed, row_step(), bias, relu ? &zero : nullptr, sums, to));
@@ -168,6 +168,7 @@ class Tiles final : public TileKernel {
     // (A vector may reach beyond the last one.)
     const int64_t size = (static_cast<int64_t>(origin_.size()) + 2 * lanes_) / lanes_ * lanes_;
     float* const sums = scratch<float>(Scratch::kPartial, shares * size);
+    const float* const dy_end = dy + n * out_ * axes_.rows.out * axes_.columns.out;
     std::vector<int32_t> every(static_cast<size_t>(out_));
     std::iota(every.begin(), every.end(), 0);
     parallel_for(shares, [&](int64_t share) {
@@ -179,10 +180,10 @@ class Tiles final : public TileKernel {
       for (int64_t tile = all * share / shares; tile < all * (share + 1) / shares; ++tile) {
         const Place at = place(tile);
         const float* const of_image = dy + at.image * out_ * axes_.rows.out * axes_.columns.out;
-        ESPALIER_ON_ISA(
-            pack_tile(of_dy_, every.data(), out_, of_image, at.row, at.column, ahead(of_dy_, at, out_, 1), packed_dy));
+        ESPALIER_ON_ISA(pack_tile(of_dy_, every.data(), out_, of_image, at.row, at.column, ahead(of_dy_, at, out_, 1),
+                                  dy_end, packed_dy));
         for (size_t b = 0; b + 1 < block_.size(); ++b) {
-          pack(at, b, channels, in, x, packed);
+          pack(at, b, channels, n, in, x, packed);
           const int64_t first = runs_of_[b], count = runs_of_[b + 1] - first;
           ESPALIER_ON_ISA(grad_tile(at.rows, vectors_, runs_.data() + first, count, place_.data(), packed, row_step(),
                                     packed_dy, dy_channel, of_share));
@@ -213,12 +214,12 @@ class Tiles final : public TileKernel {
   }
   int64_t row_step() const { return down_.step * right_.count() * lanes_; }
 
-  void pack(const Place& at, size_t block, const std::vector<int32_t>& channels, int64_t in, const float* x,
+  void pack(const Place& at, size_t block, const std::vector<int32_t>& channels, int64_t n, int64_t in, const float* x,
             float* to) const {
     const float* const image = x + at.image * in * of_x_.height * of_x_.width;
     ESPALIER_ON_ISA(pack_tile(of_x_, channels.data() + block_[block], block_[block + 1] - block_[block], image,
                               at.row * axes_.rows.stride, at.column * axes_.columns.stride,
-                              ahead(of_x_, at, in, axes_.rows.stride), to));
+                              ahead(of_x_, at, in, axes_.rows.stride), x + n * in * of_x_.height * of_x_.width, to));
   }
   // The rows of the next band or, behind the last one, the first of the next image.
   TileAhead ahead(const TileRows& by, const Place& at, int64_t channels, int64_t stride) const {

@@ -51,24 +51,34 @@ ESPALIER_INLINE void join_lines(const Vec<float> (&of)[V], float* row) {
   } else store<float>(row, of[0]);
 }
 
-// The same of the columns of a row from `first` on, zeros beyond its end.
+// The same of the columns of a row from `first` on, zeros beyond its end; `end` is that of the array.
 template <int V>
-ESPALIER_INLINE void lines_of_row(const float* row, int64_t first, int64_t width, Vec<float> (&to)[V]) {
+ESPALIER_INLINE void lines_of_row(const float* row, int64_t first, int64_t width, const float* end,
+                                  Vec<float> (&to)[V]) {
+  constexpr int kLane = kLanes<float>;
   const int64_t there = width - first;
-  if (there >= V * kLanes<float>) return part_lines<V>(row + first, to);
-  float whole[V * kLanes<float>] = {};
-  std::copy_n(row + first, there, whole);
-  part_lines<V>(whole, to);
+  if (there >= V * kLane) return part_lines<V>(row + first, to);
+  if (there <= 0 || end - row < first + V * kLane) {
+    float whole[V * kLane] = {};
+    std::copy_n(row + first, there, whole);
+    return part_lines<V>(whole, to);
+  }
+  // (Copying a row's last floats one by one, or calling for it, takes as long as all the rest.)
+  part_lines<V>(row + first, to);
+  Vec<float> column;
+  for (int i = 0; i < kLane; ++i) column[i] = static_cast<float>(V * i);
+#pragma GCC unroll 4
+  for (int v = 0; v < V; ++v) to[v] = column < broadcast(static_cast<float>(there - v)) ? to[v] : Vec<float>{};
 }
 
 // A row to the lines of its places, of taps that reach less than V columns beyond the segment's on either side: the
 // segment's own lines, moved on by a lane that one float of the row fills.
 template <int V>
-ESPALIER_INLINE void near_lines(const float* row, int64_t first, int64_t width, const int64_t* place, int64_t places,
-                                float* to) {
+ESPALIER_INLINE void near_lines(const float* row, int64_t first, int64_t width, const float* end, const int64_t* place,
+                                int64_t places, float* to) {
   constexpr int kLane = kLanes<float>;
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, line);
+  lines_of_row<V>(row, first, width, end, line);
   const auto beside = [&](int64_t column) { return broadcast(column >= 0 && column < width ? row[column] : 0.0f); };
   for (int64_t q = 0; q < places; ++q, to += kLane)
 #pragma GCC unroll 4
@@ -82,17 +92,17 @@ ESPALIER_INLINE void near_lines(const float* row, int64_t first, int64_t width, 
 }
 // The same for the row itself alone, and for taps a column to either side: without asking for each.
 template <int V>
-ESPALIER_INLINE void lines_of_itself(const float* row, int64_t first, int64_t width, float* to) {
+ESPALIER_INLINE void lines_of_itself(const float* row, int64_t first, int64_t width, const float* end, float* to) {
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, line);
+  lines_of_row<V>(row, first, width, end, line);
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) store<float>(to + v * kLanes<float>, line[v]);
 }
 template <int V>
-ESPALIER_INLINE void lines_of_three(const float* row, int64_t first, int64_t width, float* to) {
+ESPALIER_INLINE void lines_of_three(const float* row, int64_t first, int64_t width, const float* end, float* to) {
   constexpr int kLane = kLanes<float>;
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, line);
+  lines_of_row<V>(row, first, width, end, line);
   const int64_t behind = first + V * kLane;
   const Vec<float> left = broadcast(first > 0 && first <= width ? row[first - 1] : 0.0f);
   const Vec<float> right = broadcast(behind < width ? row[behind] : 0.0f);
@@ -124,7 +134,7 @@ inline void any_lines(const float* row, int64_t first, int64_t width, const int6
 // Rows of the channels from `first_row` on. What the next tile will read beside is asked for.
 template <int V, TileReach Reach>
 void pack_channels(const TileRows& of, const int32_t* channels, int64_t count, const float* x, int64_t first_row,
-                   int64_t first, const TileAhead& ahead, float* to) {
+                   int64_t first, const TileAhead& ahead, const float* end, float* to) {
   const TileRows by = of;
   for (int64_t c = 0; c < count; ++c) {
     const float* const plane = x + channels[c] * by.height * by.width;
@@ -134,9 +144,9 @@ void pack_channels(const TileRows& of, const int32_t* channels, int64_t count, c
       const float* const row = plane + r * by.width;
       if (r < 0 || r >= by.height)
         for (int64_t q = 0; q < by.places; ++q) store<float>(to + q * kLanes<float>, in_register<float>(Vec<float>{}));
-      else if constexpr (Reach == TileReach::kItself) lines_of_itself<V>(row, first, by.width, to);
-      else if constexpr (Reach == TileReach::kThree) lines_of_three<V>(row, first, by.width, to);
-      else if constexpr (Reach == TileReach::kNear) near_lines<V>(row, first, by.width, by.right, by.places, to);
+      else if constexpr (Reach == TileReach::kItself) lines_of_itself<V>(row, first, by.width, end, to);
+      else if constexpr (Reach == TileReach::kThree) lines_of_three<V>(row, first, by.width, end, to);
+      else if constexpr (Reach == TileReach::kNear) near_lines<V>(row, first, by.width, end, by.right, by.places, to);
       else any_lines(row, first, by.width, by.right, by.places, V * by.apart, to);
     }
   }
@@ -144,22 +154,23 @@ void pack_channels(const TileRows& of, const int32_t* channels, int64_t count, c
 
 template <int V>
 ESPALIER_INLINE void pack_by(const TileRows& by, const int32_t* channels, int64_t count, const float* x,
-                             int64_t first_row, int64_t first, const TileAhead& ahead, float* to) {
+                             int64_t first_row, int64_t first, const TileAhead& ahead, const float* end, float* to) {
   switch (by.reach) {
     case TileReach::kItself:
-      return pack_channels<V, TileReach::kItself>(by, channels, count, x, first_row, first, ahead, to);
+      return pack_channels<V, TileReach::kItself>(by, channels, count, x, first_row, first, ahead, end, to);
     case TileReach::kThree:
-      return pack_channels<V, TileReach::kThree>(by, channels, count, x, first_row, first, ahead, to);
+      return pack_channels<V, TileReach::kThree>(by, channels, count, x, first_row, first, ahead, end, to);
     case TileReach::kNear:
-      return pack_channels<V, TileReach::kNear>(by, channels, count, x, first_row, first, ahead, to);
-    case TileReach::kAny: return pack_channels<V, TileReach::kAny>(by, channels, count, x, first_row, first, ahead, to);
+      return pack_channels<V, TileReach::kNear>(by, channels, count, x, first_row, first, ahead, end, to);
+    case TileReach::kAny:
+      return pack_channels<V, TileReach::kAny>(by, channels, count, x, first_row, first, ahead, end, to);
   }
 }
 inline void pack_tile(const TileRows& by, const int32_t* channels, int64_t count, const float* x, int64_t first_row,
-                      int64_t first, const TileAhead& ahead, float* to) {
-  if (by.vectors == 4) pack_by<4>(by, channels, count, x, first_row, first, ahead, to);
-  else if (by.vectors == 2) pack_by<2>(by, channels, count, x, first_row, first, ahead, to);
-  else pack_by<1>(by, channels, count, x, first_row, first, ahead, to);
+                      int64_t first, const TileAhead& ahead, const float* end, float* to) {
+  if (by.vectors == 4) pack_by<4>(by, channels, count, x, first_row, first, ahead, end, to);
+  else if (by.vectors == 2) pack_by<2>(by, channels, count, x, first_row, first, ahead, end, to);
+  else pack_by<1>(by, channels, count, x, first_row, first, ahead, end, to);
 }
 
 // One output channel's weights in a block of input channels. Operands are read where they stand: most are used by one
@@ -202,7 +213,8 @@ ESPALIER_INLINE void run_of_tile(const TileRun& run, const int32_t* place, const
   float* y = to.y + run.channel * to.plane;
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r, y += to.width) {
-    if (to.columns >= V * kLane) {
+    // What a vector has beyond a row's end the next row overwrites, where that is the tile's too.
+    if (to.columns >= V * kLane || (r + 1 < R && to.columns == to.width && V * kLane <= 2 * to.width)) {
       join_lines<V>(sum[r], y);
       continue;
     }
