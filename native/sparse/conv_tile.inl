@@ -3,16 +3,16 @@
 inline void tile_lanes(int64_t& lanes) { lanes = kLanes<float>; }
 
 // The lanes of two vectors from the first one's last, or its second, on.
-struct LaneBefore {
+struct OneBefore {
   static constexpr int at(int i) { return kLanes<float> - 1 + i; }
 };
-struct LaneBehind {
+struct OneBehind {
   static constexpr int at(int i) { return 1 + i; }
 };
 
 // The same of each piece of four lanes: a0 a2 b0 b2 (0) or a1 a3 b1 b3 (1); a0 b0 a1 b1 (0) or a2 b2 a3 b3 (1).
 template <int From>
-struct EverySecond {
+struct PairsApart {
   static constexpr int at(int i) { return i / 4 * 4 + i % 2 * 2 + From + i % 4 / 2 * kLanes<float>; }
 };
 
@@ -23,8 +23,8 @@ ESPALIER_INLINE void part_lines(const float* row, Vec<float> (&to)[V]) {
   if constexpr (V == 4) load_columns(row, 4, to);
   else if constexpr (V == 2) {
     const Vec<float> a = Pieces<kLanes<float>>::load(row, 2), b = Pieces<kLanes<float>>::load(row + 4, 2);
-    to[0] = shuffle<float, EverySecond<0>>(a, b);
-    to[1] = shuffle<float, EverySecond<1>>(a, b);
+    to[0] = shuffle<float, PairsApart<0>>(a, b);
+    to[1] = shuffle<float, PairsApart<1>>(a, b);
   } else to[0] = load<float>(row);
 }
 ESPALIER_INLINE void store_pieces(float* to, Vec<float> v, int64_t apart) {
@@ -53,8 +53,8 @@ ESPALIER_INLINE void join_lines(const Vec<float> (&of)[V], float* row) {
 
 // The same of the columns of a row from `first` on, zeros beyond its end; `end` is that of the array.
 template <int V>
-ESPALIER_INLINE void lines_of_row(const float* row, int64_t first, int64_t width, const float* end,
-                                  Vec<float> (&to)[V]) {
+ESPALIER_INLINE void lines_of_piece(const float* row, int64_t first, int64_t width, const float* end,
+                                    Vec<float> (&to)[V]) {
   constexpr int kLane = kLanes<float>;
   const int64_t there = width - first;
   if (there >= V * kLane) return part_lines<V>(row + first, to);
@@ -78,23 +78,23 @@ ESPALIER_INLINE void near_lines(const float* row, int64_t first, int64_t width, 
                                 int64_t places, float* to) {
   constexpr int kLane = kLanes<float>;
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, end, line);
+  lines_of_piece<V>(row, first, width, end, line);
   const auto beside = [&](int64_t column) { return broadcast(column >= 0 && column < width ? row[column] : 0.0f); };
   for (int64_t q = 0; q < places; ++q, to += kLane)
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       const int64_t away = place[q] - v;
       if (away == 0) store<float>(to, line[v]);
-      else if (away == -V) store<float>(to, shuffle<float, LaneBefore>(beside(first + place[q]), line[v]));
+      else if (away == -V) store<float>(to, shuffle<float, OneBefore>(beside(first + place[q]), line[v]));
       else if (away == V)
-        store<float>(to, shuffle<float, LaneBehind>(line[v], beside(first + place[q] + V * (kLane - 1))));
+        store<float>(to, shuffle<float, OneBehind>(line[v], beside(first + place[q] + V * (kLane - 1))));
     }
 }
 // The same for the row itself alone, and for taps a column to either side: without asking for each.
 template <int V>
 ESPALIER_INLINE void lines_of_itself(const float* row, int64_t first, int64_t width, const float* end, float* to) {
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, end, line);
+  lines_of_piece<V>(row, first, width, end, line);
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) store<float>(to + v * kLanes<float>, line[v]);
 }
@@ -102,14 +102,14 @@ template <int V>
 ESPALIER_INLINE void lines_of_three(const float* row, int64_t first, int64_t width, const float* end, float* to) {
   constexpr int kLane = kLanes<float>;
   Vec<float> line[V];
-  lines_of_row<V>(row, first, width, end, line);
+  lines_of_piece<V>(row, first, width, end, line);
   const int64_t behind = first + V * kLane;
   const Vec<float> left = broadcast(first > 0 && first <= width ? row[first - 1] : 0.0f);
   const Vec<float> right = broadcast(behind < width ? row[behind] : 0.0f);
-  store<float>(to, shuffle<float, LaneBefore>(left, line[V - 1]));
+  store<float>(to, shuffle<float, OneBefore>(left, line[V - 1]));
 #pragma GCC unroll 4
   for (int v = 0; v < V; ++v) store<float>(to + (1 + v) * kLane, line[v]);
-  store<float>(to + (V + 1) * kLane, shuffle<float, LaneBehind>(line[0], right));
+  store<float>(to + (V + 1) * kLane, shuffle<float, OneBehind>(line[0], right));
 }
 
 // The same for any places and strides: lane i of place q is column first + place[q] + i·apart.
@@ -133,8 +133,8 @@ inline void any_lines(const float* row, int64_t first, int64_t width, const int6
 
 // Rows of the channels from `first_row` on. What the next tile will read beside is asked for.
 template <int V, TileReach Reach>
-void pack_channels(const TileRows& of, const int32_t* channels, int64_t count, const float* x, int64_t first_row,
-                   int64_t first, const TileAhead& ahead, const float* end, float* to) {
+void pack_tile_channels(const TileRows& of, const int32_t* channels, int64_t count, const float* x, int64_t first_row,
+                        int64_t first, const TileAhead& ahead, const float* end, float* to) {
   const TileRows by = of;
   for (int64_t c = 0; c < count; ++c) {
     const float* const plane = x + channels[c] * by.height * by.width;
@@ -157,13 +157,13 @@ ESPALIER_INLINE void pack_by(const TileRows& by, const int32_t* channels, int64_
                              int64_t first_row, int64_t first, const TileAhead& ahead, const float* end, float* to) {
   switch (by.reach) {
     case TileReach::kItself:
-      return pack_channels<V, TileReach::kItself>(by, channels, count, x, first_row, first, ahead, end, to);
+      return pack_tile_channels<V, TileReach::kItself>(by, channels, count, x, first_row, first, ahead, end, to);
     case TileReach::kThree:
-      return pack_channels<V, TileReach::kThree>(by, channels, count, x, first_row, first, ahead, end, to);
+      return pack_tile_channels<V, TileReach::kThree>(by, channels, count, x, first_row, first, ahead, end, to);
     case TileReach::kNear:
-      return pack_channels<V, TileReach::kNear>(by, channels, count, x, first_row, first, ahead, end, to);
+      return pack_tile_channels<V, TileReach::kNear>(by, channels, count, x, first_row, first, ahead, end, to);
     case TileReach::kAny:
-      return pack_channels<V, TileReach::kAny>(by, channels, count, x, first_row, first, ahead, end, to);
+      return pack_tile_channels<V, TileReach::kAny>(by, channels, count, x, first_row, first, ahead, end, to);
   }
 }
 inline void pack_tile(const TileRows& by, const int32_t* channels, int64_t count, const float* x, int64_t first_row,
