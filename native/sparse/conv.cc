@@ -1,11 +1,14 @@
 #include "sparse/conv.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <new>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
+#include "simd/isa.h"
+#include "sparse/code_memory.h"
 
 namespace espalier::sparse {
 namespace {
@@ -45,6 +48,7 @@ void Convolution::set_values(const float* values) {
   std::copy_n(values, values_.size(), values_.begin());
   const std::lock_guard<std::mutex> hold(lock_);
   for (const Known& known : known_) {
+    if (known.plan->tiles != nullptr) known.plan->tiles->set_values(values_.data());
     if (known.plan->shifted != nullptr) known.plan->shifted->set_values(values_.data());
     for (const auto& phase : known.plan->phases) phase.kernel->set_values(values_.data());
   }
@@ -152,9 +156,44 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   return plan;
 }
 
+std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                                           const Tiling& tiling) const {
+  // Generated code is the faster with AVX-512, and for strides along a row, whose tiles are read in pieces.
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_GENERATED) return nullptr;
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && can_generate() &&
+      (isa() == Isa::avx512 || axes.columns.stride > 1))
+    return nullptr;
+  auto tiles = make_tiles(axes);
+  if (tiles == nullptr) return nullptr;
+  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
+  const bool transposed = pass == Pass::kDataGrad;
+  read_channels(*plan);
+  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
+  for (size_t i = 0; i < plan->channels.size(); ++i)
+    slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
+  std::vector<int32_t> row, column;
+  for (int64_t i = 0; i < size_.kernel_height; ++i) row.push_back(tiles->row_of(i));
+  for (int64_t i = 0; i < size_.kernel_width; ++i) column.push_back(tiles->column_of(i));
+  std::vector<TileTerm> terms;
+  terms.reserve(entries_.size());
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& at = entries_[i];
+    terms.push_back({transposed ? at.in : at.out, slot[static_cast<size_t>(transposed ? at.out : at.in)],
+                     row[static_cast<size_t>(at.row)], column[static_cast<size_t>(at.column)],
+                     static_cast<int32_t>(i)});
+  }
+  if (transposed)
+    std::stable_sort(terms.begin(), terms.end(), [](const TileTerm& a, const TileTerm& b) { return a.out < b.out; });
+  tiles->hold(std::move(terms), transposed ? size_.in_channels : size_.out_channels);
+  tiles->set_values(values_.data());
+  plan->tiles = std::move(tiles);
+  return plan;
+}
+
 std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                                      const Tiling& tiling) const {
   if (auto shifted = made_shifted(pass, shape, axes, tiling)) return shifted;
+  if (auto tiles = made_tiles(pass, shape, axes, tiling)) return tiles;
   auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
@@ -202,6 +241,7 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
 
 void Convolution::run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                       bool relu, float* y) {
+  if (plan.tiles != nullptr) return plan.tiles->run(n, plan.channels, in, x, bias, relu, y);
   if (plan.shifted != nullptr) return run_shifted(plan, n, in, out, x, bias, relu, y);
   const Packing& packing = plan.packing;
   const Tiling& tiling = packing.tiling;
@@ -295,9 +335,37 @@ void Convolution::weight_grad(const espalier_conv2d& s, const float* x, const fl
     return;
   }
   const auto of = plan(Pass::kWeightGrad, s);
-  if (of->shifted_grad != nullptr) return of->shifted_grad->run(s.n, of->channels, s.in_channels, x, dy, values);
-  sparse::weight_grad(of->axes, of->packing, of->order, s.n, of->channels, s.in_channels, s.out_channels, x, dy,
-                      values);
+  if (of->tiles != nullptr) of->tiles->weight_grad(s.n, of->channels, s.in_channels, x, dy, values);
+  else if (of->shifted_grad != nullptr) of->shifted_grad->run(s.n, of->channels, s.in_channels, x, dy, values);
+  else
+    sparse::weight_grad(of->axes, of->packing, of->order, s.n, of->channels, s.in_channels, s.out_channels, x, dy,
+                        values);
+  check_nan(s, x, dy, values);
+}
+
+// Lanes beside the outputs are zeros of dy, and lanes beside the plane zeros of x. Times what is infinite or NaN they
+// are NaN in a sum that has no such term. That is seen by the sum alone: one that is NaN is added up anew, term by
+// term.
+void Convolution::check_nan(const espalier_conv2d& s, const float* x, const float* dy, float* values) const {
+  const auto sum_of = [&](const Entry& at) {
+    const int64_t left = at.column * s.dilation_width - s.padding_left;
+    double sum = 0;
+    for (int64_t image = 0; image < s.n; ++image)
+      for (int64_t i = 0; i < s.out_height; ++i) {
+        const int64_t row = i * s.stride_height + at.row * s.dilation_height - s.padding_top;
+        if (row < 0 || row >= s.in_height) continue;
+        const float* const from = x + ((image * s.in_channels + at.in) * s.in_height + row) * s.in_width;
+        const float* const by = dy + ((image * s.out_channels + at.out) * s.out_height + i) * s.out_width;
+        for (int64_t j = 0; j < s.out_width; ++j) {
+          const int64_t column = j * s.stride_width + left;
+          if (column >= 0 && column < s.in_width) sum += static_cast<double>(by[j]) * from[column];
+        }
+        if (std::isnan(sum)) return sum;
+      }
+    return sum;
+  };
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (std::isnan(values[i])) values[i] = static_cast<float>(sum_of(entries_[i]));
 }
 
 }  // namespace espalier::sparse

@@ -12,6 +12,7 @@
 #include "sparse/conv_shifted.h"
 #include "sparse/conv_shifted_grad.h"
 #include "sparse/conv_stencil.h"
+#include "sparse/conv_tile.h"
 #include "sparse/conv_weight_grad.h"
 
 namespace espalier::sparse {
@@ -50,7 +51,8 @@ class Convolution {
       Phase phase;
       std::unique_ptr<StencilKernel> kernel;
     };
-    // One of these two; for the weight gradient, one of the last two.
+    // One of these three; for the weight gradient, `tiles` or one of the last two.
+    std::unique_ptr<TileKernel> tiles;
     std::unique_ptr<ShiftedKernel> shifted;
     std::vector<PhaseKernel> phases;
     std::unique_ptr<ShiftedGrad> shifted_grad;
@@ -62,8 +64,11 @@ class Convolution {
   std::shared_ptr<Plan> made(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling) const;
   std::shared_ptr<Plan> made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                      const Tiling& tiling) const;
+  std::shared_ptr<Plan> made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
+                                   const Tiling& tiling) const;
   void read_channels(Plan& plan) const;
   Stencil stencil(bool transposed, const Plan& plan, const Phase& phase) const;
+  void check_nan(const espalier_conv2d& shape, const float* x, const float* dy, float* values) const;
   static void run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias,
                           bool relu, float* y);
   static void run(const Plan& plan, int64_t n, int64_t in, int64_t out, const float* x, const float* bias, bool relu,

@@ -66,8 +66,6 @@ Extent extent_of(const std::vector<int64_t>& offsets, int64_t stride, int64_t co
   return {((count - 1) * stride + offsets.back() - offsets[0]) / apart + 1, apart};
 }
 
-// Whether indices may share their places: not where taps lie so far apart that most of what is between them would
-// be packed in vain.
 bool shares(const std::vector<int64_t>& offsets, int64_t stride, int64_t count) {
   return count == 1 ||
          extent_of(offsets, stride, count).places <= count * static_cast<int64_t>(std::max<size_t>(offsets.size(), 1));
@@ -100,6 +98,8 @@ Places places_of(const Axis& axis, int64_t count) {
   for (int64_t i = 0; i < extent.places; ++i) made.place[static_cast<size_t>(i)] = offsets[0] + i * extent.apart;
   return made;
 }
+
+bool share_places(const Axis& axis, int64_t count) { return shares(offsets_of(axis), axis.stride, count); }
 
 Tiling tiling_of(const Axes& axes, int64_t n, int64_t in, int64_t out, int64_t kept) {
   const std::vector<int64_t> down = offsets_of(axes.rows), right = offsets_of(axes.columns);

@@ -48,6 +48,9 @@ struct Places {
   int64_t of(const Tap& tap) const;
 };
 Places places_of(const Axis& axis, int64_t count);
+// Whether so many indices should share them: not where taps lie so far apart that most of what is between them would be
+// packed in vain.
+bool share_places(const Axis& axis, int64_t count);
 
 // How outputs are cut into lines, lines into tiles.
 struct Tiling {

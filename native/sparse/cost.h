@@ -137,12 +137,13 @@ inline double cost_of_sampled(int64_t rows, int64_t columns, int64_t entries, in
 
 // A pass of a sparse convolution over n images: its values go into lines and out of them, `moved` of them for an image,
 // the faster the longer rows are; a kept entry is a multiply-add for every line of outputs, in the weight's gradient
-// with a load more. As cautious.
+// with a load more. As cautious. With AVX2 rows that fill a vector go by tiles (see conv_tile.cc).
 inline double cost_of_stencil(double moved, double entries, double width, double outputs, bool of_weight) {
   const double moving = width >= 16 ? 0.36 : 20 / (width + 1);
   const double lines = outputs / 16;
-  return rates().nanoseconds * (kCyclesOfCall * 3 + entries * lines * rates().entry * (of_weight ? 2.1 : 1.3)) +
-         moving * moved;
+  const bool tiles = isa() == Isa::avx2 && width >= 8;
+  const double entry = rates().entry * (tiles ? (of_weight ? 1.5 : 1.1) : (of_weight ? 2.1 : 1.3));
+  return rates().nanoseconds * (kCyclesOfCall * 3 + entries * lines * entry) + moving * moved;
 }
 
 }  // namespace espalier::sparse

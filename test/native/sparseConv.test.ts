@@ -77,6 +77,16 @@ const geometries: readonly Geometry[] = [
   geometry(2, 3, 4, [9, 16], 3, { stride: [2, 1], padding: 1 }),
   geometry(1, 130, 20, [4, 32], 3, { padding: 1 }),
   geometry(2, 5, 9, [1, 28], [3, 5], { stride: [2, 1], padding: [1, 0] }),
+  // (Tiles: segments of a row, bands of a plane, several blocks of channels, taps near and far, planes cut anew.)
+  geometry(1, 3, 5, [8, 40], 5, { padding: 2 }),
+  geometry(2, 2, 3, [11, 71], 3, { padding: 1 }),
+  geometry(1, 2, 5, [13, 66], 3),
+  geometry(2, 70, 9, [8, 32], 3, { padding: 1 }),
+  geometry(1, 90, 5, [14, 14], 3, { padding: 1 }),
+  geometry(1, 3, 4, [12, 24], 3, { stride: 2, padding: 1 }),
+  geometry(1, 3, 4, [25, 12], [3, 7], { stride: [3, 1], padding: [1, 3] }),
+  geometry(2, 3, 5, [12, 9], 7, { padding: 3 }),
+  geometry(2, 5, 7, [10, 8], 1),
   geometry(5, 3, 6, 8, 3, { padding: 1 }),
   geometry(17, 4, 6, 4, 3),
   geometry(33, 3, 5, [2, 1], [2, 1]),
@@ -274,6 +284,25 @@ for (const kernel of kernels)
     native.sparseConv2dForward(number, Float32Array.of(NaN, Infinity, -1), null, Finish.relu, y, ...numbers(geometry(1, 1, 1, [1, 3], 1)))
     t.deepEqual(y, Float32Array.of(NaN, Infinity, 0))
     native.sparseConv2dFree(number)
+  })
+
+for (const kernel of kernels)
+  test(`${kernel}: what is infinite is in no weight's gradient but those that read it`, (t) => {
+    for (const shape of geometries) {
+      const made = sparse(shape, masks.half, SparseKernel[kernel])
+      const [x, dy] = [noise(shape.n * shape.input * shape.size[0] * shape.size[1]), noise(shape.n * shape.output * shape.out[0] * shape.out[1])]
+      if (x.length > 0) x[x.length - 1] = x[Math.floor(x.length / 3)] = Infinity
+      if (dy.length > 0) dy[0] = NaN
+      const [dw, expected] = [new Float32Array(made.kept.length), new Sums(made.weight.length)]
+      native.sparseConv2dWeightGrad(made.number, x, dy, dw, ...numbers(shape))
+      products(made, (a, w, b) => expected.add(w, dy[b] * x[a]))
+      for (const [i, at] of made.kept.entries()) {
+        const value = expected.value[at]
+        const close = Math.abs(dw[i] - value) <= expected.size[at] * (expected.terms[at] + 2) * 2 ** -24 + 1e-40
+        t.true(Number.isFinite(value) ? close : Object.is(dw[i], value), `${dw[i]} for ${value} ${JSON.stringify(shape)}`)
+      }
+      native.sparseConv2dFree(made.number)
+    }
   })
 
 if (kernels.length > 1)
