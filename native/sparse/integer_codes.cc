@@ -24,8 +24,14 @@ namespace espalier::sparse {
 
 CodeShape code_shape() {
   CodeShape shape{};
-  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.bias));
+  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes));
   return shape;
+}
+
+int32_t code_bias(CodeRange range) {
+  int32_t bias = 0;
+  ESPALIER_ON_ISA(tell_bias(range, bias));
+  return bias;
 }
 
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
@@ -58,17 +64,18 @@ SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   const CodeShape shape = code_shape();
   const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
   int32_t* const y = static_cast<int32_t*>(call.y);
+  const auto in_panels = [&](int64_t sample) { return sample / kPanel * kPanel * rows + sample % kPanel; };
   switch (call.samples.layout) {
     case ESPALIER_SPARSE_LAYOUT_COLUMNS:
-      if (last <= call.samples.count) return {y + first, call.samples.count, lanes};
+      if (last <= call.samples.count) return {y + first, call.samples.count, lanes, 2 * lanes};
       break;
     case ESPALIER_SPARSE_LAYOUT_PANELS:
       if (last <= panels_of(call.samples.count) * kPanel)
-        return {y + first / kPanel * kPanel * rows + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows : lanes};
+        return {y + in_panels(first), kPanel, in_panels(lanes), in_panels(2 * lanes)};
       break;
     case ESPALIER_SPARSE_LAYOUT_ROWS: break;
   }
-  return {nullptr, 0, 0};
+  return {nullptr, 0, 0, 0};
 }
 
 void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {

@@ -13,23 +13,26 @@ struct CodeShape {
   int64_t samples;  // of a block: a vector of codes
   int64_t terms;    // products that a lane adds up at once
   int64_t bytes;    // of a code
-  int32_t bias;     // added to codes of a range with negative ones, so that they are none
 };
 CodeShape code_shape();
+// What is added to codes of a range with negative ones, so that they are none; 0 where kernels take them with a sign.
+int32_t code_bias(CodeRange range);
 
 // How a kernel wants the codes of a block of samples.
 enum class CodeOrder {
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
-  tuples    // [column / terms][sample][terms]
+  tuples,   // [column / terms][sample][terms]
+  words     // with AVX2: [half of the samples][column][sample], words, in that order too
 };
 
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
 
-// Where sums go: row r's vector j at r·row + j·vector.
+// Where sums go. Vectors of a row stand `vector` apart by twos, and these `two`: a panel may hold no more.
 struct SumsPlace {
   int32_t* at;
-  int64_t row, vector;
+  int64_t row, vector, two;
+  int32_t* vector_of(int64_t r, int64_t j) const { return at + r * row + j / 2 * two + j % 2 * vector; }
 };
 // Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);

@@ -2,14 +2,20 @@
 #include "simd/transpose.inl"
 
 constexpr int64_t kBlock = kLanes<Code>;
-constexpr int32_t kBias = sizeof(Code) == 1 ? 128 : 0;
 
-inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes, int32_t& bias) {
+inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes) {
   samples = kBlock;
   terms = kTerms;
   bytes = sizeof(Code);
-  bias = kBias;
 }
+
+// What is added to codes of a range with negative ones, so that they are none. (AVX2: as little as will do, for what
+// 16 bits hold depends on the greatest code.)
+inline int32_t bias_of(sparse::CodeRange range) {
+  if (range.low >= 0 || sizeof(Code) > 1) return 0;
+  return ESPALIER_LEVEL == 1 ? -range.low : 128;
+}
+inline void tell_bias(sparse::CodeRange range, int32_t& bias) { bias = bias_of(range); }
 
 // A code within the range, whatever comes.
 template <class T>
@@ -67,7 +73,7 @@ ESPALIER_INLINE void transpose_by_quarters(Vec<float> (&v)[16]) {
 // n codes that stand side by side, within the range and biased.
 template <class T>
 ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* to) {
-  const int32_t bias = range.low < 0 ? kBias : 0;
+  const int32_t bias = bias_of(range);
   if (std::is_same_v<T, Code> && range.low == 0 && range.high == 255) {
     std::memcpy(to, x, static_cast<size_t>(n));
     return;
@@ -75,16 +81,37 @@ ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* 
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Code>(within(x[i], range) + bias);
 }
 
-// 16 columns of a block, of which row s begins at from + s·pitch, as columns in the order of sample_at.
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, Code* to) {
-#if ESPALIER_LEVEL == 2
+// One code of each row, `pitch` apart, in the order of sample_at.
+ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
+  Vec<Code> codes;
+  for (int p = 0; p < kBlock; ++p) codes[p] = from[sample_at(p) * pitch];
+  return codes;
+}
+
+// Column c of a block, in the order of sample_at, where the kernel wants it.
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, [[maybe_unused]] int64_t columns,
+                                [[maybe_unused]] CodeOrder order, void* to) {
+#if ESPALIER_LEVEL == 1
+  if (order == CodeOrder::words) {
+    const __m256i bytes = reinterpret_cast<__m256i>(codes);
+    __m256i* const words = static_cast<__m256i*>(to) + c;
+    words[0] = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
+    words[columns] = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1));
+    return;
+  }
+#endif
+  store<Code>(static_cast<Code*>(to) + c * kBlock, codes);
+}
+
+// 16 columns of a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t columns, CodeOrder order,
+                                 void* to) {
+#if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
   Vec<Code> v[16], w[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i)
-    v[i] = load_quarters(from + sample_at(i) * pitch, from + sample_at(16 + i) * pitch,
-                         from + sample_at(32 + i) * pitch, from + sample_at(48 + i) * pitch);
+  for (int i = 0; i < 16; ++i) v[i] = load_places(from, pitch, i);
 #pragma GCC unroll 2
   for (int twice = 0; twice < 2; ++twice) {
 #pragma GCC unroll 8
@@ -99,25 +126,27 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, Code* to) {
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store<Code>(to + i * kBlock, v[i]);
+  for (int i = 0; i < 16; ++i) put_column(v[i], c + i, columns, order, to);
 #else
-  for (int c = 0; c < 16; ++c)
-    for (int64_t p = 0; p < kBlock; ++p) to[c * kBlock + p] = from[sample_at(static_cast<int>(p)) * pitch + c];
+  for (int i = 0; i < 16; ++i) put_column(gathered(from + i, pitch), c + i, columns, order, to);
 #endif
 }
 
 // A block's tuples: row s begins at from + s·pitch, which is a multiple of kTerms.
 ESPALIER_INLINE void tuples_of_rows(const Code* from, int64_t pitch, int64_t tuples, Code* to) {
   int64_t t = 0;
-#if ESPALIER_LEVEL == 2
+#if ESPALIER_LEVEL >= 1
   // A tuple is as large as a float, and moves as one.
-  for (; t + 16 <= tuples; t += 16)
-    for (int64_t s = 0; s < kBlock; s += 16) {
-      Vec<float> rows[16];
-      for (int64_t i = 0; i < 16; ++i)
+  constexpr int64_t kTile = kLanes<float>;
+  for (; t + kTile <= tuples; t += kTile)
+    for (int64_t s = 0; s < kBlock; s += kTile) {
+      Vec<float> rows[kTile];
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kTile; ++i)
         rows[i] = load<float>(reinterpret_cast<const float*>(from + (s + i) * pitch + t * kTerms));
       transpose<float>(rows);
-      for (int64_t i = 0; i < 16; ++i)
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kTile; ++i)
         store<float>(reinterpret_cast<float*>(to + ((t + i) * kBlock + s) * kTerms), rows[i]);
     }
 #endif
@@ -146,14 +175,14 @@ ESPALIER_INLINE bool as_it_is(const CodesView& view) {
 // X holds a block's samples in rows. They are taken within the range first, in pieces that stay in the first-level
 // cache, unless nothing needs it.
 template <class T>
-void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
+void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
   constexpr int64_t kPiece = 256, kPitch = kPiece + 32;
   alignas(64) Code rows[kBlock * kPitch];
   const int64_t columns = view.columns, there = std::min(view.there, kBlock), pitch = view.steps.by_sample;
   int64_t done = 0;
   if constexpr (std::is_same_v<T, Code>)
-    if (as_it_is<T>(view) && there == kBlock && order == CodeOrder::columns)
-      for (; done + 16 <= columns; done += 16) transpose16(x + done, pitch, to + done * kBlock);
+    if (as_it_is<T>(view) && there == kBlock && order != CodeOrder::tuples)
+      for (; done + 16 <= columns; done += 16) transpose16(x + done, pitch, done, columns, order, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -162,13 +191,12 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code
       for (int64_t i = s < there ? count : 0; i < padded; ++i) row[i] = 0;
     }
     if (order == CodeOrder::tuples) {
-      tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, to + c * kBlock);
+      tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, static_cast<Code*>(to) + c * kBlock);
       continue;
     }
     int64_t i = 0;
-    for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, to + (c + i) * kBlock);
-    for (; i < count; ++i)
-      for (int64_t p = 0; p < kBlock; ++p) to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
+    for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, c + i, columns, order, to);
+    for (; i < count; ++i) put_column(gathered(rows + i, kPitch), c + i, columns, order, to);
   }
 }
 
@@ -195,7 +223,7 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
   const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
   raw = raw > low ? raw : low - RunOf<T, Count>{};
   raw = raw < high ? raw : high - RunOf<T, Count>{};
-  const int16_t bias = view.range.low < 0 ? kBias : 0;
+  const int16_t bias = static_cast<int16_t>(bias_of(view.range));
   if constexpr (std::is_same_v<T, float>) {
     const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
     return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
@@ -221,13 +249,16 @@ ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from) 
     const auto run = [&](int i) __attribute__((always_inline)) {
       return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
     };
-    constexpr std::make_integer_sequence<int, 2 * kRun> kHalf{};
-    constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
-    return in_order(joined(joined(run(0), run(1), kHalf), joined(run(2), run(3), kHalf), kAll));
+    constexpr std::make_integer_sequence<int, 2 * kRun> kTwo{};
+    if constexpr (kBlock == 2 * kRun) return in_order(joined(run(0), run(1), kTwo));
+    else {
+      constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
+      return in_order(joined(joined(run(0), run(1), kTwo), joined(run(2), run(3), kTwo), kAll));
+    }
   }
 }
 template <class T>
-void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
+void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
   const int64_t tuples = (view.columns + kTerms - 1) / kTerms;
   for (int64_t t = 0; t < tuples; ++t) {
     const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms);
@@ -235,19 +266,20 @@ void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, C
 #pragma GCC unroll 4
     for (int64_t i = 0; i < kTerms; ++i)
       column[i] = i < count ? column_of_codes(view, x + (t * kTerms + i) * view.steps.by_component) : Vec<Code>{};
-    Vec<Code> together[kTerms];
-    if (order == CodeOrder::tuples) bring_together(column, together);
-    else std::copy(column, column + kTerms, together);
-    // Columns past the last have no place of their own, tuples do.
-    for (int64_t j = 0; j < (order == CodeOrder::tuples ? kTerms : count); ++j)
-      store<Code>(to + (t * kTerms + j) * kBlock, together[j]);
+    if (order == CodeOrder::tuples) {
+      Vec<Code> together[kTerms];
+      bring_together(column, together);
+      // Columns past the last have no place of their own, tuples do.
+      for (int64_t j = 0; j < kTerms; ++j) store<Code>(static_cast<Code*>(to) + (t * kTerms + j) * kBlock, together[j]);
+    } else
+      for (int64_t j = 0; j < count; ++j) put_column(column[j], t * kTerms + j, view.columns, order, to);
   }
 }
 
 template <class T>
 void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
-  if (view.steps.by_component == 1) pack_rows_of_codes(view, x, order, static_cast<Code*>(to));
-  else pack_columns_of_codes(view, x, order, static_cast<Code*>(to));
+  if (view.steps.by_component == 1) pack_rows_of_codes(view, x, order, to);
+  else pack_columns_of_codes(view, x, order, to);
 }
 
 #if ESPALIER_LEVEL == 2
@@ -265,6 +297,33 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
 }
 #endif
 
+#if ESPALIER_LEVEL == 1
+// Rows i and 4 + i of the tile are put side by side by loads, which leaves two steps to the shuffles.
+ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t there, float* y, int64_t pitch) {
+  Vec<float> rows[8];
+#pragma GCC unroll 2
+  for (int half = 0; half < 8; half += 4) {
+    Vec<float> v[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      v[i] = Pieces<8>::joined(Pieces<4>::load(sums + i * kBlock + half, 0),
+                               Pieces<4>::load(sums + (4 + i) * kBlock + half, 0),
+                               std::make_integer_sequence<int, 8>{});
+    const Vec<float> low01 = shuffle<float, Singles<0>>(v[0], v[1]), high01 = shuffle<float, Singles<1>>(v[0], v[1]),
+                     low23 = shuffle<float, Singles<0>>(v[2], v[3]), high23 = shuffle<float, Singles<1>>(v[2], v[3]);
+    rows[half] = shuffle<float, Doubles<0>>(low01, low23);
+    rows[half + 1] = shuffle<float, Doubles<1>>(low01, low23);
+    rows[half + 2] = shuffle<float, Doubles<0>>(high01, high23);
+    rows[half + 3] = shuffle<float, Doubles<1>>(high01, high23);
+  }
+  if (there >= 8) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) store<float>(y + i * pitch, rows[i]);
+  } else
+    for (int64_t i = 0; i < there; ++i) store<float>(y + i * pitch, rows[i]);
+}
+#endif
+
 // Sums [component][sample] of a block into rows of Y, `pitch` apart.
 inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there, int32_t* y, int64_t pitch) {
   int64_t whole = 0;
@@ -275,6 +334,14 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
     for (int64_t c = 0; c < whole; c += 16)
       tile_to_rows(reinterpret_cast<const float*>(sums + c * kBlock + s), there - s,
                    reinterpret_cast<float*>(y + s * pitch + c), pitch);
+#elif ESPALIER_LEVEL == 1
+  // Whole lines: two tiles side by side.
+  whole = components / 16 * 16;
+  for (int64_t s = 0; s < there; s += 8)
+    for (int64_t c = 0; c < whole; c += 16)
+      for (int64_t half = 0; half < 16; half += 8)
+        tile_to_rows(reinterpret_cast<const float*>(sums + (c + half) * kBlock + s), there - s,
+                     reinterpret_cast<float*>(y + s * pitch + c + half), pitch);
 #endif
   for (int64_t c = whole; c < components; ++c)
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
@@ -308,7 +375,7 @@ inline void finish_words(int64_t rows, const int16_t* words, const int32_t* star
       Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
       if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
       if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.at + r * to.row + j * to.vector, sum);
+      store<int32_t>(to.vector_of(r, j), sum);
     }
   }
 }
