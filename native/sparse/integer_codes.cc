@@ -24,7 +24,7 @@ namespace espalier::sparse {
 
 CodeShape code_shape() {
   CodeShape shape{};
-  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes));
+  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.lanes));
   return shape;
 }
 
@@ -60,9 +60,14 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
   }
 }
 
+int64_t samples_computed(const IntegerCall& call, int64_t first) {
+  const CodeShape shape = code_shape();
+  return call.samples.count - first <= shape.half() ? shape.half() : shape.samples;
+}
+
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   const CodeShape shape = code_shape();
-  const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
+  const int64_t lanes = shape.lanes, last = first + samples_computed(call, first);
   int32_t* const y = static_cast<int32_t*>(call.y);
   const auto in_panels = [&](int64_t sample) { return sample / kPanel * kPanel * rows + sample % kPanel; };
   switch (call.samples.layout) {
@@ -78,8 +83,8 @@ SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   return {nullptr, 0, 0, 0};
 }
 
-void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {
-  ESPALIER_ON_ISA(finish_words(rows, words, call.start, call.relu, call.codes == Codes::float32, to));
+void finish_words(const IntegerCall& call, int64_t rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
+  ESPALIER_ON_ISA(finish_words(rows, samples, words, call.start, call.relu, call.codes == Codes::float32, to));
 }
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)

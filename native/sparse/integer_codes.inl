@@ -1,12 +1,15 @@
 #include "simd/dot.inl"
 #include "simd/transpose.inl"
 
-constexpr int64_t kBlock = kLanes<Code>;
+// With AVX2 a block is two vectors of codes, so that what is looked up for a step, and a row's beginning and end, serve
+// more samples; each half is in the order of sample_at.
+constexpr int64_t kHalf = kLanes<Code>, kHalves = ESPALIER_LEVEL == 1 ? 2 : 1, kBlock = kHalf * kHalves;
 
-inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes) {
+inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes, int64_t& lanes) {
   samples = kBlock;
   terms = kTerms;
   bytes = sizeof(Code);
+  lanes = kLanes<int32_t>;
 }
 
 // What is added to codes of a range with negative ones, so that they are none. (AVX2: as little as will do, for what
@@ -84,28 +87,28 @@ ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* 
 // One code of each row, `pitch` apart, in the order of sample_at.
 ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
   Vec<Code> codes;
-  for (int p = 0; p < kBlock; ++p) codes[p] = from[sample_at(p) * pitch];
+  for (int p = 0; p < kHalf; ++p) codes[p] = from[sample_at(p) * pitch];
   return codes;
 }
 
-// Column c of a block, in the order of sample_at, where the kernel wants it.
-ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, [[maybe_unused]] int64_t columns,
+// Half `half` of column c of a block, in the order of sample_at, where the kernel wants it.
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns,
                                 [[maybe_unused]] CodeOrder order, void* to) {
 #if ESPALIER_LEVEL == 1
   if (order == CodeOrder::words) {
     const __m256i bytes = reinterpret_cast<__m256i>(codes);
-    __m256i* const words = static_cast<__m256i*>(to) + c;
+    __m256i* const words = static_cast<__m256i*>(to) + 2 * half * columns + c;
     words[0] = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
     words[columns] = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1));
     return;
   }
 #endif
-  store<Code>(static_cast<Code*>(to) + c * kBlock, codes);
+  store<Code>(static_cast<Code*>(to) + c * kBlock + half * kHalf, codes);
 }
 
-// 16 columns of a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t columns, CodeOrder order,
-                                 void* to) {
+// 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns,
+                                 CodeOrder order, void* to) {
 #if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
@@ -126,9 +129,9 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) put_column(v[i], c + i, columns, order, to);
+  for (int i = 0; i < 16; ++i) put_column(v[i], c + i, half, columns, order, to);
 #else
-  for (int i = 0; i < 16; ++i) put_column(gathered(from + i, pitch), c + i, columns, order, to);
+  for (int i = 0; i < 16; ++i) put_column(gathered(from + i, pitch), c + i, half, columns, order, to);
 #endif
 }
 
@@ -166,6 +169,9 @@ ESPALIER_INLINE Vec<Code> in_order(Vec<Code> samples) {
       words_in_order(reinterpret_cast<Vec<int32_t>>(samples), std::make_integer_sequence<int, kLanes<int32_t>>{}));
 }
 
+// Halves of a block in which there are samples.
+inline int64_t halves_of(const CodesView& view) { return (std::min(view.there, kBlock) + kHalf - 1) / kHalf; }
+
 // Whether X holds the very codes that kernels take.
 template <class T>
 ESPALIER_INLINE bool as_it_is(const CodesView& view) {
@@ -182,7 +188,9 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, void
   int64_t done = 0;
   if constexpr (std::is_same_v<T, Code>)
     if (as_it_is<T>(view) && there == kBlock && order != CodeOrder::tuples)
-      for (; done + 16 <= columns; done += 16) transpose16(x + done, pitch, done, columns, order, to);
+      for (; done + 16 <= columns; done += 16)
+        for (int64_t half = 0; half < halves_of(view); ++half)
+          transpose16(x + half * kHalf * pitch + done, pitch, done, half, columns, order, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -194,9 +202,12 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, void
       tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, static_cast<Code*>(to) + c * kBlock);
       continue;
     }
-    int64_t i = 0;
-    for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, c + i, columns, order, to);
-    for (; i < count; ++i) put_column(gathered(rows + i, kPitch), c + i, columns, order, to);
+    for (int64_t half = 0; half < halves_of(view); ++half) {
+      const Code* const from = rows + half * kHalf * kPitch;
+      int64_t i = 0;
+      for (; i + 16 <= count; i += 16) transpose16(from + i, kPitch, c + i, half, columns, order, to);
+      for (; i < count; ++i) put_column(gathered(from + i, kPitch), c + i, half, columns, order, to);
+    }
   }
 }
 
@@ -233,24 +244,24 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
   }
 }
 
-// X holds a component's samples side by side: all of them, or 16 in each panel.
+// X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
 template <class T>
-ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from) {
-  constexpr int64_t kRun = std::min<int64_t>(16, kBlock);
-  if (view.there < kBlock) {
-    Code column[kBlock];
-    for (int64_t s = 0; s < kBlock; ++s)
-      if (s < view.there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
+ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from, int64_t there) {
+  constexpr int64_t kRun = std::min<int64_t>(16, kHalf);
+  if (there < kHalf) {
+    Code column[kHalf];
+    for (int64_t s = 0; s < kHalf; ++s)
+      if (s < there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
       else column[s] = 0;
     return in_order(load<Code>(column));
   }
-  if constexpr (kBlock == kRun) return in_order(run_of_codes<kBlock>(from, view));
+  if constexpr (kHalf == kRun) return in_order(run_of_codes<kHalf>(from, view));
   else {
     const auto run = [&](int i) __attribute__((always_inline)) {
       return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
     };
     constexpr std::make_integer_sequence<int, 2 * kRun> kTwo{};
-    if constexpr (kBlock == 2 * kRun) return in_order(joined(run(0), run(1), kTwo));
+    if constexpr (kHalf == 2 * kRun) return in_order(joined(run(0), run(1), kTwo));
     else {
       constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
       return in_order(joined(joined(run(0), run(1), kTwo), joined(run(2), run(3), kTwo), kAll));
@@ -260,20 +271,24 @@ ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from) 
 template <class T>
 void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
   const int64_t tuples = (view.columns + kTerms - 1) / kTerms;
-  for (int64_t t = 0; t < tuples; ++t) {
-    const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms);
-    Vec<Code> column[kTerms];
+  for (int64_t t = 0; t < tuples; ++t)
+    for (int64_t half = 0; half < halves_of(view); ++half) {
+      const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms), there = view.there - half * kHalf;
+      const T* const from = x + half * (kHalf / 16 * view.steps.by_panel);
+      Vec<Code> column[kTerms];
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kTerms; ++i)
-      column[i] = i < count ? column_of_codes(view, x + (t * kTerms + i) * view.steps.by_component) : Vec<Code>{};
-    if (order == CodeOrder::tuples) {
-      Vec<Code> together[kTerms];
-      bring_together(column, together);
-      // Columns past the last have no place of their own, tuples do.
-      for (int64_t j = 0; j < kTerms; ++j) store<Code>(static_cast<Code*>(to) + (t * kTerms + j) * kBlock, together[j]);
-    } else
-      for (int64_t j = 0; j < count; ++j) put_column(column[j], t * kTerms + j, view.columns, order, to);
-  }
+      for (int64_t i = 0; i < kTerms; ++i)
+        column[i] =
+            i < count ? column_of_codes(view, from + (t * kTerms + i) * view.steps.by_component, there) : Vec<Code>{};
+      if (order == CodeOrder::tuples) {
+        Vec<Code> together[kTerms];
+        bring_together(column, together);
+        // Columns past the last have no place of their own, tuples do.
+        for (int64_t j = 0; j < kTerms; ++j)
+          store<Code>(static_cast<Code*>(to) + (t * kBlock + half * kHalf) * kTerms + j * kHalf, together[j]);
+      } else
+        for (int64_t j = 0; j < count; ++j) put_column(column[j], t * kTerms + j, half, view.columns, order, to);
+    }
 }
 
 template <class T>
@@ -353,11 +368,13 @@ struct UnitsOfVectors {  // four words each: those of result 2·First in the fir
   static constexpr int kLanesOf16 = kVectorBytes / 16;
   static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
 };
-inline void finish_words(int64_t rows, const int16_t* words, const int32_t* start, bool relu, bool as_float,
+inline void finish_words(int64_t rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu, bool as_float,
                          const sparse::SumsPlace& to) {
   typedef RunOf<int16_t, kLanes<int32_t>> Half;
-  for (int64_t r = 0; r < rows; ++r) {
-    const double* const from = reinterpret_cast<const double*>(words + r * kBlock);
+  for (int64_t i = 0; i < rows * kHalves; ++i) {
+    const int64_t r = i / kHalves, first = i % kHalves * kTerms;
+    if (first * kLanes<int32_t> >= samples) continue;
+    const double* const from = reinterpret_cast<const double*>(words + i * kHalf);
     const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
     Vec<double> units[kTerms / 2];
     if constexpr (kTerms == 4) {
@@ -375,7 +392,7 @@ inline void finish_words(int64_t rows, const int16_t* words, const int32_t* star
       Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
       if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
       if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.vector_of(r, j), sum);
+      store<int32_t>(to.vector_of(r, first + j), sum);
     }
   }
 }

@@ -3,12 +3,14 @@
 // is made, that is known then, too:
 //
 //   anywhere  The two entries of a pair are the row's to choose. One of either sign always fits (127·255 and −128·255
-//             do, each alone), and most of as many signs left over do, the small ones. Not one product is lost.
-//   blocks,   Neighbours are given. Blocks with a pair that might not fit take words (vpmaddwd), twice as much work:
-//   dense     codes of bytes are words by a mask and a shift.
+//             do, each alone), and most of as many of one sign as are left over do, the small ones.
+//   blocks,   Neighbours are given. Of two weights of one sign that might not fit, one is taken with the other sign, by
+//   dense     255 less its code: w·c = 255·w − w·(255 − c), where 255·w goes to what the sum starts from. The code is
+//             flipped by an exclusive or as it is loaded. (No byte is −(−128): where both are that, a step more takes
+//             what is missing of one, and a dense row takes words, two vpmaddwd instead.)
 //
 // Where more products fit, further steps are added in words (vpaddw) before their sums are widened, which is half of a
-// step's work. How many is computed for each row, as nothing ever may saturate.
+// step's work. How many is computed for each row: nothing may ever saturate.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -27,17 +29,17 @@ using sparse::kOffsetUnit;
 // By row that is computed, or two of a dense matrix.
 struct PairsView {
   const int32_t* row;
-  const int64_t* begin;     // of its steps; of a dense matrix, of its weights
-  const int32_t* together;  // steps whose sums words hold; 0 (dense): take words for products
-  // A step: four columns and two pairs of weights, each twice; in blocks where the codes of four neighbours begin, and
-  // their weights.
+  const int32_t* base;      // of each of these: what is added to its sum
+  const int64_t* begin;     // of its steps
+  const int64_t* weight;    // of its weights
+  const int32_t* together;  // steps whose sums words hold; 0 (dense): words for codes, too
+  // A step: where four columns stand, and their weights; by pairs, each twice, where steps are added in words. Or in
+  // blocks where the codes of four neighbours stand, their weights, and which bytes are flipped unless steps are added.
+  // A dense row's step has no offset; in words weights are by two, 0 and 2, 1 and 3.
   const uint16_t* offset;
   const int32_t* weights;
-  // Steps in words: weights 0 and 2, weights 1 and 3.
-  const int64_t* wide_begin;
-  const uint16_t* wide_offset;
-  const int32_t* wide_weights;
   int64_t tuples;  // of neighbours, in a row
+  bool blocks, dense;
 };
 }  // namespace
 }  // namespace espalier
@@ -147,19 +149,45 @@ int64_t held_together(int64_t steps, const Limit& limit, At at) {
   return 1;
 }
 
+// Four neighbours' weights and which of their codes are flipped, so that any code may be multiplied.
 using Four = std::array<int8_t, 4>;
-bool holds(const Limit& limit, const Four& four) {
-  std::array<Load, 2> pairs;
-  for (size_t t = 0; t < 4; ++t) pairs[t / 2].add(four[t]);
-  return limit.holds(pairs[0]) && limit.holds(pairs[1]);
-}
+struct Block {
+  Four weight;
+  std::array<bool, 4> flipped{};
+  Four rest{};           // of weights that no byte holds
+  int32_t base = 0;      // what flipping takes from a sum
+  bool has_rest = false;
+
+  Block(const Four& four, const Limit& limit) : weight(four) {
+    for (size_t pair = 0; pair < 4; pair += 2) {
+      Load load;
+      load.add(four[pair]);
+      load.add(four[pair + 1]);
+      if (limit.holds(load)) continue;
+      size_t which = pair + 1;
+      if (weight[which] == INT8_MIN) which = pair;
+      if (weight[which] == INT8_MIN) {
+        ++weight[which];
+        rest[which] = -1;
+        has_rest = true;
+      }
+      base += UINT8_MAX * weight[which];
+      weight[which] = static_cast<int8_t>(-weight[which]);
+      flipped[which] = true;
+    }
+  }
+  int32_t flips() const {
+    const auto of = [&](size_t i) { return static_cast<int8_t>(flipped[i] ? -1 : 0); };
+    return bytes_of(of(0), of(1), of(2), of(3));
+  }
+};
+int32_t bytes_of(const Four& four) { return bytes_of(four[0], four[1], four[2], four[3]); }
 
 class IntegerPairs final : public IntegerSteps {
  public:
   IntegerPairs(const ColumnsOfEntries& columns, int32_t greatest)
       : kind_(columns.kind), tuples_((columns.last - columns.first + 3) / 4), limit_(greatest) {
     begin_.push_back(0);
-    wide_begin_.push_back(0);
     switch (kind_) {
       case IntegerRowsKind::any: make_anywhere(columns); break;
       case IntegerRowsKind::blocks: make_blocks(columns); break;
@@ -169,18 +197,28 @@ class IntegerPairs final : public IntegerSteps {
 
   int64_t bytes() const override {
     const auto of = [](const auto& list) { return static_cast<int64_t>(list.size() * sizeof(list[0])); };
-    return of(row_) + of(begin_) + of(together_) + of(offset_) + of(weights_) + of(wide_begin_) + of(wide_offset_) +
-           of(wide_weights_);
+    return of(row_) + of(base_) + of(begin_) + of(weight_) + of(together_) + of(offset_) + of(weights_);
   }
-  int64_t groups() const override { return static_cast<int64_t>(begin_.size()) - 1; }
+  int64_t groups() const override { return static_cast<int64_t>(together_.size()); }
   void multiply(int64_t first, int64_t last, const void* codes, const StepsCall& call) const override {
-    const PairsView view{row_.data(),        begin_.data(),       together_.data(),     offset_.data(), weights_.data(),
-                         wide_begin_.data(), wide_offset_.data(), wide_weights_.data(), tuples_};
-    avx2::multiply_integer_pairs(kind_, view, first, last, codes, call);
+    const PairsView view{row_.data(),
+                         base_.data(),
+                         begin_.data(),
+                         weight_.data(),
+                         together_.data(),
+                         offset_.data(),
+                         weights_.data(),
+                         tuples_,
+                         kind_ == IntegerRowsKind::blocks,
+                         kind_ == IntegerRowsKind::dense};
+    avx2::multiply_integer_pairs(view, first, last, codes, call);
   }
 
  private:
-  static constexpr int64_t kColumnBytes = 32;
+  // Bytes from one column's codes to the next one's.
+  static constexpr int64_t kColumnBytes = 64;
+  // Of dense rows: sums of words and of 32 bits do not stand in registers together, a few steps would not pay for that.
+  static constexpr int64_t kWorthTogether = 4;
 
   // The entries of row r, in the order of a deal: by weight, from the greatest down, negative ones from the least up.
   void take_entries(const ColumnsOfEntries& columns, int64_t r, std::vector<Entry>& order) const {
@@ -230,14 +268,24 @@ class IntegerPairs final : public IntegerSteps {
     });
     for (const int32_t r : row_) {
       const Row& row = made[static_cast<size_t>(r)];
-      together_.push_back(row.together);
-      begin_.push_back(begin_.back() + row.steps);
+      begin_row(row.together, row.steps);
       const auto first = static_cast<size_t>(4 * row.begin), last = static_cast<size_t>(4 * (row.begin + row.steps));
       offset_.insert(offset_.end(), offset.begin() + static_cast<int64_t>(first),
                      offset.begin() + static_cast<int64_t>(last));
-      for (size_t i = first; i < last; i += 2)
-        weights_.push_back(bytes_of(weight[i], weight[i + 1], weight[i], weight[i + 1]));
+      if (row.together == 1)
+        for (size_t i = first; i < last; i += 4)
+          weights_.push_back(bytes_of(weight[i], weight[i + 1], weight[i + 2], weight[i + 3]));
+      else
+        for (size_t i = first; i < last; i += 2)
+          weights_.push_back(bytes_of(weight[i], weight[i + 1], weight[i], weight[i + 1]));
     }
+    base_.assign(row_.size(), 0);
+  }
+
+  void begin_row(int32_t together, int64_t steps) {
+    together_.push_back(together);
+    begin_.push_back(begin_.back() + steps);
+    weight_.push_back(static_cast<int64_t>(weights_.size()));
   }
 
   // Rows of as many steps one after the other, so that loops take as many turns.
@@ -268,37 +316,37 @@ class IntegerPairs final : public IntegerSteps {
       uint16_t offset;
     };
     const int64_t rows = columns.entries.pattern.rows;
-    std::vector<Step> narrow, wide;
-    std::vector<int64_t> narrow_begin{0}, wide_begin{0};
+    std::vector<Step> all;
+    std::vector<int64_t> begin{0};
+    std::vector<int32_t> together;
     for (int64_t r = 0; r < rows; ++r) {
       each_block(columns, r, [&](const Four& four, int64_t tuple) {
-        (holds(limit_, four) ? narrow : wide)
-            .push_back({four, static_cast<uint16_t>(tuple * 4 * kColumnBytes / kOffsetUnit)});
+        const auto offset = static_cast<uint16_t>(tuple * 4 * kColumnBytes / kOffsetUnit);
+        all.push_back({four, offset});
+        if (const Block block(four, limit_); block.has_rest) {
+          for (size_t t = 0; t < 4; ++t) all.back().four[t] = static_cast<int8_t>(four[t] - block.rest[t]);
+          all.push_back({block.rest, offset});
+        }
       });
-      narrow_begin.push_back(static_cast<int64_t>(narrow.size()));
-      wide_begin.push_back(static_cast<int64_t>(wide.size()));
+      begin.push_back(static_cast<int64_t>(all.size()));
+      const Step* const of = all.data() + begin[static_cast<size_t>(r)];
+      together.push_back(static_cast<int32_t>(
+          held_together(begin.back() - begin[static_cast<size_t>(r)], limit_, [&](int64_t i) { return of[i].four; })));
     }
-    const auto steps = [&](const std::vector<int64_t>& begin, int64_t r) {
-      return begin[static_cast<size_t>(r) + 1] - begin[static_cast<size_t>(r)];
-    };
-    place_rows(rows, [&](int64_t r) { return std::pair(steps(narrow_begin, r), steps(wide_begin, r)); });
+    const auto steps = [&](int64_t r) { return begin[static_cast<size_t>(r) + 1] - begin[static_cast<size_t>(r)]; };
+    place_rows(rows, [&](int64_t r) { return std::pair(together[static_cast<size_t>(r)], steps(r)); });
     for (const int32_t r : row_) {
-      const Step* const from = narrow.data() + narrow_begin[static_cast<size_t>(r)];
-      const int64_t count = steps(narrow_begin, r);
-      together_.push_back(static_cast<int32_t>(
-          held_together(count, limit_, [&](int64_t i) -> const Four& { return from[i].four; })));
-      for (int64_t i = 0; i < count; ++i) {
-        offset_.push_back(from[i].offset);
-        weights_.push_back(bytes_of(from[i].four[0], from[i].four[1], from[i].four[2], from[i].four[3]));
+      begin_row(together[static_cast<size_t>(r)], steps(r));
+      int32_t base = 0;
+      for (int64_t i = begin[static_cast<size_t>(r)]; i < begin[static_cast<size_t>(r) + 1]; ++i) {
+        const Step& step = all[static_cast<size_t>(i)];
+        const Block block(step.four, limit_);
+        offset_.push_back(step.offset);
+        weights_.push_back(bytes_of(block.weight));
+        if (together_.back() == 1) weights_.push_back(block.flips());
+        base += block.base;
       }
-      begin_.push_back(begin_.back() + count);
-      for (int64_t i = wide_begin[static_cast<size_t>(r)]; i < wide_begin[static_cast<size_t>(r) + 1]; ++i) {
-        const Step& step = wide[static_cast<size_t>(i)];
-        wide_offset_.push_back(step.offset);
-        wide_weights_.push_back(words_of(step.four[0], step.four[2]));
-        wide_weights_.push_back(words_of(step.four[1], step.four[3]));
-      }
-      wide_begin_.push_back(static_cast<int64_t>(wide_offset_.size()));
+      base_.push_back(base);
     }
   }
 
@@ -308,42 +356,45 @@ class IntegerPairs final : public IntegerSteps {
     std::vector<int32_t> together(static_cast<size_t>(rows));
     for (int64_t r = 0; r < rows; ++r) {
       Four* const row = weight.data() + r * tuples_;
-      bool narrow = true;
+      bool in_bytes = true;
       each_block(columns, r, [&](const Four& four, int64_t tuple) {
         row[tuple] = four;
-        narrow = narrow && holds(limit_, four);
+        in_bytes = in_bytes && !Block(four, limit_).has_rest;
       });
-      const int64_t held =
-          narrow ? held_together(tuples_, limit_, [&](int64_t i) -> const Four& { return row[i]; }) : 0;
-      // Sums of words and of 32 bits do not stand in registers together: a few steps would not pay for that.
-      together[static_cast<size_t>(r)] = static_cast<int32_t>(held < kWorthTogether ? std::min<int64_t>(held, 1) : held);
+      const int64_t held = held_together(tuples_, limit_, [&](int64_t i) { return row[i]; });
+      together[static_cast<size_t>(r)] = !in_bytes ? 0 : static_cast<int32_t>(held < kWorthTogether ? 1 : held);
     }
     place_rows(rows, [&](int64_t r) { return together[static_cast<size_t>(r)]; });
     if (rows % 2 != 0) row_.push_back(row_.back());
     for (size_t i = 0; i < row_.size(); i += 2) {
       const std::array<const Four*, 2> row{weight.data() + row_[i] * tuples_, weight.data() + row_[i + 1] * tuples_};
       const int32_t both = std::min(together[static_cast<size_t>(row_[i])], together[static_cast<size_t>(row_[i + 1])]);
+      begin_row(both, tuples_);
+      std::array<int32_t, 2> base{};
       for (int64_t t = 0; t < tuples_; ++t)
-        for (const Four* of : row)
-          if (const Four& four = of[t]; both > 0) weights_.push_back(bytes_of(four[0], four[1], four[2], four[3]));
-          else {
+        for (size_t one = 0; one < 2; ++one) {
+          const Four& four = row[one][t];
+          if (both == 0) {
             weights_.push_back(words_of(four[0], four[2]));
             weights_.push_back(words_of(four[1], four[3]));
+            continue;
           }
-      together_.push_back(both);
-      begin_.push_back(static_cast<int64_t>(weights_.size()));
+          const Block block(four, limit_);
+          weights_.push_back(bytes_of(block.weight));
+          if (both == 1) weights_.push_back(block.flips());
+          base[one] += block.base;
+        }
+      base_.insert(base_.end(), base.begin(), base.end());
     }
   }
-  static constexpr int64_t kWorthTogether = 4;
 
   IntegerRowsKind kind_;
   int64_t tuples_;
   Limit limit_;
-  std::vector<int32_t> row_;
-  std::vector<int64_t> begin_, wide_begin_;
-  std::vector<int32_t> together_;
-  std::vector<uint16_t> offset_, wide_offset_;
-  std::vector<int32_t> weights_, wide_weights_;
+  std::vector<int32_t> row_, base_, together_;
+  std::vector<int64_t> begin_, weight_;
+  std::vector<uint16_t> offset_;
+  std::vector<int32_t> weights_;
 };
 
 }  // namespace

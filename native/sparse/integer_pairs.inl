@@ -2,202 +2,241 @@
 
 #if ESPALIER_LEVEL == 1
 typedef Vec<int16_t> Words;
-constexpr int64_t kBlock = kLanes<Code>;
+typedef Vec<int32_t> Sums[kTerms];  // of half a block's samples
+constexpr int64_t kHalf = kLanes<Code>, kBlock = 2 * kHalf;
 
-ESPALIER_INLINE Vec<int32_t> weights_at(const int32_t* at) { return in_register<int32_t>(broadcast<int32_t>(*at)); }
+ESPALIER_INLINE Vec<int32_t> all(const int32_t* at) { return in_register<int32_t>(broadcast<int32_t>(*at)); }
 
-ESPALIER_INLINE void load_sums(const sparse::StepsCall& call, int32_t row, Vec<int32_t> (&sum)[kTerms]) {
+// Where the sums of some rows come from and go to, as locals: what is stored could else be the call's own pointers.
+template <bool Begun, bool Float>
+struct Ends {
+  const int32_t* const start;
+  const sparse::SumsPlace from, to;
+  const Vec<int32_t> floor;
+
+  explicit Ends(const sparse::StepsCall& call)
+      : start(call.start),
+        from(call.from),
+        to(call.to),
+        floor(broadcast<int32_t>(call.relu ? 0 : std::numeric_limits<int32_t>::min())) {}
+
+  ESPALIER_INLINE void load_sums(int32_t row, int32_t base, int64_t first, Sums& sum) const {
+    const Vec<int32_t> begin = broadcast<int32_t>(
+        static_cast<int32_t>(static_cast<uint32_t>(base) + (Begun ? 0u : static_cast<uint32_t>(start[row]))));
 #pragma GCC unroll 4
-  for (int j = 0; j < kTerms; ++j)
-    sum[j] = call.from.at == nullptr ? broadcast<int32_t>(call.start[row]) : load<int32_t>(call.from.vector_of(row, j));
-}
-ESPALIER_INLINE void store_sums(const sparse::StepsCall& call, int32_t row, const Vec<int32_t> (&sum)[kTerms]) {
+    for (int j = 0; j < kTerms; ++j)
+      sum[j] = Begun ? begin + load<int32_t>(from.vector_of(row, first + j)) : begin;
+  }
+  ESPALIER_INLINE void store_sums(int32_t row, int64_t first, const Sums& sum) const {
 #pragma GCC unroll 4
-  for (int j = 0; j < kTerms; ++j) {
-    Vec<int32_t> one = sum[j];
-    if (call.relu) one = max<int32_t>(one, Vec<int32_t>{});
-    if (call.as_float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
-    store<int32_t>(call.to.vector_of(row, j), one);
+    for (int j = 0; j < kTerms; ++j) {
+      Vec<int32_t> one = max<int32_t>(sum[j], floor);
+      if (Float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
+      store<int32_t>(to.vector_of(row, first + j), one);
+    }
   }
-}
+};
 
-// A step: two columns' products added up in the first two vectors, two others' in the last two.
-template <bool First>
-ESPALIER_INLINE void step_anywhere(const Code* x, const uint16_t* offset, const int32_t* weights, Words (&sum)[4]) {
-  const auto column = [&](int i) __attribute__((always_inline)) {
-    return in_register<Code>(
-        load<Code>(reinterpret_cast<const Code*>(reinterpret_cast<const char*>(x) + uint64_t{offset[i]} * kOffsetUnit)));
-  };
-#pragma GCC unroll 2
-  for (int pair = 0; pair < 2; ++pair) {
-    const Vec<Code> a = column(2 * pair), b = column(2 * pair + 1);
-    const Vec<int32_t> by = weights_at(weights + pair);
-    const Words low = dot_pairs(interleave_first<Code>(a, b), by), high = dot_pairs(interleave_second<Code>(a, b), by);
-    sum[2 * pair] = First ? low : sum[2 * pair] + low;
-    sum[2 * pair + 1] = First ? high : sum[2 * pair + 1] + high;
-  }
-}
-ESPALIER_INLINE void widen(const Words (&words)[4], Words ones, Vec<int32_t> (&sum)[kTerms]) {
-#pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    sum[2 * half] += dot_words(interleave_first<int16_t>(words[half], words[2 + half]), ones);
-    sum[2 * half + 1] += dot_words(interleave_second<int16_t>(words[half], words[2 + half]), ones);
-  }
-}
-inline void multiply_anywhere(const PairsView& of, int64_t first, int64_t last, const Code* x,
-                              const sparse::StepsCall& call) {
-  const Words ones = in_register<int16_t>(broadcast<int16_t>(1));
-  for (int64_t g = first; g < last; ++g) {
-    Vec<int32_t> sum[kTerms];
-    load_sums(call, of.row[g], sum);
-    const uint16_t* offset = of.offset + 4 * of.begin[g];
-    const int32_t* weights = of.weights + 2 * of.begin[g];
-    const auto next = [&]() __attribute__((always_inline)) { offset += 4, weights += 2; };
-    int64_t left = of.begin[g + 1] - of.begin[g];
-    const int64_t together = of.together[g];
-    Words words[4];
-    if (together == 1)
-      for (; left > 0; --left, next()) {
-        step_anywhere<true>(x, offset, weights, words);
-        widen(words, ones, sum);
-      }
-    else
-      for (; left > 0; left -= together) {
-        step_anywhere<true>(x, offset, weights, words);
-        next();
-        for (int64_t i = std::min(left, together) - 1; i > 0; --i, next())
-          step_anywhere<false>(x, offset, weights, words);
-        widen(words, ones, sum);
-      }
-    store_sums(call, of.row[g], sum);
-  }
-}
-
-// Four neighbours, whose codes stand together.
-ESPALIER_INLINE const Code* tuple_at(const Code* x, uint16_t offset) {
+ESPALIER_INLINE const Code* codes_at(const Code* x, uint16_t offset) {
   return reinterpret_cast<const Code*>(reinterpret_cast<const char*>(x) + uint64_t{offset} * kOffsetUnit);
 }
-// The first and third code of each lane as words, or the second and fourth.
-ESPALIER_INLINE Words even_codes(Vec<Code> codes) { return reinterpret_cast<Words>(codes) & int16_t{0xFF}; }
-ESPALIER_INLINE Words odd_codes(Vec<Code> codes) {
-  return reinterpret_cast<Words>(reinterpret_cast<Vec<uint16_t>>(codes) >> 8);
-}
-// A step of words, which hold any product.
-ESPALIER_INLINE void step_in_words(const Code* codes, Vec<int32_t> even, Vec<int32_t> odd, Vec<int32_t> (&sum)[kTerms]) {
+
+// Half a block of a row whose words are widened at once: four columns are brought together, lane by lane.
+template <int Halves>
+ESPALIER_INLINE void widened_at_once(const PairsView& of, int64_t g, const Code* x, Words ones, Sums (&sum)[Halves]) {
+  const uint16_t* offset = of.offset + 4 * of.begin[g];
+  const int32_t* weights = of.weights + of.weight[g];
+  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; --left, offset += 4, ++weights) {
+    const Code* const from[4] = {codes_at(x, offset[0]), codes_at(x, offset[1]), codes_at(x, offset[2]),
+                                 codes_at(x, offset[3])};
+    const Vec<int32_t> by = all(weights);
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) {
+      Vec<Code> column[kTerms], codes[kTerms];
 #pragma GCC unroll 4
-  for (int j = 0; j < kTerms; ++j) {
-    const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kBlock));
-    sum[j] += dot_words(even_codes(four), reinterpret_cast<Words>(even)) +
-              dot_words(odd_codes(four), reinterpret_cast<Words>(odd));
+      for (int i = 0; i < kTerms; ++i) column[i] = in_register<Code>(load<Code>(from[i] + h * kHalf));
+      bring_together(column, codes);
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j) sum[h][j] += dot_words(dot_pairs(codes[j], by), ones);
+    }
   }
 }
 
-inline void multiply_blocks(const PairsView& of, int64_t first, int64_t last, const Code* x,
-                            const sparse::StepsCall& call) {
+// The same for words that hold some steps: two columns' products are added up in the first two of them, two others' in
+// the last two.
+template <bool First>
+ESPALIER_INLINE void step_in_words(const Code* x, const uint16_t* offset, const int32_t* weights, Words (&words)[4]) {
+#pragma GCC unroll 2
+  for (int pair = 0; pair < 2; ++pair) {
+    const Vec<Code> a = in_register<Code>(load<Code>(codes_at(x, offset[2 * pair]))),
+                    b = in_register<Code>(load<Code>(codes_at(x, offset[2 * pair + 1])));
+    const Vec<int32_t> by = all(weights + pair);
+    const Words low = dot_pairs(interleave_first<Code>(a, b), by), high = dot_pairs(interleave_second<Code>(a, b), by);
+    words[2 * pair] = First ? low : words[2 * pair] + low;
+    words[2 * pair + 1] = First ? high : words[2 * pair + 1] + high;
+  }
+}
+ESPALIER_INLINE void widened_later(const PairsView& of, int64_t g, const Code* x, Words ones, Sums& sum) {
+  const uint16_t* offset = of.offset + 4 * of.begin[g];
+  const int32_t* weights = of.weights + of.weight[g];
+  const int64_t together = of.together[g];
+  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; left -= together) {
+    Words words[4];
+    step_in_words<true>(x, offset, weights, words);
+    offset += 4, weights += 2;
+    for (int64_t i = std::min(left, together) - 1; i > 0; --i, offset += 4, weights += 2)
+      step_in_words<false>(x, offset, weights, words);
+#pragma GCC unroll 2
+    for (int i = 0; i < 2; ++i) {
+      sum[2 * i] += dot_words(interleave_first<int16_t>(words[i], words[2 + i]), ones);
+      sum[2 * i + 1] += dot_words(interleave_second<int16_t>(words[i], words[2 + i]), ones);
+    }
+  }
+}
+
+// Four neighbours, whose codes stand together. Bytes of codes are flipped where their weights were.
+ESPALIER_INLINE Words products(const Code* codes, Vec<int32_t> by, Vec<int32_t> flip) {
+  return dot_pairs(reinterpret_cast<Vec<Code>>(load<int32_t>(reinterpret_cast<const int32_t*>(codes)) ^ flip), by);
+}
+template <int Halves>
+ESPALIER_INLINE void blocks_at_once(const PairsView& of, int64_t g, const Code* x, Words ones, Sums (&sum)[Halves]) {
+  const uint16_t* offset = of.offset + of.begin[g];
+  const int32_t* weights = of.weights + of.weight[g];
+  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; --left, ++offset, weights += 2) {
+    const Code* const codes = codes_at(x, *offset);
+    const Vec<int32_t> by = all(weights), flip = all(weights + 1);
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h)
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j)
+        sum[h][j] += dot_words(products(codes + (h * kTerms + j) * kHalf, by, flip), ones);
+  }
+}
+ESPALIER_INLINE void blocks_later(const PairsView& of, int64_t g, const Code* x, Words ones, Sums& sum) {
+  const uint16_t* offset = of.offset + of.begin[g];
+  const int32_t* weights = of.weights + of.weight[g];
+  const int64_t together = of.together[g];
+  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; left -= together) {
+    Words words[kTerms]{};
+    for (int64_t i = std::min(left, together); i > 0; --i, ++offset, ++weights) {
+      const Code* const codes = codes_at(x, *offset);
+      const Vec<int32_t> by = all(weights);
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j)
+        words[j] += dot_pairs(in_register<Code>(load<Code>(codes + j * kHalf)), by);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < kTerms; ++j) sum[j] += dot_words(words[j], ones);
+  }
+}
+
+template <bool Begun, bool Float, int Halves>
+void multiply_rows(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
   const Words ones = in_register<int16_t>(broadcast<int16_t>(1));
+  const Ends<Begun, Float> ends(call);
   for (int64_t g = first; g < last; ++g) {
-    Vec<int32_t> sum[kTerms];
-    load_sums(call, of.row[g], sum);
-    const uint16_t* offset = of.offset + of.begin[g];
-    const int32_t* weights = of.weights + of.begin[g];
-    int64_t left = of.begin[g + 1] - of.begin[g];
-    const int64_t together = of.together[g];
-    if (together == 1)
-      for (; left > 0; --left, ++offset, ++weights) {
-        const Code* const codes = tuple_at(x, *offset);
-        const Vec<int32_t> by = weights_at(weights);
-#pragma GCC unroll 4
-        for (int j = 0; j < kTerms; ++j)
-          sum[j] += dot_words(dot_pairs(in_register<Code>(load<Code>(codes + j * kBlock)), by), ones);
-      }
-    else
-      for (; left > 0; left -= together) {
-        Words words[kTerms]{};
-        for (int64_t i = std::min(left, together); i > 0; --i, ++offset, ++weights) {
-          const Code* const codes = tuple_at(x, *offset);
-          const Vec<int32_t> by = weights_at(weights);
-#pragma GCC unroll 4
-          for (int j = 0; j < kTerms; ++j)
-            words[j] += dot_pairs(in_register<Code>(load<Code>(codes + j * kBlock)), by);
-        }
-#pragma GCC unroll 4
-        for (int j = 0; j < kTerms; ++j) sum[j] += dot_words(words[j], ones);
-      }
-    for (int64_t i = of.wide_begin[g]; i < of.wide_begin[g + 1]; ++i)
-      step_in_words(tuple_at(x, of.wide_offset[i]), weights_at(of.wide_weights + 2 * i),
-                    weights_at(of.wide_weights + 2 * i + 1), sum);
-    store_sums(call, of.row[g], sum);
+    const int32_t row = of.row[g], base = of.base[g];
+    if (of.together[g] == 1) {
+      Sums sum[Halves];
+#pragma GCC unroll 2
+      for (int h = 0; h < Halves; ++h) ends.load_sums(row, base, h * kTerms, sum[h]);
+      if (of.blocks) blocks_at_once<Halves>(of, g, x, ones, sum);
+      else widened_at_once<Halves>(of, g, x, ones, sum);
+#pragma GCC unroll 2
+      for (int h = 0; h < Halves; ++h) ends.store_sums(row, h * kTerms, sum[h]);
+      continue;
+    }
+    // (There are not as many registers.)
+    for (int64_t h = 0; h < Halves; ++h) {
+      Sums sum;
+      ends.load_sums(row, base, h * kTerms, sum);
+      if (of.blocks) blocks_later(of, g, x + h * kTerms * kHalf, ones, sum);
+      else widened_later(of, g, x + h * kHalf, ones, sum);
+      ends.store_sums(row, h * kTerms, sum);
+    }
   }
 }
 
 // Two rows that keep everything, so that they share what is loaded.
-inline void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code* x,
-                           const sparse::StepsCall& call) {
+template <bool Begun, bool Float, int Halves>
+void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
   const Words ones = in_register<int16_t>(broadcast<int16_t>(1));
-  for (int64_t g = first; g < last; ++g) {
-    const int32_t row[2] = {of.row[2 * g], of.row[2 * g + 1]};
-    Vec<int32_t> sum[2][kTerms];
-    load_sums(call, row[0], sum[0]);
-    load_sums(call, row[1], sum[1]);
-    const int32_t* weights = of.weights + of.begin[g];
-    const Code* codes = x;
-    const int64_t together = of.together[g];
-    if (together == 0)
-      for (int64_t i = 0; i < of.tuples; ++i, weights += 4, codes += kTerms * kBlock) {
-        const Words even0 = reinterpret_cast<Words>(weights_at(weights)),
-                    odd0 = reinterpret_cast<Words>(weights_at(weights + 1)),
-                    even1 = reinterpret_cast<Words>(weights_at(weights + 2)),
-                    odd1 = reinterpret_cast<Words>(weights_at(weights + 3));
-#pragma GCC unroll 4
-        for (int j = 0; j < kTerms; ++j) {
-          const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kBlock));
-          const Words even = even_codes(four), odd = odd_codes(four);
-          sum[0][j] += dot_words(even, even0);
-          sum[1][j] += dot_words(even, even1);
-          sum[0][j] += dot_words(odd, odd0);
-          sum[1][j] += dot_words(odd, odd1);
-        }
-      }
-    else if (together == 1)
-      for (int64_t i = 0; i < of.tuples; ++i, weights += 2, codes += kTerms * kBlock) {
-        const Vec<int32_t> by0 = weights_at(weights), by1 = weights_at(weights + 1);
-#pragma GCC unroll 4
-        for (int j = 0; j < kTerms; ++j) {
-          const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kBlock));
-          sum[0][j] += dot_words(dot_pairs(four, by0), ones);
-          sum[1][j] += dot_words(dot_pairs(four, by1), ones);
-        }
-      }
-    else
-      for (int64_t left = of.tuples; left > 0; left -= together) {
-        Words words[2][kTerms]{};
-        for (int64_t i = std::min(left, together); i > 0; --i, weights += 2, codes += kTerms * kBlock) {
-          const Vec<int32_t> by0 = weights_at(weights), by1 = weights_at(weights + 1);
+  const Ends<Begun, Float> ends(call);
+  for (int64_t g = first; g < last; ++g)
+    for (int64_t h = 0; h < Halves; ++h) {
+      const int32_t* const row = of.row + 2 * g;
+      Sums a, b;
+      ends.load_sums(row[0], of.base[2 * g], h * kTerms, a);
+      ends.load_sums(row[1], of.base[2 * g + 1], h * kTerms, b);
+      const int32_t* weights = of.weights + of.weight[g];
+      const Code* codes = x + h * kTerms * kHalf;
+      const int64_t together = of.together[g];
+      if (together == 0)
+        for (int64_t i = 0; i < of.tuples; ++i, weights += 4, codes += kTerms * kBlock) {
+          // The first and third code of each lane as words, then the second and fourth.
+          const Words even_a = reinterpret_cast<Words>(all(weights)), odd_a = reinterpret_cast<Words>(all(weights + 1)),
+                      even_b = reinterpret_cast<Words>(all(weights + 2)),
+                      odd_b = reinterpret_cast<Words>(all(weights + 3));
 #pragma GCC unroll 4
           for (int j = 0; j < kTerms; ++j) {
-            const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kBlock));
-            words[0][j] += dot_pairs(four, by0);
-            words[1][j] += dot_pairs(four, by1);
+            const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kHalf));
+            const Words even = reinterpret_cast<Words>(four) & int16_t{0xFF},
+                        odd = reinterpret_cast<Words>(reinterpret_cast<Vec<uint16_t>>(four) >> 8);
+            a[j] += dot_words(even, even_a) + dot_words(odd, odd_a);
+            b[j] += dot_words(even, even_b) + dot_words(odd, odd_b);
           }
         }
+      else if (together == 1)
+        for (int64_t i = 0; i < of.tuples; ++i, weights += 4, codes += kTerms * kBlock) {
+          const Vec<int32_t> by_a = all(weights), flip_a = all(weights + 1), by_b = all(weights + 2),
+                             flip_b = all(weights + 3);
 #pragma GCC unroll 4
-        for (int j = 0; j < kTerms; ++j) {
-          sum[0][j] += dot_words(words[0][j], ones);
-          sum[1][j] += dot_words(words[1][j], ones);
+          for (int j = 0; j < kTerms; ++j) {
+            a[j] += dot_words(products(codes + j * kHalf, by_a, flip_a), ones);
+            b[j] += dot_words(products(codes + j * kHalf, by_b, flip_b), ones);
+          }
         }
-      }
-    store_sums(call, row[0], sum[0]);
-    if (row[1] != row[0]) store_sums(call, row[1], sum[1]);
-  }
+      else
+        for (int64_t left = of.tuples; left > 0; left -= together) {
+          Words of_a[kTerms]{}, of_b[kTerms]{};
+          for (int64_t i = std::min(left, together); i > 0; --i, weights += 2, codes += kTerms * kBlock) {
+            const Vec<int32_t> by_a = all(weights), by_b = all(weights + 1);
+#pragma GCC unroll 4
+            for (int j = 0; j < kTerms; ++j) {
+              const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kHalf));
+              of_a[j] += dot_pairs(four, by_a);
+              of_b[j] += dot_pairs(four, by_b);
+            }
+          }
+#pragma GCC unroll 4
+          for (int j = 0; j < kTerms; ++j) {
+            a[j] += dot_words(of_a[j], ones);
+            b[j] += dot_words(of_b[j], ones);
+          }
+        }
+      ends.store_sums(row[0], h * kTerms, a);
+      ends.store_sums(row[1], h * kTerms, b);
+    }
 }
 
-inline void multiply_integer_pairs(sparse::IntegerRowsKind kind, const PairsView& of, int64_t first, int64_t last,
-                                   const void* codes, const sparse::StepsCall& call) {
+template <bool Begun, bool Float, int Halves>
+void multiply_pairs(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
+  if (of.dense) multiply_dense<Begun, Float, Halves>(of, first, last, x, call);
+  else multiply_rows<Begun, Float, Halves>(of, first, last, x, call);
+}
+template <bool Begun, bool Float>
+void multiply_pairs(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
+  if (call.samples == kHalf) multiply_pairs<Begun, Float, 1>(of, first, last, x, call);
+  else multiply_pairs<Begun, Float, 2>(of, first, last, x, call);
+}
+inline void multiply_integer_pairs(const PairsView& of, int64_t first, int64_t last, const void* codes,
+                                   const sparse::StepsCall& call) {
   const Code* const x = static_cast<const Code*>(codes);
-  switch (kind) {
-    case sparse::IntegerRowsKind::any: multiply_anywhere(of, first, last, x, call); break;
-    case sparse::IntegerRowsKind::blocks: multiply_blocks(of, first, last, x, call); break;
-    case sparse::IntegerRowsKind::dense: multiply_dense(of, first, last, x, call); break;
-  }
+  if (call.from.at == nullptr)
+    call.as_float ? multiply_pairs<false, true>(of, first, last, x, call)
+                  : multiply_pairs<false, false>(of, first, last, x, call);
+  else
+    call.as_float ? multiply_pairs<true, true>(of, first, last, x, call)
+                  : multiply_pairs<true, false>(of, first, last, x, call);
 }
 #endif

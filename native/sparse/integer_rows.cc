@@ -14,7 +14,7 @@ namespace {
 
 // Columns of a block: their codes stay in the first-level cache, beside the steps and the sums. (Cores of AVX2 alone
 // have one of 32 KB.)
-constexpr int64_t kMostBytes = 36 << 10, kMostBytesAvx2 = 24 << 10;
+constexpr int64_t kMostBytes = 36 << 10, kMostBytesAvx2 = 36 << 10;
 // Parts that a product of few samples is cut into at most, of so many rows at least.
 constexpr int64_t kParts = 8, kRowsOfPart = 16;
 
@@ -96,7 +96,7 @@ class IntegerRows final : public IntegerProduct {
   // Part `part` of the rows, of so many.
   void run(const IntegerCall& call, int64_t block, const void* x, const int32_t* start, int64_t part,
            int64_t parts) const {
-    const int64_t samples = shape_.samples, lanes = samples / shape_.terms, first = block * samples;
+    const int64_t samples = shape_.samples, lanes = shape_.lanes, first = block * samples;
     const bool as_float = call.codes == Codes::float32;
     const SumsPlace in_y = place_in_y(call, rows_, first);
     const bool whole = in_y.at != nullptr;
@@ -109,7 +109,7 @@ class IntegerRows final : public IntegerProduct {
       const uint8_t* const from = static_cast<const uint8_t*>(x) + first_column_[b] * samples * shape_.bytes;
       const SumsPlace begun = b == 0 ? SumsPlace{nullptr, 0, 0, 0} : near;
       of.multiply(of.groups() * part / parts, of.groups() * (part + 1) / parts, from,
-                  {start, begun, last ? to : near, last && call.relu, last && as_float});
+                  {start, begun, last ? to : near, last && call.relu, last && as_float, samples_computed(call, first)});
     }
     if (!whole) unpack_sums(call, rows_, near.at, first, samples);
   }

@@ -39,7 +39,7 @@ struct Words512 {
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words512(row, kOperands + turn); }
   static void store(Assembler& to, int row) { to.store512(kRsi, 128 * row, row); }
 };
-// 16 samples, half of a block, whose codes are words already: widened for each group of rows they would cost a shuffle
+// 16 samples, a quarter of a block, whose codes are words already: widened for each group of rows they would cost a shuffle
 // a column. Registers 0 to 2 take the codes, for as such they make instructions of four bytes; a column of one entry is
 // added from memory.
 struct Words256 {
@@ -47,17 +47,17 @@ struct Words256 {
   static constexpr int kSamples = 16, kColumnBytes = 32, kReach = 128;
   static constexpr CodeOrder kOrder = CodeOrder::words;
   static constexpr bool kFromMemory = true;
-  static constexpr int64_t kTurnBytes = 16 << 10, kMostBytes = 24 << 10, kBlocksTogether = 4;
+  static constexpr int64_t kTurnBytes = 16 << 10, kMostBytes = 24 << 10, kBlocksTogether = 2;
   static void load(Assembler& to, int turn, int32_t offset) { to.load_low256(turn, kRdi, offset); }
   static void start(Assembler& to, int row) { to.broadcast_word256(kFirstRow + row, kRdx, 2 * row); }
-  static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, 64 * row); }
+  static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, 128 * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words_low256(kFirstRow + row, turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words_low256(kFirstRow + row, turn); }
   static void add_from(Assembler& to, int row, int32_t offset) { to.add_words_low256(kFirstRow + row, kRdi, offset); }
   static void subtract_from(Assembler& to, int row, int32_t offset) {
     to.subtract_words_low256(kFirstRow + row, kRdi, offset);
   }
-  static void store(Assembler& to, int row) { to.store256(kRsi, 64 * row, kFirstRow + row); }
+  static void store(Assembler& to, int row) { to.store256(kRsi, 128 * row, kFirstRow + row); }
 };
 
 struct Piece {
@@ -122,7 +122,7 @@ class IntegerSigns final : public IntegerProduct {
             .column_bytes = Words::kColumnBytes,
             .call_bytes = Words::kOrder == CodeOrder::words ? columns_ * Words::kColumnBytes : 32,
             .call_samples = Words::kSamples,
-            .block_bytes = columns_ * 64,
+            .block_bytes = columns_ * Words::kColumnBytes * (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
             .blocks_together = Words::kBlocksTogether};
     groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
     const int64_t most = Words::kMostBytes / Words::kColumnBytes;
@@ -169,7 +169,8 @@ class IntegerSigns final : public IntegerProduct {
         pack_codes(call, columns_, range_, cut_.order, (first + b) * shape_.samples, x + b * cut_.block_bytes);
       const int64_t parts = tasks > 1 ? 1 : std::min(groups_, kParts);
       parallel_for(parts, [&](int64_t part) {
-        run(groups_ * part / parts, groups_ * (part + 1) / parts, x, sums, count);
+        run(groups_ * part / parts, groups_ * (part + 1) / parts, x, sums,
+            (count - 1) * shape_.samples + samples_computed(call, (first + count - 1) * shape_.samples));
       });
       for (int64_t b = 0; b < count; ++b) finish(call, (first + b) * shape_.samples, sums + b * sums_block);
     });
@@ -205,11 +206,11 @@ class IntegerSigns final : public IntegerProduct {
   }
 
   // Some groups take turns, so that their codes and their code stay in the first-level caches.
-  void run(int64_t first, int64_t last, const uint8_t* x, int16_t* sums, int64_t count) const {
+  void run(int64_t first, int64_t last, const uint8_t* x, int16_t* sums, int64_t samples) const {
     const int64_t calls = shape_.samples / cut_.call_samples;
     for (int64_t from = first; from < last; from += turns_)
       for (int64_t of_columns = 0; of_columns < blocks_; ++of_columns)
-        for (int64_t i = 0; i < count * calls; ++i)
+        for (int64_t i = 0; i < samples / cut_.call_samples; ++i)
           for (int64_t g = from; g < std::min(from + turns_, last); ++g) {
             const Piece& piece = pieces_[static_cast<size_t>(g * blocks_ + of_columns)];
             const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
@@ -222,12 +223,12 @@ class IntegerSigns final : public IntegerProduct {
 
   void finish(const IntegerCall& call, int64_t first, const int16_t* sums) const {
     if (const SumsPlace in_y = place_in_y(call, rows_, first); in_y.at != nullptr) {
-      finish_words(call, rows_, sums, in_y);
+      finish_words(call, rows_, samples_computed(call, first), sums, in_y);
       return;
     }
-    const int64_t lanes = shape_.samples / shape_.terms;
+    const int64_t lanes = shape_.lanes;
     int32_t* const wide = scratch<int32_t>(Scratch::kColumns, rows_ * shape_.samples);
-    finish_words(call, rows_, sums, {wide, shape_.samples, lanes, 2 * lanes});
+    finish_words(call, rows_, samples_computed(call, first), sums, {wide, shape_.samples, lanes, 2 * lanes});
     unpack_sums(call, rows_, wide, first, shape_.samples);
   }
 

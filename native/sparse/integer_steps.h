@@ -14,6 +14,7 @@ struct StepsCall {
   const int32_t* start;  // of each row's sum, unless sums were begun
   SumsPlace from, to;    // those begun, or null; where they go
   bool relu, as_float;   // what is done to them at last
+  int64_t samples;       // that are computed
 };
 
 class IntegerSteps {
