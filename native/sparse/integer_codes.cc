@@ -83,33 +83,35 @@ SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   return {nullptr, 0, 0, 0};
 }
 
-void finish_words(const IntegerCall& call, int64_t rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
+void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
   ESPALIER_ON_ISA(finish_words(rows, samples, words, call.start, call.relu, call.codes == Codes::float32, to));
 }
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
-void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,
+                 int64_t samples) {
+  sums += rows.first * samples;
   if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
-    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
-    ESPALIER_ON_ISA(sums_to_rows(components, sums, std::min(samples, call.samples.count - first), y, components));
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components + rows.first;
+    ESPALIER_ON_ISA(sums_to_rows(rows.count, sums, std::min(samples, call.samples.count - first), y, components));
     return;
   }
   if (samples >= kPanel) {
     const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
-    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums), {kPanel, samples},
-                  first / kPanel, panels, static_cast<float*>(call.y));
+    unpack_panels(call.samples, {rows.first, rows.count, components}, reinterpret_cast<const float*>(sums),
+                  {kPanel, samples}, first / kPanel, panels, static_cast<float*>(call.y));
     return;
   }
   const int64_t there = std::min(samples, call.samples.count - first);
   int32_t* const y = static_cast<int32_t*>(call.y);
-  for (int64_t c = 0; c < components; ++c)
+  for (int64_t c = 0; c < rows.count; ++c)
     for (int64_t i = 0; i < there; ++i) {
-      const int64_t s = first + i;
+      const int64_t s = first + i, component = rows.first + c;
       int64_t at = 0;
       switch (call.samples.layout) {
-        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
+        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = component * call.samples.count + s; break;
         case ESPALIER_SPARSE_LAYOUT_ROWS: break;
-        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
+        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + component) * kPanel + s % kPanel; break;
       }
       y[at] = sums[c * samples + i];
     }

@@ -43,11 +43,17 @@ struct SumsPlace {
 // Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);
 
+// Some of a product's rows.
+struct RowRange {
+  int64_t first, count;
+};
+
 // Final values of so many samples, stored: sums of words as wide as a block, by row, in the order in which codes stand
 // in columns; `start` is added, ReLU done.
-void finish_words(const IntegerCall& call, int64_t rows, int64_t samples, const int16_t* words, const SumsPlace& to);
+void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to);
 
-// [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
-void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples);
+// Those rows of [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
+void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,
+                 int64_t samples);
 
 }  // namespace espalier::sparse

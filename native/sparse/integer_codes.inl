@@ -368,10 +368,10 @@ struct UnitsOfVectors {  // four words each: those of result 2·First in the fir
   static constexpr int kLanesOf16 = kVectorBytes / 16;
   static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
 };
-inline void finish_words(int64_t rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu, bool as_float,
+inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu, bool as_float,
                          const sparse::SumsPlace& to) {
   typedef RunOf<int16_t, kLanes<int32_t>> Half;
-  for (int64_t i = 0; i < rows * kHalves; ++i) {
+  for (int64_t i = rows.first * kHalves; i < (rows.first + rows.count) * kHalves; ++i) {
     const int64_t r = i / kHalves, first = i % kHalves * kTerms;
     if (first * kLanes<int32_t> >= samples) continue;
     const double* const from = reinterpret_cast<const double*>(words + i * kHalf);

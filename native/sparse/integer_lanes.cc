@@ -91,6 +91,7 @@ class IntegerLanes final : public IntegerSteps {
     return static_cast<int64_t>(row_.size() * sizeof(int32_t) + begin_.size() * sizeof(int64_t) +
                                 offset_.size() * sizeof(uint16_t) + weights_.size() * sizeof(int32_t));
   }
+  int64_t group_of(int64_t row) const override { return (row + kTogether - 1) / kTogether; }
   int64_t groups() const override { return static_cast<int64_t>(begin_.size()) - 1; }
   void multiply(int64_t first, int64_t last, const void* codes, const StepsCall& call) const override {
     const IntegerStepsView view{row_.data(),

@@ -199,6 +199,7 @@ class IntegerPairs final : public IntegerSteps {
     const auto of = [](const auto& list) { return static_cast<int64_t>(list.size() * sizeof(list[0])); };
     return of(row_) + of(base_) + of(begin_) + of(weight_) + of(together_) + of(offset_) + of(weights_);
   }
+  int64_t group_of(int64_t row) const override { return kind_ == IntegerRowsKind::dense ? (row + 1) / 2 : row; }
   int64_t groups() const override { return static_cast<int64_t>(together_.size()); }
   void multiply(int64_t first, int64_t last, const void* codes, const StepsCall& call) const override {
     const PairsView view{row_.data(),
@@ -288,12 +289,14 @@ class IntegerPairs final : public IntegerSteps {
     weight_.push_back(static_cast<int64_t>(weights_.size()));
   }
 
-  // Rows of as many steps one after the other, so that loops take as many turns.
+  // Rows of as many steps one after the other, so that loops take as many turns; but not far from their neighbours.
   template <class Key>
   void place_rows(int64_t rows, Key key) {
     row_.resize(static_cast<size_t>(rows));
     std::iota(row_.begin(), row_.end(), 0);
-    std::stable_sort(row_.begin(), row_.end(), [&](int32_t a, int32_t b) { return key(a) > key(b); });
+    for (int64_t r = 0; r < rows; r += kRowsOfRun)
+      std::stable_sort(row_.begin() + r, row_.begin() + std::min(r + kRowsOfRun, rows),
+                       [&](int32_t a, int32_t b) { return key(a) > key(b); });
   }
 
   // body(four neighbours' weights, number of the tuple) for row r, where it keeps any of them.

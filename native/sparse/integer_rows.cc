@@ -97,21 +97,31 @@ class IntegerRows final : public IntegerProduct {
   void run(const IntegerCall& call, int64_t block, const void* x, const int32_t* start, int64_t part,
            int64_t parts) const {
     const int64_t samples = shape_.samples, lanes = shape_.lanes, first = block * samples;
-    const bool as_float = call.codes == Codes::float32;
     const SumsPlace in_y = place_in_y(call, rows_, first);
     const bool whole = in_y.at != nullptr;
     const SumsPlace near{!whole || steps_.size() > 1 ? scratch<int32_t>(Scratch::kColumns, rows_ * samples) : nullptr,
                          samples, lanes, 2 * lanes};
-    const SumsPlace to = whole ? in_y : near;
-    for (size_t b = 0; b < steps_.size(); ++b) {
-      const IntegerSteps& of = *steps_[b];
-      const bool last = b + 1 == steps_.size();
-      const uint8_t* const from = static_cast<const uint8_t*>(x) + first_column_[b] * samples * shape_.bytes;
-      const SumsPlace begun = b == 0 ? SumsPlace{nullptr, 0, 0, 0} : near;
-      of.multiply(of.groups() * part / parts, of.groups() * (part + 1) / parts, from,
-                  {start, begun, last ? to : near, last && call.relu, last && as_float, samples_computed(call, first)});
+    // All blocks of columns of some rows, whose sums are still near when they are unpacked.
+    const int64_t run = in_pairs() ? kRowsOfRun : rows_;
+    const bool by_run = parts == 1 && run < rows_;
+    for (int64_t from = 0; from < (by_run ? rows_ : 1); from += run) {
+      for (size_t b = 0; b < steps_.size(); ++b) {
+        const IntegerSteps& of = *steps_[b];
+        const bool last = b + 1 == steps_.size();
+        const uint8_t* const codes = static_cast<const uint8_t*>(x) + first_column_[b] * samples * shape_.bytes;
+        const StepsCall steps{start,
+                              b == 0 ? SumsPlace{nullptr, 0, 0, 0} : near,
+                              last && whole ? in_y : near,
+                              last && call.relu,
+                              last && call.codes == Codes::float32,
+                              samples_computed(call, first)};
+        const int64_t groups = of.groups();
+        if (by_run) of.multiply(of.group_of(from), of.group_of(std::min(from + run, rows_)), codes, steps);
+        else of.multiply(groups * part / parts, groups * (part + 1) / parts, codes, steps);
+      }
+      if (!whole && by_run) unpack_sums(call, rows_, {from, std::min(run, rows_ - from)}, near.at, first, samples);
     }
-    if (!whole) unpack_sums(call, rows_, near.at, first, samples);
+    if (!whole && !by_run) unpack_sums(call, rows_, {0, rows_}, near.at, first, samples);
   }
 
   int64_t rows_, columns_;

@@ -24,6 +24,7 @@ using Function = void (*)(const uint8_t* x, int16_t* sums, const int16_t* start)
 constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
+constexpr int64_t kRowsFinished = 64;
 
 // 32 samples, half of a block of codes, which are bytes.
 struct Words512 {
@@ -123,7 +124,8 @@ class IntegerSigns final : public IntegerProduct {
             .call_bytes = Words::kOrder == CodeOrder::words ? columns_ * Words::kColumnBytes : 32,
             .call_samples = Words::kSamples,
             .block_bytes = columns_ * Words::kColumnBytes * (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
-            .blocks_together = Words::kBlocksTogether};
+            .blocks_together = Words::kBlocksTogether,
+            .rows_finished = Words::kOrder == CodeOrder::words ? kRowsFinished : std::max<int64_t>(rows_, 1)};
     groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
     const int64_t most = Words::kMostBytes / Words::kColumnBytes;
     blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
@@ -183,6 +185,7 @@ class IntegerSigns final : public IntegerProduct {
     int64_t column_bytes;  // from the codes of a column to those of the next
     int64_t call_bytes;    // from those of a call to those of the block's next
     int64_t call_samples, block_bytes, blocks_together;
+    int64_t rows_finished;  // at once, so that their sums are still near when they are unpacked
   };
 
   template <class Words>
@@ -222,14 +225,17 @@ class IntegerSigns final : public IntegerProduct {
   }
 
   void finish(const IntegerCall& call, int64_t first, const int16_t* sums) const {
+    const int64_t samples = samples_computed(call, first), lanes = shape_.lanes;
     if (const SumsPlace in_y = place_in_y(call, rows_, first); in_y.at != nullptr) {
-      finish_words(call, rows_, samples_computed(call, first), sums, in_y);
+      finish_words(call, {0, rows_}, samples, sums, in_y);
       return;
     }
-    const int64_t lanes = shape_.lanes;
     int32_t* const wide = scratch<int32_t>(Scratch::kColumns, rows_ * shape_.samples);
-    finish_words(call, rows_, samples_computed(call, first), sums, {wide, shape_.samples, lanes, 2 * lanes});
-    unpack_sums(call, rows_, wide, first, shape_.samples);
+    for (int64_t r = 0; r < rows_; r += cut_.rows_finished) {
+      const RowRange rows{r, std::min(cut_.rows_finished, rows_ - r)};
+      finish_words(call, rows, samples, sums, {wide, shape_.samples, lanes, 2 * lanes});
+      unpack_sums(call, rows_, rows, wide, first, shape_.samples);
+    }
   }
 
   int64_t rows_, columns_;

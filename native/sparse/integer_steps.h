@@ -23,6 +23,8 @@ class IntegerSteps {
   virtual int64_t bytes() const = 0;
   // Of rows that are computed together.
   virtual int64_t groups() const = 0;
+  // That of a row which begins a run of kRowsOfRun, or of all rows' end.
+  virtual int64_t group_of(int64_t row) const = 0;
   // Those of groups [first, last), from the codes of the block's columns.
   virtual void multiply(int64_t first, int64_t last, const void* codes, const StepsCall& call) const = 0;
 };
@@ -40,6 +42,9 @@ struct ColumnsOfEntries {
 std::unique_ptr<IntegerSteps> make_integer_lanes(const ColumnsOfEntries& columns);
 // Products of bytes in pairs, whose sums 16 bits are proved to hold for codes from 0 to `greatest`. AVX2 alone.
 std::unique_ptr<IntegerSteps> make_integer_pairs(const ColumnsOfEntries& columns, int32_t greatest);
+
+// Rows that neighbour each other among those of make_integer_pairs: their sums are still near when they are unpacked.
+constexpr int64_t kRowsOfRun = 64;
 
 // Codes stand in units of so many bytes: offsets of 16 bits then reach half a megabyte, and addressing multiplies for
 // nothing.
