@@ -86,12 +86,16 @@ constexpr int sample_at(int place) {
   return vector * kLanes<int32_t> + lane * 4 + element;
 }
 
-// 16 codes from each of as many places as a vector holds, sample_at apart: of the samples that are to stand at place i
-// of each 16.
+// Row p of 16 codes, `pitch` apart, for each place p = i, 16 + i, … of a vector, or row sample_at(p).
+template <bool InOrder>
+ESPALIER_INLINE const Code* row_at(const Code* from, int64_t pitch, int place) {
+  return from + (InOrder ? sample_at(place) : place) * pitch;
+}
 #if ESPALIER_LEVEL == 2
-ESPALIER_INLINE Vec<Code> load_places(const Code* from, int64_t pitch, int i) {
+template <bool InOrder>
+ESPALIER_INLINE Vec<Code> load_rows(const Code* from, int64_t pitch, int i) {
   const auto quarter = [&](int place) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + sample_at(place) * pitch));
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row_at<InOrder>(from, pitch, place)));
   };
   __m512i made = _mm512_castsi128_si512(quarter(i));
   made = _mm512_inserti32x4(made, quarter(16 + i), 1);
@@ -99,9 +103,10 @@ ESPALIER_INLINE Vec<Code> load_places(const Code* from, int64_t pitch, int i) {
   return reinterpret_cast<Vec<Code>>(_mm512_inserti32x4(made, quarter(48 + i), 3));
 }
 #elif ESPALIER_LEVEL == 1
-ESPALIER_INLINE Vec<Code> load_places(const Code* from, int64_t pitch, int i) {
+template <bool InOrder>
+ESPALIER_INLINE Vec<Code> load_rows(const Code* from, int64_t pitch, int i) {
   const auto half = [&](int place) {
-    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + sample_at(place) * pitch));
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row_at<InOrder>(from, pitch, place)));
   };
   return reinterpret_cast<Vec<Code>>(_mm256_inserti128_si256(_mm256_castsi128_si256(half(i)), half(16 + i), 1));
 }

@@ -25,7 +25,7 @@ int32_t code_bias(CodeRange range);
 enum class CodeOrder {
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
   tuples,   // [column / terms][sample][terms]
-  words     // with AVX2: [sample / 16][column][sample % 16], words, of samples in that order
+  words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
 };
 
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.

@@ -84,18 +84,22 @@ ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* 
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Code>(within(x[i], range) + bias);
 }
 
-// One code of each row, `pitch` apart, in the order of sample_at.
+// Whether samples stand in the order of sample_at; where nothing brings lanes together they stand as they are.
+constexpr bool in_order_of_lanes(CodeOrder order) { return order != CodeOrder::words; }
+
+// One code of each row of half a block, `pitch` apart.
+template <CodeOrder Order>
 ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
   Vec<Code> codes;
-  for (int p = 0; p < kHalf; ++p) codes[p] = from[sample_at(p) * pitch];
+  for (int p = 0; p < kHalf; ++p) codes[p] = *row_at<in_order_of_lanes(Order)>(from, pitch, p);
   return codes;
 }
 
-// Half `half` of column c of a block, in the order of sample_at, where the kernel wants it.
-ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns,
-                                [[maybe_unused]] CodeOrder order, void* to) {
+// Half `half` of column c of a block, where the kernel wants it.
+template <CodeOrder Order>
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
 #if ESPALIER_LEVEL == 1
-  if (order == CodeOrder::words) {
+  if constexpr (Order == CodeOrder::words) {
     const __m256i bytes = reinterpret_cast<__m256i>(codes);
     __m256i* const words = static_cast<__m256i*>(to) + 2 * half * columns + c;
     words[0] = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
@@ -107,14 +111,14 @@ ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[mayb
 }
 
 // 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns,
-                                 CodeOrder order, void* to) {
+template <CodeOrder Order>
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns, void* to) {
 #if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
   Vec<Code> v[16], w[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) v[i] = load_places(from, pitch, i);
+  for (int i = 0; i < 16; ++i) v[i] = load_rows<in_order_of_lanes(Order)>(from, pitch, i);
 #pragma GCC unroll 2
   for (int twice = 0; twice < 2; ++twice) {
 #pragma GCC unroll 8
@@ -129,9 +133,9 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) put_column(v[i], c + i, half, columns, order, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, columns, to);
 #else
-  for (int i = 0; i < 16; ++i) put_column(gathered(from + i, pitch), c + i, half, columns, order, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, columns, to);
 #endif
 }
 
@@ -180,17 +184,17 @@ ESPALIER_INLINE bool as_it_is(const CodesView& view) {
 
 // X holds a block's samples in rows. They are taken within the range first, in pieces that stay in the first-level
 // cache, unless nothing needs it.
-template <class T>
-void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
+template <CodeOrder Order, class T>
+void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
   constexpr int64_t kPiece = 256, kPitch = kPiece + 32;
   alignas(64) Code rows[kBlock * kPitch];
   const int64_t columns = view.columns, there = std::min(view.there, kBlock), pitch = view.steps.by_sample;
   int64_t done = 0;
   if constexpr (std::is_same_v<T, Code>)
-    if (as_it_is<T>(view) && there == kBlock && order != CodeOrder::tuples)
+    if (as_it_is<T>(view) && there == kBlock && Order != CodeOrder::tuples)
       for (; done + 16 <= columns; done += 16)
-        for (int64_t half = 0; half < halves_of(view); ++half)
-          transpose16(x + half * kHalf * pitch + done, pitch, done, half, columns, order, to);
+        for (int64_t half = 0; half < kHalves; ++half)
+          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, columns, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -198,16 +202,15 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, void
       if (s < there) take(x + s * pitch + c, count, view.range, row);
       for (int64_t i = s < there ? count : 0; i < padded; ++i) row[i] = 0;
     }
-    if (order == CodeOrder::tuples) {
+    if constexpr (Order == CodeOrder::tuples)
       tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, static_cast<Code*>(to) + c * kBlock);
-      continue;
-    }
-    for (int64_t half = 0; half < halves_of(view); ++half) {
-      const Code* const from = rows + half * kHalf * kPitch;
-      int64_t i = 0;
-      for (; i + 16 <= count; i += 16) transpose16(from + i, kPitch, c + i, half, columns, order, to);
-      for (; i < count; ++i) put_column(gathered(from + i, kPitch), c + i, half, columns, order, to);
-    }
+    else
+      for (int64_t half = 0; half < halves_of(view); ++half) {
+        const Code* const from = rows + half * kHalf * kPitch;
+        int64_t i = 0;
+        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, columns, to);
+        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, columns, to);
+      }
   }
 }
 
@@ -253,48 +256,65 @@ ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from, 
     for (int64_t s = 0; s < kHalf; ++s)
       if (s < there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
       else column[s] = 0;
-    return in_order(load<Code>(column));
+    return load<Code>(column);
   }
-  if constexpr (kHalf == kRun) return in_order(run_of_codes<kHalf>(from, view));
+  if constexpr (kHalf == kRun) return run_of_codes<kHalf>(from, view);
   else {
     const auto run = [&](int i) __attribute__((always_inline)) {
       return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
     };
     constexpr std::make_integer_sequence<int, 2 * kRun> kTwo{};
-    if constexpr (kHalf == 2 * kRun) return in_order(joined(run(0), run(1), kTwo));
+    if constexpr (kHalf == 2 * kRun) return joined(run(0), run(1), kTwo);
     else {
       constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
-      return in_order(joined(joined(run(0), run(1), kTwo), joined(run(2), run(3), kTwo), kAll));
+      return joined(joined(run(0), run(1), kTwo), joined(run(2), run(3), kTwo), kAll);
     }
   }
 }
-template <class T>
-void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
-  const int64_t tuples = (view.columns + kTerms - 1) / kTerms;
-  for (int64_t t = 0; t < tuples; ++t)
-    for (int64_t half = 0; half < halves_of(view); ++half) {
-      const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms), there = view.there - half * kHalf;
-      const T* const from = x + half * (kHalf / 16 * view.steps.by_panel);
-      Vec<Code> column[kTerms];
+template <CodeOrder Order, class T>
+void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to) {
+  const int64_t tuples = (view.columns + kTerms - 1) / kTerms, there = view.there - half * kHalf;
+  const T* from = x + half * (kHalf / 16 * view.steps.by_panel);
+  for (int64_t t = 0; t < tuples; ++t, from += kTerms * view.steps.by_component) {
+    const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms);
+    Vec<Code> column[kTerms];
 #pragma GCC unroll 4
-      for (int64_t i = 0; i < kTerms; ++i)
-        column[i] =
-            i < count ? column_of_codes(view, from + (t * kTerms + i) * view.steps.by_component, there) : Vec<Code>{};
-      if (order == CodeOrder::tuples) {
-        Vec<Code> together[kTerms];
-        bring_together(column, together);
-        // Columns past the last have no place of their own, tuples do.
-        for (int64_t j = 0; j < kTerms; ++j)
-          store<Code>(static_cast<Code*>(to) + (t * kBlock + half * kHalf) * kTerms + j * kHalf, together[j]);
-      } else
-        for (int64_t j = 0; j < count; ++j) put_column(column[j], t * kTerms + j, half, view.columns, order, to);
+    for (int64_t i = 0; i < kTerms; ++i) {
+      column[i] = i < count ? column_of_codes(view, from + i * view.steps.by_component, there) : Vec<Code>{};
+      if (in_order_of_lanes(Order)) column[i] = in_order(column[i]);
     }
+    if constexpr (Order == CodeOrder::tuples) {
+      Vec<Code> together[kTerms];
+      bring_together(column, together);
+      // Columns past the last have no place of their own, tuples do.
+#pragma GCC unroll 4
+      for (int64_t j = 0; j < kTerms; ++j)
+        store<Code>(static_cast<Code*>(to) + (t * kBlock + half * kHalf) * kTerms + j * kHalf, together[j]);
+    } else
+#pragma GCC unroll 4
+      for (int64_t j = 0; j < kTerms; ++j)
+        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view.columns, to);
+  }
+}
+template <CodeOrder Order, class T>
+void pack_columns_of_codes(const CodesView& view, const T* x, void* to) {
+  for (int64_t half = 0; half < halves_of(view); ++half) pack_half_columns<Order>(view, x, half, to);
 }
 
+template <CodeOrder Order, class T>
+void pack_codes(const CodesView& view, const T* x, void* to) {
+  if (view.steps.by_component == 1) pack_rows_of_codes<Order>(view, x, to);
+  else pack_columns_of_codes<Order>(view, x, to);
+}
 template <class T>
 void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
-  if (view.steps.by_component == 1) pack_rows_of_codes(view, x, order, to);
-  else pack_columns_of_codes(view, x, order, to);
+  switch (order) {
+    case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
+    case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
+    case CodeOrder::words:
+      if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
+      break;
+  }
 }
 
 #if ESPALIER_LEVEL == 2
@@ -362,7 +382,30 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
 }
 
-// Sums of words, as wide as a block and in the order of sample_at, to final values.
+// Sums of words, as wide as a block and in the order in which codes stand, to final values.
+#if ESPALIER_LEVEL == 1
+template <bool Float>
+void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                  const sparse::SumsPlace to) {
+  const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
+  const int64_t vectors = samples / kLanes<int32_t>;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
+    const __m128i* const from = reinterpret_cast<const __m128i*>(words + r * kBlock);
+    for (int64_t j = 0; j < vectors; ++j) {
+      Vec<int32_t> sum = reinterpret_cast<Vec<int32_t>>(_mm256_cvtepi16_epi32(_mm_loadu_si128(from + j)));
+      sum = max<int32_t>(sum + plus, floor);
+      if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+      store<int32_t>(to.vector_of(r, j), sum);
+    }
+  }
+}
+inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                         bool as_float, const sparse::SumsPlace& to) {
+  as_float ? finish_words<true>(rows, samples, words, start, relu, to)
+           : finish_words<false>(rows, samples, words, start, relu, to);
+}
+#else
 template <int First>
 struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
   static constexpr int kLanesOf16 = kVectorBytes / 16;
@@ -396,3 +439,4 @@ inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* 
     }
   }
 }
+#endif

@@ -34,7 +34,7 @@ struct Words512 {
   static constexpr bool kFromMemory = false;
   static constexpr int64_t kTurnBytes = 0, kMostBytes = 36 << 10, kBlocksTogether = 4;
   static void load(Assembler& to, int turn, int32_t offset) { to.widen_bytes512(kOperands + turn, kRdi, offset); }
-  static void start(Assembler& to, int row) { to.broadcast_word512(row, kRdx, 2 * row); }
+  static void start(Assembler& to, int row, int32_t) { to.broadcast_word512(row, kRdx, 2 * row); }
   static void resume(Assembler& to, int row) { to.load512(row, kRsi, 128 * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words512(row, kOperands + turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words512(row, kOperands + turn); }
@@ -50,7 +50,9 @@ struct Words256 {
   static constexpr bool kFromMemory = true;
   static constexpr int64_t kTurnBytes = 16 << 10, kMostBytes = 24 << 10, kBlocksTogether = 2;
   static void load(Assembler& to, int turn, int32_t offset) { to.load_low256(turn, kRdi, offset); }
-  static void start(Assembler& to, int row) { to.broadcast_word256(kFirstRow + row, kRdx, 2 * row); }
+  static void start(Assembler& to, int row, int32_t bias) {
+    bias == 0 ? to.zero_words256(kFirstRow + row) : to.broadcast_word256(kFirstRow + row, kRdx, 2 * row);
+  }
   static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, 128 * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words_low256(kFirstRow + row, turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words_low256(kFirstRow + row, turn); }
@@ -126,6 +128,14 @@ class IntegerSigns final : public IntegerProduct {
             .block_bytes = columns_ * Words::kColumnBytes * (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
             .blocks_together = Words::kBlocksTogether,
             .rows_finished = Words::kOrder == CodeOrder::words ? kRowsFinished : std::max<int64_t>(rows_, 1)};
+    // Codes with a sign come biased: sums then start from less. (What wraps on the way wraps back.)
+    const int32_t bias = code_bias(range_);
+    start_.resize(static_cast<size_t>(rows_));
+    for (int64_t r = 0; r < rows_; ++r) {
+      int32_t sum = 0;
+      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) sum += entries.value[static_cast<size_t>(i)];
+      start_[static_cast<size_t>(r)] = static_cast<int16_t>(static_cast<uint32_t>(-bias * sum));
+    }
     groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
     const int64_t most = Words::kMostBytes / Words::kColumnBytes;
     blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
@@ -139,20 +149,12 @@ class IntegerSigns final : public IntegerProduct {
         const int64_t first = columns_ * b / blocks_, last = columns_ * (b + 1) / blocks_;
         code.align(kAlignment);
         pieces_.push_back({first_row, first, code.size()});
-        for (int r = 0; r < last_row - first_row; ++r) b == 0 ? Words::start(code, r) : Words::resume(code, r);
+        for (int r = 0; r < last_row - first_row; ++r) b == 0 ? Words::start(code, r, bias) : Words::resume(code, r);
         by_column.sort(entries, first_row, last_row, first, last, next);
         emit<Words>(by_column, code);
         for (int r = 0; r < last_row - first_row; ++r) Words::store(code, r);
         code.end();
       }
-    // Codes with a sign come biased: sums then start from less. (What wraps on the way wraps back.)
-    const int32_t bias = code_bias(range_);
-    start_.resize(static_cast<size_t>(rows_));
-    for (int64_t r = 0; r < rows_; ++r) {
-      int32_t sum = 0;
-      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) sum += entries.value[static_cast<size_t>(i)];
-      start_[static_cast<size_t>(r)] = static_cast<int16_t>(static_cast<uint32_t>(-bias * sum));
-    }
     if (!code_.hold(code.code())) return false;
     if (Words::kTurnBytes > 0)
       turns_ = std::clamp<int64_t>(Words::kTurnBytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1, groups_);
