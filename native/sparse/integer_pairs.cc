@@ -79,6 +79,12 @@ class Limit {
   int32_t up_, down_;
 };
 
+// Whether steps should be added in words: not a few of many, for then the sums of 32 bits wait in memory.
+bool worth_words(int64_t together, int64_t steps) {
+  constexpr int64_t kWorthWaiting = 6;
+  return together > 1 && (together >= steps || together >= kWorthWaiting);
+}
+
 struct Entry {
   int8_t weight;
   uint16_t offset;
@@ -99,7 +105,7 @@ class Deal {
     Load all;
     for (const Entry& entry : order) all.add(entry.weight);
     const int64_t turns = (limit.words_for(all) + 1) / 2;
-    for (int64_t together = (least + turns - 1) / turns; together > 1; together = together * 3 / 4)
+    for (int64_t together = (least + turns - 1) / turns; worth_words(together, least); together = together * 3 / 4)
       if (deal(order, limit, least, together)) return;
     for (int64_t steps = least; !deal(order, limit, steps, 1); steps += std::max<int64_t>(1, steps / 8)) {}
   }
@@ -333,8 +339,9 @@ class IntegerPairs final : public IntegerSteps {
       });
       begin.push_back(static_cast<int64_t>(all.size()));
       const Step* const of = all.data() + begin[static_cast<size_t>(r)];
-      together.push_back(static_cast<int32_t>(
-          held_together(begin.back() - begin[static_cast<size_t>(r)], limit_, [&](int64_t i) { return of[i].four; })));
+      const int64_t steps = begin.back() - begin[static_cast<size_t>(r)];
+      const int64_t held = held_together(steps, limit_, [&](int64_t i) { return of[i].four; });
+      together.push_back(worth_words(held, steps) ? static_cast<int32_t>(held) : 1);
     }
     const auto steps = [&](int64_t r) { return begin[static_cast<size_t>(r) + 1] - begin[static_cast<size_t>(r)]; };
     place_rows(rows, [&](int64_t r) { return std::pair(together[static_cast<size_t>(r)], steps(r)); });

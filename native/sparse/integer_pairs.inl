@@ -41,7 +41,7 @@ ESPALIER_INLINE const Code* codes_at(const Code* x, uint16_t offset) {
   return reinterpret_cast<const Code*>(reinterpret_cast<const char*>(x) + uint64_t{offset} * kOffsetUnit);
 }
 
-// Half a block of a row whose words are widened at once: four columns are brought together, lane by lane.
+// A row whose words are widened at once: four columns are brought together, lane by lane.
 template <int Halves>
 ESPALIER_INLINE void widened_at_once(const PairsView& of, int64_t g, const Code* x, Words ones, Sums (&sum)[Halves]) {
   const uint16_t* offset = of.offset + 4 * of.begin[g];
@@ -62,35 +62,31 @@ ESPALIER_INLINE void widened_at_once(const PairsView& of, int64_t g, const Code*
   }
 }
 
-// The same for words that hold some steps: two columns' products are added up in the first two of them, two others' in
-// the last two.
-template <bool First>
-ESPALIER_INLINE void step_in_words(const Code* x, const uint16_t* offset, const int32_t* weights, Words (&words)[4]) {
+// The same where words hold some steps: two columns' products are added up in the first two of each half's, two others'
+// in the last two.
+template <bool First, int Halves>
+ESPALIER_INLINE void add_anywhere(const PairsView& of, int64_t step, int64_t weight, const Code* x,
+                                  Words (&words)[Halves][4]) {
+  const uint16_t* const offset = of.offset + 4 * step;
 #pragma GCC unroll 2
   for (int pair = 0; pair < 2; ++pair) {
-    const Vec<Code> a = in_register<Code>(load<Code>(codes_at(x, offset[2 * pair]))),
-                    b = in_register<Code>(load<Code>(codes_at(x, offset[2 * pair + 1])));
-    const Vec<int32_t> by = all(weights + pair);
-    const Words low = dot_pairs(interleave_first<Code>(a, b), by), high = dot_pairs(interleave_second<Code>(a, b), by);
-    words[2 * pair] = First ? low : words[2 * pair] + low;
-    words[2 * pair + 1] = First ? high : words[2 * pair + 1] + high;
+    const Code* const from[2] = {codes_at(x, offset[2 * pair]), codes_at(x, offset[2 * pair + 1])};
+    const Vec<int32_t> by = all(of.weights + weight + pair);
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) {
+      const Vec<Code> a = in_register<Code>(load<Code>(from[0] + h * kHalf)),
+                      b = in_register<Code>(load<Code>(from[1] + h * kHalf));
+      const Words low = dot_pairs(interleave_first<Code>(a, b), by), high = dot_pairs(interleave_second<Code>(a, b), by);
+      words[h][2 * pair] = First ? low : words[h][2 * pair] + low;
+      words[h][2 * pair + 1] = First ? high : words[h][2 * pair + 1] + high;
+    }
   }
 }
-ESPALIER_INLINE void widened_later(const PairsView& of, int64_t g, const Code* x, Words ones, Sums& sum) {
-  const uint16_t* offset = of.offset + 4 * of.begin[g];
-  const int32_t* weights = of.weights + of.weight[g];
-  const int64_t together = of.together[g];
-  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; left -= together) {
-    Words words[4];
-    step_in_words<true>(x, offset, weights, words);
-    offset += 4, weights += 2;
-    for (int64_t i = std::min(left, together) - 1; i > 0; --i, offset += 4, weights += 2)
-      step_in_words<false>(x, offset, weights, words);
+ESPALIER_INLINE void widen_anywhere(const Words (&words)[4], Words ones, Sums& sum) {
 #pragma GCC unroll 2
-    for (int i = 0; i < 2; ++i) {
-      sum[2 * i] += dot_words(interleave_first<int16_t>(words[i], words[2 + i]), ones);
-      sum[2 * i + 1] += dot_words(interleave_second<int16_t>(words[i], words[2 + i]), ones);
-    }
+  for (int i = 0; i < 2; ++i) {
+    sum[2 * i] += dot_words(interleave_first<int16_t>(words[i], words[2 + i]), ones);
+    sum[2 * i + 1] += dot_words(interleave_second<int16_t>(words[i], words[2 + i]), ones);
   }
 }
 
@@ -112,48 +108,95 @@ ESPALIER_INLINE void blocks_at_once(const PairsView& of, int64_t g, const Code* 
         sum[h][j] += dot_words(products(codes + (h * kTerms + j) * kHalf, by, flip), ones);
   }
 }
-ESPALIER_INLINE void blocks_later(const PairsView& of, int64_t g, const Code* x, Words ones, Sums& sum) {
-  const uint16_t* offset = of.offset + of.begin[g];
-  const int32_t* weights = of.weights + of.weight[g];
-  const int64_t together = of.together[g];
-  for (int64_t left = of.begin[g + 1] - of.begin[g]; left > 0; left -= together) {
-    Words words[kTerms]{};
-    for (int64_t i = std::min(left, together); i > 0; --i, ++offset, ++weights) {
-      const Code* const codes = codes_at(x, *offset);
-      const Vec<int32_t> by = all(weights);
+template <bool First, int Halves>
+ESPALIER_INLINE void add_block(const PairsView& of, int64_t step, int64_t weight, const Code* x,
+                               Words (&words)[Halves][4]) {
+  const Code* const codes = codes_at(x, of.offset[step]);
+  const Vec<int32_t> by = all(of.weights + weight);
+#pragma GCC unroll 2
+  for (int h = 0; h < Halves; ++h)
 #pragma GCC unroll 4
-      for (int j = 0; j < kTerms; ++j)
-        words[j] += dot_pairs(in_register<Code>(load<Code>(codes + j * kHalf)), by);
+    for (int j = 0; j < kTerms; ++j) {
+      const Words one = dot_pairs(in_register<Code>(load<Code>(codes + (h * kTerms + j) * kHalf)), by);
+      words[h][j] = First ? one : words[h][j] + one;
     }
+}
+ESPALIER_INLINE void widen_block(const Words (&words)[4], Words ones, Sums& sum) {
 #pragma GCC unroll 4
-    for (int j = 0; j < kTerms; ++j) sum[j] += dot_words(words[j], ones);
+  for (int j = 0; j < kTerms; ++j) sum[j] += dot_words(words[j], ones);
+}
+
+// A row whose steps are added in words, `together` of them before these are widened. There are not registers for words
+// and sums of 32 bits: the latter wait in memory, unless all steps are added at once.
+template <bool Blocks, int Halves, class Ends>
+ESPALIER_INLINE void multiply_in_words(const PairsView& of, int64_t g, const Code* x, Words ones, const Ends& ends) {
+  constexpr int64_t kWeights = Blocks ? 1 : 2;
+  const int32_t row = of.row[g], base = of.base[g];
+  const int64_t together = of.together[g], last = of.begin[g + 1];
+  int64_t step = of.begin[g], weight = of.weight[g];
+  Words words[Halves][4];
+  const auto add = [&](int64_t count) __attribute__((always_inline)) {
+    Blocks ? add_block<true>(of, step, weight, x, words) : add_anywhere<true>(of, step, weight, x, words);
+    const int64_t end = step + count;
+    for (++step, weight += kWeights; step < end; ++step, weight += kWeights)
+      Blocks ? add_block<false>(of, step, weight, x, words) : add_anywhere<false>(of, step, weight, x, words);
+  };
+  const auto widen = [&](int h, Sums& sum) __attribute__((always_inline)) {
+    Blocks ? widen_block(words[h], ones, sum) : widen_anywhere(words[h], ones, sum);
+  };
+  if (last - step <= together) {
+    add(last - step);
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) {
+      Sums sum;
+      ends.load_sums(row, base, h * kTerms, sum);
+      widen(h, sum);
+      ends.store_sums(row, h * kTerms, sum);
+    }
+    return;
+  }
+  alignas(kVectorBytes) int32_t waiting[Halves * kTerms * kLanes<int32_t>];
+  const auto at = [&](int h, int j) { return waiting + (h * kTerms + j) * kLanes<int32_t>; };
+#pragma GCC unroll 2
+  for (int h = 0; h < Halves; ++h) {
+    Sums sum;
+    ends.load_sums(row, base, h * kTerms, sum);
+#pragma GCC unroll 4
+    for (int j = 0; j < kTerms; ++j) store<int32_t>(at(h, j), sum[j]);
+  }
+  while (step < last) {
+    add(std::min(together, last - step));
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) {
+      Sums sum;
+#pragma GCC unroll 4
+      for (int j = 0; j < kTerms; ++j) sum[j] = load<int32_t>(at(h, j));
+      widen(h, sum);
+      if (step < last)
+#pragma GCC unroll 4
+        for (int j = 0; j < kTerms; ++j) store<int32_t>(at(h, j), sum[j]);
+      else ends.store_sums(row, h * kTerms, sum);
+    }
   }
 }
 
-template <bool Begun, bool Float, int Halves>
+template <bool Begun, bool Float, bool Blocks, int Halves>
 void multiply_rows(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
   const Words ones = in_register<int16_t>(broadcast<int16_t>(1));
   const Ends<Begun, Float> ends(call);
   for (int64_t g = first; g < last; ++g) {
-    const int32_t row = of.row[g], base = of.base[g];
-    if (of.together[g] == 1) {
-      Sums sum[Halves];
-#pragma GCC unroll 2
-      for (int h = 0; h < Halves; ++h) ends.load_sums(row, base, h * kTerms, sum[h]);
-      if (of.blocks) blocks_at_once<Halves>(of, g, x, ones, sum);
-      else widened_at_once<Halves>(of, g, x, ones, sum);
-#pragma GCC unroll 2
-      for (int h = 0; h < Halves; ++h) ends.store_sums(row, h * kTerms, sum[h]);
+    if (of.together[g] > 1) {
+      multiply_in_words<Blocks, Halves>(of, g, x, ones, ends);
       continue;
     }
-    // (There are not as many registers.)
-    for (int64_t h = 0; h < Halves; ++h) {
-      Sums sum;
-      ends.load_sums(row, base, h * kTerms, sum);
-      if (of.blocks) blocks_later(of, g, x + h * kTerms * kHalf, ones, sum);
-      else widened_later(of, g, x + h * kHalf, ones, sum);
-      ends.store_sums(row, h * kTerms, sum);
-    }
+    const int32_t row = of.row[g], base = of.base[g];
+    Sums sum[Halves];
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) ends.load_sums(row, base, h * kTerms, sum[h]);
+    if (Blocks) blocks_at_once<Halves>(of, g, x, ones, sum);
+    else widened_at_once<Halves>(of, g, x, ones, sum);
+#pragma GCC unroll 2
+    for (int h = 0; h < Halves; ++h) ends.store_sums(row, h * kTerms, sum[h]);
   }
 }
 
@@ -222,7 +265,8 @@ void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code
 template <bool Begun, bool Float, int Halves>
 void multiply_pairs(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {
   if (of.dense) multiply_dense<Begun, Float, Halves>(of, first, last, x, call);
-  else multiply_rows<Begun, Float, Halves>(of, first, last, x, call);
+  else if (of.blocks) multiply_rows<Begun, Float, true, Halves>(of, first, last, x, call);
+  else multiply_rows<Begun, Float, false, Halves>(of, first, last, x, call);
 }
 template <bool Begun, bool Float>
 void multiply_pairs(const PairsView& of, int64_t first, int64_t last, const Code* x, const sparse::StepsCall& call) {

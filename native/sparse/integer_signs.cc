@@ -252,17 +252,21 @@ class IntegerSigns final : public IntegerProduct {
 
 }  // namespace
 
-std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
+bool can_make_integer_signs(int64_t entries) {
 #if ESPALIER_X86
-  const auto is_sign = [](int8_t w) { return w == 1 || w == -1; };
-  if (!can_generate() || entries.pattern.entries() > kMostEntries ||
-      !std::all_of(entries.value.begin(), entries.value.end(), is_sign))
-    return nullptr;
-  auto made = std::make_unique<IntegerSigns>(entries, range);
-  const bool done = isa() == Isa::avx512 ? made->make<Words512>(entries) : made->make<Words256>(entries);
-  if (done) return made;
+  return can_generate() && entries <= kMostEntries;
 #else
   // No emitter for this processor.
+  (void)entries;
+  return false;
+#endif
+}
+
+std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
+#if ESPALIER_X86
+  auto made = std::make_unique<IntegerSigns>(entries, range);
+  if (isa() == Isa::avx512 ? made->make<Words512>(entries) : made->make<Words256>(entries)) return made;
+#else
   (void)entries, (void)range;
 #endif
   return nullptr;
