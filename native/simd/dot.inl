@@ -1,8 +1,8 @@
 // Dot products of whole numbers, lane by lane. Included by the kernels that need them, after vec.inl.
 
 // What a lane multiplies: so many codes by so many weights, which stand together in its 32 bits. Unsigned codes by
-// signed weights of 8 bits with AVX-512, whose VNNI adds up four products, and with AVX2, in two steps; words elsewhere,
-// in pairs.
+// signed weights of 8 bits with AVX-512, whose VNNI adds up four products, and with AVX2, in two steps; words
+// elsewhere, in pairs.
 #if ESPALIER_LEVEL >= 1
 constexpr int kTerms = 4;
 typedef uint8_t Code;
@@ -22,8 +22,17 @@ ESPALIER_INLINE Vec<int16_t> dot_pairs(Vec<Code> codes, Vec<int32_t> weights) {
 }
 // Neighbouring words by neighbouring words, the two products of each lane of 32 bits added up; any words.
 ESPALIER_INLINE Vec<int32_t> dot_words(Vec<int16_t> a, Vec<int16_t> b) {
+  return reinterpret_cast<Vec<int32_t>>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+// The codes of half a vector as words, and as many words as a vector has lanes of 32 bits as these.
+template <int Half>
+ESPALIER_INLINE Vec<int16_t> words_of_half(Vec<Code> codes) {
+  return reinterpret_cast<Vec<int16_t>>(
+      _mm256_cvtepu8_epi16(_mm256_extracti128_si256(reinterpret_cast<__m256i>(codes), Half)));
+}
+ESPALIER_INLINE Vec<int32_t> load_widened(const int16_t* words) {
   return reinterpret_cast<Vec<int32_t>>(
-      _mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words))));
 }
 #endif
 

@@ -146,7 +146,8 @@ class Assembler {
   void add_words256(int to, int with) { vex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words256(int to, int with) { vex_registers(1, 1, 0xF9, to, to, with); }
   void zero_words256(int to) { short_vex_registers(1, 0xEF, to, 0, 0); }
-  // The same in a byte less: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7, too.
+  // The same in a byte less: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7,
+  // too.
   void load_low256(int to, Gpr base, int32_t offset) { short_vex(2, 0x6F, to, 0, base, offset); }
   void add_words_low256(int to, int with) { short_vex_registers(1, 0xFD, to, to, with); }
   void add_words_low256(int to, Gpr base, int32_t offset) { short_vex(1, 0xFD, to, to, base, offset); }

@@ -100,10 +100,9 @@ template <CodeOrder Order>
 ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
 #if ESPALIER_LEVEL == 1
   if constexpr (Order == CodeOrder::words) {
-    const __m256i bytes = reinterpret_cast<__m256i>(codes);
-    __m256i* const words = static_cast<__m256i*>(to) + 2 * half * columns + c;
-    words[0] = _mm256_cvtepu8_epi16(_mm256_castsi256_si128(bytes));
-    words[columns] = _mm256_cvtepu8_epi16(_mm256_extracti128_si256(bytes, 1));
+    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * columns + c) * kLanes<int16_t>;
+    store<int16_t>(words, words_of_half<0>(codes));
+    store<int16_t>(words + columns * kLanes<int16_t>, words_of_half<1>(codes));
     return;
   }
 #endif
@@ -341,9 +340,9 @@ ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t there, float* y, in
     Vec<float> v[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
-      v[i] = Pieces<8>::joined(Pieces<4>::load(sums + i * kBlock + half, 0),
-                               Pieces<4>::load(sums + (4 + i) * kBlock + half, 0),
-                               std::make_integer_sequence<int, 8>{});
+      v[i] =
+          Pieces<8>::joined(Pieces<4>::load(sums + i * kBlock + half, 0),
+                            Pieces<4>::load(sums + (4 + i) * kBlock + half, 0), std::make_integer_sequence<int, 8>{});
     const Vec<float> low01 = shuffle<float, Singles<0>>(v[0], v[1]), high01 = shuffle<float, Singles<1>>(v[0], v[1]),
                      low23 = shuffle<float, Singles<0>>(v[2], v[3]), high23 = shuffle<float, Singles<1>>(v[2], v[3]);
     rows[half] = shuffle<float, Doubles<0>>(low01, low23);
@@ -391,10 +390,9 @@ void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, 
   const int64_t vectors = samples / kLanes<int32_t>;
   for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
     const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
-    const __m128i* const from = reinterpret_cast<const __m128i*>(words + r * kBlock);
+    const int16_t* const from = words + r * kBlock;
     for (int64_t j = 0; j < vectors; ++j) {
-      Vec<int32_t> sum = reinterpret_cast<Vec<int32_t>>(_mm256_cvtepi16_epi32(_mm_loadu_si128(from + j)));
-      sum = max<int32_t>(sum + plus, floor);
+      Vec<int32_t> sum = max<int32_t>(load_widened(from + j * kLanes<int32_t>) + plus, floor);
       if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
       store<int32_t>(to.vector_of(r, j), sum);
     }
@@ -411,8 +409,8 @@ struct UnitsOfVectors {  // four words each: those of result 2·First in the fir
   static constexpr int kLanesOf16 = kVectorBytes / 16;
   static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
 };
-inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu, bool as_float,
-                         const sparse::SumsPlace& to) {
+inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                         bool as_float, const sparse::SumsPlace& to) {
   typedef RunOf<int16_t, kLanes<int32_t>> Half;
   for (int64_t i = rows.first * kHalves; i < (rows.first + rows.count) * kHalves; ++i) {
     const int64_t r = i / kHalves, first = i % kHalves * kTerms;

@@ -35,8 +35,7 @@ namespace {
 
 class IntegerLanes final : public IntegerSteps {
  public:
-  explicit IntegerLanes(const ColumnsOfEntries& columns)
-      : kind_(columns.kind), shape_(code_shape()) {
+  explicit IntegerLanes(const ColumnsOfEntries& columns) : kind_(columns.kind), shape_(code_shape()) {
     const Pattern& pattern = columns.entries.pattern;
     const int64_t first = columns.first, last = columns.last, terms = shape_.terms;
     const int64_t unit = shape_.samples * shape_.bytes / kOffsetUnit;  // of a column
@@ -100,8 +99,8 @@ class IntegerLanes final : public IntegerSteps {
                                 weights_.data(),
                                 kind_ != IntegerRowsKind::any,
                                 kind_ == IntegerRowsKind::dense};
-    ESPALIER_ON_ISA(multiply_integer_lanes(view, first, last, codes, call.start, call.from, call.to, call.relu,
-                                           call.as_float));
+    ESPALIER_ON_ISA(
+        multiply_integer_lanes(view, first, last, codes, call.start, call.from, call.to, call.relu, call.as_float));
   }
 
  private:

@@ -68,7 +68,7 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
       for (int j = 0; j < kTerms; ++j) {
         Vec<int32_t> one = sum[t][j];
         if (relu) one = max<int32_t>(one, Vec<int32_t>{});
-        if (as_float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
+        if (as_float) one = reinterpret_cast<Vec<int32_t> >(__builtin_convertvector(one, Vec<float>));
         store<int32_t>(to.vector_of(rows[t], j), one);
       }
     }
@@ -76,8 +76,8 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
 }
 
 inline void multiply_integer_lanes(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,
-                                  const int32_t* start, const sparse::SumsPlace& from, const sparse::SumsPlace& to,
-                                  bool relu, bool as_float) {
+                                   const int32_t* start, const sparse::SumsPlace& from, const sparse::SumsPlace& to,
+                                   bool relu, bool as_float) {
   if (of.tuples) multiply_steps<true>(of, first, last, codes, start, from, to, relu, as_float);
   else multiply_steps<false>(of, first, last, codes, start, from, to, relu, as_float);
 }

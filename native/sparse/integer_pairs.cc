@@ -63,7 +63,10 @@ int32_t words_of(int8_t a, int8_t b) {
 // of its positive weights, or of its negative ones.
 struct Load {
   int32_t up = 0, down = 0;
-  void add(int8_t w) { w > 0 ? up += w : down -= w; }
+  void add(int8_t w) {
+    up += std::max<int32_t>(w, 0);
+    down -= std::min<int32_t>(w, 0);
+  }
 };
 class Limit {
  public:
@@ -107,7 +110,8 @@ class Deal {
     const int64_t turns = (limit.words_for(all) + 1) / 2;
     for (int64_t together = (least + turns - 1) / turns; worth_words(together, least); together = together * 3 / 4)
       if (deal(order, limit, least, together)) return;
-    for (int64_t steps = least; !deal(order, limit, steps, 1); steps += std::max<int64_t>(1, steps / 8)) {}
+    for (int64_t steps = least; !deal(order, limit, steps, 1); steps += std::max<int64_t>(1, steps / 8)) {
+    }
   }
 
  private:
@@ -119,6 +123,7 @@ class Deal {
     load_.assign(static_cast<size_t>(words), {});
     dealt_.assign(static_cast<size_t>(words), 0);
     place_.resize(order.size());
+    if (together == 1) return deal_pairs(order, limit, words);
     for (int64_t i = 0, at = 0, turn = 1; i < static_cast<int64_t>(order.size()); at += turn) {
       if (at == words) at = words - 1, turn = -1;
       if (at < 0) at = 0, turn = 1;
@@ -129,6 +134,22 @@ class Deal {
       place_[static_cast<size_t>(i++)] =
           static_cast<int32_t>((at / 2 * together + dealt_[word] / 2) * 4 + at % 2 * 2 + dealt_[word] % 2);
       ++dealt_[word];
+    }
+    return true;
+  }
+
+  // The same for words of two entries: first one each, then another, from the last word on.
+  bool deal_pairs(const std::vector<Entry>& order, const Limit& limit, int64_t words) {
+    const int64_t count = static_cast<int64_t>(order.size());
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t second = i / words, word = second == 0 ? i : 2 * words - 1 - i;
+      if (second != 0) {
+        Load load;
+        load.add(order[static_cast<size_t>(word)].weight);
+        load.add(order[static_cast<size_t>(i)].weight);
+        if (!limit.holds(load)) return false;
+      }
+      place_[static_cast<size_t>(i)] = static_cast<int32_t>(2 * word + second);
     }
     return true;
   }
@@ -146,48 +167,49 @@ int64_t held_together(int64_t steps, const Limit& limit, At at) {
     bool holds = true;
     for (int64_t i = 0; i < steps && holds; i += together) {
       std::array<Load, 2> words;
-      for (int64_t j = i; j < std::min(steps, i + together); ++j)
+      for (int64_t j = i; j < std::min(steps, i + together) && holds; ++j) {
         for (size_t t = 0; t < 4; ++t) words[t / 2].add(at(j)[t]);
-      holds = limit.holds(words[0]) && limit.holds(words[1]);
+        holds = limit.holds(words[0]) && limit.holds(words[1]);
+      }
     }
     if (holds) return together;
   }
   return 1;
 }
 
-// Four neighbours' weights and which of their codes are flipped, so that any code may be multiplied.
+// Two weights of a word, of which one may take its code flipped; what no byte holds is left over.
+struct Pair {
+  int8_t weight[2], rest[2] = {0, 0};
+  uint8_t flips[2] = {0, 0};
+  int32_t base = 0;  // what flipping takes from a sum
+
+  Pair(int8_t a, int8_t b, const Limit& limit) : weight{a, b} {
+    Load load;
+    load.add(a);
+    load.add(b);
+    if (limit.holds(load)) return;
+    const int which = b == INT8_MIN ? 0 : 1;
+    if (weight[which] == INT8_MIN) ++weight[which], rest[which] = -1;
+    base = UINT8_MAX * weight[which];
+    weight[which] = static_cast<int8_t>(-weight[which]);
+    flips[which] = UINT8_MAX;
+  }
+  bool has_rest() const { return rest[0] != 0 || rest[1] != 0; }
+};
 using Four = std::array<int8_t, 4>;
 struct Block {
-  Four weight;
-  std::array<bool, 4> flipped{};
-  Four rest{};           // of weights that no byte holds
-  int32_t base = 0;      // what flipping takes from a sum
-  bool has_rest = false;
+  Pair first, second;
 
-  Block(const Four& four, const Limit& limit) : weight(four) {
-    for (size_t pair = 0; pair < 4; pair += 2) {
-      Load load;
-      load.add(four[pair]);
-      load.add(four[pair + 1]);
-      if (limit.holds(load)) continue;
-      size_t which = pair + 1;
-      if (weight[which] == INT8_MIN) which = pair;
-      if (weight[which] == INT8_MIN) {
-        ++weight[which];
-        rest[which] = -1;
-        has_rest = true;
-      }
-      base += UINT8_MAX * weight[which];
-      weight[which] = static_cast<int8_t>(-weight[which]);
-      flipped[which] = true;
-    }
-  }
+  Block(const Four& four, const Limit& limit) : first(four[0], four[1], limit), second(four[2], four[3], limit) {}
+  bool has_rest() const { return first.has_rest() || second.has_rest(); }
+  Four rest() const { return {first.rest[0], first.rest[1], second.rest[0], second.rest[1]}; }
+  int32_t base() const { return first.base + second.base; }
+  int32_t weights() const { return bytes_of(first.weight[0], first.weight[1], second.weight[0], second.weight[1]); }
   int32_t flips() const {
-    const auto of = [&](size_t i) { return static_cast<int8_t>(flipped[i] ? -1 : 0); };
-    return bytes_of(of(0), of(1), of(2), of(3));
+    const auto byte = [](uint8_t flip) { return static_cast<int8_t>(flip); };
+    return bytes_of(byte(first.flips[0]), byte(first.flips[1]), byte(second.flips[0]), byte(second.flips[1]));
   }
 };
-int32_t bytes_of(const Four& four) { return bytes_of(four[0], four[1], four[2], four[3]); }
 
 class IntegerPairs final : public IntegerSteps {
  public:
@@ -326,15 +348,17 @@ class IntegerPairs final : public IntegerSteps {
     };
     const int64_t rows = columns.entries.pattern.rows;
     std::vector<Step> all;
+    all.reserve(static_cast<size_t>(columns.entries.pattern.entries()) / 3);
     std::vector<int64_t> begin{0};
     std::vector<int32_t> together;
     for (int64_t r = 0; r < rows; ++r) {
       each_block(columns, r, [&](const Four& four, int64_t tuple) {
         const auto offset = static_cast<uint16_t>(tuple * 4 * kColumnBytes / kOffsetUnit);
         all.push_back({four, offset});
-        if (const Block block(four, limit_); block.has_rest) {
-          for (size_t t = 0; t < 4; ++t) all.back().four[t] = static_cast<int8_t>(four[t] - block.rest[t]);
-          all.push_back({block.rest, offset});
+        if (const Block block(four, limit_); block.has_rest()) {
+          const Four rest = block.rest();
+          for (size_t t = 0; t < 4; ++t) all.back().four[t] = static_cast<int8_t>(four[t] - rest[t]);
+          all.push_back({rest, offset});
         }
       });
       begin.push_back(static_cast<int64_t>(all.size()));
@@ -345,6 +369,8 @@ class IntegerPairs final : public IntegerSteps {
     }
     const auto steps = [&](int64_t r) { return begin[static_cast<size_t>(r) + 1] - begin[static_cast<size_t>(r)]; };
     place_rows(rows, [&](int64_t r) { return std::pair(together[static_cast<size_t>(r)], steps(r)); });
+    offset_.reserve(all.size());
+    weights_.reserve(2 * all.size());
     for (const int32_t r : row_) {
       begin_row(together[static_cast<size_t>(r)], steps(r));
       int32_t base = 0;
@@ -352,9 +378,9 @@ class IntegerPairs final : public IntegerSteps {
         const Step& step = all[static_cast<size_t>(i)];
         const Block block(step.four, limit_);
         offset_.push_back(step.offset);
-        weights_.push_back(bytes_of(block.weight));
+        weights_.push_back(block.weights());
         if (together_.back() == 1) weights_.push_back(block.flips());
-        base += block.base;
+        base += block.base();
       }
       base_.push_back(base);
     }
@@ -369,13 +395,14 @@ class IntegerPairs final : public IntegerSteps {
       bool in_bytes = true;
       each_block(columns, r, [&](const Four& four, int64_t tuple) {
         row[tuple] = four;
-        in_bytes = in_bytes && !Block(four, limit_).has_rest;
+        in_bytes = in_bytes && !Block(four, limit_).has_rest();
       });
       const int64_t held = held_together(tuples_, limit_, [&](int64_t i) { return row[i]; });
       together[static_cast<size_t>(r)] = !in_bytes ? 0 : static_cast<int32_t>(held < kWorthTogether ? 1 : held);
     }
     place_rows(rows, [&](int64_t r) { return together[static_cast<size_t>(r)]; });
     if (rows % 2 != 0) row_.push_back(row_.back());
+    weights_.reserve(row_.size() * static_cast<size_t>(2 * tuples_));
     for (size_t i = 0; i < row_.size(); i += 2) {
       const std::array<const Four*, 2> row{weight.data() + row_[i] * tuples_, weight.data() + row_[i + 1] * tuples_};
       const int32_t both = std::min(together[static_cast<size_t>(row_[i])], together[static_cast<size_t>(row_[i + 1])]);
@@ -390,9 +417,9 @@ class IntegerPairs final : public IntegerSteps {
             continue;
           }
           const Block block(four, limit_);
-          weights_.push_back(bytes_of(block.weight));
+          weights_.push_back(block.weights());
           if (both == 1) weights_.push_back(block.flips());
-          base[one] += block.base;
+          base[one] += block.base();
         }
       base_.insert(base_.end(), base.begin(), base.end());
     }

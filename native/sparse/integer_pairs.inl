@@ -24,8 +24,7 @@ struct Ends {
     const Vec<int32_t> begin = broadcast<int32_t>(
         static_cast<int32_t>(static_cast<uint32_t>(base) + (Begun ? 0u : static_cast<uint32_t>(start[row]))));
 #pragma GCC unroll 4
-    for (int j = 0; j < kTerms; ++j)
-      sum[j] = Begun ? begin + load<int32_t>(from.vector_of(row, first + j)) : begin;
+    for (int j = 0; j < kTerms; ++j) sum[j] = Begun ? begin + load<int32_t>(from.vector_of(row, first + j)) : begin;
   }
   ESPALIER_INLINE void store_sums(int32_t row, int64_t first, const Sums& sum) const {
 #pragma GCC unroll 4
@@ -76,7 +75,8 @@ ESPALIER_INLINE void add_anywhere(const PairsView& of, int64_t step, int64_t wei
     for (int h = 0; h < Halves; ++h) {
       const Vec<Code> a = in_register<Code>(load<Code>(from[0] + h * kHalf)),
                       b = in_register<Code>(load<Code>(from[1] + h * kHalf));
-      const Words low = dot_pairs(interleave_first<Code>(a, b), by), high = dot_pairs(interleave_second<Code>(a, b), by);
+      const Words low = dot_pairs(interleave_first<Code>(a, b), by),
+                  high = dot_pairs(interleave_second<Code>(a, b), by);
       words[h][2 * pair] = First ? low : words[h][2 * pair] + low;
       words[h][2 * pair + 1] = First ? high : words[h][2 * pair + 1] + high;
     }

@@ -12,9 +12,9 @@
 namespace espalier::sparse {
 namespace {
 
-// Columns of a block: their codes stay in the first-level cache, beside the steps and the sums. (Cores of AVX2 alone
-// have one of 32 KB.)
-constexpr int64_t kMostBytes = 36 << 10, kMostBytesAvx2 = 36 << 10;
+// Columns of a block: their codes stay in the first-level cache, beside the steps and the sums. (It has 32 KB on cores
+// of AVX2 alone; shorter blocks, whose sums are stored and loaded again more often, cost these more than its misses.)
+constexpr int64_t kMostBytes = 36 << 10;
 // Parts that a product of few samples is cut into at most, of so many rows at least.
 constexpr int64_t kParts = 8, kRowsOfPart = 16;
 
@@ -38,7 +38,7 @@ class IntegerRows final : public IntegerProduct {
         shape_(code_shape()) {
     const Pattern& pattern = entries.pattern;
     const int64_t of_column = shape_.samples * shape_.bytes;
-    const int64_t most = std::max<int64_t>(1, (in_pairs() ? kMostBytesAvx2 : kMostBytes) / of_column / 16) * 16;
+    const int64_t most = std::max<int64_t>(1, kMostBytes / of_column / 16) * 16;
     const int64_t blocks = std::max<int64_t>(1, (columns_ + most - 1) / most);
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     for (int64_t b = 0; b < blocks; ++b) {

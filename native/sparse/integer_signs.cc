@@ -40,9 +40,9 @@ struct Words512 {
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words512(row, kOperands + turn); }
   static void store(Assembler& to, int row) { to.store512(kRsi, 128 * row, row); }
 };
-// 16 samples, a quarter of a block, whose codes are words already: widened for each group of rows they would cost a shuffle
-// a column. Registers 0 to 2 take the codes, for as such they make instructions of four bytes; a column of one entry is
-// added from memory.
+// 16 samples, a quarter of a block, whose codes are words already: widened for each group of rows they would cost a
+// shuffle a column. Registers 0 to 2 take the codes, for as such they make instructions of four bytes; a column of one
+// entry is added from memory.
 struct Words256 {
   static constexpr int kRows = 13, kFirstRow = 3, kOperandCount = 3;
   static constexpr int kSamples = 16, kColumnBytes = 32, kReach = 128;
@@ -125,7 +125,8 @@ class IntegerSigns final : public IntegerProduct {
             .column_bytes = Words::kColumnBytes,
             .call_bytes = Words::kOrder == CodeOrder::words ? columns_ * Words::kColumnBytes : 32,
             .call_samples = Words::kSamples,
-            .block_bytes = columns_ * Words::kColumnBytes * (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
+            .block_bytes = columns_ * Words::kColumnBytes *
+                           (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
             .blocks_together = Words::kBlocksTogether,
             .rows_finished = Words::kOrder == CodeOrder::words ? kRowsFinished : std::max<int64_t>(rows_, 1)};
     // Codes with a sign come biased: sums then start from less. (What wraps on the way wraps back.)
@@ -157,7 +158,8 @@ class IntegerSigns final : public IntegerProduct {
       }
     if (!code_.hold(code.code())) return false;
     if (Words::kTurnBytes > 0)
-      turns_ = std::clamp<int64_t>(Words::kTurnBytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1, groups_);
+      turns_ =
+          std::clamp<int64_t>(Words::kTurnBytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1, groups_);
     return true;
   }
 
@@ -219,10 +221,10 @@ class IntegerSigns final : public IntegerProduct {
           for (int64_t g = from; g < std::min(from + turns_, last); ++g) {
             const Piece& piece = pieces_[static_cast<size_t>(g * blocks_ + of_columns)];
             const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-            function(x + i / calls * cut_.block_bytes + i % calls * cut_.call_bytes +
-                         piece.first_column * cut_.column_bytes,
-                     sums + (i / calls * rows_ + piece.first_row) * shape_.samples + i % calls * cut_.call_samples,
-                     start_.data() + piece.first_row);
+            function(
+                x + i / calls * cut_.block_bytes + i % calls * cut_.call_bytes + piece.first_column * cut_.column_bytes,
+                sums + (i / calls * rows_ + piece.first_row) * shape_.samples + i % calls * cut_.call_samples,
+                start_.data() + piece.first_row);
           }
   }
 
