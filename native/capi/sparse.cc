@@ -1,17 +1,14 @@
 #include "espalier/sparse.h"
 
 #include <algorithm>
-#include <mutex>
-#include <set>
-#include <string>
 
+#include "capi/sparse_common.h"
 #include "core/array.h"
 #include "core/handles.h"
 #include "program/cost.h"
 #include "sparse/cost.h"
 #include "sparse/kept.h"
 #include "sparse/matrix.h"
-#include "sparse/panels.h"
 
 using namespace espalier;
 
@@ -31,13 +28,6 @@ int64_t made(int64_t rows, int64_t columns, const float* weight, const std::shar
   return matrices().keep(std::make_shared<sparse::Matrix>(rows, columns, weight, format, keeps));
 }
 
-// The elements of X or Y: in panels, whole ones.
-int64_t elements_of(const char* name, int64_t components, int64_t samples, espalier_sparse_layout layout) {
-  if (layout == ESPALIER_SPARSE_LAYOUT_PANELS && samples > 0)
-    return checked_product(name, {sparse::panels_of(samples), components, sparse::kPanel});
-  return checked_product(name, {components, samples});
-}
-
 // Positions among `n` entries, checked.
 const int32_t* kept_index(espalier_in index, int64_t n) {
   const int32_t* const at = elements<int32_t>("index", index, index.length);
@@ -45,14 +35,6 @@ const int32_t* kept_index(espalier_in index, int64_t n) {
     fail(ESPALIER_INVALID_ARGUMENT, "index[%lld] is %d, expected ascending ones from 0 to %lld",
          static_cast<long long>(i), at[i], static_cast<long long>(n - 1));
   return at;
-}
-
-// There are few names.
-const char* kept_for_good(const std::string& name) {
-  static std::mutex lock;
-  static std::set<std::string>* const names = new std::set<std::string>;
-  const std::lock_guard<std::mutex> hold(lock);
-  return names->insert(name).first->c_str();
 }
 
 }  // namespace

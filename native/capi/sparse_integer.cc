@@ -1,13 +1,9 @@
 #include "espalier/sparse_integer.h"
 
-#include <mutex>
-#include <set>
-#include <string>
-
+#include "capi/sparse_common.h"
 #include "core/array.h"
 #include "core/handles.h"
 #include "sparse/integer.h"
-#include "sparse/panels.h"
 
 using namespace espalier;
 
@@ -17,21 +13,6 @@ namespace {
 Handles<sparse::IntegerMatrix>& matrices() {
   static auto* const made = new Handles<sparse::IntegerMatrix>("integer matrix");
   return *made;
-}
-
-// The elements of X or Y: in panels, whole ones.
-int64_t elements_of(const char* name, int64_t components, int64_t samples, espalier_sparse_layout layout) {
-  if (layout == ESPALIER_SPARSE_LAYOUT_PANELS && samples > 0)
-    return checked_product(name, {sparse::panels_of(samples), components, sparse::kPanel});
-  return checked_product(name, {components, samples});
-}
-
-// There are few names.
-const char* kept_for_good(const std::string& name) {
-  static std::mutex lock;
-  static std::set<std::string>* const names = new std::set<std::string>;
-  const std::lock_guard<std::mutex> hold(lock);
-  return names->insert(name).first->c_str();
 }
 
 }  // namespace

@@ -20,9 +20,17 @@ std::vector<int32_t> start_of(const Task& task) {
   return task.bias == nullptr ? std::vector<int32_t>{} : whole(task.bias->data);
 }
 
+sparse::IntegerOptions options_of(const Task& task) { return {.range = task.codes->range}; }
+
 std::unique_ptr<sparse::IntegerMatrix> matrix(int64_t rows, int64_t columns, const int8_t* weight, const Task& task) {
-  return std::make_unique<sparse::IntegerMatrix>(rows, columns, weight, nullptr,
-                                                 sparse::IntegerOptions{.range = task.codes->range});
+  return std::make_unique<sparse::IntegerMatrix>(rows, columns, weight, nullptr, options_of(task));
+}
+
+// (Of bytes, with codes: that was looked at when the program was read.)
+std::vector<int8_t> bytes_of(const std::vector<float>& weight) {
+  std::vector<int8_t> bytes(weight.size());
+  std::transform(weight.begin(), weight.end(), bytes.begin(), [](float value) { return static_cast<int8_t>(value); });
+  return bytes;
 }
 
 // A matrix a group; of a linear layer one.
@@ -30,10 +38,7 @@ std::shared_ptr<IntegerMatrices> by_group(const Task& task) {
   return task.matrices->integers.get([&] {
     const int64_t groups = task.conv ? task.conv->groups : 1, rows = task.rows / groups;
     auto made = std::make_shared<IntegerMatrices>();
-    // (Of bytes, with codes: that was looked at when the program was read.)
-    std::vector<int8_t> weight(task.weight->data.size());
-    std::transform(task.weight->data.begin(), task.weight->data.end(), weight.begin(),
-                   [](float value) { return static_cast<int8_t>(value); });
+    const std::vector<int8_t> weight = bytes_of(task.weight->data);
     for (int64_t g = 0; g < groups; ++g)
       made->push_back(matrix(rows, task.columns, weight.data() + g * rows * task.columns, task));
     return made;
@@ -47,9 +52,13 @@ std::shared_ptr<IntegerMatrices> unrolled(const Task& task) {
     return made;
   });
 }
-double cost(const IntegerMatrices& matrices, int64_t samples) {
+// Of such a matrix each, before any is made: making one takes as long as many products.
+double cost(const std::vector<int8_t>& weight, int64_t groups, int64_t rows, int64_t columns, const Task& task,
+            int64_t samples) {
   double sum = 0;
-  for (const auto& matrix : matrices) sum += without_call(matrix->cost(samples));
+  for (int64_t g = 0; g < groups; ++g)
+    sum += without_call(
+        sparse::IntegerMatrix::cost_of(rows, columns, weight.data() + g * rows * columns, options_of(task), samples));
   return sum * integer_slowness();
 }
 
@@ -58,12 +67,11 @@ constexpr int64_t kBlock = 64;
 int64_t filled(int64_t samples) { return (samples + kBlock - 1) / kBlock * kBlock; }
 
 // Of samples that stand as rows of float32: components are packed as bytes, and sums unpacked.
-double cost_of_rows(const IntegerMatrices& matrices, int64_t samples) {
+double cost_of_rows(const std::vector<int8_t>& weight, int64_t rows, int64_t columns, const Task& task,
+                    int64_t samples) {
   const double each =
       integer_slowness() * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
-  double sum = cost(matrices, samples);
-  for (const auto& matrix : matrices) sum += each * static_cast<double>(matrix->rows() + matrix->columns());
-  return sum;
+  return cost(weight, 1, rows, columns, task, samples) + each * static_cast<double>(rows + columns);
 }
 
 class Integers : public Kernel {
@@ -166,7 +174,8 @@ namespace integer_linear {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  return task.conv ? -1 : cost_of_rows(*by_group(task), task.vectors * batch);
+  return task.conv ? -1
+                   : cost_of_rows(bytes_of(task.weight->data), task.rows, task.columns, task, task.vectors * batch);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {
@@ -188,7 +197,9 @@ double nanoseconds(const Task& task, int64_t batch) {
   const espalier_conv2d& s = *task.conv;
   const double converted = 0.05 * static_cast<double>(s.in_channels * s.in_height * s.in_width);
   const double moved = (with_avx2() ? 2.5 : 1) * (converted + columns_time(s, 0.04));
-  return static_cast<double>(batch * s.n) * (moved + cost(*by_group(task), s.out_height * s.out_width));
+  return static_cast<double>(batch * s.n) *
+         (moved + cost(bytes_of(task.weight->data), s.groups, task.rows / s.groups, task.columns, task,
+                       s.out_height * s.out_width));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<IntegerColumns>(by_group(task), task); }
@@ -202,7 +213,10 @@ namespace integer_unrolled {
 namespace {
 
 double nanoseconds(const Task& task, int64_t batch) {
-  return task.conv && Unrolled(task).is_small() ? cost_of_rows(*unrolled(task), batch * task.conv->n) : -1;
+  if (!task.conv) return -1;
+  const Unrolled map(task);
+  if (!map.is_small()) return -1;
+  return cost_of_rows(map.matrix<int8_t>(), map.rows(), map.columns(), task, batch * task.conv->n);
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) {

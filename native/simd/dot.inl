@@ -1,8 +1,9 @@
 // Dot products of whole numbers, lane by lane. Included by the kernels that need them, after vec.inl.
 
 // What a lane multiplies: so many codes by so many weights, which stand together in its 32 bits. Unsigned codes by
-// signed weights of 8 bits with AVX-512, whose VNNI adds up four products; words elsewhere, in pairs.
-#if ESPALIER_LEVEL == 2
+// signed weights of 8 bits with AVX-512, whose VNNI adds up four products, and with AVX2, in two steps; words
+// elsewhere, in pairs.
+#if ESPALIER_LEVEL >= 1
 constexpr int kTerms = 4;
 typedef uint8_t Code;
 typedef int8_t Weight;
@@ -12,14 +13,36 @@ typedef int16_t Code;
 typedef int16_t Weight;
 #endif
 
-// sum + Σ of the lane's products; `weights` are the bits of kTerms weights, the same in every lane.
+#if ESPALIER_LEVEL == 1
+// Words: code 2i · weight 2i + code 2i + 1 · weight 2i + 1. That no such sum is beyond 16 bits, where the instruction
+// would saturate, is for the caller to prove.
+ESPALIER_INLINE Vec<int16_t> dot_pairs(Vec<Code> codes, Vec<int32_t> weights) {
+  return reinterpret_cast<Vec<int16_t>>(
+      _mm256_maddubs_epi16(reinterpret_cast<__m256i>(codes), reinterpret_cast<__m256i>(weights)));
+}
+// Neighbouring words by neighbouring words, the two products of each lane of 32 bits added up; any words.
+ESPALIER_INLINE Vec<int32_t> dot_words(Vec<int16_t> a, Vec<int16_t> b) {
+  return reinterpret_cast<Vec<int32_t>>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
+}
+// The codes of half a vector as words, and as many words as a vector has lanes of 32 bits as these.
+template <int Half>
+ESPALIER_INLINE Vec<int16_t> words_of_half(Vec<Code> codes) {
+  return reinterpret_cast<Vec<int16_t>>(
+      _mm256_cvtepu8_epi16(_mm256_extracti128_si256(reinterpret_cast<__m256i>(codes), Half)));
+}
+ESPALIER_INLINE Vec<int32_t> load_widened(const int16_t* words) {
+  return reinterpret_cast<Vec<int32_t>>(
+      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words))));
+}
+#endif
+
+// sum + Σ of the lane's products; `weights` are the bits of kTerms weights, the same in every lane. (With AVX2 kernels
+// take the two above, each where its proof holds.)
+#if ESPALIER_LEVEL != 1
 ESPALIER_INLINE Vec<int32_t> dot(Vec<int32_t> sum, Vec<Code> codes, Vec<int32_t> weights) {
 #if ESPALIER_LEVEL == 2
   return reinterpret_cast<Vec<int32_t>>(_mm512_dpbusd_epi32(
       reinterpret_cast<__m512i>(sum), reinterpret_cast<__m512i>(codes), reinterpret_cast<__m512i>(weights)));
-#elif ESPALIER_LEVEL == 1
-  return sum + reinterpret_cast<Vec<int32_t>>(
-                   _mm256_madd_epi16(reinterpret_cast<__m256i>(codes), reinterpret_cast<__m256i>(weights)));
 #elif ESPALIER_X86
   return sum + reinterpret_cast<Vec<int32_t>>(
                    _mm_madd_epi16(reinterpret_cast<__m128i>(codes), reinterpret_cast<__m128i>(weights)));
@@ -29,6 +52,7 @@ ESPALIER_INLINE Vec<int32_t> dot(Vec<int32_t> sum, Vec<Code> codes, Vec<int32_t>
   return sum;
 #endif
 }
+#endif
 
 // Elements of a and b by turns, from the first (or second) half of each 16 bytes: what processors do in one step.
 template <class T, bool Second, int... I>
@@ -49,7 +73,7 @@ ESPALIER_INLINE Vec<T> interleave_second(Vec<T> a, Vec<T> b) {
 // The codes of kTerms columns brought together, lane by lane: result j holds samples j·lanes … of the columns, each of
 // which is a vector in this order of samples.
 ESPALIER_INLINE void bring_together(const Vec<Code> (&column)[kTerms], Vec<Code> (&to)[kTerms]) {
-#if ESPALIER_LEVEL == 2
+#if ESPALIER_LEVEL >= 1
   typedef Vec<uint16_t> Pairs;
   const Pairs a = reinterpret_cast<Pairs>(interleave_first<Code>(column[0], column[1])),
               b = reinterpret_cast<Pairs>(interleave_second<Code>(column[0], column[1])),
@@ -71,13 +95,28 @@ constexpr int sample_at(int place) {
   return vector * kLanes<int32_t> + lane * 4 + element;
 }
 
+// Row p of 16 codes, `pitch` apart, for each place p = i, 16 + i, … of a vector, or row sample_at(p).
+template <bool InOrder>
+ESPALIER_INLINE const Code* row_at(const Code* from, int64_t pitch, int place) {
+  return from + (InOrder ? sample_at(place) : place) * pitch;
+}
 #if ESPALIER_LEVEL == 2
-// 16 codes from each of four places.
-ESPALIER_INLINE Vec<Code> load_quarters(const Code* a, const Code* b, const Code* c, const Code* d) {
-  const auto quarter = [](const Code* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
-  __m512i made = _mm512_castsi128_si512(quarter(a));
-  made = _mm512_inserti32x4(made, quarter(b), 1);
-  made = _mm512_inserti32x4(made, quarter(c), 2);
-  return reinterpret_cast<Vec<Code>>(_mm512_inserti32x4(made, quarter(d), 3));
+template <bool InOrder>
+ESPALIER_INLINE Vec<Code> load_rows(const Code* from, int64_t pitch, int i) {
+  const auto quarter = [&](int place) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row_at<InOrder>(from, pitch, place)));
+  };
+  __m512i made = _mm512_castsi128_si512(quarter(i));
+  made = _mm512_inserti32x4(made, quarter(16 + i), 1);
+  made = _mm512_inserti32x4(made, quarter(32 + i), 2);
+  return reinterpret_cast<Vec<Code>>(_mm512_inserti32x4(made, quarter(48 + i), 3));
+}
+#elif ESPALIER_LEVEL == 1
+template <bool InOrder>
+ESPALIER_INLINE Vec<Code> load_rows(const Code* from, int64_t pitch, int i) {
+  const auto half = [&](int place) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(row_at<InOrder>(from, pitch, place)));
+  };
+  return reinterpret_cast<Vec<Code>>(_mm256_inserti128_si256(_mm256_castsi128_si256(half(i)), half(16 + i), 1));
 }
 #endif

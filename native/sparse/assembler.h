@@ -145,6 +145,14 @@ class Assembler {
   void broadcast_word256(int to, Gpr base, int32_t offset) { vex(2, 1, 0x79, to, 0, base, offset); }
   void add_words256(int to, int with) { vex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words256(int to, int with) { vex_registers(1, 1, 0xF9, to, to, with); }
+  void zero_words256(int to) { short_vex_registers(1, 0xEF, to, 0, 0); }
+  // The same in a byte less: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7,
+  // too.
+  void load_low256(int to, Gpr base, int32_t offset) { short_vex(2, 0x6F, to, 0, base, offset); }
+  void add_words_low256(int to, int with) { short_vex_registers(1, 0xFD, to, to, with); }
+  void add_words_low256(int to, Gpr base, int32_t offset) { short_vex(1, 0xFD, to, to, base, offset); }
+  void subtract_words_low256(int to, int with) { short_vex_registers(1, 0xF9, to, to, with); }
+  void subtract_words_low256(int to, Gpr base, int32_t offset) { short_vex(1, 0xF9, to, to, base, offset); }
 
  private:
   // (Millions of bytes: push_back would look at the capacity, and move the end, for each.)
@@ -206,6 +214,21 @@ class Assembler {
     vex_prefix(map, pp, reg, vvvv, rm);
     byte(opcode);
     byte(0xC0 | (reg & 7) << 3 | (rm & 7));
+  }
+
+  // Prefix of two bytes and opcode.
+  static uint64_t short_vex_head(int pp, int opcode, int reg, int vvvv) {
+    const int second = inverted(reg, 3) << 7 | (~vvvv & 15) << 3 | 4 | pp;
+    return 0xC5 | static_cast<uint64_t>(second) << 8 | static_cast<uint64_t>(opcode) << 16;
+  }
+  void short_vex(int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset) {
+    const bool small = offset >= -128 && offset <= 127;
+    const uint64_t operands = static_cast<uint64_t>((small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));
+    const uint64_t displacement = static_cast<uint32_t>(offset) & (small ? 0xFFu : 0xFFFFFFFFu);
+    put(short_vex_head(pp, opcode, reg, vvvv) | operands << 24 | displacement << 32, small ? 5 : 8);
+  }
+  void short_vex_registers(int pp, int opcode, int reg, int vvvv, int rm) {
+    put(short_vex_head(pp, opcode, reg, vvvv) | static_cast<uint64_t>(0xC0 | (reg & 7) << 3 | (rm & 7)) << 24, 4);
   }
 
   mutable std::vector<uint8_t> code_;  // and room for more

@@ -1,11 +1,13 @@
 #include "sparse/integer.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/failure.h"
 #include "simd/isa.h"
 #include "sparse/cost.h"
 #include "sparse/format.h"
+#include "sparse/integer_codes.h"
 #include "sparse/integer_kernels.h"
 
 namespace espalier::sparse {
@@ -20,71 +22,174 @@ void require(CodeRange range) {
          range.high);
 }
 
-// What a partial sum misses counts as 0: the range is widened to hold it.
-Extremes extremes_of(const IntegerEntries& entries, CodeRange range) {
-  const int64_t low = std::min(range.low, 0), high = std::max(range.high, 0);
-  Extremes all;
-  for (int64_t r = 0; r < entries.pattern.rows; ++r) {
-    int64_t least = 0, greatest = 0;
-    for (int64_t i = entries.pattern.begin(r); i < entries.pattern.end(r); ++i) {
-      const int64_t w = entries.value[static_cast<size_t>(i)];
-      least += std::min(w * low, w * high);
-      greatest += std::max(w * low, w * high);
-    }
-    all.least = std::min(all.least, least);
-    all.greatest = std::max(all.greatest, greatest);
+// What is to be known of a matrix before it is made: from its weights, in one pass.
+struct Survey {
+  Extremes extremes;
+  int64_t entries = 0;
+  bool signs = true;                         // all of them −1 or 1
+  double magnitude = 0;                      // of all weights, added up
+  double anywhere = 0, blocks = 0, all = 0;  // steps of four products
+  double columns = 0;                        // that groups of rows load, of additions
+  double rows = 0;
+};
+
+// A row's share. (Plain loops over bytes, which compilers turn into vectors.)
+struct RowSurvey {
+  int32_t entries = 0, up = 0, down = 0, blocks = 0;
+};
+RowSurvey survey_row(const int8_t* weight, int64_t columns) {
+  RowSurvey row;
+  for (int64_t c = 0; c < columns; ++c) {
+    row.entries += weight[c] != 0;
+    row.up += std::max<int32_t>(weight[c], 0);
+    row.down += std::min<int32_t>(weight[c], 0);
   }
+  int64_t c = 0;
+  for (; c + 4 <= columns; c += 4) {
+    int32_t four;
+    std::memcpy(&four, weight + c, sizeof four);
+    row.blocks += four != 0;
+  }
+  int32_t rest = 0;
+  for (; c < columns; ++c) rest |= weight[c];
+  row.blocks += rest != 0;
+  return row;
+}
+
+// That a group of additions holds.
+#if ESPALIER_X86
+int64_t rows_of_signs() { return isa() == Isa::avx2 ? 13 : 28; }
+#else
+int64_t rows_of_signs() { return 28; }
+#endif
+
+Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, CodeRange range) {
+  Survey all;
+  // What a partial sum misses counts as 0: the range is widened to hold it.
+  const int64_t low = std::min(range.low, 0), high = std::max(range.high, 0);
+  std::vector<int8_t> kept(mask == nullptr ? 0 : static_cast<size_t>(columns));
+  std::vector<uint8_t> loaded(static_cast<size_t>(columns));
+  const int64_t group = rows_of_signs();
+  for (int64_t r = 0; r < rows; ++r) {
+    const int8_t* row = weight + r * columns;
+    if (mask != nullptr) {
+      for (int64_t c = 0; c < columns; ++c)
+        kept[static_cast<size_t>(c)] = static_cast<int8_t>(mask[r * columns + c] != 0 ? row[c] : 0);
+      row = kept.data();
+    }
+    const RowSurvey one = survey_row(row, columns);
+    all.extremes.least = std::min(all.extremes.least, one.up * low + one.down * high);
+    all.extremes.greatest = std::max(all.extremes.greatest, one.up * high + one.down * low);
+    all.entries += one.entries;
+    all.signs = all.signs && one.up - one.down == one.entries;
+    all.magnitude += one.up - one.down;
+    all.anywhere += (one.entries + 3) / 4;
+    all.blocks += one.blocks;
+    for (int64_t c = 0; c < columns; ++c) loaded[static_cast<size_t>(c)] |= static_cast<uint8_t>(row[c]);
+    if (r % group == group - 1 || r == rows - 1) {
+      int64_t columns_loaded = 0;
+      for (int64_t c = 0; c < columns; ++c) columns_loaded += loaded[static_cast<size_t>(c)] != 0;
+      all.columns += static_cast<double>(columns_loaded);
+      std::fill(loaded.begin(), loaded.end(), uint8_t{0});
+    }
+  }
+  all.rows = static_cast<double>(rows);
+  all.all = all.rows * static_cast<double>((columns + 3) / 4);
   return all;
 }
 
-// Cycles for 64 samples, measured on one Zen 5 core; they rank kernels, and tell time roughly. A step of four products
-// whose codes are brought together, stand together, or are shared by some rows; an addition of half as many samples,
-// with its share of what is loaded; storing a row's sums, widened for the latter.
-constexpr double kAnywhere = 4.1, kInBlocks = 2.9, kShared = 2.1, kAddition = 0.65, kSums = 2, kWidened = 14;
-constexpr int64_t kSignRows = 28;
+// Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
+// together, stand together, or are shared by some rows; an addition of half as many samples, with its share of what is
+// loaded; storing a row's sums, widened for the latter.
+struct IntegerRates {
+  double anywhere, in_blocks, shared, addition, sums, widened;
+};
+// One Zen 5 core, which also stands for other processors, however much slower they are.
+constexpr IntegerRates kLanesRates{4.1, 2.9, 2.1, 0.65, 2, 14};
+// One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
+constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 26, 20};
+constexpr double kAddedInWords = 0.65;
 
-// How much longer it takes with other instruction sets.
-double slower(bool signs) {
+// With the instruction set in use, and how much longer steps and the rest take than these say.
+struct Speed {
+  IntegerRates rates;
+  double steps, rest;
+};
+Speed speed(const Survey& of, CodeRange range) {
 #if ESPALIER_X86
   switch (isa()) {
-    case Isa::avx512: return 1;
-    case Isa::avx2: return signs ? 2.3 : 3.6;
-    case Isa::baseline: return 9;
+    case Isa::avx512: return {kLanesRates, 1, 1};
+    case Isa::avx2: {
+      // A row's positive weights, or negative ones, in each of its four words, and how many of them a word holds.
+      const double asked = of.magnitude / std::max(1.0, of.rows) / 8;
+      const double held = INT16_MAX / std::max(1.0, static_cast<double>(range.high + code_bias(range)));
+      return {kPairsRates, asked < 0.8 * held ? kAddedInWords : 1, 1};
+    }
+    case Isa::baseline: break;
   }
 #endif
-  return signs ? Format::kNever : 9;
+  (void)of, (void)range;
+  return {kLanesRates, 9, 9};
 }
 
-// What each kernel has to do.
-struct Counts {
-  double anywhere = 0, blocks = 0, all = 0;  // steps of four products
-  double additions = 0;                      // entries, and columns that a group of rows loads
-  double rows = 0;
-};
-Counts counts_of(const Pattern& pattern) {
-  Counts counts;
-  std::vector<int64_t> last_group(static_cast<size_t>(pattern.columns), -1);
-  for (int64_t r = 0; r < pattern.rows; ++r) {
-    counts.anywhere += static_cast<double>((pattern.end(r) - pattern.begin(r) + 3) / 4);
-    for (int64_t i = pattern.begin(r), last = -1; i < pattern.end(r); ++i) {
-      if (pattern.at(i) / 4 != last) last = pattern.at(i) / 4, ++counts.blocks;
-      int64_t& group = last_group[static_cast<size_t>(pattern.at(i))];
-      counts.additions += group != r / kSignRows ? 2 : 1;
-      group = r / kSignRows;
-    }
+double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kernel) {
+  const auto [rates, steps, rest] = speed(of, range);
+  const double sums = rest * of.rows * rates.sums;
+  switch (kernel) {
+    case ESPALIER_INTEGER_KERNEL_ROWS: return steps * of.anywhere * rates.anywhere + sums;
+    case ESPALIER_INTEGER_KERNEL_BLOCKS: return steps * of.blocks * rates.in_blocks + sums;
+    case ESPALIER_INTEGER_KERNEL_DENSE: return steps * of.all * rates.shared + sums;
+    case ESPALIER_INTEGER_KERNEL_SIGNS:
+      return rest * ((static_cast<double>(of.entries) + of.columns) * rates.addition + of.rows * rates.widened);
+    case ESPALIER_INTEGER_KERNEL_AUTOMATIC: break;
   }
-  counts.all = static_cast<double>(pattern.rows) * static_cast<double>((pattern.columns + 3) / 4);
-  counts.rows = static_cast<double>(pattern.rows);
-  return counts;
+  return Format::kNever;
 }
-double cycles_of(const Counts& counts, IntegerRowsKind kind) {
-  const double steps = kind == IntegerRowsKind::any      ? counts.anywhere * kAnywhere
-                       : kind == IntegerRowsKind::blocks ? counts.blocks * kInBlocks
-                                                         : counts.all * kShared;
-  return slower(false) * (steps + counts.rows * kSums);
+
+// The kernel that is expected to be the fastest, or was asked for, and what it takes for a block of samples.
+struct Choice {
+  espalier_integer_kernel kernel;
+  double cycles;
+};
+bool can_be_signs(const Survey& of, const IntegerOptions& options) {
+  return options.bits != 32 && of.signs && of.extremes.bits() <= 16 && can_make_integer_signs(of.entries);
 }
-double cycles_of_signs(const Counts& counts) {
-  return slower(true) * (counts.additions * kAddition + counts.rows * kWidened);
+Choice choose(const Survey& of, const IntegerOptions& options) {
+  Choice best{options.kernel, cycles_of(of, options.range, options.kernel)};
+  if (options.kernel != ESPALIER_INTEGER_KERNEL_AUTOMATIC) return best;
+  for (const auto kernel : {ESPALIER_INTEGER_KERNEL_ROWS, ESPALIER_INTEGER_KERNEL_BLOCKS, ESPALIER_INTEGER_KERNEL_DENSE,
+                            ESPALIER_INTEGER_KERNEL_SIGNS}) {
+    if (kernel == ESPALIER_INTEGER_KERNEL_SIGNS && !can_be_signs(of, options)) continue;
+    const double cycles = cycles_of(of, options.range, kernel);
+    if (cycles < best.cycles) best = {kernel, cycles};
+  }
+  return best;
+}
+
+IntegerRowsKind kind_of(espalier_integer_kernel kernel) {
+  if (kernel == ESPALIER_INTEGER_KERNEL_BLOCKS) return IntegerRowsKind::blocks;
+  return kernel == ESPALIER_INTEGER_KERNEL_DENSE ? IntegerRowsKind::dense : IntegerRowsKind::any;
+}
+
+void require_held(const Survey& of, const IntegerOptions& options) {
+  const Extremes& extremes = of.extremes;
+  if (const int needed = extremes.bits(); needed > 32 || (options.bits != 0 && needed > options.bits))
+    fail(ESPALIER_INVALID_ARGUMENT,
+         "sums of %d bits do not hold this matrix: with codes in [%d, %d] they reach from %lld to %lld, which takes %d",
+         needed > 32 ? 32 : options.bits, options.range.low, options.range.high, static_cast<long long>(extremes.least),
+         static_cast<long long>(extremes.greatest), needed);
+}
+void require(const IntegerOptions& options) {
+  require(options.range);
+  if (options.bits != 0 && options.bits != 16 && options.bits != 32)
+    fail(ESPALIER_INVALID_ARGUMENT, "bits is %d, expected 0, 16 or 32", options.bits);
+}
+
+// Of so many samples: a call, and packing, beside what a block takes.
+double cost_of_blocks(double cycles, int64_t rows, int64_t columns, int64_t samples) {
+  constexpr int64_t kBlock = 64;
+  const double blocks = static_cast<double>((samples + kBlock - 1) / kBlock);
+  return rates().nanoseconds * (kCyclesOfCall + blocks * (cycles + static_cast<double>(rows * 6 + columns * 4)));
 }
 
 }  // namespace
@@ -98,62 +203,67 @@ int Extremes::bits() const {
 IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask,
                              const IntegerOptions& options)
     : range_(options.range) {
-  require(options.range);
-  if (options.bits != 0 && options.bits != 16 && options.bits != 32)
-    fail(ESPALIER_INVALID_ARGUMENT, "bits is %d, expected 0, 16 or 32", options.bits);
+  require(options);
+  const Survey of = survey(rows, columns, weight, mask, range_);
+  require_held(of, options);
+  extremes_ = of.extremes;
+  take(rows, columns, weight, mask, of.entries);
+  Choice choice = choose(of, options);
+  if (choice.kernel == ESPALIER_INTEGER_KERNEL_SIGNS) {
+    if (can_be_signs(of, options)) product_ = make_integer_signs(entries_, range_);
+    if (product_ == nullptr && options.kernel == ESPALIER_INTEGER_KERNEL_SIGNS)
+      fail(ESPALIER_INVALID_ARGUMENT,
+           "signs: needs weights −1 and 1 whose sums 16 bits hold (these take %d), an instruction set with an emitter, "
+           "executable memory and not too many entries",
+           extremes_.bits());
+    // The system may give no executable memory.
+    if (product_ == nullptr) choice = choose(of, {range_, ESPALIER_INTEGER_KERNEL_AUTOMATIC, 32});
+  }
+  if (product_ == nullptr) product_ = make_integer_rows(entries_, range_, kind_of(choice.kernel));
+  cycles_ = choice.cycles;
+}
+
+double IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
+                              int64_t samples) {
+  require(options);
+  const Survey of = survey(rows, columns, weight, nullptr, options.range);
+  require_held(of, options);
+  return cost_of_blocks(choose(of, options).cycles, rows, columns, samples);
+}
+
+// The entries, of which there are so many.
+void IntegerMatrix::take(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, int64_t count) {
   Pattern& pattern = entries_.pattern;
   pattern.rows = rows;
   pattern.columns = columns;
   pattern.row_start.reserve(static_cast<size_t>(rows) + 1);
   pattern.row_start.push_back(0);
+  // (A place more: each is written before it is known whether it is kept.)
+  pattern.column.resize(static_cast<size_t>(count) + 1);
+  entries_.value.resize(static_cast<size_t>(count) + 1);
+  int32_t* const column = pattern.column.data();
+  int8_t* const value = entries_.value.data();
+  int64_t at = 0;
   for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t i = r * columns; i < (r + 1) * columns; ++i)
-      if (weight[i] != 0 && (mask == nullptr || mask[i] != 0)) {
-        pattern.column.push_back(static_cast<int32_t>(i - r * columns));
-        entries_.value.push_back(weight[i]);
-      }
-    pattern.row_start.push_back(pattern.entries());
-  }
-  extremes_ = extremes_of(entries_, range_);
-  if (const int needed = extremes_.bits(); needed > 32 || (options.bits != 0 && needed > options.bits))
-    fail(ESPALIER_INVALID_ARGUMENT,
-         "sums of %d bits do not hold this matrix: with codes in [%d, %d] they reach from %lld to %lld, which takes %d",
-         needed > 32 ? 32 : options.bits, range_.low, range_.high, static_cast<long long>(extremes_.least),
-         static_cast<long long>(extremes_.greatest), needed);
-  make(options);
-}
-
-void IntegerMatrix::make(const IntegerOptions& options) {
-  const Counts counts = counts_of(entries_.pattern);
-  const auto take_rows = [&](IntegerRowsKind kind) {
-    product_ = make_integer_rows(entries_, range_, kind);
-    cycles_ = cycles_of(counts, kind);
-  };
-  const auto take_signs = [&] {
-    if (extremes_.bits() > 16 || options.bits == 32) return false;
-    product_ = make_integer_signs(entries_, range_);
-    cycles_ = cycles_of_signs(counts);
-    return product_ != nullptr;
-  };
-  switch (options.kernel) {
-    case ESPALIER_INTEGER_KERNEL_AUTOMATIC: {
-      IntegerRowsKind best = IntegerRowsKind::any;
-      for (const IntegerRowsKind kind : {IntegerRowsKind::blocks, IntegerRowsKind::dense})
-        if (cycles_of(counts, kind) < cycles_of(counts, best)) best = kind;
-      if (cycles_of_signs(counts) >= cycles_of(counts, best) || !take_signs()) take_rows(best);
-      break;
+    const int8_t* const row = weight + r * columns;
+    const uint8_t* const kept = mask == nullptr ? nullptr : mask + r * columns;
+    const auto one = [&](int64_t c) {
+      column[at] = static_cast<int32_t>(c);
+      value[at] = row[c];
+      at += row[c] != 0 && (kept == nullptr || kept[c] != 0);
+    };
+    int64_t c = 0;
+    for (; c + 8 <= columns; c += 8) {
+      uint64_t eight;
+      std::memcpy(&eight, row + c, sizeof eight);
+      if (eight == 0) continue;
+      for (int64_t i = c; i < c + 8; ++i) one(i);
     }
-    case ESPALIER_INTEGER_KERNEL_SIGNS:
-      if (!take_signs())
-        fail(ESPALIER_INVALID_ARGUMENT,
-             "signs: needs weights −1 and 1 whose sums 16 bits hold (these take %d), an instruction set with an "
-             "emitter, executable memory and not too many entries",
-             extremes_.bits());
-      break;
-    case ESPALIER_INTEGER_KERNEL_ROWS: take_rows(IntegerRowsKind::any); break;
-    case ESPALIER_INTEGER_KERNEL_BLOCKS: take_rows(IntegerRowsKind::blocks); break;
-    case ESPALIER_INTEGER_KERNEL_DENSE: take_rows(IntegerRowsKind::dense); break;
+    for (; c < columns; ++c) one(c);
+    pattern.row_start.push_back(at);
   }
+  pattern.column.pop_back();
+  entries_.value.pop_back();
 }
 
 int64_t IntegerMatrix::bytes() const {
@@ -162,11 +272,7 @@ int64_t IntegerMatrix::bytes() const {
                                                   pattern.row_start.size() * sizeof(int64_t));
 }
 
-double IntegerMatrix::cost(int64_t samples) const {
-  constexpr int64_t kBlock = 64;
-  const double blocks = static_cast<double>((samples + kBlock - 1) / kBlock);
-  return rates().nanoseconds * (kCyclesOfCall + blocks * (cycles_ + static_cast<double>(rows() * 6 + columns() * 4)));
-}
+double IntegerMatrix::cost(int64_t samples) const { return cost_of_blocks(cycles_, rows(), columns(), samples); }
 
 void IntegerMatrix::multiply(const IntegerCall& call) const {
   if (call.samples.count > 0 && rows() > 0) product_->multiply(call);

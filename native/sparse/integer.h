@@ -67,6 +67,11 @@ class IntegerMatrix {
   IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask,
                 const IntegerOptions& options = {});
 
+  // Nanoseconds that a product by such a matrix, of automatic kernel or another, is expected to take on one core: the
+  // cost of one that is made, before it is. Fails where the matrix would not be for its range or sums.
+  static double cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
+                        int64_t samples);
+
   int64_t rows() const { return entries_.pattern.rows; }
   int64_t columns() const { return entries_.pattern.columns; }
   int64_t entries() const { return entries_.pattern.entries(); }
@@ -94,7 +99,7 @@ class IntegerMatrix {
   void unpack(int8_t* weight) const;
 
  private:
-  void make(const IntegerOptions& options);
+  void take(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, int64_t count);
   void multiply(const IntegerCall& call) const;
 
   IntegerEntries entries_;

@@ -24,8 +24,14 @@ namespace espalier::sparse {
 
 CodeShape code_shape() {
   CodeShape shape{};
-  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.bias));
+  ESPALIER_ON_ISA(tell_code_shape(shape.samples, shape.terms, shape.bytes, shape.lanes));
   return shape;
+}
+
+int32_t code_bias(CodeRange range) {
+  int32_t bias = 0;
+  ESPALIER_ON_ISA(tell_bias(range, bias));
+  return bias;
 }
 
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
@@ -54,50 +60,58 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
   }
 }
 
+int64_t samples_computed(const IntegerCall& call, int64_t first) {
+  const CodeShape shape = code_shape();
+  return call.samples.count - first <= shape.half() ? shape.half() : shape.samples;
+}
+
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   const CodeShape shape = code_shape();
-  const int64_t lanes = shape.samples / shape.terms, last = first + shape.samples;
+  const int64_t lanes = shape.lanes, last = first + samples_computed(call, first);
   int32_t* const y = static_cast<int32_t*>(call.y);
+  const auto in_panels = [&](int64_t sample) { return sample / kPanel * kPanel * rows + sample % kPanel; };
   switch (call.samples.layout) {
     case ESPALIER_SPARSE_LAYOUT_COLUMNS:
-      if (last <= call.samples.count) return {y + first, call.samples.count, lanes};
+      if (last <= call.samples.count) return {y + first, call.samples.count, lanes, 2 * lanes};
       break;
     case ESPALIER_SPARSE_LAYOUT_PANELS:
       if (last <= panels_of(call.samples.count) * kPanel)
-        return {y + first / kPanel * kPanel * rows + first % kPanel, kPanel, lanes == kPanel ? kPanel * rows : lanes};
+        return {y + in_panels(first), kPanel, in_panels(lanes), in_panels(2 * lanes)};
       break;
     case ESPALIER_SPARSE_LAYOUT_ROWS: break;
   }
-  return {nullptr, 0, 0};
+  return {nullptr, 0, 0, 0};
 }
 
-void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to) {
-  ESPALIER_ON_ISA(finish_words(rows, words, call.start, call.relu, call.codes == Codes::float32, to));
+void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
+  ESPALIER_ON_ISA(finish_words(rows, samples, words, call.start, call.relu, call.codes == Codes::float32, to));
 }
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)
-void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples) {
+void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,
+                 int64_t samples) {
+  sums += rows.first * samples;
   if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
-    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
-    ESPALIER_ON_ISA(sums_to_rows(components, sums, std::min(samples, call.samples.count - first), y, components));
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components + rows.first;
+    ESPALIER_ON_ISA(sums_to_rows(rows.count, sums, std::min(samples, call.samples.count - first), y, components));
     return;
   }
   if (samples >= kPanel) {
     const int64_t panels = std::min(samples / kPanel, panels_of(call.samples.count) - first / kPanel);
-    unpack_panels(call.samples, {0, components, components}, reinterpret_cast<const float*>(sums), {kPanel, samples},
-                  first / kPanel, panels, static_cast<float*>(call.y));
+    unpack_panels(call.samples, {rows.first, rows.count, components}, reinterpret_cast<const float*>(sums),
+                  {kPanel, samples}, first / kPanel, panels, static_cast<float*>(call.y));
     return;
   }
   const int64_t there = std::min(samples, call.samples.count - first);
   int32_t* const y = static_cast<int32_t*>(call.y);
-  for (int64_t c = 0; c < components; ++c)
+  for (int64_t c = 0; c < rows.count; ++c)
     for (int64_t i = 0; i < there; ++i) {
-      const int64_t s = first + i;
+      const int64_t s = first + i, component = rows.first + c;
       int64_t at = 0;
       switch (call.samples.layout) {
-        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = c * call.samples.count + s; break;
+        case ESPALIER_SPARSE_LAYOUT_COLUMNS: at = component * call.samples.count + s; break;
         case ESPALIER_SPARSE_LAYOUT_ROWS: break;
-        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + c) * kPanel + s % kPanel; break;
+        case ESPALIER_SPARSE_LAYOUT_PANELS: at = (s / kPanel * components + component) * kPanel + s % kPanel; break;
       }
       y[at] = sums[c * samples + i];
     }

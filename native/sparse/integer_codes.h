@@ -10,35 +10,50 @@ namespace espalier::sparse {
 
 // How the instruction set in use multiplies codes.
 struct CodeShape {
-  int64_t samples;  // of a block: a vector of codes
+  int64_t samples;  // of a block: a vector of codes, or two
   int64_t terms;    // products that a lane adds up at once
   int64_t bytes;    // of a code
-  int32_t bias;     // added to codes of a range with negative ones, so that they are none
+  int64_t lanes;    // of a vector of sums
+  // Of what a product can leave out where fewer samples are there: a vector of codes.
+  int64_t half() const { return lanes * terms; }
 };
 CodeShape code_shape();
+// What is added to codes of a range with negative ones, so that they are none; 0 where kernels take them with a sign.
+int32_t code_bias(CodeRange range);
 
 // How a kernel wants the codes of a block of samples.
 enum class CodeOrder {
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
-  tuples    // [column / terms][sample][terms]
+  tuples,   // [column / terms][sample][terms]
+  words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
 };
 
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
 
-// Where sums go: row r's vector j at r·row + j·vector.
+// How many samples of the block from `first` on are computed: all, or its first half if no more are there.
+int64_t samples_computed(const IntegerCall& call, int64_t first);
+
+// Where sums go. Vectors of a row stand `vector` apart by twos, and these `two`: a panel may hold no more.
 struct SumsPlace {
   int32_t* at;
-  int64_t row, vector;
+  int64_t row, vector, two;
+  int32_t* vector_of(int64_t r, int64_t j) const { return at + r * row + j / 2 * two + j % 2 * vector; }
 };
 // Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);
 
-// Final values, stored: sums of words as wide as a block, by row, in the order in which codes stand in columns; `start`
-// is added, ReLU done.
-void finish_words(const IntegerCall& call, int64_t rows, const int16_t* words, const SumsPlace& to);
+// Some of a product's rows.
+struct RowRange {
+  int64_t first, count;
+};
 
-// [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
-void unpack_sums(const IntegerCall& call, int64_t components, const int32_t* sums, int64_t first, int64_t samples);
+// Final values of so many samples, stored: sums of words as wide as a block, by row, in the order in which codes stand
+// in columns; `start` is added, ReLU done.
+void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to);
+
+// Those rows of [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
+void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,
+                 int64_t samples);
 
 }  // namespace espalier::sparse

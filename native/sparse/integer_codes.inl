@@ -1,15 +1,24 @@
 #include "simd/dot.inl"
 #include "simd/transpose.inl"
 
-constexpr int64_t kBlock = kLanes<Code>;
-constexpr int32_t kBias = sizeof(Code) == 1 ? 128 : 0;
+// With AVX2 a block is two vectors of codes, so that what is looked up for a step, and a row's beginning and end, serve
+// more samples; each half is in the order of sample_at.
+constexpr int64_t kHalf = kLanes<Code>, kHalves = ESPALIER_LEVEL == 1 ? 2 : 1, kBlock = kHalf * kHalves;
 
-inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes, int32_t& bias) {
+inline void tell_code_shape(int64_t& samples, int64_t& terms, int64_t& bytes, int64_t& lanes) {
   samples = kBlock;
   terms = kTerms;
   bytes = sizeof(Code);
-  bias = kBias;
+  lanes = kLanes<int32_t>;
 }
+
+// What is added to codes of a range with negative ones, so that they are none. (AVX2: as little as will do, for what
+// 16 bits hold depends on the greatest code.)
+inline int32_t bias_of(sparse::CodeRange range) {
+  if (range.low >= 0 || sizeof(Code) > 1) return 0;
+  return ESPALIER_LEVEL == 1 ? -range.low : 128;
+}
+inline void tell_bias(sparse::CodeRange range, int32_t& bias) { bias = bias_of(range); }
 
 // A code within the range, whatever comes.
 template <class T>
@@ -67,7 +76,7 @@ ESPALIER_INLINE void transpose_by_quarters(Vec<float> (&v)[16]) {
 // n codes that stand side by side, within the range and biased.
 template <class T>
 ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* to) {
-  const int32_t bias = range.low < 0 ? kBias : 0;
+  const int32_t bias = bias_of(range);
   if (std::is_same_v<T, Code> && range.low == 0 && range.high == 255) {
     std::memcpy(to, x, static_cast<size_t>(n));
     return;
@@ -75,16 +84,40 @@ ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* 
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Code>(within(x[i], range) + bias);
 }
 
-// 16 columns of a block, of which row s begins at from + s·pitch, as columns in the order of sample_at.
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, Code* to) {
-#if ESPALIER_LEVEL == 2
+// Whether samples stand in the order of sample_at; where nothing brings lanes together they stand as they are.
+constexpr bool in_order_of_lanes(CodeOrder order) { return order != CodeOrder::words; }
+
+// One code of each row of half a block, `pitch` apart.
+template <CodeOrder Order>
+ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
+  Vec<Code> codes;
+  for (int p = 0; p < kHalf; ++p) codes[p] = *row_at<in_order_of_lanes(Order)>(from, pitch, p);
+  return codes;
+}
+
+// Half `half` of column c of a block, where the kernel wants it.
+template <CodeOrder Order>
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
+#if ESPALIER_LEVEL == 1
+  if constexpr (Order == CodeOrder::words) {
+    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * columns + c) * kLanes<int16_t>;
+    store<int16_t>(words, words_of_half<0>(codes));
+    store<int16_t>(words + columns * kLanes<int16_t>, words_of_half<1>(codes));
+    return;
+  }
+#endif
+  store<Code>(static_cast<Code*>(to) + c * kBlock + half * kHalf, codes);
+}
+
+// 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
+template <CodeOrder Order>
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns, void* to) {
+#if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
   Vec<Code> v[16], w[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i)
-    v[i] = load_quarters(from + sample_at(i) * pitch, from + sample_at(16 + i) * pitch,
-                         from + sample_at(32 + i) * pitch, from + sample_at(48 + i) * pitch);
+  for (int i = 0; i < 16; ++i) v[i] = load_rows<in_order_of_lanes(Order)>(from, pitch, i);
 #pragma GCC unroll 2
   for (int twice = 0; twice < 2; ++twice) {
 #pragma GCC unroll 8
@@ -99,25 +132,27 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, Code* to) {
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) store<Code>(to + i * kBlock, v[i]);
+  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, columns, to);
 #else
-  for (int c = 0; c < 16; ++c)
-    for (int64_t p = 0; p < kBlock; ++p) to[c * kBlock + p] = from[sample_at(static_cast<int>(p)) * pitch + c];
+  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, columns, to);
 #endif
 }
 
 // A block's tuples: row s begins at from + s·pitch, which is a multiple of kTerms.
 ESPALIER_INLINE void tuples_of_rows(const Code* from, int64_t pitch, int64_t tuples, Code* to) {
   int64_t t = 0;
-#if ESPALIER_LEVEL == 2
+#if ESPALIER_LEVEL >= 1
   // A tuple is as large as a float, and moves as one.
-  for (; t + 16 <= tuples; t += 16)
-    for (int64_t s = 0; s < kBlock; s += 16) {
-      Vec<float> rows[16];
-      for (int64_t i = 0; i < 16; ++i)
+  constexpr int64_t kTile = kLanes<float>;
+  for (; t + kTile <= tuples; t += kTile)
+    for (int64_t s = 0; s < kBlock; s += kTile) {
+      Vec<float> rows[kTile];
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kTile; ++i)
         rows[i] = load<float>(reinterpret_cast<const float*>(from + (s + i) * pitch + t * kTerms));
       transpose<float>(rows);
-      for (int64_t i = 0; i < 16; ++i)
+#pragma GCC unroll 16
+      for (int64_t i = 0; i < kTile; ++i)
         store<float>(reinterpret_cast<float*>(to + ((t + i) * kBlock + s) * kTerms), rows[i]);
     }
 #endif
@@ -137,6 +172,9 @@ ESPALIER_INLINE Vec<Code> in_order(Vec<Code> samples) {
       words_in_order(reinterpret_cast<Vec<int32_t>>(samples), std::make_integer_sequence<int, kLanes<int32_t>>{}));
 }
 
+// Halves of a block in which there are samples.
+inline int64_t halves_of(const CodesView& view) { return (std::min(view.there, kBlock) + kHalf - 1) / kHalf; }
+
 // Whether X holds the very codes that kernels take.
 template <class T>
 ESPALIER_INLINE bool as_it_is(const CodesView& view) {
@@ -145,15 +183,17 @@ ESPALIER_INLINE bool as_it_is(const CodesView& view) {
 
 // X holds a block's samples in rows. They are taken within the range first, in pieces that stay in the first-level
 // cache, unless nothing needs it.
-template <class T>
-void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
+template <CodeOrder Order, class T>
+void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
   constexpr int64_t kPiece = 256, kPitch = kPiece + 32;
   alignas(64) Code rows[kBlock * kPitch];
   const int64_t columns = view.columns, there = std::min(view.there, kBlock), pitch = view.steps.by_sample;
   int64_t done = 0;
   if constexpr (std::is_same_v<T, Code>)
-    if (as_it_is<T>(view) && there == kBlock && order == CodeOrder::columns)
-      for (; done + 16 <= columns; done += 16) transpose16(x + done, pitch, to + done * kBlock);
+    if (as_it_is<T>(view) && there == kBlock && Order != CodeOrder::tuples)
+      for (; done + 16 <= columns; done += 16)
+        for (int64_t half = 0; half < kHalves; ++half)
+          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, columns, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -161,14 +201,15 @@ void pack_rows_of_codes(const CodesView& view, const T* x, CodeOrder order, Code
       if (s < there) take(x + s * pitch + c, count, view.range, row);
       for (int64_t i = s < there ? count : 0; i < padded; ++i) row[i] = 0;
     }
-    if (order == CodeOrder::tuples) {
-      tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, to + c * kBlock);
-      continue;
-    }
-    int64_t i = 0;
-    for (; i + 16 <= count; i += 16) transpose16(rows + i, kPitch, to + (c + i) * kBlock);
-    for (; i < count; ++i)
-      for (int64_t p = 0; p < kBlock; ++p) to[(c + i) * kBlock + p] = rows[sample_at(static_cast<int>(p)) * kPitch + i];
+    if constexpr (Order == CodeOrder::tuples)
+      tuples_of_rows(rows, kPitch, (count + kTerms - 1) / kTerms, static_cast<Code*>(to) + c * kBlock);
+    else
+      for (int64_t half = 0; half < halves_of(view); ++half) {
+        const Code* const from = rows + half * kHalf * kPitch;
+        int64_t i = 0;
+        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, columns, to);
+        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, columns, to);
+      }
   }
 }
 
@@ -195,7 +236,7 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
   const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
   raw = raw > low ? raw : low - RunOf<T, Count>{};
   raw = raw < high ? raw : high - RunOf<T, Count>{};
-  const int16_t bias = view.range.low < 0 ? kBias : 0;
+  const int16_t bias = static_cast<int16_t>(bias_of(view.range));
   if constexpr (std::is_same_v<T, float>) {
     const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
     return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
@@ -205,49 +246,74 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
   }
 }
 
-// X holds a component's samples side by side: all of them, or 16 in each panel.
+// X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
 template <class T>
-ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from) {
-  constexpr int64_t kRun = std::min<int64_t>(16, kBlock);
-  if (view.there < kBlock) {
-    Code column[kBlock];
-    for (int64_t s = 0; s < kBlock; ++s)
-      if (s < view.there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
+ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from, int64_t there) {
+  constexpr int64_t kRun = std::min<int64_t>(16, kHalf);
+  if (there < kHalf) {
+    Code column[kHalf];
+    for (int64_t s = 0; s < kHalf; ++s)
+      if (s < there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
       else column[s] = 0;
-    return in_order(load<Code>(column));
+    return load<Code>(column);
   }
-  if constexpr (kBlock == kRun) return in_order(run_of_codes<kBlock>(from, view));
+  if constexpr (kHalf == kRun) return run_of_codes<kHalf>(from, view);
   else {
     const auto run = [&](int i) __attribute__((always_inline)) {
       return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
     };
-    constexpr std::make_integer_sequence<int, 2 * kRun> kHalf{};
-    constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
-    return in_order(joined(joined(run(0), run(1), kHalf), joined(run(2), run(3), kHalf), kAll));
+    constexpr std::make_integer_sequence<int, 2 * kRun> kTwo{};
+    if constexpr (kHalf == 2 * kRun) return joined(run(0), run(1), kTwo);
+    else {
+      constexpr std::make_integer_sequence<int, 4 * kRun> kAll{};
+      return joined(joined(run(0), run(1), kTwo), joined(run(2), run(3), kTwo), kAll);
+    }
   }
 }
-template <class T>
-void pack_columns_of_codes(const CodesView& view, const T* x, CodeOrder order, Code* to) {
-  const int64_t tuples = (view.columns + kTerms - 1) / kTerms;
-  for (int64_t t = 0; t < tuples; ++t) {
+template <CodeOrder Order, class T>
+void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to) {
+  const int64_t tuples = (view.columns + kTerms - 1) / kTerms, there = view.there - half * kHalf;
+  const T* from = x + half * (kHalf / 16 * view.steps.by_panel);
+  for (int64_t t = 0; t < tuples; ++t, from += kTerms * view.steps.by_component) {
     const int64_t count = std::min<int64_t>(kTerms, view.columns - t * kTerms);
     Vec<Code> column[kTerms];
 #pragma GCC unroll 4
-    for (int64_t i = 0; i < kTerms; ++i)
-      column[i] = i < count ? column_of_codes(view, x + (t * kTerms + i) * view.steps.by_component) : Vec<Code>{};
-    Vec<Code> together[kTerms];
-    if (order == CodeOrder::tuples) bring_together(column, together);
-    else std::copy(column, column + kTerms, together);
-    // Columns past the last have no place of their own, tuples do.
-    for (int64_t j = 0; j < (order == CodeOrder::tuples ? kTerms : count); ++j)
-      store<Code>(to + (t * kTerms + j) * kBlock, together[j]);
+    for (int64_t i = 0; i < kTerms; ++i) {
+      column[i] = i < count ? column_of_codes(view, from + i * view.steps.by_component, there) : Vec<Code>{};
+      if (in_order_of_lanes(Order)) column[i] = in_order(column[i]);
+    }
+    if constexpr (Order == CodeOrder::tuples) {
+      Vec<Code> together[kTerms];
+      bring_together(column, together);
+      // Columns past the last have no place of their own, tuples do.
+#pragma GCC unroll 4
+      for (int64_t j = 0; j < kTerms; ++j)
+        store<Code>(static_cast<Code*>(to) + (t * kBlock + half * kHalf) * kTerms + j * kHalf, together[j]);
+    } else
+#pragma GCC unroll 4
+      for (int64_t j = 0; j < kTerms; ++j)
+        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view.columns, to);
   }
 }
+template <CodeOrder Order, class T>
+void pack_columns_of_codes(const CodesView& view, const T* x, void* to) {
+  for (int64_t half = 0; half < halves_of(view); ++half) pack_half_columns<Order>(view, x, half, to);
+}
 
+template <CodeOrder Order, class T>
+void pack_codes(const CodesView& view, const T* x, void* to) {
+  if (view.steps.by_component == 1) pack_rows_of_codes<Order>(view, x, to);
+  else pack_columns_of_codes<Order>(view, x, to);
+}
 template <class T>
 void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
-  if (view.steps.by_component == 1) pack_rows_of_codes(view, x, order, static_cast<Code*>(to));
-  else pack_columns_of_codes(view, x, order, static_cast<Code*>(to));
+  switch (order) {
+    case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
+    case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
+    case CodeOrder::words:
+      if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
+      break;
+  }
 }
 
 #if ESPALIER_LEVEL == 2
@@ -265,6 +331,33 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
 }
 #endif
 
+#if ESPALIER_LEVEL == 1
+// Rows i and 4 + i of the tile are put side by side by loads, which leaves two steps to the shuffles.
+ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t there, float* y, int64_t pitch) {
+  Vec<float> rows[8];
+#pragma GCC unroll 2
+  for (int half = 0; half < 8; half += 4) {
+    Vec<float> v[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i)
+      v[i] =
+          Pieces<8>::joined(Pieces<4>::load(sums + i * kBlock + half, 0),
+                            Pieces<4>::load(sums + (4 + i) * kBlock + half, 0), std::make_integer_sequence<int, 8>{});
+    const Vec<float> low01 = shuffle<float, Singles<0>>(v[0], v[1]), high01 = shuffle<float, Singles<1>>(v[0], v[1]),
+                     low23 = shuffle<float, Singles<0>>(v[2], v[3]), high23 = shuffle<float, Singles<1>>(v[2], v[3]);
+    rows[half] = shuffle<float, Doubles<0>>(low01, low23);
+    rows[half + 1] = shuffle<float, Doubles<1>>(low01, low23);
+    rows[half + 2] = shuffle<float, Doubles<0>>(high01, high23);
+    rows[half + 3] = shuffle<float, Doubles<1>>(high01, high23);
+  }
+  if (there >= 8) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) store<float>(y + i * pitch, rows[i]);
+  } else
+    for (int64_t i = 0; i < there; ++i) store<float>(y + i * pitch, rows[i]);
+}
+#endif
+
 // Sums [component][sample] of a block into rows of Y, `pitch` apart.
 inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there, int32_t* y, int64_t pitch) {
   int64_t whole = 0;
@@ -275,22 +368,54 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
     for (int64_t c = 0; c < whole; c += 16)
       tile_to_rows(reinterpret_cast<const float*>(sums + c * kBlock + s), there - s,
                    reinterpret_cast<float*>(y + s * pitch + c), pitch);
+#elif ESPALIER_LEVEL == 1
+  // Whole lines: two tiles side by side.
+  whole = components / 16 * 16;
+  for (int64_t s = 0; s < there; s += 8)
+    for (int64_t c = 0; c < whole; c += 16)
+      for (int64_t half = 0; half < 16; half += 8)
+        tile_to_rows(reinterpret_cast<const float*>(sums + (c + half) * kBlock + s), there - s,
+                     reinterpret_cast<float*>(y + s * pitch + c + half), pitch);
 #endif
   for (int64_t c = whole; c < components; ++c)
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
 }
 
-// Sums of words, as wide as a block and in the order of sample_at, to final values.
+// Sums of words, as wide as a block and in the order in which codes stand, to final values.
+#if ESPALIER_LEVEL == 1
+template <bool Float>
+void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                  const sparse::SumsPlace to) {
+  const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
+  const int64_t vectors = samples / kLanes<int32_t>;
+  for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
+    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
+    const int16_t* const from = words + r * kBlock;
+    for (int64_t j = 0; j < vectors; ++j) {
+      Vec<int32_t> sum = max<int32_t>(load_widened(from + j * kLanes<int32_t>) + plus, floor);
+      if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+      store<int32_t>(to.vector_of(r, j), sum);
+    }
+  }
+}
+inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                         bool as_float, const sparse::SumsPlace& to) {
+  as_float ? finish_words<true>(rows, samples, words, start, relu, to)
+           : finish_words<false>(rows, samples, words, start, relu, to);
+}
+#else
 template <int First>
 struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
   static constexpr int kLanesOf16 = kVectorBytes / 16;
   static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
 };
-inline void finish_words(int64_t rows, const int16_t* words, const int32_t* start, bool relu, bool as_float,
-                         const sparse::SumsPlace& to) {
+inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
+                         bool as_float, const sparse::SumsPlace& to) {
   typedef RunOf<int16_t, kLanes<int32_t>> Half;
-  for (int64_t r = 0; r < rows; ++r) {
-    const double* const from = reinterpret_cast<const double*>(words + r * kBlock);
+  for (int64_t i = rows.first * kHalves; i < (rows.first + rows.count) * kHalves; ++i) {
+    const int64_t r = i / kHalves, first = i % kHalves * kTerms;
+    if (first * kLanes<int32_t> >= samples) continue;
+    const double* const from = reinterpret_cast<const double*>(words + i * kHalf);
     const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
     Vec<double> units[kTerms / 2];
     if constexpr (kTerms == 4) {
@@ -308,7 +433,8 @@ inline void finish_words(int64_t rows, const int16_t* words, const int32_t* star
       Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
       if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
       if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.at + r * to.row + j * to.vector, sum);
+      store<int32_t>(to.vector_of(r, first + j), sum);
     }
   }
 }
+#endif

@@ -12,7 +12,9 @@ namespace espalier::sparse {
 enum class IntegerRowsKind { any, blocks, dense };
 std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind);
 
-// Weights −1 and 1, whose sums 16 bits are proved to hold.
+// Weights −1 and 1, whose sums 16 bits are proved to hold. Whether code can be made for so many, where there is memory
+// for it.
+bool can_make_integer_signs(int64_t entries);
 std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range);
 
 }  // namespace espalier::sparse

@@ -3,7 +3,7 @@
 // a function walks the columns of its block once, widens the codes of one that any of them keeps, and adds them. Twice
 // as many samples stand in a register as sums of 32 bits would let; that 16 hold every one is proved beforehand.
 #include <algorithm>
-#include <array>
+#include <numeric>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
@@ -20,40 +20,89 @@ namespace {
 // What a function is given: codes of its first column, sums of its first row, and what these start from.
 using Function = void (*)(const uint8_t* x, int16_t* sums, const int16_t* start);
 
-// Bytes of codes whose columns stay in the first-level cache; blocks of samples whose codes and sums stay in the
-// second.
-constexpr int64_t kMostBytes = 36 << 10, kTogether = 4;
 // As of generated products of float32.
 constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
+constexpr int64_t kRowsFinished = 64;
 
 // 32 samples, half of a block of codes, which are bytes.
 struct Words512 {
   static constexpr int kRows = 28, kOperands = 28, kOperandCount = 4;
-  static constexpr int kSamples = 32, kCodes = 32, kReach = 128 * 32;
+  static constexpr int kSamples = 32, kColumnBytes = 64, kReach = 128 * 32;
+  static constexpr CodeOrder kOrder = CodeOrder::columns;
+  static constexpr bool kFromMemory = false;
+  static constexpr int64_t kTurnBytes = 0, kMostBytes = 36 << 10, kBlocksTogether = 4;
   static void load(Assembler& to, int turn, int32_t offset) { to.widen_bytes512(kOperands + turn, kRdi, offset); }
-  static void start(Assembler& to, int row) { to.broadcast_word512(row, kRdx, 2 * row); }
+  static void start(Assembler& to, int row, int32_t) { to.broadcast_word512(row, kRdx, 2 * row); }
   static void resume(Assembler& to, int row) { to.load512(row, kRsi, 128 * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words512(row, kOperands + turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words512(row, kOperands + turn); }
   static void store(Assembler& to, int row) { to.store512(kRsi, 128 * row, row); }
 };
-// 16 samples, which are words already.
+// 16 samples, a quarter of a block, whose codes are words already: widened for each group of rows they would cost a
+// shuffle a column. Registers 0 to 2 take the codes, for as such they make instructions of four bytes; a column of one
+// entry is added from memory.
 struct Words256 {
-  static constexpr int kRows = 13, kOperands = 13, kOperandCount = 3;
-  static constexpr int kSamples = 16, kCodes = 32, kReach = 128;
-  static void load(Assembler& to, int turn, int32_t offset) { to.load256(kOperands + turn, kRdi, offset); }
-  static void start(Assembler& to, int row) { to.broadcast_word256(row, kRdx, 2 * row); }
-  static void resume(Assembler& to, int row) { to.load256(row, kRsi, 32 * row); }
-  static void add(Assembler& to, int row, int turn) { to.add_words256(row, kOperands + turn); }
-  static void subtract(Assembler& to, int row, int turn) { to.subtract_words256(row, kOperands + turn); }
-  static void store(Assembler& to, int row) { to.store256(kRsi, 32 * row, row); }
+  static constexpr int kRows = 13, kFirstRow = 3, kOperandCount = 3;
+  static constexpr int kSamples = 16, kColumnBytes = 32, kReach = 128;
+  static constexpr CodeOrder kOrder = CodeOrder::words;
+  static constexpr bool kFromMemory = true;
+  static constexpr int64_t kTurnBytes = 16 << 10, kMostBytes = 24 << 10, kBlocksTogether = 2;
+  static void load(Assembler& to, int turn, int32_t offset) { to.load_low256(turn, kRdi, offset); }
+  static void start(Assembler& to, int row, int32_t bias) {
+    bias == 0 ? to.zero_words256(kFirstRow + row) : to.broadcast_word256(kFirstRow + row, kRdx, 2 * row);
+  }
+  static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, 128 * row); }
+  static void add(Assembler& to, int row, int turn) { to.add_words_low256(kFirstRow + row, turn); }
+  static void subtract(Assembler& to, int row, int turn) { to.subtract_words_low256(kFirstRow + row, turn); }
+  static void add_from(Assembler& to, int row, int32_t offset) { to.add_words_low256(kFirstRow + row, kRdi, offset); }
+  static void subtract_from(Assembler& to, int row, int32_t offset) {
+    to.subtract_words_low256(kFirstRow + row, kRdi, offset);
+  }
+  static void store(Assembler& to, int row) { to.store256(kRsi, 128 * row, kFirstRow + row); }
 };
 
 struct Piece {
   int64_t first_row, first_column;
   size_t code;
+};
+
+struct SignEntry {
+  int row;
+  bool minus;
+};
+
+// The entries of some rows in a block of columns, by column and then row.
+class ByColumn {
+ public:
+  // Of rows and columns [first, last); `next` says which of each row's entries is the first, and is moved on.
+  void sort(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
+            std::vector<int64_t>& next) {
+    const Pattern& pattern = entries.pattern;
+    // (A place more: where a column begins becomes where it ends as its entries are placed.)
+    start_.assign(static_cast<size_t>(last - first) + 2, 0);
+    const auto each = [&](auto body) {
+      for (int64_t r = first_row; r < last_row; ++r)
+        for (int64_t i = next[static_cast<size_t>(r)]; i < pattern.end(r) && pattern.at(i) < last; ++i)
+          body(r, i, static_cast<size_t>(pattern.at(i) - first));
+    };
+    each([&](int64_t, int64_t, size_t column) { ++start_[column + 2]; });
+    std::partial_sum(start_.begin(), start_.end(), start_.begin());
+    entries_.resize(static_cast<size_t>(start_.back()));
+    each([&](int64_t r, int64_t i, size_t column) {
+      entries_[static_cast<size_t>(start_[column + 1]++)] = {static_cast<int>(r - first_row),
+                                                             entries.value[static_cast<size_t>(i)] < 0};
+      next[static_cast<size_t>(r)] = i + 1;
+    });
+  }
+  int64_t columns() const { return static_cast<int64_t>(start_.size()) - 2; }
+  const SignEntry* begin(int64_t column) const { return entries_.data() + start_[static_cast<size_t>(column)]; }
+  const SignEntry* end(int64_t column) const { return begin(column + 1); }
+
+ private:
+  std::vector<int32_t> start_;
+  std::vector<SignEntry> entries_;
 };
 
 class IntegerSigns final : public IntegerProduct {
@@ -72,107 +121,132 @@ class IntegerSigns final : public IntegerProduct {
   template <class Words>
   bool make(const IntegerEntries& entries) {
     const Pattern& pattern = entries.pattern;
-    calls_ = shape_.samples / Words::kSamples;
-    call_codes_ = Words::kCodes;
-    call_words_ = Words::kSamples;
-    groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
-    const int64_t of_column = shape_.samples * shape_.bytes, most = kMostBytes / of_column;
-    blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
-    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-    Assembler code;
-    for (int64_t g = 0; g < groups_; ++g)
-      for (int64_t b = 0; b < blocks_; ++b) {
-        const int64_t first_row = rows_ * g / groups_, last_row = rows_ * (g + 1) / groups_;
-        const int64_t first = columns_ * b / blocks_, last = columns_ * (b + 1) / blocks_;
-        code.align(kAlignment);
-        pieces_.push_back({first_row, first, code.size()});
-        for (int r = 0; r < last_row - first_row; ++r) b == 0 ? Words::start(code, r) : Words::resume(code, r);
-        emit<Words>(entries, first_row, last_row, first, last, next, code);
-        for (int r = 0; r < last_row - first_row; ++r) Words::store(code, r);
-        code.end();
-      }
+    cut_ = {.order = Words::kOrder,
+            .column_bytes = Words::kColumnBytes,
+            .call_bytes = Words::kOrder == CodeOrder::words ? columns_ * Words::kColumnBytes : 32,
+            .call_samples = Words::kSamples,
+            .block_bytes = columns_ * Words::kColumnBytes *
+                           (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
+            .blocks_together = Words::kBlocksTogether,
+            .rows_finished = Words::kOrder == CodeOrder::words ? kRowsFinished : std::max<int64_t>(rows_, 1)};
     // Codes with a sign come biased: sums then start from less. (What wraps on the way wraps back.)
-    const int32_t bias = range_.low < 0 ? shape_.bias : 0;
+    const int32_t bias = code_bias(range_);
     start_.resize(static_cast<size_t>(rows_));
     for (int64_t r = 0; r < rows_; ++r) {
       int32_t sum = 0;
       for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i) sum += entries.value[static_cast<size_t>(i)];
       start_[static_cast<size_t>(r)] = static_cast<int16_t>(static_cast<uint32_t>(-bias * sum));
     }
-    return code_.hold(code.code());
+    groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
+    const int64_t most = Words::kMostBytes / Words::kColumnBytes;
+    blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
+    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
+    ByColumn by_column;
+    Assembler code;
+    code.expect(static_cast<size_t>(pattern.entries() * 9 + groups_ * blocks_ * 512));
+    for (int64_t g = 0; g < groups_; ++g)
+      for (int64_t b = 0; b < blocks_; ++b) {
+        const int64_t first_row = rows_ * g / groups_, last_row = rows_ * (g + 1) / groups_;
+        const int64_t first = columns_ * b / blocks_, last = columns_ * (b + 1) / blocks_;
+        code.align(kAlignment);
+        pieces_.push_back({first_row, first, code.size()});
+        for (int r = 0; r < last_row - first_row; ++r) b == 0 ? Words::start(code, r, bias) : Words::resume(code, r);
+        by_column.sort(entries, first_row, last_row, first, last, next);
+        emit<Words>(by_column, code);
+        for (int r = 0; r < last_row - first_row; ++r) Words::store(code, r);
+        code.end();
+      }
+    if (!code_.hold(code.code())) return false;
+    if (Words::kTurnBytes > 0)
+      turns_ =
+          std::clamp<int64_t>(Words::kTurnBytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1, groups_);
+    return true;
   }
 
   void multiply(const IntegerCall& call) const override {
     const int64_t blocks = (call.samples.count + shape_.samples - 1) / shape_.samples;
-    const int64_t tasks = (blocks + kTogether - 1) / kTogether;
+    const int64_t tasks = (blocks + cut_.blocks_together - 1) / cut_.blocks_together;
     parallel_for(tasks, [&](int64_t task) {
       const int64_t first = blocks * task / tasks, count = blocks * (task + 1) / tasks - first;
-      const int64_t x_block = columns_ * shape_.samples * shape_.bytes, sums_block = rows_ * shape_.samples;
-      uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, count * x_block);
+      const int64_t sums_block = rows_ * shape_.samples;
+      uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, count * cut_.block_bytes);
       int16_t* const sums = scratch<int16_t>(Scratch::kPartial, count * sums_block);
       for (int64_t b = 0; b < count; ++b)
-        pack_codes(call, columns_, range_, CodeOrder::columns, (first + b) * shape_.samples, x + b * x_block);
+        pack_codes(call, columns_, range_, cut_.order, (first + b) * shape_.samples, x + b * cut_.block_bytes);
       const int64_t parts = tasks > 1 ? 1 : std::min(groups_, kParts);
       parallel_for(parts, [&](int64_t part) {
-        for (int64_t i = groups_ * part / parts * blocks_; i < groups_ * (part + 1) / parts * blocks_; ++i)
-          for (int64_t b = 0; b < count; ++b)
-            run(pieces_[static_cast<size_t>(i)], x + b * x_block, sums + b * sums_block);
+        run(groups_ * part / parts, groups_ * (part + 1) / parts, x, sums,
+            (count - 1) * shape_.samples + samples_computed(call, (first + count - 1) * shape_.samples));
       });
       for (int64_t b = 0; b < count; ++b) finish(call, (first + b) * shape_.samples, sums + b * sums_block);
     });
   }
 
  private:
-  // The entries of a group of rows in a block of columns; `next` says which of each row's is the first, and is moved
-  // on.
+  // How the work is cut.
+  struct Cut {
+    CodeOrder order;
+    int64_t column_bytes;  // from the codes of a column to those of the next
+    int64_t call_bytes;    // from those of a call to those of the block's next
+    int64_t call_samples, block_bytes, blocks_together;
+    int64_t rows_finished;  // at once, so that their sums are still near when they are unpacked
+  };
+
   template <class Words>
-  void emit(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
-            std::vector<int64_t>& next, Assembler& code) const {
-    struct Entry {
-      int row;
-      bool minus;
-    };
-    std::vector<std::vector<Entry>> by_column(static_cast<size_t>(last - first));
-    for (int64_t r = first_row; r < last_row; ++r)
-      for (int64_t& i = next[static_cast<size_t>(r)]; i < entries.pattern.end(r) && entries.pattern.at(i) < last; ++i)
-        by_column[static_cast<size_t>(entries.pattern.at(i) - first)].push_back(
-            {static_cast<int>(r - first_row), entries.value[static_cast<size_t>(i)] < 0});
+  static void emit(const ByColumn& by_column, Assembler& code) {
     Walk x{kRdi, Words::kReach};
     int turn = 0;
-    for (size_t c = 0; c < by_column.size(); ++c) {
-      if (by_column[c].empty()) continue;
+    for (int64_t c = 0; c < by_column.columns(); ++c) {
+      const SignEntry *const begin = by_column.begin(c), *const end = by_column.end(c);
+      if (begin == end) continue;
+      const int32_t offset = x.to(code, static_cast<int32_t>(c * Words::kColumnBytes));
+      if constexpr (Words::kFromMemory)
+        if (end - begin == 1) {
+          begin->minus ? Words::subtract_from(code, begin->row, offset) : Words::add_from(code, begin->row, offset);
+          continue;
+        }
       turn = (turn + 1) % Words::kOperandCount;
-      Words::load(code, turn,
-                  x.to(code, static_cast<int32_t>(static_cast<int64_t>(c) * shape_.samples * shape_.bytes)));
-      for (const Entry& one : by_column[c])
-        one.minus ? Words::subtract(code, one.row, turn) : Words::add(code, one.row, turn);
+      Words::load(code, turn, offset);
+      for (const SignEntry* one = begin; one != end; ++one)
+        one->minus ? Words::subtract(code, one->row, turn) : Words::add(code, one->row, turn);
     }
   }
 
-  void run(const Piece& piece, const uint8_t* x, int16_t* sums) const {
-    const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-    const uint8_t* const from = x + piece.first_column * shape_.samples * shape_.bytes;
-    for (int64_t c = 0; c < calls_; ++c)
-      function(from + c * call_codes_, sums + piece.first_row * shape_.samples + c * call_words_,
-               start_.data() + piece.first_row);
+  // Some groups take turns, so that their codes and their code stay in the first-level caches.
+  void run(int64_t first, int64_t last, const uint8_t* x, int16_t* sums, int64_t samples) const {
+    const int64_t calls = shape_.samples / cut_.call_samples;
+    for (int64_t from = first; from < last; from += turns_)
+      for (int64_t of_columns = 0; of_columns < blocks_; ++of_columns)
+        for (int64_t i = 0; i < samples / cut_.call_samples; ++i)
+          for (int64_t g = from; g < std::min(from + turns_, last); ++g) {
+            const Piece& piece = pieces_[static_cast<size_t>(g * blocks_ + of_columns)];
+            const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+            function(
+                x + i / calls * cut_.block_bytes + i % calls * cut_.call_bytes + piece.first_column * cut_.column_bytes,
+                sums + (i / calls * rows_ + piece.first_row) * shape_.samples + i % calls * cut_.call_samples,
+                start_.data() + piece.first_row);
+          }
   }
 
   void finish(const IntegerCall& call, int64_t first, const int16_t* sums) const {
+    const int64_t samples = samples_computed(call, first), lanes = shape_.lanes;
     if (const SumsPlace in_y = place_in_y(call, rows_, first); in_y.at != nullptr) {
-      finish_words(call, rows_, sums, in_y);
+      finish_words(call, {0, rows_}, samples, sums, in_y);
       return;
     }
     int32_t* const wide = scratch<int32_t>(Scratch::kColumns, rows_ * shape_.samples);
-    finish_words(call, rows_, sums, {wide, shape_.samples, shape_.samples / shape_.terms});
-    unpack_sums(call, rows_, wide, first, shape_.samples);
+    for (int64_t r = 0; r < rows_; r += cut_.rows_finished) {
+      const RowRange rows{r, std::min(cut_.rows_finished, rows_ - r)};
+      finish_words(call, rows, samples, sums, {wide, shape_.samples, lanes, 2 * lanes});
+      unpack_sums(call, rows_, rows, wide, first, shape_.samples);
+    }
   }
 
   int64_t rows_, columns_;
   CodeRange range_;
   CodeShape shape_;
-  int64_t calls_ = 0, call_codes_ = 0,
-          call_words_ = 0;  // calls for a block; from one to the next: bytes of codes, sums
-  int64_t groups_ = 0, blocks_ = 0;
+  Cut cut_{};
+  int64_t groups_ = 0, blocks_ = 0, turns_ = 1;
   std::vector<Piece> pieces_;  // by group, then by block of columns
   std::vector<int16_t> start_;
   CodeMemory code_;
@@ -180,17 +254,21 @@ class IntegerSigns final : public IntegerProduct {
 
 }  // namespace
 
-std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
+bool can_make_integer_signs(int64_t entries) {
 #if ESPALIER_X86
-  const auto is_sign = [](int8_t w) { return w == 1 || w == -1; };
-  if (!can_generate() || entries.pattern.entries() > kMostEntries ||
-      !std::all_of(entries.value.begin(), entries.value.end(), is_sign))
-    return nullptr;
-  auto made = std::make_unique<IntegerSigns>(entries, range);
-  const bool done = isa() == Isa::avx512 ? made->make<Words512>(entries) : made->make<Words256>(entries);
-  if (done) return made;
+  return can_generate() && entries <= kMostEntries;
 #else
   // No emitter for this processor.
+  (void)entries;
+  return false;
+#endif
+}
+
+std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
+#if ESPALIER_X86
+  auto made = std::make_unique<IntegerSigns>(entries, range);
+  if (isa() == Isa::avx512 ? made->make<Words512>(entries) : made->make<Words256>(entries)) return made;
+#else
   (void)entries, (void)range;
 #endif
   return nullptr;

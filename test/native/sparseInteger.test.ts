@@ -188,6 +188,90 @@ test('codes outside of the range count as its nearest end, whatever they are', (
   }
 })
 
+test('pairs at the bounds of 16 bits: the greatest weights and codes of one sign, of both, and at every place', (t) => {
+  const extremes = [-128, -127, 127, 1, -1, 64, -64, 65]
+  const patterns: Record<string, (i: number) => number> = {
+    'all −128': () => -128,
+    'all 127': () => 127,
+    'pairs of −128 beside others': (i) => (i % 8 < 2 ? -128 : 127),
+    'signs by turns': (i) => (i % 2 === 0 ? 127 : -128),
+    'one sign a row of four': (i) => (i % 8 < 4 ? 127 : -127),
+    'just fitting': (i) => (i % 2 === 0 ? 64 : i % 4 === 1 ? 64 : -64),
+    'just not fitting': (i) => (i % 2 === 0 ? 65 : 64),
+    drawn: () => extremes[whole(0, extremes.length - 1)],
+  }
+  const codes: readonly (readonly [number, number])[] = [
+    [0, 255],
+    [0, 254],
+    [0, 128],
+    [0, 127],
+    [0, 1],
+    [255, 255],
+    [-128, 127],
+    [-128, -128],
+    [-1, 0],
+    [-3, 120],
+  ]
+  for (const [rows, columns, samples] of [
+    [5, 37, 70],
+    [66, 400, 33],
+    [3, 8, 1],
+  ])
+    for (const [name, of] of Object.entries(patterns))
+      for (const kept of [1, 0.4]) {
+        const weight = Int8Array.from({ length: rows * columns }, (_, i) => (random() < kept ? of(i % columns) : 0))
+        for (const [low, high] of codes)
+          for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense]) {
+            const { number } = integers(rows, columns, weight, kind, [low, high])
+            const Codes = low < 0 ? Int8Array : Uint8Array
+            // Both ends alone, then either at random.
+            for (const [draw, code] of Object.entries({ high: () => high, low: () => low, either: () => (random() < 0.5 ? low : high) })) {
+              const x = new Codes(samples * columns).map(code)
+              const y = new Int32Array(samples * rows)
+              native.integerSpmm(number, samples, SparseLayout.rows, x, null, Finish.none, y)
+              for (const s of [0, samples >> 1, samples - 1])
+                for (let r = 0; r < rows; r++) {
+                  let sum = 0
+                  for (let c = 0; c < columns; c++) sum += weight[r * columns + c] * x[s * columns + c]
+                  if (y[s * rows + r] !== sum)
+                    t.fail(`${JSON.stringify({ name, kept, low, high, kind, draw, rows, s, r })}: ${y[s * rows + r]}, expected ${sum}`)
+                }
+            }
+            native.sparseIntegerFree(number)
+          }
+      }
+  t.pass()
+})
+
+test('small weights: sums of any number of steps in words', (t) => {
+  for (const most of [1, 2, 3, 7, 15, 31])
+    for (const [low, high] of [
+      [0, 255],
+      [0, 15],
+      [0, 3],
+      [-8, 7],
+    ])
+      for (const kept of [0.1, 0.5, 1]) {
+        const [rows, columns] = [37, 300]
+        const weight = Int8Array.from({ length: rows * columns }, () => (random() < kept ? whole(-most, most) : 0))
+        for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense])
+          for (const samples of [20, 64, 100]) {
+            const { number } = integers(rows, columns, weight, kind, [low, high])
+            const x = new (low < 0 ? Int8Array : Uint8Array)(samples * columns).map(() => (random() < 0.5 ? high : whole(low, high)))
+            const y = new Int32Array(samples * rows)
+            native.integerSpmm(number, samples, SparseLayout.rows, x, null, Finish.none, y)
+            for (let s = 0; s < samples; s += 9)
+              for (let r = 0; r < rows; r++) {
+                let sum = 0
+                for (let c = 0; c < columns; c++) sum += weight[r * columns + c] * x[s * columns + c]
+                if (y[s * rows + r] !== sum) t.fail(`${JSON.stringify({ most, low, high, kept, kind, samples, s, r })}: ${y[s * rows + r]}, expected ${sum}`)
+              }
+            native.sparseIntegerFree(number)
+          }
+      }
+  t.pass()
+})
+
 test('sums of 16 bits are allowed up to the last one that fits, and not beyond', (t) => {
   // 128 codes of 255 are 32640, and 127 more reach the greatest sum of all; −32768 is 128 · 256.
   const cases: readonly (readonly [positive: number, negative: number, range: readonly [number, number], bits: number])[] = [

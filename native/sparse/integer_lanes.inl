@@ -1,5 +1,11 @@
 #include "simd/dot.inl"
 
+#if ESPALIER_LEVEL == 1
+// Never taken: with AVX2 steps are pairs (integer_pairs.inl).
+inline void multiply_integer_lanes(const IntegerStepsView&, int64_t, int64_t, const void*, const int32_t*,
+                                   const sparse::SumsPlace&, const sparse::SumsPlace&, bool, bool) {}
+#else
+
 // The codes that a step of a row multiplies: of any columns, each a vector, or of columns that stand together.
 template <bool Tuples>
 ESPALIER_INLINE void fetch(const Code* x, const uint16_t* offset, Vec<Code> (&codes)[kTerms]) {
@@ -51,7 +57,7 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
       for (int j = 0; j < kTerms; ++j)
         sum[t][j] = rows[t] < 0          ? Vec<int32_t>{}
                     : from.at == nullptr ? broadcast<int32_t>(start[rows[t]])
-                                         : load<int32_t>(from.at + rows[t] * from.row + j * from.vector);
+                                         : load<int32_t>(from.vector_of(rows[t], j));
     const uint16_t* offset = of.offset + of.begin[g] * kTogether * kOffsets;
     const int32_t* weights = of.weights + of.begin[g] * kTogether;
     multiply_group<Tuples>(of, of.begin[g + 1] - of.begin[g], offset, weights, x, sum);
@@ -62,16 +68,17 @@ void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, con
       for (int j = 0; j < kTerms; ++j) {
         Vec<int32_t> one = sum[t][j];
         if (relu) one = max<int32_t>(one, Vec<int32_t>{});
-        if (as_float) one = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(one, Vec<float>));
-        store<int32_t>(to.at + rows[t] * to.row + j * to.vector, one);
+        if (as_float) one = reinterpret_cast<Vec<int32_t> >(__builtin_convertvector(one, Vec<float>));
+        store<int32_t>(to.vector_of(rows[t], j), one);
       }
     }
   }
 }
 
-inline void multiply_integer_rows(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,
-                                  const int32_t* start, const sparse::SumsPlace& from, const sparse::SumsPlace& to,
-                                  bool relu, bool as_float) {
+inline void multiply_integer_lanes(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,
+                                   const int32_t* start, const sparse::SumsPlace& from, const sparse::SumsPlace& to,
+                                   bool relu, bool as_float) {
   if (of.tuples) multiply_steps<true>(of, first, last, codes, start, from, to, relu, as_float);
   else multiply_steps<false>(of, first, last, codes, start, from, to, relu, as_float);
 }
+#endif
