@@ -7,7 +7,6 @@
 
 #include "core/parallel.h"
 #include "core/scratch.h"
-#include "simd/isa.h"
 #include "sparse/code_memory.h"
 
 namespace espalier::sparse {
@@ -158,10 +157,9 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
 
 std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
                                                            const Tiling& tiling) const {
-  // Generated code is the faster with AVX-512, and for strides along a row, whose tiles are read in pieces.
+  // Generated code is the faster where it shifts lines, and for strides along a row, whose tiles are read in pieces.
   if (kernel_ == ESPALIER_SPARSE_KERNEL_GENERATED) return nullptr;
-  if (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && can_generate() &&
-      (isa() == Isa::avx512 || axes.columns.stride > 1))
+  if (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && (can_shift() || (can_generate() && axes.columns.stride > 1)))
     return nullptr;
   auto tiles = make_tiles(axes);
   if (tiles == nullptr) return nullptr;

@@ -141,7 +141,7 @@ inline double cost_of_sampled(int64_t rows, int64_t columns, int64_t entries, in
 inline double cost_of_stencil(double moved, double entries, double width, double outputs, bool of_weight) {
   const double moving = width >= 16 ? 0.36 : 20 / (width + 1);
   const double lines = outputs / 16;
-  const bool tiles = isa() == Isa::avx2 && width >= 8;
+  const bool tiles = &rates() == &kAvx2 && width >= 8;
   const double entry = rates().entry * (tiles ? (of_weight ? 1.5 : 1.1) : (of_weight ? 2.1 : 1.3));
   return rates().nanoseconds * (kCyclesOfCall * 3 + entries * lines * entry) + moving * moved;
 }
