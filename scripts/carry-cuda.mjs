@@ -33,7 +33,7 @@ for (const name of ['cli-progress', 'cli-table3', 'node-gyp-build', 'node-addon-
 writeFileSync(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', include: [], files: ['../test/cuda/run.ts'] }))
 const compile = ['-p', `${folder}/tsconfig.json`, '--noEmit', 'false', '--rootDir', root, '--outDir', `${tree}/build-carry/js`]
 steps.run('compile', node, [bin('typescript', 'bin/tsc'), ...compile], { quiet: true })
-writeFileSync(`${tree}/build-carry/js/package.json`, JSON.stringify({ name: 'espalier', type: 'module' }))
+writeFileSync(`${tree}/build-carry/js/package.json`, JSON.stringify({ name: 'espalier', type: 'module', exports: './lib/index.js' }))
 cpSync(`${root}data`, `${tree}/build-carry/js/data`, { recursive: true })
 pack('library.tar.xz', 'node_modules', 'build-carry/js')
 // Packing Node takes a while, and it is the same each time.
