@@ -60,7 +60,7 @@ ESPALIER_INLINE void lines_of_piece(const float* row, int64_t first, int64_t wid
   if (there >= V * kLane) return part_lines<V>(row + first, to);
   if (there <= 0 || end - row < first + V * kLane) {
     float whole[V * kLane] = {};
-    std::copy_n(row + first, there, whole);
+    if (there > 0) std::copy_n(row + first, there, whole);
     return part_lines<V>(whole, to);
   }
   // (Copying a row's last floats one by one, or calling for it, takes as long as all the rest.)
