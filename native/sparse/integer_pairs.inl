@@ -7,6 +7,12 @@ constexpr int64_t kHalf = kLanes<Code>, kBlock = 2 * kHalf;
 
 ESPALIER_INLINE Vec<int32_t> all(const int32_t* at) { return in_register<int32_t>(broadcast<int32_t>(*at)); }
 
+// Sums may pass the ends of 32 bits on their way, from a start at one of them, and come back: they wrap, which is not
+// defined for vectors of signed numbers.
+ESPALIER_INLINE Vec<int32_t> wrapping_sum(Vec<int32_t> a, Vec<int32_t> b) {
+  return reinterpret_cast<Vec<int32_t>>(reinterpret_cast<Vec<uint32_t>>(a) + reinterpret_cast<Vec<uint32_t>>(b));
+}
+
 // Where the sums of some rows come from and go to, as locals: what is stored could else be the call's own pointers.
 template <bool Begun, bool Float>
 struct Ends {
@@ -24,7 +30,8 @@ struct Ends {
     const Vec<int32_t> begin = broadcast<int32_t>(
         static_cast<int32_t>(static_cast<uint32_t>(base) + (Begun ? 0u : static_cast<uint32_t>(start[row]))));
 #pragma GCC unroll 4
-    for (int j = 0; j < kTerms; ++j) sum[j] = Begun ? begin + load<int32_t>(from.vector_of(row, first + j)) : begin;
+    for (int j = 0; j < kTerms; ++j)
+      sum[j] = Begun ? wrapping_sum(begin, load<int32_t>(from.vector_of(row, first + j))) : begin;
   }
   ESPALIER_INLINE void store_sums(int32_t row, int64_t first, const Sums& sum) const {
 #pragma GCC unroll 4
@@ -56,7 +63,7 @@ ESPALIER_INLINE void widened_at_once(const PairsView& of, int64_t g, const Code*
       for (int i = 0; i < kTerms; ++i) column[i] = in_register<Code>(load<Code>(from[i] + h * kHalf));
       bring_together(column, codes);
 #pragma GCC unroll 4
-      for (int j = 0; j < kTerms; ++j) sum[h][j] += dot_words(dot_pairs(codes[j], by), ones);
+      for (int j = 0; j < kTerms; ++j) sum[h][j] = wrapping_sum(sum[h][j], dot_words(dot_pairs(codes[j], by), ones));
     }
   }
 }
@@ -85,8 +92,8 @@ ESPALIER_INLINE void add_anywhere(const PairsView& of, int64_t step, int64_t wei
 ESPALIER_INLINE void widen_anywhere(const Words (&words)[4], Words ones, Sums& sum) {
 #pragma GCC unroll 2
   for (int i = 0; i < 2; ++i) {
-    sum[2 * i] += dot_words(interleave_first<int16_t>(words[i], words[2 + i]), ones);
-    sum[2 * i + 1] += dot_words(interleave_second<int16_t>(words[i], words[2 + i]), ones);
+    sum[2 * i] = wrapping_sum(sum[2 * i], dot_words(interleave_first<int16_t>(words[i], words[2 + i]), ones));
+    sum[2 * i + 1] = wrapping_sum(sum[2 * i + 1], dot_words(interleave_second<int16_t>(words[i], words[2 + i]), ones));
   }
 }
 
@@ -105,7 +112,7 @@ ESPALIER_INLINE void blocks_at_once(const PairsView& of, int64_t g, const Code* 
     for (int h = 0; h < Halves; ++h)
 #pragma GCC unroll 4
       for (int j = 0; j < kTerms; ++j)
-        sum[h][j] += dot_words(products(codes + (h * kTerms + j) * kHalf, by, flip), ones);
+        sum[h][j] = wrapping_sum(sum[h][j], dot_words(products(codes + (h * kTerms + j) * kHalf, by, flip), ones));
   }
 }
 template <bool First, int Halves>
@@ -123,7 +130,7 @@ ESPALIER_INLINE void add_block(const PairsView& of, int64_t step, int64_t weight
 }
 ESPALIER_INLINE void widen_block(const Words (&words)[4], Words ones, Sums& sum) {
 #pragma GCC unroll 4
-  for (int j = 0; j < kTerms; ++j) sum[j] += dot_words(words[j], ones);
+  for (int j = 0; j < kTerms; ++j) sum[j] = wrapping_sum(sum[j], dot_words(words[j], ones));
 }
 
 // A row whose steps are added in words, `together` of them before these are widened. There are not registers for words
@@ -225,8 +232,8 @@ void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code
             const Vec<Code> four = in_register<Code>(load<Code>(codes + j * kHalf));
             const Words even = reinterpret_cast<Words>(four) & int16_t{0xFF},
                         odd = reinterpret_cast<Words>(reinterpret_cast<Vec<uint16_t>>(four) >> 8);
-            a[j] += dot_words(even, even_a) + dot_words(odd, odd_a);
-            b[j] += dot_words(even, even_b) + dot_words(odd, odd_b);
+            a[j] = wrapping_sum(a[j], dot_words(even, even_a) + dot_words(odd, odd_a));
+            b[j] = wrapping_sum(b[j], dot_words(even, even_b) + dot_words(odd, odd_b));
           }
         }
       else if (together == 1)
@@ -235,8 +242,8 @@ void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code
                              flip_b = all(weights + 3);
 #pragma GCC unroll 4
           for (int j = 0; j < kTerms; ++j) {
-            a[j] += dot_words(products(codes + j * kHalf, by_a, flip_a), ones);
-            b[j] += dot_words(products(codes + j * kHalf, by_b, flip_b), ones);
+            a[j] = wrapping_sum(a[j], dot_words(products(codes + j * kHalf, by_a, flip_a), ones));
+            b[j] = wrapping_sum(b[j], dot_words(products(codes + j * kHalf, by_b, flip_b), ones));
           }
         }
       else
@@ -253,8 +260,8 @@ void multiply_dense(const PairsView& of, int64_t first, int64_t last, const Code
           }
 #pragma GCC unroll 4
           for (int j = 0; j < kTerms; ++j) {
-            a[j] += dot_words(of_a[j], ones);
-            b[j] += dot_words(of_b[j], ones);
+            a[j] = wrapping_sum(a[j], dot_words(of_a[j], ones));
+            b[j] = wrapping_sum(b[j], dot_words(of_b[j], ones));
           }
         }
       ends.store_sums(row[0], h * kTerms, a);
