@@ -12,15 +12,6 @@
 
 namespace espalier::program {
 
-// Whether the figures of AVX2 count.
-inline bool with_avx2() {
-#if ESPALIER_X86
-  return isa() == Isa::avx2;
-#else
-  return false;
-#endif
-}
-
 // Floating-point operations a nanosecond.
 inline double peak() {
 #if ESPALIER_X86
@@ -45,9 +36,9 @@ inline double product_time(double flops, double efficiency, double bytes, double
 
 // A dense product of `size` weights with so many vectors.
 inline double dense_product_time(double size, double vectors) {
-  const double few = with_avx2() ? 0.16 + 0.048 * vectors : 0.38 + 0.035 * vectors;
+  const double few = is_avx2() ? 0.16 + 0.048 * vectors : 0.38 + 0.035 * vectors;
   const double efficiency = vectors >= 12 ? 0.8 : few;
-  return (with_avx2() ? 100 : 60) + product_time(2 * size * vectors, efficiency, 4 * size, 1);
+  return (is_avx2() ? 100 : 60) + product_time(2 * size * vectors, efficiency, 4 * size, 1);
 }
 
 // A dense convolution of n images by `size` weights. Weights are laid out anew in every call; short rows leave lanes

@@ -49,13 +49,7 @@ Host::Host() : Device(kOperations, program::formats(), kPiece, true) {
 
 std::string Host::isa() const { return isa_name(espalier::isa()); }
 // (With AVX-512 it was not measured.)
-bool Host::joins_maxima() const {
-#if ESPALIER_X86
-  return espalier::isa() == Isa::avx2;
-#else
-  return false;
-#endif
-}
+bool Host::joins_maxima() const { return is_avx2(); }
 double Host::peak() const { return measured_peak(); }
 
 int64_t Host::together(int64_t batch, int64_t bytes) const {

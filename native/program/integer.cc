@@ -196,7 +196,7 @@ double nanoseconds(const Task& task, int64_t batch) {
   if (!task.conv || task.conv->groups > kMostGroups) return -1;
   const espalier_conv2d& s = *task.conv;
   const double converted = 0.05 * static_cast<double>(s.in_channels * s.in_height * s.in_width);
-  const double moved = (with_avx2() ? 2.5 : 1) * (converted + columns_time(s, 0.04));
+  const double moved = (is_avx2() ? 2.5 : 1) * (converted + columns_time(s, 0.04));
   return static_cast<double>(batch * s.n) * (moved + cost(bytes_of(task.weight->data), s.groups, task.rows / s.groups,
                                                           task.columns, task, s.out_height * s.out_width));
 }

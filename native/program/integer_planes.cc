@@ -247,7 +247,7 @@ constexpr double kMostElements = 1 << 17;
 
 double nanoseconds(const Task& task, int64_t batch) {
   // (Elsewhere it was not measured against what is there.)
-  if (!task.conv || !with_avx2()) return -1;
+  if (!task.conv || !is_avx2()) return -1;
   const espalier_conv2d& s = *task.conv;
   if (s.stride_height != 1 || s.stride_width != 1 || bordered_elements(s) > kMostElements) return -1;
   const Pairs* const pairs = kept_pairs(task).get();

@@ -67,7 +67,7 @@ double nanoseconds(const Task& task, int64_t batch) {
   const double copied =
       static_cast<double>(s.in_channels * s.in_height * s.in_width + s.out_channels * s.out_height * s.out_width);
   const double flops = task.flops() / static_cast<double>(s.n);
-  if (with_avx2()) {
+  if (is_avx2()) {
     const double width = static_cast<double>(std::min(s.in_width, s.out_width));
     return 300 + images * ((width >= 16 ? 0.45 : 11 / width) * copied + flops / (peak() * 0.8));
   }

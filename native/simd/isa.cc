@@ -68,6 +68,14 @@ Core core() {
   fail(ESPALIER_INVALID_ARGUMENT, "ESPALIER_CORE is \"%s\", expected common or zen5", forced);
 }
 
+bool is_avx2() {
+#if ESPALIER_X86
+  return isa() == Isa::avx2;
+#else
+  return false;
+#endif
+}
+
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 const char* runnable_isas() {

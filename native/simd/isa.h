@@ -22,6 +22,9 @@ enum class Isa : int {
 
 // The one in use. Fails when ESPALIER_ISA names one that is unknown or that this processor lacks.
 Isa isa();
+// Whether that is AVX2: vectors of half a cache line, in sixteen registers, on cores whose caches are small. (A
+// question that can be asked where its name is unknown.)
+bool is_avx2();
 const char* isa_name(Isa isa);
 // Those this processor runs, best first, separated by commas.
 const char* runnable_isas();

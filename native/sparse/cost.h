@@ -92,15 +92,6 @@ inline constexpr Rates kPortable = [] {
   return rates;
 }();
 
-// Whether vectors are those of AVX2: half a line, in sixteen registers, on cores whose caches are small.
-inline bool is_avx2() {
-#if ESPALIER_X86
-  return isa() == Isa::avx2;
-#else
-  return false;
-#endif
-}
-
 inline const Rates& rates() {
 #if ESPALIER_X86
   switch (isa()) {
@@ -130,7 +121,7 @@ inline double nanoseconds_of(double of_panel, int64_t rows, int64_t columns, int
 // samples, which is what an entry of other products waits for with AVX2: there it takes as many cycles as with AVX-512.
 inline double cost_of_sampled(int64_t rows, int64_t columns, int64_t entries, int64_t samples) {
   const double panels = static_cast<double>(panels_of(samples));
-  const double entry = &rates() == &kAvx2 ? kCommon.entry : rates().entry;
+  const double entry = is_avx2() ? kCommon.entry : rates().entry;
   return rates().nanoseconds * (kCyclesOfCall + static_cast<double>(entries) * entry * (4 + 1.5 * panels) +
                                 cycles_of_panels(rows, columns, samples));
 }

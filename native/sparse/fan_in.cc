@@ -1,7 +1,7 @@
 // Each row keeps as many entries (a neuron's inputs): the work is even over rows and threads, and no row has to say
 // where it begins. Generated code where there is any, else rows of 2 bytes an entry. The transpose has no such
 // regularity.
-#include "sparse/generated.h"
+#include "sparse/format.h"
 #include "sparse/rows.h"
 
 namespace espalier::sparse {
@@ -20,13 +20,10 @@ class FanIn final : public Format {
     return {};
   }
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
-    const double rows = cost_of_rows(pattern, samples, transposed);
-    return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows)
-                                                 : rows;
+    return cost_of_code_or_rows(pattern, samples, transposed);
   }
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
-    if (code_before_rows(pattern, false))
-      if (auto generated = make_generated(pattern, origin); generated != nullptr) return generated;
+    if (auto generated = make_code_before_rows(pattern, origin); generated != nullptr) return generated;
     return transposed ? make_rows(std::move(pattern), std::move(origin))
                       : make_equal_rows(std::move(pattern), std::move(origin));
   }

@@ -57,11 +57,7 @@ RowSurvey survey_row(const int8_t* weight, int64_t columns) {
 }
 
 // That a group of additions holds.
-#if ESPALIER_X86
-int64_t rows_of_signs() { return isa() == Isa::avx2 ? 13 : 28; }
-#else
-int64_t rows_of_signs() { return 28; }
-#endif
+int64_t rows_of_signs() { return is_avx2() ? 13 : 28; }
 
 Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, CodeRange range) {
   Survey all;

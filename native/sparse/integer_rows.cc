@@ -18,14 +18,8 @@ constexpr int64_t kMostBytes = 36 << 10;
 // Parts that a product of few samples is cut into at most, of so many rows at least.
 constexpr int64_t kParts = 8, kRowsOfPart = 16;
 
-#if ESPALIER_X86
-bool in_pairs() { return isa() == Isa::avx2; }
-#else
-bool in_pairs() { return false; }
-#endif
-
 std::unique_ptr<IntegerSteps> steps_of(const ColumnsOfEntries& columns, CodeRange range) {
-  return in_pairs() ? make_integer_pairs(columns, range.high + code_bias(range)) : make_integer_lanes(columns);
+  return is_avx2() ? make_integer_pairs(columns, range.high + code_bias(range)) : make_integer_lanes(columns);
 }
 
 class IntegerRows final : public IntegerProduct {
@@ -102,7 +96,7 @@ class IntegerRows final : public IntegerProduct {
     const SumsPlace near{!whole || steps_.size() > 1 ? scratch<int32_t>(Scratch::kColumns, rows_ * samples) : nullptr,
                          samples, lanes, 2 * lanes};
     // All blocks of columns of some rows, whose sums are still near when they are unpacked.
-    const int64_t run = in_pairs() ? kRowsOfRun : rows_;
+    const int64_t run = is_avx2() ? kRowsOfRun : rows_;
     const bool by_run = parts == 1 && run < rows_;
     for (int64_t from = 0; from < (by_run ? rows_ : 1); from += run) {
       for (size_t b = 0; b < steps_.size(); ++b) {

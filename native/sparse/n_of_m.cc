@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "core/failure.h"
-#include "sparse/generated.h"
+#include "sparse/format.h"
 #include "sparse/rows.h"
 
 namespace espalier::sparse {
@@ -23,13 +23,10 @@ class NOfM final : public Format {
     return {};
   }
   double cost(const Pattern& pattern, int64_t samples, bool transposed) const override {
-    const double rows = cost_of_rows(pattern, samples, transposed);
-    return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows)
-                                                 : rows;
+    return cost_of_code_or_rows(pattern, samples, transposed);
   }
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool transposed) const override {
-    if (code_before_rows(pattern, false))
-      if (auto generated = make_generated(pattern, origin); generated != nullptr) return generated;
+    if (auto generated = make_code_before_rows(pattern, origin); generated != nullptr) return generated;
     if (!transposed && pattern.columns % m_ == 0 && pattern.entries() == pattern.rows * pattern.columns / m_ * n_)
       return make_grouped_rows(pattern, std::move(origin), n_, m_);
     return make_rows(std::move(pattern), std::move(origin));

@@ -117,10 +117,21 @@ std::unique_ptr<Product> make_grouped_rows(const Pattern& pattern, std::vector<i
   return std::make_unique<Rows>(pattern, std::move(columns), std::move(origin));
 }
 
+namespace {
 bool code_before_rows(const Pattern& pattern, bool transposed) {
   constexpr int64_t kBatch = 256;
   return !prefers_short_rows() ||
          cost_of_generated(pattern, kBatch, transposed) < cost_of_rows(pattern, kBatch, transposed);
+}
+}  // namespace
+
+std::unique_ptr<Product> make_code_before_rows(const Pattern& pattern, const std::vector<int32_t>& origin) {
+  return code_before_rows(pattern, false) ? make_generated(pattern, origin) : nullptr;
+}
+
+double cost_of_code_or_rows(const Pattern& pattern, int64_t samples, bool transposed) {
+  const double rows = cost_of_rows(pattern, samples, transposed);
+  return code_before_rows(pattern, transposed) ? std::min(cost_of_generated(pattern, samples, transposed), rows) : rows;
 }
 
 double cost_of_rows(const Pattern& pattern, int64_t samples, bool transposed) {
