@@ -14,6 +14,7 @@ struct CodesView {
   sparse::CodeRange range;
 };
 using sparse::CodeOrder;
+constexpr int64_t kPanelSamples = sparse::kPanel;
 }  // namespace
 }  // namespace espalier
 

@@ -25,6 +25,7 @@ int32_t code_bias(CodeRange range);
 enum class CodeOrder {
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
   tuples,   // [column / terms][sample][terms]
+  panels,   // with AVX-512: [sample / 16][column / terms][sample % 16][terms], of samples as they come
   words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
 };
 

@@ -300,6 +300,110 @@ void pack_columns_of_codes(const CodesView& view, const T* x, void* to) {
   for (int64_t half = 0; half < halves_of(view); ++half) pack_half_columns<Order>(view, x, half, to);
 }
 
+#if ESPALIER_LEVEL == 2
+// Four columns of 16 samples, one after the other, to the four codes of each sample: words across the vector first, then
+// bytes within its quarters.
+struct FoursOfColumns {
+  static constexpr int at(int i) { return i / 4 + i % 4 * 4; }
+};
+struct TuplesOfFours {
+  static constexpr int at(int i) { return i / 16 * 16 + i % 4 * 4 + i % 16 / 4; }
+};
+ESPALIER_INLINE Vec<Code> tuples_of_columns(Vec<Code> columns) {
+  const Vec<float> words = reinterpret_cast<Vec<float>>(columns);
+  const Vec<Code> fours = reinterpret_cast<Vec<Code>>(shuffle<float, FoursOfColumns>(words, words));
+  return shuffle<Code, TuplesOfFours>(fours, fours);
+}
+
+// A vector of codes as X holds them, within the range and biased.
+template <class T>
+ESPALIER_INLINE Vec<Code> taken(Vec<T> raw, const CodesView& view) {
+  const T low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
+  raw = raw > low ? raw : broadcast<T>(low);
+  raw = raw < high ? raw : broadcast<T>(high);
+  return reinterpret_cast<Vec<Code>>(raw) + broadcast<Code>(static_cast<Code>(bias_of(view.range)));
+}
+
+// The tuples of a panel whose samples, `there` of them, stand in rows. Four tuples at a time: the loads put pieces of
+// four rows side by side, and half of a transposition is left to the shuffles.
+template <class T>
+void pack_rows_in_panel(const CodesView& view, const T* x, int64_t there, Code* to) {
+  constexpr int64_t kFour = 4 * kTerms;
+  const int64_t columns = view.columns, pitch = view.steps.by_sample;
+  int64_t c = 0;
+  // (Words may stand where words do: other rows are copied.)
+  if constexpr (sizeof(T) == 1)
+    if (there >= kPanelSamples && pitch % kTerms == 0 && reinterpret_cast<uintptr_t>(x) % kTerms == 0)
+      for (; c + kFour <= columns; c += kFour) {
+        Vec<float> lines[4];
+        load_columns(reinterpret_cast<const float*>(x + c), pitch / kTerms, lines);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i)
+          store<Code>(to + (c / kTerms + i) * kLanes<Code>,
+                      as_it_is<T>(view) ? reinterpret_cast<Vec<Code>>(lines[i])
+                                        : taken<T>(reinterpret_cast<Vec<T>>(lines[i]), view));
+      }
+  constexpr int64_t kPiece = 128;
+  alignas(64) Code rows[kPanelSamples * kPiece];
+  for (; c < columns; c += kPiece) {
+    const int64_t count = std::min(kPiece, columns - c), padded = (count + kFour - 1) / kFour * kFour;
+    for (int64_t s = 0; s < kPanelSamples; ++s) {
+      Code* const row = rows + s * kPiece;
+      const int64_t taken = s < there ? count : 0;
+      if (taken > 0) take(x + s * pitch + c, taken, view.range, row);
+      std::fill(row + taken, row + padded, Code{0});
+    }
+    for (int64_t at = 0; at < count; at += kFour) {
+      Vec<float> lines[4];
+      load_columns(reinterpret_cast<const float*>(rows + at), kPiece / kTerms, lines);
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; ++i)
+        if (at + i * kTerms < count)
+          store<Code>(to + ((c + at) / kTerms + i) * kLanes<Code>, reinterpret_cast<Vec<Code>>(lines[i]));
+    }
+  }
+}
+
+// The same where a component's samples stand side by side.
+template <class T>
+void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, Code* to) {
+  const int64_t by = view.steps.by_component;
+  const auto run = [&](int64_t c) __attribute__((always_inline)) {
+    if (there >= kPanelSamples) return run_of_codes<kPanelSamples>(x + c * by, view);
+    RunOf<Code, kPanelSamples> codes{};
+    for (int64_t s = 0; s < there; ++s) {
+      Code code;
+      take(x + c * by + s, 1, view.range, &code);
+      codes[s] = code;
+    }
+    return codes;
+  };
+  constexpr std::make_integer_sequence<int, 2 * kPanelSamples> kTwo{};
+  constexpr std::make_integer_sequence<int, 4 * kPanelSamples> kAll{};
+  int64_t c = 0;
+  for (; c + kTerms <= view.columns; c += kTerms)
+    store<Code>(to + c * kPanelSamples,
+                tuples_of_columns(joined(joined(run(c), run(c + 1), kTwo), joined(run(c + 2), run(c + 3), kTwo), kAll)));
+  if (c == view.columns) return;
+  Vec<Code> rest{};
+  for (int64_t i = 0; c + i < view.columns; ++i) {
+    const RunOf<Code, kPanelSamples> codes = run(c + i);
+    std::memcpy(reinterpret_cast<char*>(&rest) + i * kPanelSamples, &codes, sizeof codes);
+  }
+  store<Code>(to + c * kPanelSamples, tuples_of_columns(rest));
+}
+
+template <class T>
+void pack_panels_of_codes(const CodesView& view, const T* x, Code* to) {
+  const bool in_rows = view.steps.by_component == 1;
+  const int64_t of_panel = (view.columns + kTerms - 1) / kTerms * kLanes<Code>;
+  for (int64_t s = 0; s < std::min(view.there, kBlock); s += kPanelSamples, to += of_panel) {
+    if (in_rows) pack_rows_in_panel(view, x + s * view.steps.by_sample, view.there - s, to);
+    else pack_columns_in_panel(view, x + s / kPanelSamples * view.steps.by_panel, view.there - s, to);
+  }
+}
+#endif
+
 template <CodeOrder Order, class T>
 void pack_codes(const CodesView& view, const T* x, void* to) {
   if (view.steps.by_component == 1) pack_rows_of_codes<Order>(view, x, to);
@@ -312,6 +416,11 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
     case CodeOrder::words:
       if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
+      break;
+    case CodeOrder::panels:
+#if ESPALIER_LEVEL == 2
+      pack_panels_of_codes(view, x, static_cast<Code*>(to));
+#endif
       break;
   }
 }

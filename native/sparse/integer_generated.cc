@@ -1,0 +1,272 @@
+// Blocks of 1×4 by generated code, with AVX-512: a function for some rows and a block of columns. It holds the sums of
+// its rows for one panel of 16 samples in registers, walks the block's columns by fours once, loads the codes of a four
+// that any of its rows keeps, and issues one instruction, four products a lane, for each row that does. The pattern is
+// in the instructions; the weights, four bytes for each, stand in a stream in the order in which the code reads them.
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "core/parallel.h"
+#include "core/scratch.h"
+#include "simd/isa.h"
+#include "sparse/assembler.h"
+#include "sparse/code_memory.h"
+#include "sparse/integer_codes.h"
+#include "sparse/integer_kernels.h"
+#include "sparse/walk.h"
+
+namespace espalier::sparse {
+namespace {
+
+// What a function is given: codes of a panel from its first column on, its part of the weights, its first row's sums (a
+// line a row), what these start from, and whether they end at 0 or above and as float32 (or null).
+using Function = void (*)(const uint8_t* codes, const int32_t* weights, int32_t* sums, const int32_t* start,
+                          const void* relu, const void* as_float);
+
+constexpr int kMostRows = 31, kX = 31;
+constexpr int64_t kTerms = 4, kLine = 64;
+constexpr size_t kAlignment = 64;
+// Panels that a task packs and computes.
+constexpr int64_t kPanelsOfBlock = 4;
+// Parts that a product of few samples is cut into at most.
+constexpr int64_t kParts = 8;
+// More blocks than this are as many lines of code, fetched more slowly than steps look weights up.
+constexpr int64_t kMostBlocks = int64_t{1} << 20;
+
+// How the work is cut.
+constexpr int64_t kTuplesOfBlock = 384;         // whose codes of a panel stay in the first-level cache: 24 KB
+constexpr int64_t kBytesOfFunction = 24 << 10;  // what executes without being decoded again
+constexpr int64_t kBytesOfTurn = 24 << 10;      // of functions that take turns at a panel
+constexpr int64_t kBytesOfEntry = 7;
+
+// The blocks that some rows keep among some columns: for every four columns which rows do, and their weights.
+class Grid {
+ public:
+  explicit Grid(int64_t tuples) : rows_(static_cast<size_t>(tuples)), weights_(static_cast<size_t>(tuples)) {}
+
+  // Those of rows and columns [first, last); `next` says which of each row's entries is the first, and is moved on.
+  void take(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
+            std::vector<int64_t>& next) {
+    const Pattern& pattern = entries.pattern;
+    for (int64_t r = first_row; r < last_row; ++r) {
+      const auto row = static_cast<size_t>(r - first_row);
+      int64_t& i = next[static_cast<size_t>(r)];
+      for (const int64_t end = pattern.end(r); i < end && pattern.at(i) < last; ++i) {
+        const int64_t column = pattern.at(i) - first;
+        const auto tuple = static_cast<size_t>(column / kTerms);
+        rows_[tuple] |= uint32_t{1} << row;
+        weights_[tuple][row] |= static_cast<uint32_t>(static_cast<uint8_t>(entries.value[static_cast<size_t>(i)]))
+                                << (8 * (column % kTerms));
+      }
+    }
+  }
+  // A bit a row that keeps a block of the tuple.
+  uint32_t rows(int64_t tuple) const { return rows_[static_cast<size_t>(tuple)]; }
+  int32_t weights(int64_t tuple, int row) const {
+    return static_cast<int32_t>(weights_[static_cast<size_t>(tuple)][static_cast<size_t>(row)]);
+  }
+  void clear() {
+    for (size_t t = 0; t < rows_.size(); ++t) {
+      for (uint32_t left = rows_[t]; left != 0; left &= left - 1) weights_[t][static_cast<size_t>(std::countr_zero(left))] = 0;
+      rows_[t] = 0;
+    }
+  }
+
+ private:
+  std::vector<uint32_t> rows_;
+  std::vector<std::array<uint32_t, kMostRows>> weights_;
+};
+
+class IntegerGenerated final : public IntegerProduct {
+ public:
+  IntegerGenerated(const IntegerEntries& entries, CodeRange range)
+      : rows_(entries.pattern.rows),
+        columns_(entries.pattern.columns),
+        tuples_((columns_ + kTerms - 1) / kTerms),
+        range_(range) {}
+
+  std::string name() const override { return "1x4"; }
+  int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
+  int64_t bytes() const override {
+    return code_size() + static_cast<int64_t>((weights_.size() + weight_sum_.size()) * sizeof(int32_t) +
+                                              pieces_.size() * sizeof(Piece));
+  }
+
+  // False where the system gives no executable memory.
+  bool make(const IntegerEntries& entries, int64_t kept) {
+    const Pattern& pattern = entries.pattern;
+    weight_sum_.resize(static_cast<size_t>(rows_));
+    for (int64_t r = 0; r < rows_; ++r)
+      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
+        weight_sum_[static_cast<size_t>(r)] += entries.value[static_cast<size_t>(i)];
+    cut(kept);
+    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
+    Grid grid((tuples_ + blocks_ - 1) / blocks_ + 1);
+    Assembler code;
+    code.expect(static_cast<size_t>(kept * (kBytesOfEntry + 1) + tuples_ * groups_ * 8 + groups_ * blocks_ * 1200));
+    weights_.reserve(static_cast<size_t>(kept));
+    for (int64_t b = 0; b < blocks_; ++b)
+      for (int64_t g = 0; g < groups_; ++g) {
+        const int64_t first = first_row(g), last = first_row(g + 1);
+        grid.take(entries, first, last, kTerms * first_tuple(b), kTerms * first_tuple(b + 1), next);
+        code.align(kAlignment);
+        pieces_.push_back({code.size(), static_cast<int64_t>(weights_.size())});
+        emit(grid, static_cast<int>(last - first), b, code);
+        grid.clear();
+      }
+    return code_.hold(code.code());
+  }
+
+  void multiply(const IntegerCall& call) const override {
+    const int32_t bias = code_bias(range_);
+    std::vector<int32_t> start(static_cast<size_t>(rows_));
+    for (size_t r = 0; r < start.size(); ++r)
+      start[r] = static_cast<int32_t>((call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])) -
+                                      static_cast<uint32_t>(weight_sum_[r]) * static_cast<uint32_t>(bias));
+    const int64_t blocks = (panels_of(call.samples.count) + kPanelsOfBlock - 1) / kPanelsOfBlock;
+    int64_t tasks = (blocks + blocks_together() - 1) / blocks_together();
+    if (tasks > 1) {
+      // An even number: two threads then have as much to do.
+      tasks = std::min(blocks, tasks + (tasks & 1));
+      parallel_for(tasks, [&](int64_t task) {
+        const int64_t first = blocks * task / tasks, last = blocks * (task + 1) / tasks;
+        uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, (last - first) * kPanelsOfBlock * of_panel());
+        for (int64_t b = first; b < last; ++b) pack(call, b, x + (b - first) * kPanelsOfBlock * of_panel());
+        run(call, start.data(), first * kPanelsOfBlock, last * kPanelsOfBlock, x, 0, turns_);
+      });
+      return;
+    }
+    // Few samples: turns of rows are shared out instead.
+    uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, blocks * kPanelsOfBlock * of_panel());
+    parallel_for(blocks, [&](int64_t b) { pack(call, b, x + b * kPanelsOfBlock * of_panel()); });
+    const int64_t parts = std::min(turns_, kParts);
+    parallel_for(parts, [&](int64_t part) {
+      run(call, start.data(), 0, blocks * kPanelsOfBlock, x, turns_ * part / parts, turns_ * (part + 1) / parts);
+    });
+  }
+
+ private:
+  struct Piece {
+    size_t code;
+    int64_t weights;
+  };
+
+  int64_t of_panel() const { return tuples_ * kLine; }
+  int64_t first_tuple(int64_t block) const { return tuples_ * block / blocks_; }
+  int64_t first_row(int64_t group) const { return first_row_[static_cast<size_t>(group)]; }
+  int64_t blocks_together() const { return 4; }
+  void pack(const IntegerCall& call, int64_t block, uint8_t* x) const {
+    pack_codes(call, columns_, range_, CodeOrder::panels, block * kPanelsOfBlock * kPanel, x);
+  }
+
+  // Columns into blocks, rows into turns, and these into groups, a function each.
+  void cut(int64_t kept) {
+    const double of_row = static_cast<double>(kept * kBytesOfEntry) / static_cast<double>(rows_) +
+                          static_cast<double>(tuples_ * kBytesOfEntry) / kMostRows;
+    const double of_function = of_row * kMostRows;
+    blocks_ = std::max<int64_t>({1, (tuples_ + kTuplesOfBlock - 1) / kTuplesOfBlock,
+                                 static_cast<int64_t>(of_function / kBytesOfFunction + 0.9)});
+    const int64_t together = std::max<int64_t>(
+        1, static_cast<int64_t>(kBytesOfTurn * static_cast<double>(blocks_) / (of_function + 600)));
+    // Turns of whole lines of Y where they are of many rows.
+    int64_t most = std::min<int64_t>(together, 8) * kMostRows;
+    if (most >= 7 * kPanel) most = most / kPanel * kPanel;
+    turns_ = (rows_ + most - 1) / most;
+    const int64_t unit = most % kPanel == 0 ? kPanel : 1;
+    for (int64_t t = 0; t < turns_; ++t) {
+      const auto edge = [&](int64_t i) { return i == turns_ ? rows_ : rows_ / unit * i / turns_ * unit; };
+      first_group_.push_back(static_cast<int64_t>(first_row_.size()));
+      const int64_t first = edge(t), rows = edge(t + 1) - first, groups = (rows + kMostRows - 1) / kMostRows;
+      for (int64_t g = 0; g < groups; ++g) first_row_.push_back(first + rows * g / groups);
+    }
+    groups_ = static_cast<int64_t>(first_row_.size());
+    first_group_.push_back(groups_);
+    first_row_.push_back(rows_);
+  }
+
+  void emit(const Grid& grid, int rows, int64_t block, Assembler& code) {
+    for (int r = 0; r < rows; ++r)
+      block == 0 ? code.broadcast512(r, kRcx, 4 * r) : code.load512(r, kRdx, static_cast<int32_t>(kLine) * r);
+    Walk x{kRdi, 128 * kLine}, values{kRsi, 128 * 4};
+    int32_t i = 0;
+    for (int64_t t = 0; t < first_tuple(block + 1) - first_tuple(block); ++t) {
+      uint32_t left = grid.rows(t);
+      if (left == 0) continue;
+      code.load512(kX, kRdi, x.to(code, static_cast<int32_t>(t * kLine)));
+      for (; left != 0; left &= left - 1, ++i) {
+        const int row = std::countr_zero(left);
+        code.multiply_add_bytes512(row, kX, kRsi, values.to(code, 4 * i));
+        weights_.push_back(grid.weights(t, row));
+      }
+    }
+    if (block == blocks_ - 1) {
+      const size_t no_floor = code.jump_if_zero(kR8);
+      code.zero512(kX);
+      for (int r = 0; r < rows; ++r) code.maximum_whole512(r, kX);
+      code.land(no_floor);
+      const size_t whole = code.jump_if_zero(kR9);
+      for (int r = 0; r < rows; ++r) code.to_floats512(r);
+      code.land(whole);
+    }
+    for (int r = 0; r < rows; ++r) code.store512(kRdx, static_cast<int32_t>(kLine) * r, r);
+    code.end();
+  }
+
+  // Panels [first, last), of which x holds the codes, by turns [first_turn, last_turn).
+  void run(const IntegerCall& call, const int32_t* start, int64_t first, int64_t last, const uint8_t* x,
+           int64_t first_turn, int64_t last_turn) const {
+    const bool in_y = call.samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS;
+    last = std::min(last, panels_of(call.samples.count));
+    // Sums of one block of columns go where they belong, or are moved there at once; those of several are kept.
+    const int64_t begin = first_row(first_group_[static_cast<size_t>(first_turn)]),
+                  end = first_row(first_group_[static_cast<size_t>(last_turn)]);
+    int32_t* const near =
+        in_y ? nullptr : scratch<int32_t>(Scratch::kColumns, (blocks_ == 1 ? 1 : last - first) * (end - begin) * kPanel);
+    for (int64_t b = 0; b < blocks_; ++b)
+      for (int64_t t = first_turn; t < last_turn; ++t) {
+        const int64_t from = first_group_[static_cast<size_t>(t)], to = first_group_[static_cast<size_t>(t) + 1];
+        for (int64_t p = first; p < last; ++p) {
+          int32_t* const sums = in_y           ? static_cast<int32_t*>(call.y) + (p * rows_ + first_row(from)) * kPanel
+                                : blocks_ == 1 ? near
+                                               : near + ((p - first) * (end - begin) + first_row(from) - begin) * kPanel;
+          const uint8_t* const codes = x + (p - first) * of_panel() + first_tuple(b) * kLine;
+          for (int64_t g = from; g < to; ++g) {
+            const Piece& piece = pieces_[static_cast<size_t>(b * groups_ + g)];
+            const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+            function(codes, weights_.data() + piece.weights, sums + (first_row(g) - first_row(from)) * kPanel,
+                     start + first_row(g), call.relu ? this : nullptr, call.codes == Codes::float32 ? this : nullptr);
+          }
+          if (b == blocks_ - 1 && !in_y)
+            unpack_panels(call.samples, {first_row(from), first_row(to) - first_row(from), rows_},
+                          reinterpret_cast<const float*>(sums), {kPanel, kPanel}, p, 1, static_cast<float*>(call.y));
+        }
+      }
+  }
+
+  int64_t rows_, columns_, tuples_;
+  CodeRange range_;
+  int64_t blocks_ = 1, turns_ = 0, groups_ = 0;
+  std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
+  std::vector<Piece> pieces_;                     // by block of columns, then by group
+  std::vector<int32_t> weights_, weight_sum_;
+  CodeMemory code_;
+};
+
+}  // namespace
+
+bool can_make_integer_generated(int64_t blocks) {
+#if ESPALIER_X86
+  return isa() == Isa::avx512 && can_generate() && blocks <= kMostBlocks;
+#else
+  // No emitter for this processor.
+  (void)blocks;
+  return false;
+#endif
+}
+
+std::unique_ptr<IntegerProduct> make_integer_generated(const IntegerEntries& entries, CodeRange range, int64_t blocks) {
+  auto made = std::make_unique<IntegerGenerated>(entries, range);
+  return made->make(entries, blocks) ? std::move(made) : nullptr;
+}
+
+}  // namespace espalier::sparse
