@@ -108,8 +108,8 @@ class Assembler {
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
 
-  // Whole numbers of 32 bits. to += the four codes of each lane of `with`, bytes without sign, times the four bytes with
-  // sign at base + offset; to = max(to, with); to as float32.
+  // Whole numbers of 32 bits. to += the four codes of each lane of `with`, bytes without sign, times the four bytes
+  // with sign at base + offset; to = max(to, with); to as float32.
   void multiply_add_bytes512(int to, int with, Gpr base, int32_t offset) {
     evex(2, 1, 0x50, to, with, base, offset, 4, true);
   }

@@ -33,10 +33,14 @@ constexpr int64_t kParts = 8;
 // More blocks than this are as many lines of code, fetched more slowly than steps look weights up.
 constexpr int64_t kMostBlocks = int64_t{1} << 20;
 
+// That are moved at once to where a row's samples stand side by side.
+constexpr int64_t kPanelsInColumns = 8;
+
 // How the work is cut.
 constexpr int64_t kTuplesOfBlock = 384;         // whose codes of a panel stay in the first-level cache: 24 KB
 constexpr int64_t kBytesOfFunction = 24 << 10;  // what executes without being decoded again
-constexpr int64_t kBytesOfTurn = 24 << 10;      // of functions that take turns at a panel
+constexpr int64_t kBytesOfTurn = 32 << 10;      // of functions that take turns at a panel
+constexpr int64_t kBytesTogether = 384 << 10;   // of codes
 constexpr int64_t kBytesOfEntry = 7;
 
 // The blocks that some rows keep among some columns: for every four columns which rows do, and their weights.
@@ -67,7 +71,8 @@ class Grid {
   }
   void clear() {
     for (size_t t = 0; t < rows_.size(); ++t) {
-      for (uint32_t left = rows_[t]; left != 0; left &= left - 1) weights_[t][static_cast<size_t>(std::countr_zero(left))] = 0;
+      for (uint32_t left = rows_[t]; left != 0; left &= left - 1)
+        weights_[t][static_cast<size_t>(std::countr_zero(left))] = 0;
       rows_[t] = 0;
     }
   }
@@ -105,14 +110,18 @@ class IntegerGenerated final : public IntegerProduct {
     Assembler code;
     code.expect(static_cast<size_t>(kept * (kBytesOfEntry + 1) + tuples_ * groups_ * 8 + groups_ * blocks_ * 1200));
     weights_.reserve(static_cast<size_t>(kept));
-    for (int64_t b = 0; b < blocks_; ++b)
-      for (int64_t g = 0; g < groups_; ++g) {
-        const int64_t first = first_row(g), last = first_row(g + 1);
-        grid.take(entries, first, last, kTerms * first_tuple(b), kTerms * first_tuple(b + 1), next);
+    for (int64_t t = 0; t < turns_; ++t)
+      for (int64_t b = 0; b < blocks_; ++b) {
         code.align(kAlignment);
         pieces_.push_back({code.size(), static_cast<int64_t>(weights_.size())});
-        emit(grid, static_cast<int>(last - first), b, code);
-        grid.clear();
+        Walks walks;
+        for (int64_t g = first_group_[static_cast<size_t>(t)]; g < first_group_[static_cast<size_t>(t) + 1]; ++g) {
+          const int64_t first = first_row(g), last = first_row(g + 1);
+          grid.take(entries, first, last, kTerms * first_tuple(b), kTerms * first_tuple(b + 1), next);
+          emit(grid, static_cast<int>(first - row_of_turn(t)), static_cast<int>(last - first), b, walks, code);
+          grid.clear();
+        }
+        code.end();
       }
     return code_.hold(code.code());
   }
@@ -154,7 +163,11 @@ class IntegerGenerated final : public IntegerProduct {
   int64_t of_panel() const { return tuples_ * kLine; }
   int64_t first_tuple(int64_t block) const { return tuples_ * block / blocks_; }
   int64_t first_row(int64_t group) const { return first_row_[static_cast<size_t>(group)]; }
-  int64_t blocks_together() const { return 4; }
+  // Whose codes stay in the second-level cache for all turns; as many as make up for fetching code.
+  int64_t blocks_together() const {
+    return std::clamp<int64_t>(kBytesTogether / (kPanelsOfBlock * std::max<int64_t>(of_panel(), 1)), 1, 4);
+  }
+  int64_t row_of_turn(int64_t turn) const { return first_row(first_group_[static_cast<size_t>(turn)]); }
   void pack(const IntegerCall& call, int64_t block, uint8_t* x) const {
     pack_codes(call, columns_, range_, CodeOrder::panels, block * kPanelsOfBlock * kPanel, x);
   }
@@ -166,8 +179,8 @@ class IntegerGenerated final : public IntegerProduct {
     const double of_function = of_row * kMostRows;
     blocks_ = std::max<int64_t>({1, (tuples_ + kTuplesOfBlock - 1) / kTuplesOfBlock,
                                  static_cast<int64_t>(of_function / kBytesOfFunction + 0.9)});
-    const int64_t together = std::max<int64_t>(
-        1, static_cast<int64_t>(kBytesOfTurn * static_cast<double>(blocks_) / (of_function + 600)));
+    const int64_t together =
+        std::max<int64_t>(1, static_cast<int64_t>(kBytesOfTurn * static_cast<double>(blocks_) / (of_function + 600)));
     // Turns of whole lines of Y where they are of many rows.
     int64_t most = std::min<int64_t>(together, 8) * kMostRows;
     if (most >= 7 * kPanel) most = most / kPanel * kPanel;
@@ -184,18 +197,21 @@ class IntegerGenerated final : public IntegerProduct {
     first_row_.push_back(rows_);
   }
 
-  void emit(const Grid& grid, int rows, int64_t block, Assembler& code) {
+  struct Walks {
+    Walk codes{kRdi, 128 * kLine}, weights{kRsi, 128 * 4}, sums{kRdx, 128 * kLine}, start{kRcx, 128 * 4};
+    int32_t steps = 0;
+  };
+  void emit(const Grid& grid, int first, int rows, int64_t block, Walks& walks, Assembler& code) {
+    const auto sums = [&](int r) { return walks.sums.to(code, static_cast<int32_t>(kLine) * (first + r)); };
     for (int r = 0; r < rows; ++r)
-      block == 0 ? code.broadcast512(r, kRcx, 4 * r) : code.load512(r, kRdx, static_cast<int32_t>(kLine) * r);
-    Walk x{kRdi, 128 * kLine}, values{kRsi, 128 * 4};
-    int32_t i = 0;
+      block == 0 ? code.broadcast512(r, kRcx, walks.start.to(code, 4 * (first + r))) : code.load512(r, kRdx, sums(r));
     for (int64_t t = 0; t < first_tuple(block + 1) - first_tuple(block); ++t) {
       uint32_t left = grid.rows(t);
       if (left == 0) continue;
-      code.load512(kX, kRdi, x.to(code, static_cast<int32_t>(t * kLine)));
-      for (; left != 0; left &= left - 1, ++i) {
+      code.load512(kX, kRdi, walks.codes.to(code, static_cast<int32_t>(t * kLine)));
+      for (; left != 0; left &= left - 1) {
         const int row = std::countr_zero(left);
-        code.multiply_add_bytes512(row, kX, kRsi, values.to(code, 4 * i));
+        code.multiply_add_bytes512(row, kX, kRsi, walks.weights.to(code, 4 * walks.steps++));
         weights_.push_back(grid.weights(t, row));
       }
     }
@@ -208,8 +224,7 @@ class IntegerGenerated final : public IntegerProduct {
       for (int r = 0; r < rows; ++r) code.to_floats512(r);
       code.land(whole);
     }
-    for (int r = 0; r < rows; ++r) code.store512(kRdx, static_cast<int32_t>(kLine) * r, r);
-    code.end();
+    for (int r = 0; r < rows; ++r) code.store512(kRdx, sums(r), r);
   }
 
   // Panels [first, last), of which x holds the codes, by turns [first_turn, last_turn).
@@ -217,37 +232,36 @@ class IntegerGenerated final : public IntegerProduct {
            int64_t first_turn, int64_t last_turn) const {
     const bool in_y = call.samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS;
     last = std::min(last, panels_of(call.samples.count));
-    // Sums of one block of columns go where they belong, or are moved there at once; those of several are kept.
-    const int64_t begin = first_row(first_group_[static_cast<size_t>(first_turn)]),
-                  end = first_row(first_group_[static_cast<size_t>(last_turn)]);
-    int32_t* const near =
-        in_y ? nullptr : scratch<int32_t>(Scratch::kColumns, (blocks_ == 1 ? 1 : last - first) * (end - begin) * kPanel);
-    for (int64_t b = 0; b < blocks_; ++b)
-      for (int64_t t = first_turn; t < last_turn; ++t) {
-        const int64_t from = first_group_[static_cast<size_t>(t)], to = first_group_[static_cast<size_t>(t) + 1];
-        for (int64_t p = first; p < last; ++p) {
-          int32_t* const sums = in_y           ? static_cast<int32_t*>(call.y) + (p * rows_ + first_row(from)) * kPanel
-                                : blocks_ == 1 ? near
-                                               : near + ((p - first) * (end - begin) + first_row(from) - begin) * kPanel;
-          const uint8_t* const codes = x + (p - first) * of_panel() + first_tuple(b) * kLine;
-          for (int64_t g = from; g < to; ++g) {
-            const Piece& piece = pieces_[static_cast<size_t>(b * groups_ + g)];
-            const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-            function(codes, weights_.data() + piece.weights, sums + (first_row(g) - first_row(from)) * kPanel,
-                     start + first_row(g), call.relu ? this : nullptr, call.codes == Codes::float32 ? this : nullptr);
-          }
+    // Sums go where they belong, or near, from where some panels' are moved at once.
+    const int64_t together = call.samples.layout == ESPALIER_SPARSE_LAYOUT_COLUMNS ? kPanelsInColumns : 1;
+    for (int64_t t = first_turn; t < last_turn; ++t) {
+      const int64_t from = row_of_turn(t), rows = row_of_turn(t + 1) - from, apart = in_y ? rows_ : rows;
+      int32_t* const to =
+          in_y ? static_cast<int32_t*>(call.y) + (first * rows_ + from) * kPanel
+               : scratch<int32_t>(Scratch::kColumns, (blocks_ == 1 ? together : last - first) * rows * kPanel);
+      // All blocks of columns of a turn, whose sums stay near meanwhile.
+      for (int64_t b = 0; b < blocks_; ++b) {
+        const Piece& piece = pieces_[static_cast<size_t>(t * blocks_ + b)];
+        const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+        for (int64_t p = 0; p < last - first; p += together) {
+          const int64_t count = std::min(together, last - first - p);
+          int32_t* const sums = in_y || blocks_ > 1 ? to + p * apart * kPanel : to;
+          for (int64_t i = 0; i < count; ++i)
+            function(x + (p + i) * of_panel() + first_tuple(b) * kLine, weights_.data() + piece.weights,
+                     sums + i * apart * kPanel, start + from, call.relu ? this : nullptr,
+                     call.codes == Codes::float32 ? this : nullptr);
           if (b == blocks_ - 1 && !in_y)
-            unpack_panels(call.samples, {first_row(from), first_row(to) - first_row(from), rows_},
-                          reinterpret_cast<const float*>(sums), {kPanel, kPanel}, p, 1, static_cast<float*>(call.y));
+            unpack_panels_of_sums(call, rows_, {from, rows}, sums, apart * kPanel, first + p, count);
         }
       }
+    }
   }
 
   int64_t rows_, columns_, tuples_;
   CodeRange range_;
   int64_t blocks_ = 1, turns_ = 0, groups_ = 0;
   std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
-  std::vector<Piece> pieces_;                     // by block of columns, then by group
+  std::vector<Piece> pieces_;                     // by turn, then by block of columns
   std::vector<int32_t> weights_, weight_sum_;
   CodeMemory code_;
 };
