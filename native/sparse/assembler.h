@@ -60,12 +60,6 @@ class Assembler {
     word(0);
     return size_;
   }
-  // Jumps forward in any case.
-  size_t jump() {
-    byte(0xE9);
-    word(0);
-    return size_;
-  }
   void land(size_t jump) {
     const uint32_t distance = static_cast<uint32_t>(size_ - jump);
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
@@ -120,8 +114,6 @@ class Assembler {
     evex(2, 1, 0x50, to, with, base, offset, 4, true);
   }
   void maximum_whole512(int to, int with) { evex_registers(2, 1, 0x3D, to, to, with); }
-  // Within each quarter, the first two lanes of a and of b by turns, or the second two.
-  void interleave512(int to, int a, int b, bool second) { evex_registers(1, 0, second ? 0x15 : 0x14, to, a, b); }
   void to_floats512(int to) { evex_registers(1, 0, 0x5B, to, 0, to); }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.

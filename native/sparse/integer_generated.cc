@@ -1,7 +1,10 @@
-// Blocks of 1×4 by generated code, with AVX-512: a function for some rows and a block of columns. It holds the sums of
-// its rows for one panel of 16 samples in registers, walks the block's columns by fours once, loads the codes of a four
-// that any of its rows keeps, and issues one instruction, four products a lane, for each row that does. The pattern is
-// in the instructions; the weights, four bytes for each, stand in a stream in the order in which the code reads them.
+// Blocks of 1×4 by generated code, with AVX-512. For a group of rows it holds their sums of one panel of 16 samples in
+// registers, walks the columns by fours once, loads the codes of a four that any of the rows keeps, and issues one
+// instruction, four products a lane, for each row that does. The pattern is in the instructions; the weights, four
+// bytes a block, stand in a stream in the order in which the code reads them.
+//
+// Some groups, as much code as is executed without being decoded again, are one function, a turn: it goes through a
+// panel, whose codes then stay in the first-level cache, and through all others of a task before the next turn begins.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -26,22 +29,22 @@ using Function = void (*)(const uint8_t* codes, const int32_t* weights, int32_t*
 constexpr int kMostRows = 31, kX = 31;
 constexpr int64_t kTerms = 4, kLine = 64;
 constexpr size_t kAlignment = 64;
-// Panels that a task packs and computes.
+// Panels that are packed at once.
 constexpr int64_t kPanelsOfBlock = 4;
+// Panels whose sums are moved at once to where a row's samples stand side by side.
+constexpr int64_t kPanelsInColumns = 8;
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
-// More blocks than this are as many lines of code, fetched more slowly than steps look weights up.
+// Eight megabytes of code: as of other generated products.
 constexpr int64_t kMostBlocks = int64_t{1} << 20;
 
-// That are moved at once to where a row's samples stand side by side.
-constexpr int64_t kPanelsInColumns = 8;
-
 // How the work is cut.
-constexpr int64_t kTuplesOfBlock = 384;         // whose codes of a panel stay in the first-level cache: 24 KB
-constexpr int64_t kBytesOfFunction = 24 << 10;  // what executes without being decoded again
-constexpr int64_t kBytesOfTurn = 32 << 10;      // of functions that take turns at a panel
-constexpr int64_t kBytesTogether = 384 << 10;   // of codes
-constexpr int64_t kBytesOfEntry = 7;
+constexpr int64_t kMostTuples = 384;                     // of a block of columns: 24 KB of codes a panel
+constexpr int64_t kBytesOfGroup = 24 << 10;              // of code, at most, of a group in a block of columns
+constexpr int64_t kBytesOfTurn = 32 << 10;               // of code, of the groups of a turn together
+constexpr int64_t kGroupsOfTurn = 8;                     // at most: their sums stay in the first-level cache
+constexpr int64_t kBytesTogether = 384 << 10;            // of codes, of a task: they stay in the second-level cache
+constexpr int64_t kBytesOfStep = 7, kBytesOfEnds = 600;  // of code: a load or a product; a group's beginning and end
 
 // The blocks that some rows keep among some columns: for every four columns which rows do, and their weights.
 class Grid {
@@ -94,7 +97,7 @@ class IntegerGenerated final : public IntegerProduct {
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
   int64_t bytes() const override {
     return code_size() + static_cast<int64_t>((weights_.size() + weight_sum_.size()) * sizeof(int32_t) +
-                                              pieces_.size() * sizeof(Piece));
+                                              functions_.size() * sizeof(Beginning));
   }
 
   // False where the system gives no executable memory.
@@ -108,12 +111,14 @@ class IntegerGenerated final : public IntegerProduct {
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     Grid grid((tuples_ + blocks_ - 1) / blocks_ + 1);
     Assembler code;
-    code.expect(static_cast<size_t>(kept * (kBytesOfEntry + 1) + tuples_ * groups_ * 8 + groups_ * blocks_ * 1200));
+    const int64_t groups = first_group_.back();
+    code.expect(
+        static_cast<size_t>((kept + tuples_ * groups) * (kBytesOfStep + 1) + groups * blocks_ * 2 * kBytesOfEnds));
     weights_.reserve(static_cast<size_t>(kept));
     for (int64_t t = 0; t < turns_; ++t)
       for (int64_t b = 0; b < blocks_; ++b) {
         code.align(kAlignment);
-        pieces_.push_back({code.size(), static_cast<int64_t>(weights_.size())});
+        functions_.push_back({code.size(), weights_.size()});
         Walks walks;
         for (int64_t g = first_group_[static_cast<size_t>(t)]; g < first_group_[static_cast<size_t>(t) + 1]; ++g) {
           const int64_t first = first_row(g), last = first_row(g + 1);
@@ -134,9 +139,9 @@ class IntegerGenerated final : public IntegerProduct {
                                       static_cast<uint32_t>(weight_sum_[r]) * static_cast<uint32_t>(bias));
     const int64_t blocks = (panels_of(call.samples.count) + kPanelsOfBlock - 1) / kPanelsOfBlock;
     int64_t tasks = (blocks + blocks_together() - 1) / blocks_together();
+    // An even number: two threads then have as much to do. As many at least as threads need, unless turns are.
+    tasks = std::min(blocks, std::max(tasks + (tasks & 1), turns_ < kParts / 2 ? kParts / 2 : 1));
     if (tasks > 1) {
-      // An even number: two threads then have as much to do.
-      tasks = std::min(blocks, tasks + (tasks & 1));
       parallel_for(tasks, [&](int64_t task) {
         const int64_t first = blocks * task / tasks, last = blocks * (task + 1) / tasks;
         uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, (last - first) * kPanelsOfBlock * of_panel());
@@ -155,9 +160,9 @@ class IntegerGenerated final : public IntegerProduct {
   }
 
  private:
-  struct Piece {
-    size_t code;
-    int64_t weights;
+  // Where a function's code and its weights begin.
+  struct Beginning {
+    size_t code, weights;
   };
 
   int64_t of_panel() const { return tuples_ * kLine; }
@@ -172,35 +177,35 @@ class IntegerGenerated final : public IntegerProduct {
     pack_codes(call, columns_, range_, CodeOrder::panels, block * kPanelsOfBlock * kPanel, x);
   }
 
-  // Columns into blocks, rows into turns, and these into groups, a function each.
+  // Columns into blocks, rows into turns, and these into groups.
   void cut(int64_t kept) {
-    const double of_row = static_cast<double>(kept * kBytesOfEntry) / static_cast<double>(rows_) +
-                          static_cast<double>(tuples_ * kBytesOfEntry) / kMostRows;
-    const double of_function = of_row * kMostRows;
-    blocks_ = std::max<int64_t>({1, (tuples_ + kTuplesOfBlock - 1) / kTuplesOfBlock,
-                                 static_cast<int64_t>(of_function / kBytesOfFunction + 0.9)});
-    const int64_t together =
-        std::max<int64_t>(1, static_cast<int64_t>(kBytesOfTurn * static_cast<double>(blocks_) / (of_function + 600)));
-    // Turns of whole lines of Y where they are of many rows.
-    int64_t most = std::min<int64_t>(together, 8) * kMostRows;
-    if (most >= 7 * kPanel) most = most / kPanel * kPanel;
+    const double rows = static_cast<double>(std::max<int64_t>(rows_, 1));
+    // A group's code for all columns.
+    const double of_group =
+        kBytesOfStep * (static_cast<double>(kept) / rows * kMostRows + static_cast<double>(tuples_));
+    blocks_ = std::max<int64_t>(
+        {1, (tuples_ + kMostTuples - 1) / kMostTuples, static_cast<int64_t>(of_group / kBytesOfGroup + 0.9)});
+    const double of_block = of_group / static_cast<double>(blocks_) + kBytesOfEnds;
+    const int64_t groups = std::clamp<int64_t>(static_cast<int64_t>(kBytesOfTurn / of_block), 1, kGroupsOfTurn);
+    // Whole lines of Y, where that leaves groups nearly full.
+    const int64_t unit = groups >= 4 ? kPanel : 1, most = groups * kMostRows / unit * unit;
     turns_ = (rows_ + most - 1) / most;
-    const int64_t unit = most % kPanel == 0 ? kPanel : 1;
     for (int64_t t = 0; t < turns_; ++t) {
       const auto edge = [&](int64_t i) { return i == turns_ ? rows_ : rows_ / unit * i / turns_ * unit; };
+      const int64_t first = edge(t), of_turn = edge(t + 1) - first, parts = (of_turn + kMostRows - 1) / kMostRows;
       first_group_.push_back(static_cast<int64_t>(first_row_.size()));
-      const int64_t first = edge(t), rows = edge(t + 1) - first, groups = (rows + kMostRows - 1) / kMostRows;
-      for (int64_t g = 0; g < groups; ++g) first_row_.push_back(first + rows * g / groups);
+      for (int64_t g = 0; g < parts; ++g) first_row_.push_back(first + of_turn * g / parts);
     }
-    groups_ = static_cast<int64_t>(first_row_.size());
-    first_group_.push_back(groups_);
+    first_group_.push_back(static_cast<int64_t>(first_row_.size()));
     first_row_.push_back(rows_);
   }
 
+  // Where a function stands in what it reads and writes.
   struct Walks {
     Walk codes{kRdi, 128 * kLine}, weights{kRsi, 128 * 4}, sums{kRdx, 128 * kLine}, start{kRcx, 128 * 4};
     int32_t steps = 0;
   };
+  // A group of so many rows, `first` rows after the turn's first one.
   void emit(const Grid& grid, int first, int rows, int64_t block, Walks& walks, Assembler& code) {
     const auto sums = [&](int r) { return walks.sums.to(code, static_cast<int32_t>(kLine) * (first + r)); };
     for (int r = 0; r < rows; ++r)
@@ -241,13 +246,13 @@ class IntegerGenerated final : public IntegerProduct {
                : scratch<int32_t>(Scratch::kColumns, (blocks_ == 1 ? together : last - first) * rows * kPanel);
       // All blocks of columns of a turn, whose sums stay near meanwhile.
       for (int64_t b = 0; b < blocks_; ++b) {
-        const Piece& piece = pieces_[static_cast<size_t>(t * blocks_ + b)];
-        const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
+        const auto [code, weights] = functions_[static_cast<size_t>(t * blocks_ + b)];
+        const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(code)));
         for (int64_t p = 0; p < last - first; p += together) {
           const int64_t count = std::min(together, last - first - p);
           int32_t* const sums = in_y || blocks_ > 1 ? to + p * apart * kPanel : to;
           for (int64_t i = 0; i < count; ++i)
-            function(x + (p + i) * of_panel() + first_tuple(b) * kLine, weights_.data() + piece.weights,
+            function(x + (p + i) * of_panel() + first_tuple(b) * kLine, weights_.data() + weights,
                      sums + i * apart * kPanel, start + from, call.relu ? this : nullptr,
                      call.codes == Codes::float32 ? this : nullptr);
           if (b == blocks_ - 1 && !in_y)
@@ -259,9 +264,9 @@ class IntegerGenerated final : public IntegerProduct {
 
   int64_t rows_, columns_, tuples_;
   CodeRange range_;
-  int64_t blocks_ = 1, turns_ = 0, groups_ = 0;
+  int64_t blocks_ = 1, turns_ = 0;
   std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
-  std::vector<Piece> pieces_;                     // by turn, then by block of columns
+  std::vector<Beginning> functions_;              // by turn, then by block of columns
   std::vector<int32_t> weights_, weight_sum_;
   CodeMemory code_;
 };
