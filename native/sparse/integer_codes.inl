@@ -430,19 +430,23 @@ void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, int
 
 template <class T>
 void pack_panels_of_codes(const CodesView& view, const T* x, Code* to) {
-  // (Where a line of X holds several panels, it stays in the first-level cache for all of them.)
-  constexpr int64_t kPiece = 64;
   const int64_t columns = view.columns, of_panel = (columns + kTerms - 1) / kTerms * kLanes<Code>;
   const int64_t panels = (std::min(view.there, kBlock) + kPanelSamples - 1) / kPanelSamples;
-  for (int64_t c = 0; c < columns; c += view.steps.by_component == 1 ? columns : kPiece)
-    for (int64_t p = 0; p < panels; ++p) {
-      const int64_t there = view.there - p * kPanelSamples;
-      if (view.steps.by_component == 1)
-        pack_rows_in_panel(view, x + p * kPanelSamples * view.steps.by_sample, there, to + p * of_panel);
-      else
-        pack_columns_in_panel(view, x + p * view.steps.by_panel, there, c, std::min(columns, c + kPiece),
-                              to + p * of_panel);
-    }
+  const auto there = [&](int64_t p) { return view.there - p * kPanelSamples; };
+  if (view.steps.by_component == 1) {
+    for (int64_t p = 0; p < panels; ++p)
+      pack_rows_in_panel(view, x + p * kPanelSamples * view.steps.by_sample, there(p), to + p * of_panel);
+    return;
+  }
+  // (Panels of X are whole, whether their samples are or not. Where a line of X holds several panels it stays in the
+  // first-level cache for all of them.)
+  const bool whole =
+      view.steps.by_component == kPanelSamples && view.steps.by_panel == columns * view.steps.by_component;
+  constexpr int64_t kPiece = 64;
+  for (int64_t c = 0; c < columns; c += kPiece)
+    for (int64_t p = 0; p < panels; ++p)
+      pack_columns_in_panel(view, x + p * view.steps.by_panel, whole ? kPanelSamples : there(p), c,
+                            std::min(columns, c + kPiece), to + p * of_panel);
 }
 #endif
 
@@ -544,10 +548,13 @@ inline void panel_to_rows(int64_t components, const int32_t* sums, int64_t there
                     });
   };
   if (components >= 16) {
+    // Whole lines of Y, if its rows are such; what is left over on either side, with its neighbours once more.
+    const int64_t first = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(y) % 64 / sizeof(int32_t));
     for (int64_t s = 0; s < there; s += 4) {
-      for (int64_t c = 0; c + 16 <= components; c += 16) sixteen(s, c);
-      // What is left over, with its neighbours once more.
-      if (components % 16 != 0) sixteen(s, components - 16);
+      int64_t c = first;
+      if (c > 0) sixteen(s, 0);
+      for (; c + 16 <= components; c += 16) sixteen(s, c);
+      if (c < components) sixteen(s, components - 16);
     }
     return;
   }
