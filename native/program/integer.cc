@@ -70,7 +70,7 @@ int64_t filled(int64_t samples) { return (samples + kBlock - 1) / kBlock * kBloc
 double cost_of_rows(const std::vector<int8_t>& weight, int64_t rows, int64_t columns, const Task& task,
                     int64_t samples) {
   const double each =
-      integer_slowness() * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
+      code_slowness() * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
   return cost(weight, 1, rows, columns, task, samples) + each * static_cast<double>(rows + columns);
 }
 

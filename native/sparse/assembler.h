@@ -108,6 +108,14 @@ class Assembler {
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
 
+  // Whole numbers of 32 bits. to += the four codes of each lane of `with`, bytes without sign, times the four bytes
+  // with sign at base + offset; to = max(to, with); to as float32.
+  void multiply_add_bytes512(int to, int with, Gpr base, int32_t offset) {
+    evex(2, 1, 0x50, to, with, base, offset, 4, true);
+  }
+  void maximum_whole512(int to, int with) { evex_registers(2, 1, 0x3D, to, to, with); }
+  void to_floats512(int to) { evex_registers(1, 0, 0x5B, to, 0, to); }
+
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
   void shift_lanes512(int to, int from, int by, int mask) {
     evex_registers(3, 1, 0x03, to, from, from, 0x80 | mask);

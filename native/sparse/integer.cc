@@ -96,14 +96,18 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
 
 // Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
 // together, stand together, or are shared by some rows; an addition of half as many samples, with its share of what is
-// loaded; storing a row's sums, widened for the latter.
+// loaded; storing a row's sums, widened for the latter. A step of four products by generated code, with its share of
+// what is loaded, and a row's sums there.
 struct IntegerRates {
-  double anywhere, in_blocks, shared, addition, sums, widened;
+  double anywhere, in_blocks, shared, addition, sums, widened, coded, coded_sums;
 };
-// One Zen 5 core, which also stands for other processors, however much slower they are.
-constexpr IntegerRates kLanesRates{4.1, 2.9, 2.1, 0.65, 2, 14};
+// One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Code for blocks was
+// not measured on it: two products a cycle wait for the loads of the weights.)
+constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.65, 2, 14, Format::kNever, 0};
+// One Zen 4 core, for all others with AVX-512.
+constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 1.04, 15, 50, 4.1, 6};
 // One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
-constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 26, 20};
+constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 26, 20, Format::kNever, 0};
 constexpr double kAddedInWords = 0.65;
 
 // With the instruction set in use, and how much longer steps and the rest take than these say.
@@ -114,7 +118,7 @@ struct Speed {
 Speed speed(const Survey& of, CodeRange range) {
 #if ESPALIER_X86
   switch (isa()) {
-    case Isa::avx512: return {kLanesRates, 1, 1};
+    case Isa::avx512: return {core() == Core::zen5 ? kZen5Rates : kLanesRates, 1, 1};
     case Isa::avx2: {
       // A row's positive weights, or negative ones, in each of its four words, and how many of them a word holds.
       const double asked = of.magnitude / std::max(1.0, of.rows) / 8;
@@ -125,15 +129,24 @@ Speed speed(const Survey& of, CodeRange range) {
   }
 #endif
   (void)of, (void)range;
-  return {kLanesRates, 9, 9};
+  return {kZen5Rates, 9, 9};
 }
 
-double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kernel) {
+double cycles_of_coded_blocks(const Survey& of, CodeRange range) {
+  if (!can_make_integer_generated(static_cast<int64_t>(of.blocks))) return Format::kNever;
+  const IntegerRates rates = speed(of, range).rates;
+  return of.blocks * rates.coded + of.rows * rates.coded_sums;
+}
+
+// Without generated code where `code` is false.
+double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kernel, bool code) {
   const auto [rates, steps, rest] = speed(of, range);
   const double sums = rest * of.rows * rates.sums;
   switch (kernel) {
     case ESPALIER_INTEGER_KERNEL_ROWS: return steps * of.anywhere * rates.anywhere + sums;
-    case ESPALIER_INTEGER_KERNEL_BLOCKS: return steps * of.blocks * rates.in_blocks + sums;
+    case ESPALIER_INTEGER_KERNEL_BLOCKS:
+      return std::min(steps * of.blocks * rates.in_blocks + sums,
+                      code ? cycles_of_coded_blocks(of, range) : Format::kNever);
     case ESPALIER_INTEGER_KERNEL_DENSE: return steps * of.all * rates.shared + sums;
     case ESPALIER_INTEGER_KERNEL_SIGNS:
       return rest * ((static_cast<double>(of.entries) + of.columns) * rates.addition + of.rows * rates.widened);
@@ -142,22 +155,29 @@ double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kern
   return Format::kNever;
 }
 
-// The kernel that is expected to be the fastest, or was asked for, and what it takes for a block of samples.
+// The kernel that is expected to be the fastest, or was asked for, whether it is generated code, and what it takes for
+// a block of samples.
 struct Choice {
   espalier_integer_kernel kernel;
+  bool code;
   double cycles;
 };
 bool can_be_signs(const Survey& of, const IntegerOptions& options) {
   return options.bits != 32 && of.signs && of.extremes.bits() <= 16 && can_make_integer_signs(of.entries);
 }
-Choice choose(const Survey& of, const IntegerOptions& options) {
-  Choice best{options.kernel, cycles_of(of, options.range, options.kernel)};
+Choice choose(const Survey& of, const IntegerOptions& options, bool code = true) {
+  const auto choice = [&](espalier_integer_kernel kernel) {
+    const double cycles = cycles_of(of, options.range, kernel, code);
+    const bool coded = kernel == ESPALIER_INTEGER_KERNEL_SIGNS || (kernel == ESPALIER_INTEGER_KERNEL_BLOCKS && code &&
+                                                                   cycles == cycles_of_coded_blocks(of, options.range));
+    return Choice{kernel, coded, cycles};
+  };
+  Choice best = choice(options.kernel);
   if (options.kernel != ESPALIER_INTEGER_KERNEL_AUTOMATIC) return best;
   for (const auto kernel : {ESPALIER_INTEGER_KERNEL_ROWS, ESPALIER_INTEGER_KERNEL_BLOCKS, ESPALIER_INTEGER_KERNEL_DENSE,
                             ESPALIER_INTEGER_KERNEL_SIGNS}) {
-    if (kernel == ESPALIER_INTEGER_KERNEL_SIGNS && !can_be_signs(of, options)) continue;
-    const double cycles = cycles_of(of, options.range, kernel);
-    if (cycles < best.cycles) best = {kernel, cycles};
+    if (kernel == ESPALIER_INTEGER_KERNEL_SIGNS && !(code && can_be_signs(of, options))) continue;
+    if (const Choice other = choice(kernel); other.cycles < best.cycles) best = other;
   }
   return best;
 }
@@ -212,9 +232,9 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
            "signs: needs weights −1 and 1 whose sums 16 bits hold (these take %d), an instruction set with an emitter, "
            "executable memory and not too many entries",
            extremes_.bits());
-    // The system may give no executable memory.
-    if (product_ == nullptr) choice = choose(of, {range_, ESPALIER_INTEGER_KERNEL_AUTOMATIC, 32});
-  }
+  } else if (choice.code) product_ = make_integer_generated(entries_, range_, static_cast<int64_t>(of.blocks));
+  // The system may give no executable memory.
+  if (product_ == nullptr && choice.code) choice = choose(of, options, false);
   if (product_ == nullptr) product_ = make_integer_rows(entries_, range_, kind_of(choice.kernel));
   cycles_ = choice.cycles;
 }

@@ -14,6 +14,7 @@ struct CodesView {
   sparse::CodeRange range;
 };
 using sparse::CodeOrder;
+constexpr int64_t kPanelSamples = sparse::kPanel;
 }  // namespace
 }  // namespace espalier
 
@@ -115,6 +116,20 @@ void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, con
       }
       y[at] = sums[c * samples + i];
     }
+}
+
+void unpack_panels_of_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums,
+                           int64_t apart, int64_t first_panel, int64_t panels) {
+  if (call.samples.layout != ESPALIER_SPARSE_LAYOUT_ROWS) {
+    unpack_panels(call.samples, {rows.first, rows.count, components}, reinterpret_cast<const float*>(sums),
+                  {apart, kPanel}, first_panel, panels, static_cast<float*>(call.y));
+    return;
+  }
+  for (int64_t p = 0; p < panels; ++p, sums += apart) {
+    const int64_t first = (first_panel + p) * kPanel;
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components + rows.first;
+    ESPALIER_ON_ISA(panel_to_rows(rows.count, sums, std::min(kPanel, call.samples.count - first), y, components));
+  }
 }
 
 }  // namespace espalier::sparse

@@ -23,6 +23,7 @@ int32_t code_bias(CodeRange range);
 
 // How a kernel wants the codes of a block of samples.
 enum class CodeOrder {
+  panels,   // with AVX-512: [sample / 16][column / terms][sample % 16][terms], of samples as they come
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
   tuples,   // [column / terms][sample][terms]
   words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
@@ -55,5 +56,8 @@ void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const
 // Those rows of [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
 void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,
                  int64_t samples);
+// The same of [panel][component][16], those rows alone, `apart` from panel to panel; Y holds no panels.
+void unpack_panels_of_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums,
+                           int64_t apart, int64_t first_panel, int64_t panels);
 
 }  // namespace espalier::sparse

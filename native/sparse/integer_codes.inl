@@ -300,6 +300,156 @@ void pack_columns_of_codes(const CodesView& view, const T* x, void* to) {
   for (int64_t half = 0; half < halves_of(view); ++half) pack_half_columns<Order>(view, x, half, to);
 }
 
+#if ESPALIER_LEVEL == 2
+// Four columns of 16 samples, one after the other, to the four codes of each sample: words across the vector first, then
+// bytes within its quarters.
+struct FoursOfColumns {
+  static constexpr int at(int i) { return i / 4 + i % 4 * 4; }
+};
+struct TuplesOfFours {
+  static constexpr int at(int i) { return i / 16 * 16 + i % 4 * 4 + i % 16 / 4; }
+};
+ESPALIER_INLINE Vec<Code> tuples_of_columns(Vec<Code> columns) {
+  const Vec<float> words = reinterpret_cast<Vec<float>>(columns);
+  const Vec<Code> fours = reinterpret_cast<Vec<Code>>(shuffle<float, FoursOfColumns>(words, words));
+  return shuffle<Code, TuplesOfFours>(fours, fours);
+}
+
+// Codes as X holds them, bytes, within the range and biased.
+template <int64_t Count, class Run>
+ESPALIER_INLINE RunOf<Code, Count> taken(Run raw, const CodesView& view) {
+  typedef std::remove_reference_t<decltype(raw[0])> T;
+  const T low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
+  raw = raw > low ? raw : low - Run{};
+  raw = raw < high ? raw : high - Run{};
+  return reinterpret_cast<RunOf<Code, Count>>(raw) + static_cast<Code>(bias_of(view.range));
+}
+
+// Sixteen rows of four words, `pitch` apart, transposed: put(i, first, second) takes the halves of each of the four
+// columns. (The loads put pieces of two rows side by side, which leaves two steps to the shuffles. Vectors of twice the
+// width need a third one, and shuffles of that width take two of the ports that have them.)
+template <class Put>
+ESPALIER_INLINE void transpose_fours(const float* from, int64_t pitch, Put put) {
+  typedef Pieces<8> Eight;
+  constexpr std::integer_sequence<int, 0, 8, 1, 9, 4, 12, 5, 13> kFirstSingles{};
+  constexpr std::integer_sequence<int, 2, 10, 3, 11, 6, 14, 7, 15> kSecondSingles{};
+  constexpr std::integer_sequence<int, 0, 1, 8, 9, 4, 5, 12, 13> kFirstDoubles{};
+  constexpr std::integer_sequence<int, 2, 3, 10, 11, 6, 7, 14, 15> kSecondDoubles{};
+  Eight::type columns[2][4];
+#pragma GCC unroll 2
+  for (int half = 0; half < 2; ++half) {
+    const float* const rows = from + half * 8 * pitch;
+    const Eight::type a = Eight::load(rows, pitch), b = Eight::load(rows + pitch, pitch),
+                      c = Eight::load(rows + 2 * pitch, pitch), d = Eight::load(rows + 3 * pitch, pitch);
+    const Eight::type ab0 = shuffle(a, b, kFirstSingles), ab1 = shuffle(a, b, kSecondSingles);
+    const Eight::type cd0 = shuffle(c, d, kFirstSingles), cd1 = shuffle(c, d, kSecondSingles);
+    columns[half][0] = shuffle(ab0, cd0, kFirstDoubles);
+    columns[half][1] = shuffle(ab0, cd0, kSecondDoubles);
+    columns[half][2] = shuffle(ab1, cd1, kFirstDoubles);
+    columns[half][3] = shuffle(ab1, cd1, kSecondDoubles);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i) put(i, columns[0][i], columns[1][i]);
+}
+
+// The tuples of a panel whose samples, `there` of them, stand in rows.
+template <class T>
+void pack_rows_in_panel(const CodesView& view, const T* x, int64_t there, Code* to) {
+  constexpr int64_t kFour = 4 * kTerms;
+  const int64_t columns = view.columns, pitch = view.steps.by_sample;
+  int64_t c = 0;
+  // (Words may stand where words do: other rows are copied.)
+  if constexpr (sizeof(T) == 1)
+    if (there >= kPanelSamples && pitch % kTerms == 0 && reinterpret_cast<uintptr_t>(x) % kTerms == 0)
+      for (const bool whole = as_it_is<T>(view); c + kFour <= columns; c += kFour)
+        transpose_fours(reinterpret_cast<const float*>(x + c), pitch / kTerms, [&](int i, auto first, auto second) {
+          Code* const at = to + (c / kTerms + i) * kPanelSamples * kTerms;
+          const auto put = [&](auto eight, Code* place) {
+            const auto raw = reinterpret_cast<RunOf<T, sizeof eight>>(eight);
+            const auto codes =
+                whole ? reinterpret_cast<RunOf<Code, sizeof eight>>(raw) : taken<sizeof eight>(raw, view);
+            std::memcpy(place, &codes, sizeof codes);
+          };
+          put(first, at);
+          put(second, at + sizeof first);
+        });
+  constexpr int64_t kPiece = 128;
+  alignas(64) Code rows[kPanelSamples * kPiece];
+  for (; c < columns; c += kPiece) {
+    const int64_t count = std::min(kPiece, columns - c), padded = (count + kFour - 1) / kFour * kFour;
+    for (int64_t s = 0; s < kPanelSamples; ++s) {
+      const int64_t kept = s < there ? count : 0;
+      if (kept > 0) take(x + s * pitch + c, kept, view.range, rows + s * kPiece);
+      std::fill(rows + s * kPiece + kept, rows + s * kPiece + padded, Code{0});
+    }
+    for (int64_t at = 0; at < count; at += kFour)
+      transpose_fours(reinterpret_cast<const float*>(rows + at), kPiece / kTerms, [&](int i, auto first, auto second) {
+        if (at + i * kTerms >= count) return;
+        Code* const place = to + ((c + at) / kTerms + i) * kPanelSamples * kTerms;
+        std::memcpy(place, &first, sizeof first);
+        std::memcpy(place + sizeof first, &second, sizeof second);
+      });
+  }
+}
+
+// The same where a component's samples stand side by side, of columns [first, last).
+template <class T>
+void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, int64_t first, int64_t last, Code* to) {
+  const int64_t by = view.steps.by_component;
+  const auto run = [&](int64_t c) __attribute__((always_inline)) {
+    if (there >= kPanelSamples) return run_of_codes<kPanelSamples>(x + c * by, view);
+    RunOf<Code, kPanelSamples> codes{};
+    for (int64_t s = 0; s < there; ++s) {
+      Code code;
+      take(x + c * by + s, 1, view.range, &code);
+      codes[s] = code;
+    }
+    return codes;
+  };
+  constexpr std::make_integer_sequence<int, 2 * kPanelSamples> kTwo{};
+  constexpr std::make_integer_sequence<int, 4 * kPanelSamples> kAll{};
+  int64_t c = first;
+  if constexpr (sizeof(T) == 1)
+    if (by == kPanelSamples && there >= kPanelSamples)
+      for (; c + kTerms <= last; c += kTerms) {
+        const Vec<T> raw = load<T>(x + c * by);
+        store<Code>(to + c * kPanelSamples, tuples_of_columns(as_it_is<T>(view) ? reinterpret_cast<Vec<Code>>(raw)
+                                                                                : taken<kLanes<Code>>(raw, view)));
+      }
+  for (; c + kTerms <= last; c += kTerms)
+    store<Code>(to + c * kPanelSamples,
+                tuples_of_columns(joined(joined(run(c), run(c + 1), kTwo), joined(run(c + 2), run(c + 3), kTwo), kAll)));
+  if (c == last) return;
+  Vec<Code> rest{};
+  for (int64_t i = 0; c + i < last; ++i) {
+    const RunOf<Code, kPanelSamples> codes = run(c + i);
+    std::memcpy(reinterpret_cast<char*>(&rest) + i * kPanelSamples, &codes, sizeof codes);
+  }
+  store<Code>(to + c * kPanelSamples, tuples_of_columns(rest));
+}
+
+template <class T>
+void pack_panels_of_codes(const CodesView& view, const T* x, Code* to) {
+  const int64_t columns = view.columns, of_panel = (columns + kTerms - 1) / kTerms * kLanes<Code>;
+  const int64_t panels = (std::min(view.there, kBlock) + kPanelSamples - 1) / kPanelSamples;
+  const auto there = [&](int64_t p) { return view.there - p * kPanelSamples; };
+  if (view.steps.by_component == 1) {
+    for (int64_t p = 0; p < panels; ++p)
+      pack_rows_in_panel(view, x + p * kPanelSamples * view.steps.by_sample, there(p), to + p * of_panel);
+    return;
+  }
+  // (Panels of X are whole, whether their samples are or not. Where a line of X holds several panels it stays in the
+  // first-level cache for all of them.)
+  const bool whole =
+      view.steps.by_component == kPanelSamples && view.steps.by_panel == columns * view.steps.by_component;
+  constexpr int64_t kPiece = 64;
+  for (int64_t c = 0; c < columns; c += kPiece)
+    for (int64_t p = 0; p < panels; ++p)
+      pack_columns_in_panel(view, x + p * view.steps.by_panel, whole ? kPanelSamples : there(p), c,
+                            std::min(columns, c + kPiece), to + p * of_panel);
+}
+#endif
+
 template <CodeOrder Order, class T>
 void pack_codes(const CodesView& view, const T* x, void* to) {
   if (view.steps.by_component == 1) pack_rows_of_codes<Order>(view, x, to);
@@ -309,6 +459,11 @@ template <class T>
 void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
   switch (order) {
     case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
+    case CodeOrder::panels:
+#if ESPALIER_LEVEL == 2
+      pack_panels_of_codes(view, x, static_cast<Code*>(to));
+#endif
+      break;
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
     case CodeOrder::words:
       if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
@@ -379,6 +534,33 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
 #endif
   for (int64_t c = whole; c < components; ++c)
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
+}
+
+// Sums [component][16] of a panel into rows of Y, `pitch` apart.
+inline void panel_to_rows(int64_t components, const int32_t* sums, int64_t there, int32_t* y, int64_t pitch) {
+#if ESPALIER_LEVEL == 2
+  const auto sixteen = [&](int64_t s, int64_t c) __attribute__((always_inline)) {
+    transpose_fours(reinterpret_cast<const float*>(sums + c * kPanelSamples + s), kPanelSamples,
+                    [&](int i, auto first, auto second) {
+                      if (s + i >= there) return;
+                      std::memcpy(y + (s + i) * pitch + c, &first, sizeof first);
+                      std::memcpy(y + (s + i) * pitch + c + 8, &second, sizeof second);
+                    });
+  };
+  if (components >= 16) {
+    // Whole lines of Y, if its rows are such; what is left over on either side, with its neighbours once more.
+    const int64_t first = static_cast<int64_t>(-reinterpret_cast<uintptr_t>(y) % 64 / sizeof(int32_t));
+    for (int64_t s = 0; s < there; s += 4) {
+      int64_t c = first;
+      if (c > 0) sixteen(s, 0);
+      for (; c + 16 <= components; c += 16) sixteen(s, c);
+      if (c < components) sixteen(s, components - 16);
+    }
+    return;
+  }
+#endif
+  for (int64_t c = 0; c < components; ++c)
+    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kPanelSamples + s];
 }
 
 // Sums of words, as wide as a block and in the order in which codes stand, to final values.

@@ -12,6 +12,10 @@ namespace espalier::sparse {
 enum class IntegerRowsKind { any, blocks, dense };
 std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries, CodeRange range, IntegerRowsKind kind);
 
+// Entries in 1×4 blocks, of which there are so many, by generated code. AVX-512 alone.
+bool can_make_integer_generated(int64_t blocks);
+std::unique_ptr<IntegerProduct> make_integer_generated(const IntegerEntries& entries, CodeRange range, int64_t blocks);
+
 // Weights −1 and 1, whose sums 16 bits are proved to hold. Whether code can be made for so many, where there is memory
 // for it.
 bool can_make_integer_signs(int64_t entries);
