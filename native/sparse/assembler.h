@@ -107,6 +107,9 @@ class Assembler {
   void broadcast_word512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x79, to, 0, base, offset, 2, false); }
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
+  // to ± the vector at base + offset
+  void add_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xFD, to, to, base, offset, 64, false); }
+  void subtract_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xF9, to, to, base, offset, 64, false); }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
   void shift_lanes512(int to, int from, int by, int mask) {

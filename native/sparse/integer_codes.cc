@@ -1,5 +1,6 @@
 #include "sparse/integer_codes.h"
 
+#include "core/scratch.h"
 #include "simd/isa.h"
 
 namespace espalier {
@@ -66,8 +67,10 @@ int64_t samples_computed(const IntegerCall& call, int64_t first) {
 }
 
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
-  const CodeShape shape = code_shape();
-  const int64_t lanes = shape.lanes, last = first + samples_computed(call, first);
+  return place_in_y(call, rows, first, samples_computed(call, first));
+}
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first, int64_t samples) {
+  const int64_t lanes = code_shape().lanes, last = first + samples;
   int32_t* const y = static_cast<int32_t*>(call.y);
   const auto in_panels = [&](int64_t sample) { return sample / kPanel * kPanel * rows + sample % kPanel; };
   switch (call.samples.layout) {
@@ -83,8 +86,25 @@ SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   return {nullptr, 0, 0, 0};
 }
 
-void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
-  ESPALIER_ON_ISA(finish_words(rows, samples, words, call.start, call.relu, call.codes == Codes::float32, to));
+void finish_words(const IntegerCall& call, int64_t components, RowRange rows, int64_t first, int64_t samples,
+                  const WordSums& sums, const SumsPlace& in_y) {
+  const bool as_float = call.codes == Codes::float32;
+  if (in_y.at != nullptr) {
+    ESPALIER_ON_ISA(finish_words(rows, samples, sums, call.start, call.relu, as_float, in_y));
+    return;
+  }
+  const int64_t there = std::min(samples, call.samples.count - first);
+  if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
+    ESPALIER_ON_ISA(words_to_rows(rows, there, sums, call.start, call.relu, as_float, y, components));
+    return;
+  }
+  // The last samples, of which not all are there.
+  const int64_t lanes = code_shape().lanes;
+  int32_t* const wide = scratch<int32_t>(Scratch::kColumns, components * samples);
+  ESPALIER_ON_ISA(
+      finish_words(rows, samples, sums, call.start, call.relu, as_float, {wide, samples, lanes, 2 * lanes}));
+  unpack_sums(call, components, rows, wide, first, samples);
 }
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)

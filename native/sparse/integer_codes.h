@@ -25,7 +25,7 @@ int32_t code_bias(CodeRange range);
 enum class CodeOrder {
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
   tuples,   // [column / terms][sample][terms]
-  words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
+  words     // vectors of words, of samples as they come: [sample / 16][column][sample % 16] with AVX2, by 32 with AVX-512
 };
 
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
@@ -42,15 +42,23 @@ struct SumsPlace {
 };
 // Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);
+// The same for samples [first, first + samples), of which `first` is a multiple of two vectors of sums.
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first, int64_t samples);
 
 // Some of a product's rows.
 struct RowRange {
   int64_t first, count;
 };
 
-// Final values of so many samples, stored: sums of words as wide as a block, by row, in the order in which codes stand
-// in columns; `start` is added, ReLU done.
-void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to);
+// Words of some rows, of samples as they come: the first row's first, and from row to row.
+struct WordSums {
+  const int16_t* at;
+  int64_t pitch;
+};
+// Final values of those rows of the product and of samples [first, first + samples), a multiple of 32, stored in Y:
+// `start` is added, ReLU done. `in_y` is place_in_y's answer for these samples.
+void finish_words(const IntegerCall& call, int64_t components, RowRange rows, int64_t first, int64_t samples,
+                  const WordSums& sums, const SumsPlace& in_y);
 
 // Those rows of [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
 void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,

@@ -98,7 +98,7 @@ ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
 // Half `half` of column c of a block, where the kernel wants it.
 template <CodeOrder Order>
 ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
-#if ESPALIER_LEVEL == 1
+#if ESPALIER_LEVEL >= 1
   if constexpr (Order == CodeOrder::words) {
     int16_t* const words = static_cast<int16_t*>(to) + (2 * half * columns + c) * kLanes<int16_t>;
     store<int16_t>(words, words_of_half<0>(codes));
@@ -311,7 +311,7 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
     case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
     case CodeOrder::words:
-      if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
+      if constexpr (ESPALIER_LEVEL >= 1) pack_codes<CodeOrder::words>(view, x, to);
       break;
   }
 }
@@ -381,60 +381,84 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
 }
 
-// Sums of words, as wide as a block and in the order in which codes stand, to final values.
-#if ESPALIER_LEVEL == 1
+// Sums of words, of samples as they come, to final values.
 template <bool Float>
-void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                  const sparse::SumsPlace to) {
+void finish_words(sparse::RowRange rows, int64_t samples, const sparse::WordSums& sums, const int32_t* start, bool relu,
+                  const sparse::SumsPlace& to) {
   const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
-  const int64_t vectors = samples / kLanes<int32_t>;
+  constexpr int64_t kTwo = 2 * kLanes<int32_t>;
   for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
     const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
-    const int16_t* const from = words + r * kBlock;
-    for (int64_t j = 0; j < vectors; ++j) {
-      Vec<int32_t> sum = max<int32_t>(load_widened(from + j * kLanes<int32_t>) + plus, floor);
-      if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.vector_of(r, j), sum);
+    const int16_t* from = sums.at + (r - rows.first) * sums.pitch;
+    int32_t* y = to.at + r * to.row;
+    for (int64_t s = 0; s < samples; s += kTwo, from += kTwo, y += to.two) {
+      Vec<int32_t> a = max<int32_t>(load_widened(from) + plus, floor),
+                   b = max<int32_t>(load_widened(from + kLanes<int32_t>) + plus, floor);
+      if (Float) {
+        a = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(a, Vec<float>));
+        b = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(b, Vec<float>));
+      }
+      store<int32_t>(y, a);
+      store<int32_t>(y + to.vector, b);
     }
   }
 }
-inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                         bool as_float, const sparse::SumsPlace& to) {
-  as_float ? finish_words<true>(rows, samples, words, start, relu, to)
-           : finish_words<false>(rows, samples, words, start, relu, to);
+inline void finish_words(sparse::RowRange rows, int64_t samples, const sparse::WordSums& sums, const int32_t* start,
+                         bool relu, bool as_float, const sparse::SumsPlace& to) {
+  as_float ? finish_words<true>(rows, samples, sums, start, relu, to)
+           : finish_words<false>(rows, samples, sums, start, relu, to);
 }
-#else
-template <int First>
-struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
-  static constexpr int kLanesOf16 = kVectorBytes / 16;
-  static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
-};
-inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                         bool as_float, const sparse::SumsPlace& to) {
-  typedef RunOf<int16_t, kLanes<int32_t>> Half;
-  for (int64_t i = rows.first * kHalves; i < (rows.first + rows.count) * kHalves; ++i) {
-    const int64_t r = i / kHalves, first = i % kHalves * kTerms;
-    if (first * kLanes<int32_t> >= samples) continue;
-    const double* const from = reinterpret_cast<const double*>(words + i * kHalf);
-    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
-    Vec<double> units[kTerms / 2];
-    if constexpr (kTerms == 4) {
-      const Vec<double> a = load<double>(from), b = load<double>(from + kLanes<double>);
-      units[0] = shuffle<double, UnitsOfVectors<0>>(a, b);
-      units[kTerms / 2 - 1] = shuffle<double, UnitsOfVectors<kTerms / 2 - 1>>(a, b);
-    } else {
-      const Vec<double> all = load<double>(from);
-      units[0] = shuffle<double, UnitsOfVectors<0>>(all, all);
+
+#if ESPALIER_LEVEL == 2
+// Two samples' words move as one until they stand in the samples' rows: half the shuffles of sums of 32 bits.
+template <bool Float>
+[[gnu::noinline]] void word_tile_to_rows(const int16_t* sums, int64_t sums_pitch, Vec<int32_t> plus, bool relu,
+                                         int64_t there, int32_t* y, int64_t pitch) {
+  Vec<float> pairs[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) pairs[i] = load<float>(reinterpret_cast<const float*>(sums + i * sums_pitch));
+  transpose_by_quarters(pairs);
+  const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
+  const auto put = [&](int64_t sample, Vec<int32_t> sum) __attribute__((always_inline)) {
+    sum = max<int32_t>(sum, floor);
+    if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+    store<int32_t>(y + sample * pitch, sum);
+  };
+  if (there >= 32) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      put(2 * i, add_word<0>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
+      put(2 * i + 1, add_word<1>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
     }
-#pragma GCC unroll 4
-    for (int j = 0; j < kTerms; ++j) {
-      Half half;
-      std::memcpy(&half, reinterpret_cast<const char*>(units + j / 2) + j % 2 * sizeof half, sizeof half);
-      Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
-      if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
-      if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.vector_of(r, first + j), sum);
+  } else
+    for (int64_t i = 0; 2 * i < there; ++i) {
+      put(2 * i, add_word<0>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
+      if (2 * i + 1 < there) put(2 * i + 1, add_word<1>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
     }
-  }
 }
 #endif
+
+// The same into rows of Y, `pitch` apart; of the samples so many are there.
+inline void words_to_rows(sparse::RowRange rows, int64_t there, const sparse::WordSums& sums, const int32_t* start,
+                          bool relu, bool as_float, int32_t* y, int64_t pitch) {
+  int64_t done = 0;
+#if ESPALIER_LEVEL == 2
+  for (; done + 16 <= rows.count; done += 16) {
+    const int64_t r = rows.first + done;
+    const Vec<int32_t> plus = start == nullptr ? Vec<int32_t>{} : load<int32_t>(start + r);
+    const int16_t* const from = sums.at + done * sums.pitch;
+    as_float ? word_tile_to_rows<true>(from, sums.pitch, plus, relu, there, y + r, pitch)
+             : word_tile_to_rows<false>(from, sums.pitch, plus, relu, there, y + r, pitch);
+  }
+#endif
+  // A run of rows at a time: they are still near when they are unpacked.
+  constexpr int64_t kRun = 64;
+  int32_t* const wide = done < rows.count ? scratch<int32_t>(Scratch::kColumns, kRun * kBlock) : nullptr;
+  const int64_t samples = (there + 31) / 32 * 32;
+  for (; done < rows.count; done += kRun) {
+    const int64_t r = rows.first + done, count = std::min(kRun, rows.count - done);
+    finish_words({r, count}, samples, {sums.at + done * sums.pitch, sums.pitch}, start, relu, as_float,
+                 {wide - r * kBlock, kBlock, kLanes<int32_t>, 2 * kLanes<int32_t>});
+    sums_to_rows(count, wide, there, y + r, pitch);
+  }
+}

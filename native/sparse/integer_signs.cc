@@ -18,49 +18,55 @@ namespace espalier::sparse {
 namespace {
 
 // What a function is given: codes of its first column, sums of its first row, and what these start from.
-using Function = void (*)(const uint8_t* x, int16_t* sums, const int16_t* start);
+using Function = void (*)(const int16_t* x, int16_t* sums, const int16_t* start);
 
 // As of generated products of float32.
 constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
-constexpr int64_t kRowsFinished = 64;
 
-// 32 samples, half of a block of codes, which are bytes.
+// How a product is cut.
+struct Cut {
+  // Columns of a block: all, if they are no more than these, or fewer if there are several.
+  int64_t most_columns, columns_of_several;
+  int64_t turn_bytes;  // of code that takes turns; 0: all of it
+  int64_t calls;       // of a function, for as many samples each, before sums are finished
+};
+
+// 32 samples, 64 bytes a column.
 struct Words512 {
-  static constexpr int kRows = 28, kOperands = 28, kOperandCount = 4;
-  static constexpr int kSamples = 32, kColumnBytes = 64, kReach = 128 * 32;
-  static constexpr CodeOrder kOrder = CodeOrder::columns;
-  static constexpr bool kFromMemory = false;
-  static constexpr int64_t kTurnBytes = 0, kMostBytes = 36 << 10, kBlocksTogether = 4;
-  static void load(Assembler& to, int turn, int32_t offset) { to.widen_bytes512(kOperands + turn, kRdi, offset); }
-  static void start(Assembler& to, int row, int32_t) { to.broadcast_word512(row, kRdx, 2 * row); }
-  static void resume(Assembler& to, int row) { to.load512(row, kRsi, 128 * row); }
+  static constexpr int kRows = 30, kOperands = 30, kOperandCount = 2;
+  static constexpr int kSamples = 32, kReach = 128 * 64;
+  static constexpr Cut kCut{.most_columns = 512, .columns_of_several = 384, .turn_bytes = 0, .calls = 1};
+  static void load(Assembler& to, int turn, int32_t offset) { to.load512(kOperands + turn, kRdi, offset); }
+  static void start(Assembler& to, int row, int32_t bias) {
+    bias == 0 ? to.zero512(row) : to.broadcast_word512(row, kRdx, 2 * row);
+  }
+  static void resume(Assembler& to, int row) { to.load512(row, kRsi, 64 * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words512(row, kOperands + turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words512(row, kOperands + turn); }
-  static void store(Assembler& to, int row) { to.store512(kRsi, 128 * row, row); }
+  static void add_from(Assembler& to, int row, int32_t offset) { to.add_words512(row, kRdi, offset); }
+  static void subtract_from(Assembler& to, int row, int32_t offset) { to.subtract_words512(row, kRdi, offset); }
+  static void store(Assembler& to, int row) { to.store512(kRsi, 64 * row, row); }
 };
-// 16 samples, a quarter of a block, whose codes are words already: widened for each group of rows they would cost a
-// shuffle a column. Registers 0 to 2 take the codes, for as such they make instructions of four bytes; a column of one
-// entry is added from memory.
+// 16 samples. Registers 0 to 2 take the codes, for as such they make instructions of four bytes.
 struct Words256 {
   static constexpr int kRows = 13, kFirstRow = 3, kOperandCount = 3;
-  static constexpr int kSamples = 16, kColumnBytes = 32, kReach = 128;
-  static constexpr CodeOrder kOrder = CodeOrder::words;
-  static constexpr bool kFromMemory = true;
-  static constexpr int64_t kTurnBytes = 16 << 10, kMostBytes = 24 << 10, kBlocksTogether = 2;
+  static constexpr int kSamples = 16, kReach = 128;
+  static constexpr Cut kCut{.most_columns = 768, .columns_of_several = 768, .turn_bytes = 16 << 10, .calls = 8};
+  static constexpr int kPitch = 2 * kSamples * kCut.calls;
   static void load(Assembler& to, int turn, int32_t offset) { to.load_low256(turn, kRdi, offset); }
   static void start(Assembler& to, int row, int32_t bias) {
     bias == 0 ? to.zero_words256(kFirstRow + row) : to.broadcast_word256(kFirstRow + row, kRdx, 2 * row);
   }
-  static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, 128 * row); }
+  static void resume(Assembler& to, int row) { to.load256(kFirstRow + row, kRsi, kPitch * row); }
   static void add(Assembler& to, int row, int turn) { to.add_words_low256(kFirstRow + row, turn); }
   static void subtract(Assembler& to, int row, int turn) { to.subtract_words_low256(kFirstRow + row, turn); }
   static void add_from(Assembler& to, int row, int32_t offset) { to.add_words_low256(kFirstRow + row, kRdi, offset); }
   static void subtract_from(Assembler& to, int row, int32_t offset) {
     to.subtract_words_low256(kFirstRow + row, kRdi, offset);
   }
-  static void store(Assembler& to, int row) { to.store256(kRsi, 128 * row, kFirstRow + row); }
+  static void store(Assembler& to, int row) { to.store256(kRsi, kPitch * row, kFirstRow + row); }
 };
 
 struct Piece {
@@ -121,14 +127,8 @@ class IntegerSigns final : public IntegerProduct {
   template <class Words>
   bool make(const IntegerEntries& entries) {
     const Pattern& pattern = entries.pattern;
-    cut_ = {.order = Words::kOrder,
-            .column_bytes = Words::kColumnBytes,
-            .call_bytes = Words::kOrder == CodeOrder::words ? columns_ * Words::kColumnBytes : 32,
-            .call_samples = Words::kSamples,
-            .block_bytes = columns_ * Words::kColumnBytes *
-                           (Words::kOrder == CodeOrder::words ? shape_.samples / Words::kSamples : 1),
-            .blocks_together = Words::kBlocksTogether,
-            .rows_finished = Words::kOrder == CodeOrder::words ? kRowsFinished : std::max<int64_t>(rows_, 1)};
+    samples_ = Words::kSamples;
+    calls_ = Words::kCut.calls;
     // Codes with a sign come biased: sums then start from less. (What wraps on the way wraps back.)
     const int32_t bias = code_bias(range_);
     start_.resize(static_cast<size_t>(rows_));
@@ -138,73 +138,67 @@ class IntegerSigns final : public IntegerProduct {
       start_[static_cast<size_t>(r)] = static_cast<int16_t>(static_cast<uint32_t>(-bias * sum));
     }
     groups_ = (rows_ + Words::kRows - 1) / Words::kRows;
-    const int64_t most = Words::kMostBytes / Words::kColumnBytes;
-    blocks_ = std::max<int64_t>(1, (columns_ + most - 1) / most);
+    const int64_t most = columns_ <= Words::kCut.most_columns ? columns_ : Words::kCut.columns_of_several;
+    blocks_ = most == 0 ? 1 : (columns_ + most - 1) / most;
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     ByColumn by_column;
     Assembler code;
     code.expect(static_cast<size_t>(pattern.entries() * 9 + groups_ * blocks_ * 512));
     for (int64_t g = 0; g < groups_; ++g)
       for (int64_t b = 0; b < blocks_; ++b) {
-        const int64_t first_row = rows_ * g / groups_, last_row = rows_ * (g + 1) / groups_;
+        const int64_t first_row = first_row_of(g), last_row = first_row_of(g + 1);
         const int64_t first = columns_ * b / blocks_, last = columns_ * (b + 1) / blocks_;
         code.align(kAlignment);
         pieces_.push_back({first_row, first, code.size()});
         for (int r = 0; r < last_row - first_row; ++r) b == 0 ? Words::start(code, r, bias) : Words::resume(code, r);
         by_column.sort(entries, first_row, last_row, first, last, next);
-        emit<Words>(by_column, code);
+        emit<Words>(by_column, g % 2 == 1, code);
         for (int r = 0; r < last_row - first_row; ++r) Words::store(code, r);
         code.end();
       }
     if (!code_.hold(code.code())) return false;
-    if (Words::kTurnBytes > 0)
-      turns_ =
-          std::clamp<int64_t>(Words::kTurnBytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1, groups_);
+    turns_ = groups_;
+    if (Words::kCut.turn_bytes > 0)
+      turns_ = std::clamp<int64_t>(Words::kCut.turn_bytes * groups_ * blocks_ / std::max<int64_t>(code_size(), 1), 1,
+                                   groups_);
     return true;
   }
 
   void multiply(const IntegerCall& call) const override {
-    const int64_t blocks = (call.samples.count + shape_.samples - 1) / shape_.samples;
-    const int64_t tasks = (blocks + cut_.blocks_together - 1) / cut_.blocks_together;
+    const int64_t of_task = std::max(shape_.samples, calls_ * samples_);
+    const int64_t tasks = (call.samples.count + of_task - 1) / of_task;
     parallel_for(tasks, [&](int64_t task) {
-      const int64_t first = blocks * task / tasks, count = blocks * (task + 1) / tasks - first;
-      const int64_t sums_block = rows_ * shape_.samples;
-      uint8_t* const x = scratch<uint8_t>(Scratch::kPackB, count * cut_.block_bytes);
-      int16_t* const sums = scratch<int16_t>(Scratch::kPartial, count * sums_block);
-      for (int64_t b = 0; b < count; ++b)
-        pack_codes(call, columns_, range_, cut_.order, (first + b) * shape_.samples, x + b * cut_.block_bytes);
+      const int64_t first = task * of_task, count = std::min(of_task, call.samples.count - first);
+      const int64_t block = columns_ * shape_.samples;
+      int16_t* const x = scratch<int16_t>(Scratch::kPackB, (count + shape_.samples - 1) / shape_.samples * block);
+      for (int64_t s = 0; s < count; s += shape_.samples)
+        pack_codes(call, columns_, range_, CodeOrder::words, first + s, x + s * columns_);
       const int64_t parts = tasks > 1 ? 1 : std::min(groups_, kParts);
+      int16_t* const sums = scratch<int16_t>(Scratch::kPartial, rows_ * calls_ * samples_);
       parallel_for(parts, [&](int64_t part) {
-        run(groups_ * part / parts, groups_ * (part + 1) / parts, x, sums,
-            (count - 1) * shape_.samples + samples_computed(call, (first + count - 1) * shape_.samples));
+        for (int64_t s = 0; s < count; s += calls_ * samples_)
+          run(call, groups_ * part / parts, groups_ * (part + 1) / parts, first + s, x + s * columns_, sums);
       });
-      for (int64_t b = 0; b < count; ++b) finish(call, (first + b) * shape_.samples, sums + b * sums_block);
     });
   }
 
  private:
-  // How the work is cut.
-  struct Cut {
-    CodeOrder order;
-    int64_t column_bytes;  // from the codes of a column to those of the next
-    int64_t call_bytes;    // from those of a call to those of the block's next
-    int64_t call_samples, block_bytes, blocks_together;
-    int64_t rows_finished;  // at once, so that their sums are still near when they are unpacked
-  };
+  int64_t first_row_of(int64_t group) const { return groups_ == 0 ? 0 : rows_ * group / groups_; }
 
+  // Every other function walks the columns backwards: it begins with those that the last one left in the cache.
   template <class Words>
-  static void emit(const ByColumn& by_column, Assembler& code) {
-    Walk x{kRdi, Words::kReach};
+  static void emit(const ByColumn& by_column, bool backwards, Assembler& code) {
+    Walk x{kRdi, Words::kReach, backwards};
     int turn = 0;
-    for (int64_t c = 0; c < by_column.columns(); ++c) {
+    for (int64_t i = 0; i < by_column.columns(); ++i) {
+      const int64_t c = backwards ? by_column.columns() - 1 - i : i;
       const SignEntry *const begin = by_column.begin(c), *const end = by_column.end(c);
       if (begin == end) continue;
-      const int32_t offset = x.to(code, static_cast<int32_t>(c * Words::kColumnBytes));
-      if constexpr (Words::kFromMemory)
-        if (end - begin == 1) {
-          begin->minus ? Words::subtract_from(code, begin->row, offset) : Words::add_from(code, begin->row, offset);
-          continue;
-        }
+      const int32_t offset = x.to(code, static_cast<int32_t>(c * 2 * Words::kSamples));
+      if (end - begin == 1) {
+        begin->minus ? Words::subtract_from(code, begin->row, offset) : Words::add_from(code, begin->row, offset);
+        continue;
+      }
       turn = (turn + 1) % Words::kOperandCount;
       Words::load(code, turn, offset);
       for (const SignEntry* one = begin; one != end; ++one)
@@ -212,40 +206,31 @@ class IntegerSigns final : public IntegerProduct {
     }
   }
 
-  // Some groups take turns, so that their codes and their code stay in the first-level caches.
-  void run(int64_t first, int64_t last, const uint8_t* x, int16_t* sums, int64_t samples) const {
-    const int64_t calls = shape_.samples / cut_.call_samples;
-    for (int64_t from = first; from < last; from += turns_)
+  // Those groups' rows of Y, for the samples of some calls from `first` on. Some groups take turns, so that their codes
+  // and their code stay in the first-level caches.
+  void run(const IntegerCall& call, int64_t first_group, int64_t last_group, int64_t first, const int16_t* x,
+           int16_t* sums) const {
+    const int64_t calls = std::min(calls_, (call.samples.count - first + samples_ - 1) / samples_);
+    const int64_t pitch = calls_ * samples_;
+    for (int64_t from = first_group; from < last_group; from += turns_)
       for (int64_t of_columns = 0; of_columns < blocks_; ++of_columns)
-        for (int64_t i = 0; i < samples / cut_.call_samples; ++i)
-          for (int64_t g = from; g < std::min(from + turns_, last); ++g) {
+        for (int64_t i = 0; i < calls; ++i)
+          for (int64_t g = from; g < std::min(from + turns_, last_group); ++g) {
             const Piece& piece = pieces_[static_cast<size_t>(g * blocks_ + of_columns)];
             const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-            function(
-                x + i / calls * cut_.block_bytes + i % calls * cut_.call_bytes + piece.first_column * cut_.column_bytes,
-                sums + (i / calls * rows_ + piece.first_row) * shape_.samples + i % calls * cut_.call_samples,
-                start_.data() + piece.first_row);
+            function(x + (i * columns_ + piece.first_column) * samples_, sums + piece.first_row * pitch + i * samples_,
+                     start_.data() + piece.first_row);
           }
-  }
-
-  void finish(const IntegerCall& call, int64_t first, const int16_t* sums) const {
-    const int64_t samples = samples_computed(call, first), lanes = shape_.lanes;
-    if (const SumsPlace in_y = place_in_y(call, rows_, first); in_y.at != nullptr) {
-      finish_words(call, {0, rows_}, samples, sums, in_y);
-      return;
-    }
-    int32_t* const wide = scratch<int32_t>(Scratch::kColumns, rows_ * shape_.samples);
-    for (int64_t r = 0; r < rows_; r += cut_.rows_finished) {
-      const RowRange rows{r, std::min(cut_.rows_finished, rows_ - r)};
-      finish_words(call, rows, samples, sums, {wide, shape_.samples, lanes, 2 * lanes});
-      unpack_sums(call, rows_, rows, wide, first, shape_.samples);
-    }
+    const int64_t samples = (calls * samples_ + 31) / 32 * 32;
+    const SumsPlace in_y = place_in_y(call, rows_, first, samples);
+    const int64_t r = first_row_of(first_group);
+    finish_words(call, rows_, {r, first_row_of(last_group) - r}, first, samples, {sums + r * pitch, pitch}, in_y);
   }
 
   int64_t rows_, columns_;
   CodeRange range_;
   CodeShape shape_;
-  Cut cut_{};
+  int64_t samples_ = 0, calls_ = 0;  // of a call of a function; calls before sums are finished
   int64_t groups_ = 0, blocks_ = 0, turns_ = 1;
   std::vector<Piece> pieces_;  // by group, then by block of columns
   std::vector<int16_t> start_;
