@@ -97,12 +97,14 @@ ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
 
 // Half `half` of column c of a block, where the kernel wants it.
 template <CodeOrder Order>
-ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] const CodesView& view,
+                                void* to) {
 #if ESPALIER_LEVEL >= 1
   if constexpr (Order == CodeOrder::words) {
-    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * columns + c) * kLanes<int16_t>;
-    store<int16_t>(words, words_of_half<0>(codes));
-    store<int16_t>(words + columns * kLanes<int16_t>, words_of_half<1>(codes));
+    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * view.columns + c) * kLanes<int16_t>;
+    const Vec<int16_t> bias = broadcast<int16_t>(static_cast<int16_t>(bias_of(view.range)));
+    store<int16_t>(words, words_of_half<0>(codes) - bias);
+    store<int16_t>(words + view.columns * kLanes<int16_t>, words_of_half<1>(codes) - bias);
     return;
   }
 #endif
@@ -111,7 +113,8 @@ ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[mayb
 
 // 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
 template <CodeOrder Order>
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns, void* to) {
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, const CodesView& view,
+                                void* to) {
 #if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
@@ -132,9 +135,9 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, columns, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, view, to);
 #else
-  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, columns, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, view, to);
 #endif
 }
 
@@ -193,7 +196,7 @@ void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
     if (as_it_is<T>(view) && there == kBlock && Order != CodeOrder::tuples)
       for (; done + 16 <= columns; done += 16)
         for (int64_t half = 0; half < kHalves; ++half)
-          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, columns, to);
+          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, view, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -207,8 +210,8 @@ void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
       for (int64_t half = 0; half < halves_of(view); ++half) {
         const Code* const from = rows + half * kHalf * kPitch;
         int64_t i = 0;
-        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, columns, to);
-        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, columns, to);
+        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, view, to);
+        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, view, to);
       }
   }
 }
@@ -226,16 +229,21 @@ ESPALIER_INLINE auto joined(Half a, Half b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, I...);
 }
 
-// `Count` codes that stand side by side, within the range and biased.
+// `Count` codes that stand side by side, within the range; biased; as words.
 template <int64_t Count, class T>
-ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
+ESPALIER_INLINE RunOf<T, Count> run_within(const T* from, const CodesView& view) {
   RunOf<T, Count> raw;
   std::memcpy(&raw, from, sizeof raw);
-  if constexpr (std::is_same_v<T, Code>)
-    if (as_it_is<T>(view)) return raw;
+  if (as_it_is<T>(view)) return raw;
   const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
   raw = raw > low ? raw : low - RunOf<T, Count>{};
-  raw = raw < high ? raw : high - RunOf<T, Count>{};
+  return raw < high ? raw : high - RunOf<T, Count>{};
+}
+template <int64_t Count, class T>
+ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
+  const RunOf<T, Count> raw = run_within<Count>(from, view);
+  if constexpr (std::is_same_v<T, Code>)
+    if (as_it_is<T>(view)) return raw;
   const int16_t bias = static_cast<int16_t>(bias_of(view.range));
   if constexpr (std::is_same_v<T, float>) {
     const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
@@ -244,6 +252,13 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
     const auto whole = __builtin_convertvector(raw, RunOf<int16_t, Count>);
     return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
   }
+}
+template <int64_t Count, class T>
+ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesView& view) {
+  const RunOf<T, Count> raw = run_within<Count>(from, view);
+  if constexpr (std::is_same_v<T, float>)
+    return __builtin_convertvector(__builtin_convertvector(raw, RunOf<int32_t, Count>), RunOf<int16_t, Count>);
+  else return __builtin_convertvector(raw, RunOf<int16_t, Count>);
 }
 
 // X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
@@ -292,7 +307,30 @@ void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to
     } else
 #pragma GCC unroll 4
       for (int64_t j = 0; j < kTerms; ++j)
-        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view.columns, to);
+        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view, to);
+  }
+}
+// As words: a run of 16 samples at a time, whatever a vector holds.
+template <class T>
+void pack_columns_of_words(const CodesView& view, const T* x, int16_t* to) {
+  constexpr int64_t kRun = 16, kRuns = kLanes<int16_t> / kRun;
+  for (int64_t s = 0; s < std::min(view.there, kBlock); s += kLanes<int16_t>, to += view.columns * kLanes<int16_t>) {
+    const T* const from = x + s / kRun * view.steps.by_panel;
+    if (s + kLanes<int16_t> <= view.there) {
+      for (int64_t c = 0; c < view.columns; ++c)
+#pragma GCC unroll 2
+        for (int64_t run = 0; run < kRuns; ++run) {
+          const auto words = run_of_words<kRun>(from + c * view.steps.by_component + run * view.steps.by_panel, view);
+          std::memcpy(to + c * kLanes<int16_t> + run * kRun, &words, sizeof words);
+        }
+    } else
+      for (int64_t c = 0; c < view.columns; ++c)
+        for (int64_t i = 0; i < kLanes<int16_t>; ++i)
+          to[c * kLanes<int16_t> + i] =
+              s + i < view.there ? static_cast<int16_t>(within(from[c * view.steps.by_component +
+                                                                    i / kRun * view.steps.by_panel + i % kRun],
+                                                               view.range))
+                                 : int16_t{0};
   }
 }
 template <CodeOrder Order, class T>
@@ -311,7 +349,10 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
     case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
     case CodeOrder::words:
-      if constexpr (ESPALIER_LEVEL >= 1) pack_codes<CodeOrder::words>(view, x, to);
+      if constexpr (ESPALIER_LEVEL >= 1) {
+        if (view.steps.by_component == 1) pack_rows_of_codes<CodeOrder::words>(view, x, to);
+        else pack_columns_of_words(view, x, static_cast<int16_t*>(to));
+      }
       break;
   }
 }
