@@ -231,19 +231,18 @@ ESPALIER_INLINE auto joined(Half a, Half b, std::integer_sequence<int, I...>) {
 
 // `Count` codes that stand side by side, within the range; biased; as words.
 template <int64_t Count, class T>
-ESPALIER_INLINE RunOf<T, Count> run_within(const T* from, const CodesView& view) {
-  RunOf<T, Count> raw;
-  std::memcpy(&raw, from, sizeof raw);
-  if (as_it_is<T>(view)) return raw;
+ESPALIER_INLINE RunOf<T, Count> run_within(RunOf<T, Count> raw, const CodesView& view) {
   const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
   raw = raw > low ? raw : low - RunOf<T, Count>{};
   return raw < high ? raw : high - RunOf<T, Count>{};
 }
 template <int64_t Count, class T>
 ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
-  const RunOf<T, Count> raw = run_within<Count>(from, view);
+  RunOf<T, Count> raw;
+  std::memcpy(&raw, from, sizeof raw);
   if constexpr (std::is_same_v<T, Code>)
     if (as_it_is<T>(view)) return raw;
+  raw = run_within<Count, T>(raw, view);
   const int16_t bias = static_cast<int16_t>(bias_of(view.range));
   if constexpr (std::is_same_v<T, float>) {
     const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
@@ -253,9 +252,11 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
     return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
   }
 }
-template <int64_t Count, class T>
+template <bool AsItIs, int64_t Count, class T>
 ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesView& view) {
-  const RunOf<T, Count> raw = run_within<Count>(from, view);
+  RunOf<T, Count> raw;
+  std::memcpy(&raw, from, sizeof raw);
+  if (!AsItIs) raw = run_within<Count, T>(raw, view);
   if constexpr (std::is_same_v<T, float>)
     return __builtin_convertvector(__builtin_convertvector(raw, RunOf<int32_t, Count>), RunOf<int16_t, Count>);
   else return __builtin_convertvector(raw, RunOf<int16_t, Count>);
@@ -310,27 +311,28 @@ void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to
         if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view, to);
   }
 }
-// As words: a run of 16 samples at a time, whatever a vector holds.
-template <class T>
-void pack_columns_of_words(const CodesView& view, const T* x, int16_t* to) {
+// As words: a run of 16 samples at a time, whatever a vector holds. (The view is a copy: what is written might lie in
+// another.)
+template <bool AsItIs, class T>
+void pack_columns_of_words(const CodesView view, const T* x, int16_t* to) {
   constexpr int64_t kRun = 16, kRuns = kLanes<int16_t> / kRun;
-  for (int64_t s = 0; s < std::min(view.there, kBlock); s += kLanes<int16_t>, to += view.columns * kLanes<int16_t>) {
-    const T* const from = x + s / kRun * view.steps.by_panel;
+  for (int64_t s = 0; s < std::min(view.there, kBlock); s += kLanes<int16_t>) {
+    const T* from = x + s / kRun * view.steps.by_panel;
     if (s + kLanes<int16_t> <= view.there) {
-      for (int64_t c = 0; c < view.columns; ++c)
+      for (int64_t c = 0; c < view.columns; ++c, from += view.steps.by_component, to += kLanes<int16_t>)
 #pragma GCC unroll 2
         for (int64_t run = 0; run < kRuns; ++run) {
-          const auto words = run_of_words<kRun>(from + c * view.steps.by_component + run * view.steps.by_panel, view);
-          std::memcpy(to + c * kLanes<int16_t> + run * kRun, &words, sizeof words);
+          const auto words = run_of_words<AsItIs, kRun>(from + run * view.steps.by_panel, view);
+          std::memcpy(to + run * kRun, &words, sizeof words);
         }
-    } else
-      for (int64_t c = 0; c < view.columns; ++c)
-        for (int64_t i = 0; i < kLanes<int16_t>; ++i)
-          to[c * kLanes<int16_t> + i] =
-              s + i < view.there ? static_cast<int16_t>(within(from[c * view.steps.by_component +
-                                                                    i / kRun * view.steps.by_panel + i % kRun],
-                                                               view.range))
-                                 : int16_t{0};
+      continue;
+    }
+    for (int64_t c = 0; c < view.columns; ++c, from += view.steps.by_component, to += kLanes<int16_t>)
+      for (int64_t i = 0; i < kLanes<int16_t>; ++i) {
+        const bool there = s + i < view.there;
+        to[i] = there ? static_cast<int16_t>(within(from[i / kRun * view.steps.by_panel + i % kRun], view.range))
+                      : int16_t{0};
+      }
   }
 }
 template <CodeOrder Order, class T>
@@ -351,7 +353,8 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
     case CodeOrder::words:
       if constexpr (ESPALIER_LEVEL >= 1) {
         if (view.steps.by_component == 1) pack_rows_of_codes<CodeOrder::words>(view, x, to);
-        else pack_columns_of_words(view, x, static_cast<int16_t*>(to));
+        else if (as_it_is<T>(view)) pack_columns_of_words<true>(view, x, static_cast<int16_t*>(to));
+        else pack_columns_of_words<false>(view, x, static_cast<int16_t*>(to));
       }
       break;
   }
@@ -451,30 +454,32 @@ inline void finish_words(sparse::RowRange rows, int64_t samples, const sparse::W
 }
 
 #if ESPALIER_LEVEL == 2
-// Two samples' words move as one until they stand in the samples' rows: half the shuffles of sums of 32 bits.
-template <bool Float>
-[[gnu::noinline]] void word_tile_to_rows(const int16_t* sums, int64_t sums_pitch, Vec<int32_t> plus, bool relu,
-                                         int64_t there, int32_t* y, int64_t pitch) {
+// 16 rows of sums, transposed: two neighbouring samples' words move as one, which is half the shuffles that sums of 32
+// bits would take.
+[[gnu::noinline]] inline void transpose_words(const int16_t* sums, int64_t pitch, float* to) {
   Vec<float> pairs[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) pairs[i] = load<float>(reinterpret_cast<const float*>(sums + i * sums_pitch));
+  for (int i = 0; i < 16; ++i) pairs[i] = load<float>(reinterpret_cast<const float*>(sums + i * pitch));
   transpose_by_quarters(pairs);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store<float>(to + i * 16, pairs[i]);
+}
+// Pairs of samples of so many times 16 rows, as transpose_words leaves them, to final values.
+template <bool Float>
+void pairs_to_rows(int64_t tiles, const float* pairs, const int32_t* start, bool relu, int64_t there, int32_t* y,
+                   int64_t pitch) {
   const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
-  const auto put = [&](int64_t sample, Vec<int32_t> sum) __attribute__((always_inline)) {
+  const auto put = [&](int32_t* to, Vec<int32_t> sum) __attribute__((always_inline)) {
     sum = max<int32_t>(sum, floor);
     if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-    store<int32_t>(y + sample * pitch, sum);
+    store<int32_t>(to, sum);
   };
-  if (there >= 32) {
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      put(2 * i, add_word<0>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
-      put(2 * i + 1, add_word<1>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
-    }
-  } else
-    for (int64_t i = 0; 2 * i < there; ++i) {
-      put(2 * i, add_word<0>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
-      if (2 * i + 1 < there) put(2 * i + 1, add_word<1>(plus, reinterpret_cast<Vec<int32_t>>(pairs[i])));
+  for (int64_t s = 0; s < there; s += 2, y += 2 * pitch)
+    for (int64_t i = 0; i < tiles; ++i) {
+      const Vec<int32_t> plus = start == nullptr ? Vec<int32_t>{} : load<int32_t>(start + i * 16);
+      const Vec<int32_t> both = load<int32_t>(reinterpret_cast<const int32_t*>(pairs) + i * 256 + s * 8);
+      put(y + i * 16, add_word<0>(plus, both));
+      if (s + 1 < there) put(y + pitch + i * 16, add_word<1>(plus, both));
     }
 }
 #endif
@@ -484,13 +489,14 @@ inline void words_to_rows(sparse::RowRange rows, int64_t there, const sparse::Wo
                           bool relu, bool as_float, int32_t* y, int64_t pitch) {
   int64_t done = 0;
 #if ESPALIER_LEVEL == 2
-  for (; done + 16 <= rows.count; done += 16) {
-    const int64_t r = rows.first + done;
-    const Vec<int32_t> plus = start == nullptr ? Vec<int32_t>{} : load<int32_t>(start + r);
-    const int16_t* const from = sums.at + done * sums.pitch;
-    as_float ? word_tile_to_rows<true>(from, sums.pitch, plus, relu, there, y + r, pitch)
-             : word_tile_to_rows<false>(from, sums.pitch, plus, relu, there, y + r, pitch);
-  }
+  // All rows of a sample after another: Y is mostly not in the cache, and so many lines are written that it can be
+  // foretold.
+  const int64_t tiles = rows.count / 16;
+  float* const pairs = scratch<float>(Scratch::kColumns, tiles * 256);
+  for (; done < tiles * 16; done += 16) transpose_words(sums.at + done * sums.pitch, sums.pitch, pairs + done * 16);
+  const int32_t* const from = start == nullptr ? nullptr : start + rows.first;
+  as_float ? pairs_to_rows<true>(tiles, pairs, from, relu, there, y + rows.first, pitch)
+           : pairs_to_rows<false>(tiles, pairs, from, relu, there, y + rows.first, pitch);
 #endif
   // A run of rows at a time: they are still near when they are unpacked.
   constexpr int64_t kRun = 64;
