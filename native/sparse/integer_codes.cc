@@ -35,7 +35,10 @@ int32_t code_bias(CodeRange range) {
   return bias;
 }
 
-void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+namespace {
+// Calls body(view, x) for X from sample `first` on, by the type of its codes.
+template <class Body>
+void for_codes(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, Body body) {
   const int64_t count = call.samples.count;
   int64_t offset = 0;
   CodesView view{count - first, columns, {}, range};
@@ -53,12 +56,25 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
       offset = first / kPanel * kPanel * columns + first % kPanel;
       break;
   }
-  const auto pack = [&](const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x + offset, order, to)); };
   switch (call.codes) {
-    case Codes::uint8: pack(static_cast<const uint8_t*>(call.x)); break;
-    case Codes::int8: pack(static_cast<const int8_t*>(call.x)); break;
-    case Codes::float32: pack(static_cast<const float*>(call.x)); break;
+    case Codes::uint8: body(view, static_cast<const uint8_t*>(call.x) + offset); break;
+    case Codes::int8: body(view, static_cast<const int8_t*>(call.x) + offset); break;
+    case Codes::float32: body(view, static_cast<const float*>(call.x) + offset); break;
   }
+}
+}  // namespace
+
+void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+  for_codes(call, columns, range, first,
+            [&](const CodesView& view, const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x, order, to)); });
+}
+
+void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, int64_t samples,
+                int16_t* to) {
+  for_codes(call, columns, range, first, [&](CodesView view, const auto* x) {
+    view.there = std::min(view.there, samples);
+    ESPALIER_ON_ISA(pack_words(view, x, to));
+  });
 }
 
 int64_t samples_computed(const IntegerCall& call, int64_t first) {

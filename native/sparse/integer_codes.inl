@@ -99,7 +99,7 @@ ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
 template <CodeOrder Order>
 ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] const CodesView& view,
                                 void* to) {
-#if ESPALIER_LEVEL >= 1
+#if ESPALIER_LEVEL == 1
   if constexpr (Order == CodeOrder::words) {
     int16_t* const words = static_cast<int16_t*>(to) + (2 * half * view.columns + c) * kLanes<int16_t>;
     const Vec<int16_t> bias = broadcast<int16_t>(static_cast<int16_t>(bias_of(view.range)));
@@ -259,6 +259,15 @@ ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesVie
   if (!AsItIs) raw = run_within<Count, T>(raw, view);
   if constexpr (std::is_same_v<T, float>)
     return __builtin_convertvector(__builtin_convertvector(raw, RunOf<int32_t, Count>), RunOf<int16_t, Count>);
+#if ESPALIER_LEVEL >= 1
+  // (GCC would widen halves, and join them.)
+  else if constexpr (Count == 16 && std::is_same_v<T, uint8_t>) {
+    RunOf<int16_t, 16> words;
+    const __m256i widened = _mm256_cvtepu8_epi16(reinterpret_cast<__m128i>(raw));
+    std::memcpy(&words, &widened, sizeof words);
+    return words;
+  }
+#endif
   else return __builtin_convertvector(raw, RunOf<int16_t, Count>);
 }
 
@@ -316,7 +325,7 @@ void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to
 template <bool AsItIs, class T>
 void pack_columns_of_words(const CodesView view, const T* x, int16_t* to) {
   constexpr int64_t kRun = 16, kRuns = kLanes<int16_t> / kRun;
-  for (int64_t s = 0; s < std::min(view.there, kBlock); s += kLanes<int16_t>) {
+  for (int64_t s = 0; s < view.there; s += kLanes<int16_t>) {
     const T* from = x + s / kRun * view.steps.by_panel;
     if (s + kLanes<int16_t> <= view.there) {
       for (int64_t c = 0; c < view.columns; ++c, from += view.steps.by_component, to += kLanes<int16_t>)
@@ -350,14 +359,80 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
   switch (order) {
     case CodeOrder::columns: pack_codes<CodeOrder::columns>(view, x, to); break;
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
-    case CodeOrder::words:
-      if constexpr (ESPALIER_LEVEL >= 1) {
-        if (view.steps.by_component == 1) pack_rows_of_codes<CodeOrder::words>(view, x, to);
-        else if (as_it_is<T>(view)) pack_columns_of_words<true>(view, x, static_cast<int16_t*>(to));
-        else pack_columns_of_words<false>(view, x, static_cast<int16_t*>(to));
-      }
-      break;
+    case CodeOrder::words: break;
   }
+}
+
+#if ESPALIER_LEVEL == 2
+// 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two of
+// a vector's quarters hold a column then, and two the one that stands 16 on.
+ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, Vec<int16_t> minus, int16_t* to) {
+  Vec<Code> v[16], w[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const auto row = [&](int s) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + s * pitch)); };
+    v[i] = reinterpret_cast<Vec<Code>>(_mm512_inserti64x4(_mm512_castsi256_si512(row(i)), row(16 + i), 1));
+  }
+#pragma GCC unroll 2
+  for (int twice = 0; twice < 2; ++twice) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      w[2 * i] = interleave_first<Code>(v[i], v[i + 8]);
+      w[2 * i + 1] = interleave_second<Code>(v[i], v[i + 8]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      v[2 * i] = interleave_first<Code>(w[i], w[i + 8]);
+      v[2 * i + 1] = interleave_second<Code>(w[i], w[i + 8]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const __m512i quarters = reinterpret_cast<__m512i>(v[i]);
+    const Vec<Code> columns = reinterpret_cast<Vec<Code>>(_mm512_shuffle_i64x2(quarters, quarters, 0xD8));
+    store<int16_t>(to + i * kLanes<int16_t>, words_of_half<0>(columns) - minus);
+    store<int16_t>(to + (16 + i) * kLanes<int16_t>, words_of_half<1>(columns) - minus);
+  }
+}
+template <class T>
+void pack_rows_of_words(const CodesView view, const T* x, int16_t* to) {
+  constexpr int64_t kTile = 32, kPitch = kTile + 16;
+  const int64_t columns = view.columns, pitch = view.steps.by_sample;
+  const Vec<int16_t> bias = broadcast<int16_t>(static_cast<int16_t>(bias_of(view.range))), none{};
+  for (int64_t s = 0; s < view.there; s += kTile, x += kTile * pitch, to += kTile * columns) {
+    const int64_t there = std::min(view.there - s, kTile);
+    int64_t c = 0;
+    if constexpr (std::is_same_v<T, Code>)
+      if (as_it_is<T>(view) && there == kTile)
+        for (; c + kTile <= columns; c += kTile) transpose_into_words(x + c, pitch, none, to + c * kTile);
+    for (; c < columns; c += kTile) {
+      alignas(64) Code rows[kTile * kPitch];
+      alignas(64) int16_t words[kTile * kTile];
+      const int64_t count = std::min(kTile, columns - c);
+      for (int64_t i = 0; i < kTile; ++i) {
+        Code* const row = rows + i * kPitch;
+        if (i < there) take(x + i * pitch + c, count, view.range, row);
+        for (int64_t j = i < there ? count : 0; j < kTile; ++j) row[j] = 0;
+      }
+      transpose_into_words(rows, kPitch, bias, count == kTile ? to + c * kTile : words);
+      if (count < kTile) std::memcpy(to + c * kTile, words, static_cast<size_t>(count * kTile) * sizeof(int16_t));
+    }
+  }
+}
+#endif
+
+template <class T>
+void pack_words(const CodesView& view, const T* x, int16_t* to) {
+  if (view.steps.by_component != 1) {
+    if (as_it_is<T>(view)) pack_columns_of_words<true>(view, x, to);
+    else pack_columns_of_words<false>(view, x, to);
+    return;
+  }
+#if ESPALIER_LEVEL == 2
+  pack_rows_of_words(view, x, to);
+#elif ESPALIER_LEVEL == 1
+  pack_rows_of_codes<CodeOrder::words>(view, x, to);
+#endif
 }
 
 #if ESPALIER_LEVEL == 2

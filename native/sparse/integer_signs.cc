@@ -193,17 +193,15 @@ class SignsInARow final : public IntegerSigns {
   }
 
   void multiply(const IntegerCall& call) const override {
-    const int64_t samples = code_shape().samples, tasks = (call.samples.count + samples - 1) / samples;
+    constexpr int64_t kSamples = Words512::kSamples;
+    const int64_t tasks = (call.samples.count + kSamples - 1) / kSamples;
     parallel_for(tasks, [&](int64_t task) {
-      int16_t* const x = scratch<int16_t>(Scratch::kPackB, cut_.columns * samples);
-      int16_t* const sums = scratch<int16_t>(Scratch::kPartial, cut_.rows * Words512::kSamples);
-      pack_codes(call, cut_.columns, range_, CodeOrder::words, task * samples, x);
-      const int64_t there = std::min(samples, call.samples.count - task * samples);
+      int16_t* const x = scratch<int16_t>(Scratch::kPackB, cut_.columns * kSamples);
+      int16_t* const sums = scratch<int16_t>(Scratch::kPartial, cut_.rows * kSamples);
+      pack_words(call, cut_.columns, range_, task * kSamples, kSamples, x);
       const int64_t parts = tasks > 1 ? 1 : std::min(cut_.groups, kParts);
       parallel_for(parts, [&](int64_t part) {
-        const int64_t first = cut_.groups * part / parts, last = cut_.groups * (part + 1) / parts;
-        for (int64_t s = 0; s < there; s += Words512::kSamples)
-          run(call, first, last, task * samples + s, x + s * cut_.columns, sums);
+        run(call, cut_.groups * part / parts, cut_.groups * (part + 1) / parts, task * kSamples, x, sums);
       });
     });
   }
@@ -341,7 +339,7 @@ class SignsByTurns final : public IntegerSigns {
       int16_t* const x = scratch<int16_t>(Scratch::kPackB, count * x_block);
       int16_t* const sums = scratch<int16_t>(Scratch::kPartial, count * sums_block);
       for (int64_t b = 0; b < count; ++b)
-        pack_codes(call, cut_.columns, range_, CodeOrder::words, (first + b) * shape_.samples, x + b * x_block);
+        pack_words(call, cut_.columns, range_, (first + b) * shape_.samples, shape_.samples, x + b * x_block);
       const int64_t parts = tasks > 1 ? 1 : std::min(cut_.groups, kParts);
       parallel_for(parts, [&](int64_t part) {
         run(cut_.groups * part / parts, cut_.groups * (part + 1) / parts, x, sums,
