@@ -57,7 +57,7 @@ RowSurvey survey_row(const int8_t* weight, int64_t columns) {
 }
 
 // That a group of additions holds.
-int64_t rows_of_signs() { return is_avx2() ? 13 : 28; }
+int64_t rows_of_signs() { return is_avx2() ? 13 : 30; }
 
 Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, CodeRange range) {
   Survey all;
@@ -95,15 +95,16 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
 }
 
 // Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
-// together, stand together, or are shared by some rows; an addition of half as many samples, with its share of what is
-// loaded; storing a row's sums, widened for the latter.
+// together, stand together, or are shared by some rows; an addition of words, and a column that is loaded for a group of
+// them; storing a row's sums, widened for the latter.
 struct IntegerRates {
-  double anywhere, in_blocks, shared, addition, sums, widened;
+  double anywhere, in_blocks, shared, addition, loaded, sums, widened;
 };
-// One Zen 5 core, which also stands for other processors, however much slower they are.
-constexpr IntegerRates kLanesRates{4.1, 2.9, 2.1, 0.65, 2, 14};
+// One Zen 5 core, which also stands for other processors, however much slower they are: additions are those of a Zen 4
+// core, where steps take twice as long.
+constexpr IntegerRates kLanesRates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5};
 // One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
-constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 26, 20};
+constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 1.4, 26, 20};
 constexpr double kAddedInWords = 0.65;
 
 // With the instruction set in use, and how much longer steps and the rest take than these say.
@@ -136,7 +137,8 @@ double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kern
     case ESPALIER_INTEGER_KERNEL_BLOCKS: return steps * of.blocks * rates.in_blocks + sums;
     case ESPALIER_INTEGER_KERNEL_DENSE: return steps * of.all * rates.shared + sums;
     case ESPALIER_INTEGER_KERNEL_SIGNS:
-      return rest * ((static_cast<double>(of.entries) + of.columns) * rates.addition + of.rows * rates.widened);
+      return rest * (static_cast<double>(of.entries) * rates.addition + of.columns * rates.loaded +
+                     of.rows * rates.widened);
     case ESPALIER_INTEGER_KERNEL_AUTOMATIC: break;
   }
   return Format::kNever;
