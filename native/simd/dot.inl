@@ -56,7 +56,7 @@ ESPALIER_INLINE Vec<int32_t> add_word(Vec<int32_t> plus, Vec<int32_t> words) {
 #endif
 
 // sum + Σ of the lane's products; `weights` are the bits of kTerms weights, the same in every lane. (With AVX2 kernels
-// take the two above, each where its proof holds.)
+// take dot_pairs and dot_words, each where its proof holds.)
 #if ESPALIER_LEVEL != 1
 ESPALIER_INLINE Vec<int32_t> dot(Vec<int32_t> sum, Vec<Code> codes, Vec<int32_t> weights) {
 #if ESPALIER_LEVEL == 2

@@ -95,8 +95,8 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
 }
 
 // Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
-// together, stand together, or are shared by some rows; an addition of words, and a column that is loaded for a group of
-// them; storing a row's sums, widened for the latter.
+// together, stand together, or are shared by some rows; an addition of words, and a column that is loaded for a group
+// of them; storing a row's sums, widened for the latter.
 struct IntegerRates {
   double anywhere, in_blocks, shared, addition, loaded, sums, widened;
 };
@@ -137,8 +137,8 @@ double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kern
     case ESPALIER_INTEGER_KERNEL_BLOCKS: return steps * of.blocks * rates.in_blocks + sums;
     case ESPALIER_INTEGER_KERNEL_DENSE: return steps * of.all * rates.shared + sums;
     case ESPALIER_INTEGER_KERNEL_SIGNS:
-      return rest * (static_cast<double>(of.entries) * rates.addition + of.columns * rates.loaded +
-                     of.rows * rates.widened);
+      return rest *
+             (static_cast<double>(of.entries) * rates.addition + of.columns * rates.loaded + of.rows * rates.widened);
     case ESPALIER_INTEGER_KERNEL_AUTOMATIC: break;
   }
   return Format::kNever;

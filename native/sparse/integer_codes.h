@@ -31,8 +31,8 @@ enum class CodeOrder {
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
 
-// The same as words, vectors of samples as they come, so many of them: [sample / 32][column][sample % 32] with AVX-512, by
-// 16 with AVX2, which takes a block or half of one.
+// The same as words, vectors of samples as they come, so many of them: [sample / 32][column][sample % 32] with AVX-512,
+// by 16 with AVX2, which takes a block or half of one.
 void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, int64_t samples, int16_t* to);
 
 // How many samples of the block from `first` on are computed: all, or its first half if no more are there.

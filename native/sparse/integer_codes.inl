@@ -114,7 +114,7 @@ ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[mayb
 // 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
 template <CodeOrder Order>
 ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, const CodesView& view,
-                                void* to) {
+                                 void* to) {
 #if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
@@ -268,7 +268,8 @@ ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesVie
     return words;
   }
 #endif
-  else return __builtin_convertvector(raw, RunOf<int16_t, Count>);
+  else
+    return __builtin_convertvector(raw, RunOf<int16_t, Count>);
 }
 
 // X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
@@ -364,8 +365,8 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
 }
 
 #if ESPALIER_LEVEL == 2
-// 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two of
-// a vector's quarters hold a column then, and two the one that stands 16 on.
+// 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two
+// of a vector's quarters hold a column then, and two the one that stands 16 on.
 ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, Vec<int16_t> minus, int16_t* to) {
   Vec<Code> v[16], w[16];
 #pragma GCC unroll 16
@@ -544,7 +545,7 @@ template <bool Float>
 void pairs_to_rows(int64_t tiles, const float* pairs, const int32_t* start, bool relu, int64_t there, int32_t* y,
                    int64_t pitch) {
   const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
-  const auto put = [&](int32_t* to, Vec<int32_t> sum) __attribute__((always_inline)) {
+  const auto put = [&](int32_t * to, Vec<int32_t> sum) __attribute__((always_inline)) {
     sum = max<int32_t>(sum, floor);
     if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
     store<int32_t>(to, sum);

@@ -1,10 +1,12 @@
 // Weights −1 and 1 by generated code, in sums of 16 bits: an addition or a subtraction an entry, the sign in the
-// instruction, nowhere a multiplication and no weight in memory. For as many rows as there are registers for their sums,
-// a group, code walks the columns of a block once and adds the codes of each to the rows that keep it. Twice as many
-// samples stand in a register as sums of 32 bits would let; that 16 hold every one is proved beforehand, and what wraps
-// on its way wraps back. Codes are words once X is packed: widened for each group they would cost a shuffle a column.
+// instruction, nowhere a multiplication and no weight in memory. For as many rows as there are registers for their
+// sums, a group, code walks the columns of a block once and adds the codes of each to the rows that keep it. Twice as
+// many samples stand in a register as sums of 32 bits would let; that 16 hold every one is proved beforehand, and what
+// wraps on its way wraps back. Codes are words once X is packed: widened for each group they would cost a shuffle a
+// column.
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <numeric>
 
 #include "core/parallel.h"
@@ -24,10 +26,10 @@ constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
 
-// Where row r of a group of `rows` rows has its sums, and what is done with them; codes are at rdi, sums at rsi.
+// Where a group of so many rows has its sums, and how one is added to; codes are at rdi, sums at rsi.
 //
-// 32 samples. The rows' registers are counted down, so that the last row's is 0 in every group: what is done with all
-// of a group's sums is common code, entered at its first row's.
+// 32 samples. The rows' registers are counted down, so that the last row's is 0 in every group: what is done with a
+// group's sums is common code, entered at its first row's.
 struct Words512 {
   static constexpr int kRows = 30, kOperands = 30, kOperandCount = 2;
   static constexpr int kSamples = 32, kReach = 128 * 64;
@@ -147,9 +149,9 @@ class IntegerSigns : public IntegerProduct {
   CodeMemory code_;
 };
 
-// AVX-512: all groups' code stands in a row, and runs so for 32 samples: the columns' codes stay in the first-level cache,
-// and code comes from the second-level one as fast as it is needed, if nothing but its end interrupts it. Between groups
-// common code puts the sums away: finished in Y, where it can take vectors.
+// AVX-512: all groups' code stands in a row, and runs so for 32 samples: the columns' codes stay in the first-level
+// cache, and code comes from the second-level one as fast as it is needed, if nothing but its end interrupts it.
+// Between groups common code puts the sums away: finished in Y, where it can take vectors.
 class SignsInARow final : public IntegerSigns {
  public:
   SignsInARow(const IntegerEntries& entries, CodeRange range)
