@@ -365,9 +365,19 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
 }
 
 #if ESPALIER_LEVEL == 2
+// From bytes to words within a range: (byte ^ flip) − minus.
+struct WordsWithin {
+  Vec<int16_t> flip, minus, low, high;
+  WordsWithin(int16_t of_flip, int32_t of_minus, sparse::CodeRange range)
+      : flip(broadcast<int16_t>(of_flip)),
+        minus(broadcast<int16_t>(static_cast<int16_t>(of_minus))),
+        low(broadcast<int16_t>(static_cast<int16_t>(range.low))),
+        high(broadcast<int16_t>(static_cast<int16_t>(range.high))) {}
+};
 // 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two
 // of a vector's quarters hold a column then, and two the one that stands 16 on.
-ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, Vec<int16_t> minus, int16_t* to) {
+template <bool AsItIs>
+ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, const WordsWithin& within, int16_t* to) {
   Vec<Code> v[16], w[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
@@ -391,21 +401,28 @@ ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, Vec<i
   for (int i = 0; i < 16; ++i) {
     const __m512i quarters = reinterpret_cast<__m512i>(v[i]);
     const Vec<Code> columns = reinterpret_cast<Vec<Code>>(_mm512_shuffle_i64x2(quarters, quarters, 0xD8));
-    store<int16_t>(to + i * kLanes<int16_t>, words_of_half<0>(columns) - minus);
-    store<int16_t>(to + (16 + i) * kLanes<int16_t>, words_of_half<1>(columns) - minus);
+    const auto put = [&](int c, Vec<int16_t> words) __attribute__((always_inline)) {
+      if (!AsItIs) words = min<int16_t>(max<int16_t>((words ^ within.flip) - within.minus, within.low), within.high);
+      store<int16_t>(to + c * kLanes<int16_t>, words);
+    };
+    put(i, words_of_half<0>(columns));
+    put(16 + i, words_of_half<1>(columns));
   }
 }
-template <class T>
+template <bool AsItIs, class T>
 void pack_rows_of_words(const CodesView view, const T* x, int16_t* to) {
   constexpr int64_t kTile = 32, kPitch = kTile + 16;
+  // A byte with a sign as one without, 128 more.
+  constexpr int16_t kFlip = std::is_same_v<T, int8_t> ? 128 : 0;
   const int64_t columns = view.columns, pitch = view.steps.by_sample;
-  const Vec<int16_t> bias = broadcast<int16_t>(static_cast<int16_t>(bias_of(view.range))), none{};
+  const WordsWithin of_x(kFlip, kFlip, view.range), taken(0, bias_of(view.range), view.range);
   for (int64_t s = 0; s < view.there; s += kTile, x += kTile * pitch, to += kTile * columns) {
     const int64_t there = std::min(view.there - s, kTile);
     int64_t c = 0;
-    if constexpr (std::is_same_v<T, Code>)
-      if (as_it_is<T>(view) && there == kTile)
-        for (; c + kTile <= columns; c += kTile) transpose_into_words(x + c, pitch, none, to + c * kTile);
+    if constexpr (sizeof(T) == sizeof(Code))
+      if (there == kTile)
+        for (; c + kTile <= columns; c += kTile)
+          transpose_into_words<AsItIs>(reinterpret_cast<const Code*>(x) + c, pitch, of_x, to + c * kTile);
     for (; c < columns; c += kTile) {
       alignas(64) Code rows[kTile * kPitch];
       alignas(64) int16_t words[kTile * kTile];
@@ -415,7 +432,7 @@ void pack_rows_of_words(const CodesView view, const T* x, int16_t* to) {
         if (i < there) take(x + i * pitch + c, count, view.range, row);
         for (int64_t j = i < there ? count : 0; j < kTile; ++j) row[j] = 0;
       }
-      transpose_into_words(rows, kPitch, bias, count == kTile ? to + c * kTile : words);
+      transpose_into_words<false>(rows, kPitch, taken, count == kTile ? to + c * kTile : words);
       if (count < kTile) std::memcpy(to + c * kTile, words, static_cast<size_t>(count * kTile) * sizeof(int16_t));
     }
   }
@@ -430,7 +447,8 @@ void pack_words(const CodesView& view, const T* x, int16_t* to) {
     return;
   }
 #if ESPALIER_LEVEL == 2
-  pack_rows_of_words(view, x, to);
+  if (as_it_is<T>(view)) pack_rows_of_words<true>(view, x, to);
+  else pack_rows_of_words<false>(view, x, to);
 #elif ESPALIER_LEVEL == 1
   pack_rows_of_codes<CodeOrder::words>(view, x, to);
 #endif
