@@ -24,20 +24,39 @@ ESPALIER_INLINE Vec<int16_t> dot_pairs(Vec<Code> codes, Vec<int32_t> weights) {
 ESPALIER_INLINE Vec<int32_t> dot_words(Vec<int16_t> a, Vec<int16_t> b) {
   return reinterpret_cast<Vec<int32_t>>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
 }
-// The codes of half a vector as words, and as many words as a vector has lanes of 32 bits as these.
+#endif
+
+// As many words as a vector has lanes of 32 bits, as these.
+ESPALIER_INLINE Vec<int32_t> load_widened(const int16_t* words) {
+  typedef int16_t Words __attribute__((vector_size(kLanes<int32_t> * sizeof(int16_t))));
+  Words half;
+  std::memcpy(&half, words, sizeof half);
+  return __builtin_convertvector(half, Vec<int32_t>);
+}
+#if ESPALIER_LEVEL >= 1
+// The codes of half a vector as words.
 template <int Half>
 ESPALIER_INLINE Vec<int16_t> words_of_half(Vec<Code> codes) {
+#if ESPALIER_LEVEL == 2
+  return reinterpret_cast<Vec<int16_t>>(
+      _mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(reinterpret_cast<__m512i>(codes), Half)));
+#else
   return reinterpret_cast<Vec<int16_t>>(
       _mm256_cvtepu8_epi16(_mm256_extracti128_si256(reinterpret_cast<__m256i>(codes), Half)));
+#endif
 }
-ESPALIER_INLINE Vec<int32_t> load_widened(const int16_t* words) {
-  return reinterpret_cast<Vec<int32_t>>(
-      _mm256_cvtepi16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(words))));
+#endif
+#if ESPALIER_LEVEL == 2
+// plus + the first, or second, word of each lane, with its sign.
+template <int Which>
+ESPALIER_INLINE Vec<int32_t> add_word(Vec<int32_t> plus, Vec<int32_t> words) {
+  return reinterpret_cast<Vec<int32_t>>(_mm512_dpwssd_epi32(
+      reinterpret_cast<__m512i>(plus), reinterpret_cast<__m512i>(words), _mm512_set1_epi32(Which == 0 ? 1 : 1 << 16)));
 }
 #endif
 
 // sum + Σ of the lane's products; `weights` are the bits of kTerms weights, the same in every lane. (With AVX2 kernels
-// take the two above, each where its proof holds.)
+// take dot_pairs and dot_words, each where its proof holds.)
 #if ESPALIER_LEVEL != 1
 ESPALIER_INLINE Vec<int32_t> dot(Vec<int32_t> sum, Vec<Code> codes, Vec<int32_t> weights) {
 #if ESPALIER_LEVEL == 2

@@ -27,10 +27,12 @@ class Assembler {
   }
 
   void add(Gpr to, int32_t value) {
+    const bool small = value >= -128 && value <= 127;
     byte(to >= 8 ? 0x49 : 0x48);
-    byte(0x81);
+    byte(small ? 0x83 : 0x81);
     byte(0xC0 | (to & 7));
-    word(value);
+    if (small) byte(value & 0xFF);
+    else word(value);
   }
   void add(Gpr to, Gpr from) {
     byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
@@ -76,6 +78,10 @@ class Assembler {
     byte(0xE9);
     word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
   }
+  // To where the 64 bits at base + offset point, a displacement of one byte; or there and back, by `leave`.
+  void jump(Gpr base, int offset) { indirect(4, base, offset); }
+  void call(Gpr base, int offset) { indirect(2, base, offset); }
+  void leave() { byte(0xC3); }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
@@ -107,6 +113,20 @@ class Assembler {
   void broadcast_word512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x79, to, 0, base, offset, 2, false); }
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
+  // to ± the vector at base + offset
+  void add_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xFD, to, to, base, offset, 64, false); }
+  void subtract_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xF9, to, to, base, offset, 64, false); }
+
+  // The second half of `from`; the words of the first half as whole numbers of 32 bits, with their sign.
+  void second_half512(int to, int from) {
+    evex_registers(3, 1, 0x3B, from, 0, to);
+    byte(1);
+  }
+  void widen_words512(int to, int from) { evex_registers(2, 1, 0x23, to, 0, from); }
+  // With the whole number at base + offset in every lane: the sum, the greater one. As float32.
+  void add_integer512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xFE, to, to, base, offset, 4, true); }
+  void maximum_integer512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x3D, to, to, base, offset, 4, true); }
+  void convert_integers512(int to, int from) { evex_registers(1, 0, 0x5B, to, 0, from); }
 
   // Whole numbers of 32 bits. to += the four codes of each lane of `with`, bytes without sign, times the four bytes
   // with sign at base + offset; to = max(to, with); to as float32.
@@ -180,6 +200,12 @@ class Assembler {
   // Bit `which` of a register's number, upside down, as the prefixes have it.
   static int inverted(int number, int which) { return (~number >> which) & 1; }
 
+  void indirect(int which, Gpr base, int offset) {
+    if (base >= 8) byte(0x41);
+    byte(0xFF);
+    byte(0x40 | which << 3 | (base & 7));
+    byte(offset & 0xFF);
+  }
   void memory(int reg, Gpr base, int32_t offset, int unit) {
     const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
     byte((small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));

@@ -57,7 +57,7 @@ RowSurvey survey_row(const int8_t* weight, int64_t columns) {
 }
 
 // That a group of additions holds.
-int64_t rows_of_signs() { return is_avx2() ? 13 : 28; }
+int64_t rows_of_signs() { return is_avx2() ? 13 : 30; }
 
 Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, CodeRange range) {
   Survey all;
@@ -95,19 +95,19 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
 }
 
 // Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
-// together, stand together, or are shared by some rows; an addition of half as many samples, with its share of what is
-// loaded; storing a row's sums, widened for the latter. A step of four products by generated code, with its share of
+// together, stand together, or are shared by some rows; an addition of words, and a column that is loaded for a group
+// of them; storing a row's sums, widened for the latter; a step of four products by generated code, with its share of
 // what is loaded, and a row's sums there.
 struct IntegerRates {
-  double anywhere, in_blocks, shared, addition, sums, widened, coded, coded_sums;
+  double anywhere, in_blocks, shared, addition, loaded, sums, widened, coded, coded_sums;
 };
-// One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Code for blocks was
-// not measured on it: two products a cycle wait for the loads of the weights.)
-constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.65, 2, 14, Format::kNever, 0};
+// One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Generated code was
+// not measured on it: additions are those of a Zen 4 core, and for blocks two products a cycle wait for their weights.)
+constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5, Format::kNever, 0};
 // One Zen 4 core, for all others with AVX-512.
-constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 1.04, 15, 50, 4.1, 6};
+constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 0.54, 0.5, 15, 3.5, 4.1, 6};
 // One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
-constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 26, 20, Format::kNever, 0};
+constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 1.4, 26, 20, Format::kNever, 0};
 constexpr double kAddedInWords = 0.65;
 
 // With the instruction set in use, and how much longer steps and the rest take than these say.
@@ -149,7 +149,8 @@ double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kern
                       code ? cycles_of_coded_blocks(of, range) : Format::kNever);
     case ESPALIER_INTEGER_KERNEL_DENSE: return steps * of.all * rates.shared + sums;
     case ESPALIER_INTEGER_KERNEL_SIGNS:
-      return rest * ((static_cast<double>(of.entries) + of.columns) * rates.addition + of.rows * rates.widened);
+      return rest *
+             (static_cast<double>(of.entries) * rates.addition + of.columns * rates.loaded + of.rows * rates.widened);
     case ESPALIER_INTEGER_KERNEL_AUTOMATIC: break;
   }
   return Format::kNever;

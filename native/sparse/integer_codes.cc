@@ -1,5 +1,6 @@
 #include "sparse/integer_codes.h"
 
+#include "core/scratch.h"
 #include "simd/isa.h"
 
 namespace espalier {
@@ -35,7 +36,10 @@ int32_t code_bias(CodeRange range) {
   return bias;
 }
 
-void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+namespace {
+// Calls body(view, x) for X from sample `first` on, by the type of its codes.
+template <class Body>
+void for_codes(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, Body body) {
   const int64_t count = call.samples.count;
   int64_t offset = 0;
   CodesView view{count - first, columns, {}, range};
@@ -53,12 +57,25 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
       offset = first / kPanel * kPanel * columns + first % kPanel;
       break;
   }
-  const auto pack = [&](const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x + offset, order, to)); };
   switch (call.codes) {
-    case Codes::uint8: pack(static_cast<const uint8_t*>(call.x)); break;
-    case Codes::int8: pack(static_cast<const int8_t*>(call.x)); break;
-    case Codes::float32: pack(static_cast<const float*>(call.x)); break;
+    case Codes::uint8: body(view, static_cast<const uint8_t*>(call.x) + offset); break;
+    case Codes::int8: body(view, static_cast<const int8_t*>(call.x) + offset); break;
+    case Codes::float32: body(view, static_cast<const float*>(call.x) + offset); break;
   }
+}
+}  // namespace
+
+void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to) {
+  for_codes(call, columns, range, first,
+            [&](const CodesView& view, const auto* x) { ESPALIER_ON_ISA(pack_codes(view, x, order, to)); });
+}
+
+void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, int64_t samples,
+                int16_t* to) {
+  for_codes(call, columns, range, first, [&](CodesView view, const auto* x) {
+    view.there = std::min(view.there, samples);
+    ESPALIER_ON_ISA(pack_words(view, x, to));
+  });
 }
 
 int64_t samples_computed(const IntegerCall& call, int64_t first) {
@@ -67,8 +84,10 @@ int64_t samples_computed(const IntegerCall& call, int64_t first) {
 }
 
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
-  const CodeShape shape = code_shape();
-  const int64_t lanes = shape.lanes, last = first + samples_computed(call, first);
+  return place_in_y(call, rows, first, samples_computed(call, first));
+}
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first, int64_t samples) {
+  const int64_t lanes = code_shape().lanes, last = first + samples;
   int32_t* const y = static_cast<int32_t*>(call.y);
   const auto in_panels = [&](int64_t sample) { return sample / kPanel * kPanel * rows + sample % kPanel; };
   switch (call.samples.layout) {
@@ -84,8 +103,25 @@ SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first) {
   return {nullptr, 0, 0, 0};
 }
 
-void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to) {
-  ESPALIER_ON_ISA(finish_words(rows, samples, words, call.start, call.relu, call.codes == Codes::float32, to));
+void finish_words(const IntegerCall& call, int64_t components, RowRange rows, int64_t first, int64_t samples,
+                  const WordSums& sums, const SumsPlace& in_y) {
+  const bool as_float = call.codes == Codes::float32;
+  if (in_y.at != nullptr) {
+    ESPALIER_ON_ISA(finish_words(rows, samples, sums, call.start, call.relu, as_float, in_y));
+    return;
+  }
+  const int64_t there = std::min(samples, call.samples.count - first);
+  if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
+    int32_t* const y = static_cast<int32_t*>(call.y) + first * components;
+    ESPALIER_ON_ISA(words_to_rows(rows, there, sums, call.start, call.relu, as_float, y, components));
+    return;
+  }
+  // The last samples, of which not all are there.
+  const int64_t lanes = code_shape().lanes;
+  int32_t* const wide = scratch<int32_t>(Scratch::kColumns, components * samples);
+  ESPALIER_ON_ISA(
+      finish_words(rows, samples, sums, call.start, call.relu, as_float, {wide, samples, lanes, 2 * lanes}));
+  unpack_sums(call, components, rows, wide, first, samples);
 }
 
 // (Words that are moved and never read: whether they are whole numbers or float32 does not matter.)

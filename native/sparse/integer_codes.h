@@ -26,11 +26,15 @@ enum class CodeOrder {
   panels,   // with AVX-512: [sample / 16][column / terms][sample % 16][terms], of samples as they come
   columns,  // [column][sample], the samples in the order that brings lanes together (simd/dot.inl)
   tuples,   // [column / terms][sample][terms]
-  words     // with AVX2: [sample / 16][column][sample % 16], words, of samples as they come
+  words     // what pack_words makes, with AVX2
 };
 
 // Samples [first, first + a block's) of X; what stands past the last sample or column is some code.
 void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeOrder order, int64_t first, void* to);
+
+// The same as words, vectors of samples as they come, so many of them: [sample / 32][column][sample % 32] with AVX-512,
+// by 16 with AVX2, which takes a block or half of one.
+void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, int64_t samples, int16_t* to);
 
 // How many samples of the block from `first` on are computed: all, or its first half if no more are there.
 int64_t samples_computed(const IntegerCall& call, int64_t first);
@@ -43,15 +47,23 @@ struct SumsPlace {
 };
 // Where those of a block belong in Y, if they can be stored there a vector at a time; else `at` is null.
 SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first);
+// The same for samples [first, first + samples), of which `first` is a multiple of two vectors of sums.
+SumsPlace place_in_y(const IntegerCall& call, int64_t rows, int64_t first, int64_t samples);
 
 // Some of a product's rows.
 struct RowRange {
   int64_t first, count;
 };
 
-// Final values of so many samples, stored: sums of words as wide as a block, by row, in the order in which codes stand
-// in columns; `start` is added, ReLU done.
-void finish_words(const IntegerCall& call, RowRange rows, int64_t samples, const int16_t* words, const SumsPlace& to);
+// Words of some rows, of samples as they come: the first row's first, and from row to row.
+struct WordSums {
+  const int16_t* at;
+  int64_t pitch;
+};
+// Final values of those rows of the product and of samples [first, first + samples), a multiple of 32, stored in Y:
+// `start` is added, ReLU done. `in_y` is place_in_y's answer for these samples.
+void finish_words(const IntegerCall& call, int64_t components, RowRange rows, int64_t first, int64_t samples,
+                  const WordSums& sums, const SumsPlace& in_y);
 
 // Those rows of [component][sample] of a block into Y; the values are final, int32 or float32 as the call wants them.
 void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, const int32_t* sums, int64_t first,

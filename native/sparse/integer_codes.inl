@@ -97,12 +97,14 @@ ESPALIER_INLINE Vec<Code> gathered(const Code* from, int64_t pitch) {
 
 // Half `half` of column c of a block, where the kernel wants it.
 template <CodeOrder Order>
-ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] int64_t columns, void* to) {
+ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[maybe_unused]] const CodesView& view,
+                                void* to) {
 #if ESPALIER_LEVEL == 1
   if constexpr (Order == CodeOrder::words) {
-    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * columns + c) * kLanes<int16_t>;
-    store<int16_t>(words, words_of_half<0>(codes));
-    store<int16_t>(words + columns * kLanes<int16_t>, words_of_half<1>(codes));
+    int16_t* const words = static_cast<int16_t*>(to) + (2 * half * view.columns + c) * kLanes<int16_t>;
+    const Vec<int16_t> bias = broadcast<int16_t>(static_cast<int16_t>(bias_of(view.range)));
+    store<int16_t>(words, words_of_half<0>(codes) - bias);
+    store<int16_t>(words + view.columns * kLanes<int16_t>, words_of_half<1>(codes) - bias);
     return;
   }
 #endif
@@ -111,7 +113,8 @@ ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[mayb
 
 // 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
 template <CodeOrder Order>
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, int64_t columns, void* to) {
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, const CodesView& view,
+                                 void* to) {
 #if ESPALIER_LEVEL >= 1
   // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
   // of 16 bytes transpose them.
@@ -132,9 +135,9 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int
     }
   }
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, columns, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, view, to);
 #else
-  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, columns, to);
+  for (int i = 0; i < 16; ++i) put_column<Order>(gathered<Order>(from + i, pitch), c + i, half, view, to);
 #endif
 }
 
@@ -193,7 +196,7 @@ void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
     if (as_it_is<T>(view) && there == kBlock && Order != CodeOrder::tuples)
       for (; done + 16 <= columns; done += 16)
         for (int64_t half = 0; half < kHalves; ++half)
-          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, columns, to);
+          transpose16<Order>(x + half * kHalf * pitch + done, pitch, done, half, view, to);
   for (int64_t c = done; c < columns; c += kPiece) {
     const int64_t count = std::min(kPiece, columns - c), padded = (count + 15) / 16 * 16;
     for (int64_t s = 0; s < kBlock; ++s) {
@@ -207,8 +210,8 @@ void pack_rows_of_codes(const CodesView& view, const T* x, void* to) {
       for (int64_t half = 0; half < halves_of(view); ++half) {
         const Code* const from = rows + half * kHalf * kPitch;
         int64_t i = 0;
-        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, columns, to);
-        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, columns, to);
+        for (; i + 16 <= count; i += 16) transpose16<Order>(from + i, kPitch, c + i, half, view, to);
+        for (; i < count; ++i) put_column<Order>(gathered<Order>(from + i, kPitch), c + i, half, view, to);
       }
   }
 }
@@ -226,16 +229,20 @@ ESPALIER_INLINE auto joined(Half a, Half b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, I...);
 }
 
-// `Count` codes that stand side by side, within the range and biased.
+// `Count` codes that stand side by side, within the range; biased; as words.
+template <int64_t Count, class T>
+ESPALIER_INLINE RunOf<T, Count> run_within(RunOf<T, Count> raw, const CodesView& view) {
+  const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
+  raw = raw > low ? raw : low - RunOf<T, Count>{};
+  return raw < high ? raw : high - RunOf<T, Count>{};
+}
 template <int64_t Count, class T>
 ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
   RunOf<T, Count> raw;
   std::memcpy(&raw, from, sizeof raw);
   if constexpr (std::is_same_v<T, Code>)
     if (as_it_is<T>(view)) return raw;
-  const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
-  raw = raw > low ? raw : low - RunOf<T, Count>{};
-  raw = raw < high ? raw : high - RunOf<T, Count>{};
+  raw = run_within<Count, T>(raw, view);
   const int16_t bias = static_cast<int16_t>(bias_of(view.range));
   if constexpr (std::is_same_v<T, float>) {
     const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
@@ -244,6 +251,25 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
     const auto whole = __builtin_convertvector(raw, RunOf<int16_t, Count>);
     return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
   }
+}
+template <bool AsItIs, int64_t Count, class T>
+ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesView& view) {
+  RunOf<T, Count> raw;
+  std::memcpy(&raw, from, sizeof raw);
+  if (!AsItIs) raw = run_within<Count, T>(raw, view);
+  if constexpr (std::is_same_v<T, float>)
+    return __builtin_convertvector(__builtin_convertvector(raw, RunOf<int32_t, Count>), RunOf<int16_t, Count>);
+#if ESPALIER_LEVEL >= 1
+  // (GCC would widen halves, and join them.)
+  else if constexpr (Count == 16 && std::is_same_v<T, uint8_t>) {
+    RunOf<int16_t, 16> words;
+    const __m256i widened = _mm256_cvtepu8_epi16(reinterpret_cast<__m128i>(raw));
+    std::memcpy(&words, &widened, sizeof words);
+    return words;
+  }
+#endif
+  else
+    return __builtin_convertvector(raw, RunOf<int16_t, Count>);
 }
 
 // X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
@@ -292,7 +318,31 @@ void pack_half_columns(const CodesView& view, const T* x, int64_t half, void* to
     } else
 #pragma GCC unroll 4
       for (int64_t j = 0; j < kTerms; ++j)
-        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view.columns, to);
+        if (j < count) put_column<Order>(column[j], t * kTerms + j, half, view, to);
+  }
+}
+// As words: a run of 16 samples at a time, whatever a vector holds. (The view is a copy: what is written might lie in
+// another.)
+template <bool AsItIs, class T>
+void pack_columns_of_words(const CodesView view, const T* x, int16_t* to) {
+  constexpr int64_t kRun = 16, kRuns = kLanes<int16_t> / kRun;
+  for (int64_t s = 0; s < view.there; s += kLanes<int16_t>) {
+    const T* from = x + s / kRun * view.steps.by_panel;
+    if (s + kLanes<int16_t> <= view.there) {
+      for (int64_t c = 0; c < view.columns; ++c, from += view.steps.by_component, to += kLanes<int16_t>)
+#pragma GCC unroll 2
+        for (int64_t run = 0; run < kRuns; ++run) {
+          const auto words = run_of_words<AsItIs, kRun>(from + run * view.steps.by_panel, view);
+          std::memcpy(to + run * kRun, &words, sizeof words);
+        }
+      continue;
+    }
+    for (int64_t c = 0; c < view.columns; ++c, from += view.steps.by_component, to += kLanes<int16_t>)
+      for (int64_t i = 0; i < kLanes<int16_t>; ++i) {
+        const bool there = s + i < view.there;
+        to[i] = there ? static_cast<int16_t>(within(from[i / kRun * view.steps.by_panel + i % kRun], view.range))
+                      : int16_t{0};
+      }
   }
 }
 template <CodeOrder Order, class T>
@@ -465,10 +515,98 @@ void pack_codes(const CodesView& view, const T* x, CodeOrder order, void* to) {
 #endif
       break;
     case CodeOrder::tuples: pack_codes<CodeOrder::tuples>(view, x, to); break;
-    case CodeOrder::words:
-      if constexpr (ESPALIER_LEVEL == 1) pack_codes<CodeOrder::words>(view, x, to);
-      break;
+    case CodeOrder::words: break;
   }
+}
+
+#if ESPALIER_LEVEL == 2
+// From bytes to words within a range: (byte ^ flip) − minus.
+struct WordsWithin {
+  Vec<int16_t> flip, minus, low, high;
+  WordsWithin(int16_t of_flip, int32_t of_minus, sparse::CodeRange range)
+      : flip(broadcast<int16_t>(of_flip)),
+        minus(broadcast<int16_t>(static_cast<int16_t>(of_minus))),
+        low(broadcast<int16_t>(static_cast<int16_t>(range.low))),
+        high(broadcast<int16_t>(static_cast<int16_t>(range.high))) {}
+};
+// 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two
+// of a vector's quarters hold a column then, and two the one that stands 16 on.
+template <bool AsItIs>
+ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, const WordsWithin& within, int16_t* to) {
+  Vec<Code> v[16], w[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const auto row = [&](int s) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + s * pitch)); };
+    v[i] = reinterpret_cast<Vec<Code>>(_mm512_inserti64x4(_mm512_castsi256_si512(row(i)), row(16 + i), 1));
+  }
+#pragma GCC unroll 2
+  for (int twice = 0; twice < 2; ++twice) {
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      w[2 * i] = interleave_first<Code>(v[i], v[i + 8]);
+      w[2 * i + 1] = interleave_second<Code>(v[i], v[i + 8]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      v[2 * i] = interleave_first<Code>(w[i], w[i + 8]);
+      v[2 * i + 1] = interleave_second<Code>(w[i], w[i + 8]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) {
+    const __m512i quarters = reinterpret_cast<__m512i>(v[i]);
+    const Vec<Code> columns = reinterpret_cast<Vec<Code>>(_mm512_shuffle_i64x2(quarters, quarters, 0xD8));
+    const auto put = [&](int c, Vec<int16_t> words) __attribute__((always_inline)) {
+      if (!AsItIs) words = min<int16_t>(max<int16_t>((words ^ within.flip) - within.minus, within.low), within.high);
+      store<int16_t>(to + c * kLanes<int16_t>, words);
+    };
+    put(i, words_of_half<0>(columns));
+    put(16 + i, words_of_half<1>(columns));
+  }
+}
+template <bool AsItIs, class T>
+void pack_rows_of_words(const CodesView view, const T* x, int16_t* to) {
+  constexpr int64_t kTile = 32, kPitch = kTile + 16;
+  // A byte with a sign as one without, 128 more.
+  constexpr int16_t kFlip = std::is_same_v<T, int8_t> ? 128 : 0;
+  const int64_t columns = view.columns, pitch = view.steps.by_sample;
+  const WordsWithin of_x(kFlip, kFlip, view.range), taken(0, bias_of(view.range), view.range);
+  for (int64_t s = 0; s < view.there; s += kTile, x += kTile * pitch, to += kTile * columns) {
+    const int64_t there = std::min(view.there - s, kTile);
+    int64_t c = 0;
+    if constexpr (sizeof(T) == sizeof(Code))
+      if (there == kTile)
+        for (; c + kTile <= columns; c += kTile)
+          transpose_into_words<AsItIs>(reinterpret_cast<const Code*>(x) + c, pitch, of_x, to + c * kTile);
+    for (; c < columns; c += kTile) {
+      alignas(64) Code rows[kTile * kPitch];
+      alignas(64) int16_t words[kTile * kTile];
+      const int64_t count = std::min(kTile, columns - c);
+      for (int64_t i = 0; i < kTile; ++i) {
+        Code* const row = rows + i * kPitch;
+        if (i < there) take(x + i * pitch + c, count, view.range, row);
+        for (int64_t j = i < there ? count : 0; j < kTile; ++j) row[j] = 0;
+      }
+      transpose_into_words<false>(rows, kPitch, taken, count == kTile ? to + c * kTile : words);
+      if (count < kTile) std::memcpy(to + c * kTile, words, static_cast<size_t>(count * kTile) * sizeof(int16_t));
+    }
+  }
+}
+#endif
+
+template <class T>
+void pack_words(const CodesView& view, const T* x, int16_t* to) {
+  if (view.steps.by_component != 1) {
+    if (as_it_is<T>(view)) pack_columns_of_words<true>(view, x, to);
+    else pack_columns_of_words<false>(view, x, to);
+    return;
+  }
+#if ESPALIER_LEVEL == 2
+  if (as_it_is<T>(view)) pack_rows_of_words<true>(view, x, to);
+  else pack_rows_of_words<false>(view, x, to);
+#elif ESPALIER_LEVEL == 1
+  pack_rows_of_codes<CodeOrder::words>(view, x, to);
+#endif
 }
 
 #if ESPALIER_LEVEL == 2
@@ -563,60 +701,87 @@ inline void panel_to_rows(int64_t components, const int32_t* sums, int64_t there
     for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kPanelSamples + s];
 }
 
-// Sums of words, as wide as a block and in the order in which codes stand, to final values.
-#if ESPALIER_LEVEL == 1
+// Sums of words, of samples as they come, to final values.
 template <bool Float>
-void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                  const sparse::SumsPlace to) {
+void finish_words(sparse::RowRange rows, int64_t samples, const sparse::WordSums& sums, const int32_t* start, bool relu,
+                  const sparse::SumsPlace& to) {
   const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
-  const int64_t vectors = samples / kLanes<int32_t>;
+  constexpr int64_t kTwo = 2 * kLanes<int32_t>;
   for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
     const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
-    const int16_t* const from = words + r * kBlock;
-    for (int64_t j = 0; j < vectors; ++j) {
-      Vec<int32_t> sum = max<int32_t>(load_widened(from + j * kLanes<int32_t>) + plus, floor);
-      if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.vector_of(r, j), sum);
+    const int16_t* from = sums.at + (r - rows.first) * sums.pitch;
+    int32_t* y = to.at + r * to.row;
+    for (int64_t s = 0; s < samples; s += kTwo, from += kTwo, y += to.two) {
+      Vec<int32_t> a = max<int32_t>(load_widened(from) + plus, floor),
+                   b = max<int32_t>(load_widened(from + kLanes<int32_t>) + plus, floor);
+      if (Float) {
+        a = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(a, Vec<float>));
+        b = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(b, Vec<float>));
+      }
+      store<int32_t>(y, a);
+      store<int32_t>(y + to.vector, b);
     }
   }
 }
-inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                         bool as_float, const sparse::SumsPlace& to) {
-  as_float ? finish_words<true>(rows, samples, words, start, relu, to)
-           : finish_words<false>(rows, samples, words, start, relu, to);
+inline void finish_words(sparse::RowRange rows, int64_t samples, const sparse::WordSums& sums, const int32_t* start,
+                         bool relu, bool as_float, const sparse::SumsPlace& to) {
+  as_float ? finish_words<true>(rows, samples, sums, start, relu, to)
+           : finish_words<false>(rows, samples, sums, start, relu, to);
 }
-#else
-template <int First>
-struct UnitsOfVectors {  // four words each: those of result 2·First in the first half, of the next one in the second
-  static constexpr int kLanesOf16 = kVectorBytes / 16;
-  static constexpr int at(int i) { return i / kLanesOf16 + 2 * First + kTerms * (i % kLanesOf16); }
-};
-inline void finish_words(sparse::RowRange rows, int64_t samples, const int16_t* words, const int32_t* start, bool relu,
-                         bool as_float, const sparse::SumsPlace& to) {
-  typedef RunOf<int16_t, kLanes<int32_t>> Half;
-  for (int64_t i = rows.first * kHalves; i < (rows.first + rows.count) * kHalves; ++i) {
-    const int64_t r = i / kHalves, first = i % kHalves * kTerms;
-    if (first * kLanes<int32_t> >= samples) continue;
-    const double* const from = reinterpret_cast<const double*>(words + i * kHalf);
-    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
-    Vec<double> units[kTerms / 2];
-    if constexpr (kTerms == 4) {
-      const Vec<double> a = load<double>(from), b = load<double>(from + kLanes<double>);
-      units[0] = shuffle<double, UnitsOfVectors<0>>(a, b);
-      units[kTerms / 2 - 1] = shuffle<double, UnitsOfVectors<kTerms / 2 - 1>>(a, b);
-    } else {
-      const Vec<double> all = load<double>(from);
-      units[0] = shuffle<double, UnitsOfVectors<0>>(all, all);
+
+#if ESPALIER_LEVEL == 2
+// 16 rows of sums, transposed: two neighbouring samples' words move as one, which is half the shuffles that sums of 32
+// bits would take.
+[[gnu::noinline]] inline void transpose_words(const int16_t* sums, int64_t pitch, float* to) {
+  Vec<float> pairs[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) pairs[i] = load<float>(reinterpret_cast<const float*>(sums + i * pitch));
+  transpose_by_quarters(pairs);
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) store<float>(to + i * 16, pairs[i]);
+}
+// Pairs of samples of so many times 16 rows, as transpose_words leaves them, to final values.
+template <bool Float>
+void pairs_to_rows(int64_t tiles, const float* pairs, const int32_t* start, bool relu, int64_t there, int32_t* y,
+                   int64_t pitch) {
+  const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
+  const auto put = [&](int32_t * to, Vec<int32_t> sum) __attribute__((always_inline)) {
+    sum = max<int32_t>(sum, floor);
+    if (Float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
+    store<int32_t>(to, sum);
+  };
+  for (int64_t s = 0; s < there; s += 2, y += 2 * pitch)
+    for (int64_t i = 0; i < tiles; ++i) {
+      const Vec<int32_t> plus = start == nullptr ? Vec<int32_t>{} : load<int32_t>(start + i * 16);
+      const Vec<int32_t> both = load<int32_t>(reinterpret_cast<const int32_t*>(pairs) + i * 256 + s * 8);
+      put(y + i * 16, add_word<0>(plus, both));
+      if (s + 1 < there) put(y + pitch + i * 16, add_word<1>(plus, both));
     }
-#pragma GCC unroll 4
-    for (int j = 0; j < kTerms; ++j) {
-      Half half;
-      std::memcpy(&half, reinterpret_cast<const char*>(units + j / 2) + j % 2 * sizeof half, sizeof half);
-      Vec<int32_t> sum = __builtin_convertvector(half, Vec<int32_t>) + plus;
-      if (relu) sum = max<int32_t>(sum, Vec<int32_t>{});
-      if (as_float) sum = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(sum, Vec<float>));
-      store<int32_t>(to.vector_of(r, first + j), sum);
-    }
-  }
 }
 #endif
+
+// The same into rows of Y, `pitch` apart; of the samples so many are there.
+inline void words_to_rows(sparse::RowRange rows, int64_t there, const sparse::WordSums& sums, const int32_t* start,
+                          bool relu, bool as_float, int32_t* y, int64_t pitch) {
+  int64_t done = 0;
+#if ESPALIER_LEVEL == 2
+  // All rows of a sample after another: Y is mostly not in the cache, and so many lines are written that it can be
+  // foretold.
+  const int64_t tiles = rows.count / 16;
+  float* const pairs = scratch<float>(Scratch::kColumns, tiles * 256);
+  for (; done < tiles * 16; done += 16) transpose_words(sums.at + done * sums.pitch, sums.pitch, pairs + done * 16);
+  const int32_t* const from = start == nullptr ? nullptr : start + rows.first;
+  as_float ? pairs_to_rows<true>(tiles, pairs, from, relu, there, y + rows.first, pitch)
+           : pairs_to_rows<false>(tiles, pairs, from, relu, there, y + rows.first, pitch);
+#endif
+  // A run of rows at a time: they are still near when they are unpacked.
+  constexpr int64_t kRun = 64;
+  int32_t* const wide = done < rows.count ? scratch<int32_t>(Scratch::kColumns, kRun * kBlock) : nullptr;
+  const int64_t samples = (there + 31) / 32 * 32;
+  for (; done < rows.count; done += kRun) {
+    const int64_t r = rows.first + done, count = std::min(kRun, rows.count - done);
+    finish_words({r, count}, samples, {sums.at + done * sums.pitch, sums.pitch}, start, relu, as_float,
+                 {wide - r * kBlock, kBlock, kLanes<int32_t>, 2 * kLanes<int32_t>});
+    sums_to_rows(count, wide, there, y + r, pitch);
+  }
+}

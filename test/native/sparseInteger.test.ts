@@ -163,6 +163,31 @@ for (const [rows, columns, samples, density] of [
     else process.env.ESPALIER_JIT = before
   })
 
+test('signs: several groups of rows and blocks of columns, the whole range of codes, from one task and from several', (t) => {
+  if (!generates) return t.pass()
+  for (const [rows, columns, samples] of [
+    [61, 513, 100],
+    [150, 700, 31],
+    [33, 1025, 65],
+    [30, 512, 48],
+    [257, 90, 16],
+  ] as const)
+    for (const guise of Object.keys(guises) as Guise[]) {
+      // One entry in ten: no row has more than 128.
+      const values = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 7919) % 103 < 10 && i % columns < 1000 ? sign() : 0))
+      const matrix = integers(rows, columns, values, IntegerKernel.signs, guises[guise].range, 16)
+      for (const layout of layouts)
+        for (const [start, relu] of [
+          [false, false],
+          [true, false],
+          [false, true],
+          [true, true],
+        ] as const)
+          t.is(wrong(matrix, guise, samples, layout, start, relu), undefined, JSON.stringify({ rows, columns, samples, guise, layout, start, relu }))
+      native.sparseIntegerFree(matrix.number)
+    }
+})
+
 test('any matrix: all kernels agree, bit for bit', (t) => {
   const drawn = fc.record({
     rows: fc.integer({ min: 1, max: 70 }),
