@@ -102,7 +102,7 @@ struct IntegerRates {
   double anywhere, in_blocks, shared, addition, sums, widened, coded, coded_sums;
 };
 // One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Code for blocks was
-// not measured on it: two products a cycle wait for the loads of the weights.)
+// not measured on it.)
 constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.65, 2, 14, Format::kNever, 0};
 // One Zen 4 core, for all others with AVX-512.
 constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 1.04, 15, 50, 4.1, 6};
