@@ -102,7 +102,8 @@ struct IntegerRates {
   double anywhere, in_blocks, shared, addition, loaded, sums, widened, coded, coded_sums;
 };
 // One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Generated code was
-// not measured on it: additions stand to steps as on a Zen 4 core they would to steps of half the time.)
+// not measured on it; additions are as much slower than its steps as they are, on a Zen 4 core, than steps of half the
+// time.)
 constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5, Format::kNever, 0};
 // One Zen 4 core, for all others with AVX-512.
 constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 0.87, 0.8, 15, 5.6, 4.1, 6};
