@@ -76,6 +76,14 @@ class Assembler {
     byte(0xE9);
     word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
   }
+  // Asks for the line of the cache at base + offset, to be written; the offset is one byte.
+  void ask_to_write(Gpr base, int offset) {
+    if (base >= 8) byte(0x41);
+    byte(0x0F);
+    byte(0x0D);
+    byte(0x48 | (base & 7));
+    byte(offset);
+  }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
@@ -84,6 +92,10 @@ class Assembler {
   void load512(int to, Gpr base, int32_t offset) { evex(1, 0, 0x10, to, 0, base, offset, 64, false); }
   void store512(Gpr base, int32_t offset, int from) { evex(1, 0, 0x11, from, 0, base, offset, 64, false); }
   void broadcast512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x18, to, 0, base, offset, 4, false); }
+  // to = with | the 32 bits at base + offset, in every lane
+  void or_broadcast512(int to, int with, Gpr base, int32_t offset) {
+    evex(1, 1, 0xEB, to, with, base, offset, 4, true);
+  }
   // to += with · the float at base + offset
   void multiply_add512(int to, int with, Gpr base, int32_t offset) {
     evex(2, 1, 0xB8, to, with, base, offset, 4, true);

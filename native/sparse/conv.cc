@@ -308,7 +308,12 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
       }
       const ShiftedTarget target = direct ? ShiftedTarget{rows.out * columns.out, columns.out, 0}
                                           : ShiftedTarget{kLine, tiling.vectors * pitch, pitch};
-      plan.shifted->run(of_task.data(), end - first, target, bias, relu);
+      ShiftedAhead ahead;
+      if (tiling.bands == 1 && task + 1 < last) {
+        const int64_t plane = in * packing.rows.in * packing.columns.in, image = end * tiling.units;
+        ahead = {x + image * plane, (std::min(n, image + together * tiling.units) - image) * plane};
+      }
+      plan.shifted->run(of_task.data(), end - first, target, bias, relu, ahead);
       if (!direct)
         for (int64_t tile = first; tile < end; ++tile)
           unpack_lines(plan.axes, tiling, {0, 0}, bands(tile), out, sums + (tile - first) * sums_size, pitch, y);

@@ -12,11 +12,10 @@
 #include "sparse/walk.h"
 
 // A function is made for each group of output channels and block of input channels, as in conv_generated.cc. It holds
-// the sums of two lines for each of its channels: the two lines of a row, or two rows of one line each. A weight is
-// loaded once for both, and an input line once for all weights and both outputs, however it has to be moved: a
-// multiply-add then takes 0.7 loads at 90% sparsity where one of 28 channels by a line takes 1.4. Processors do as many
-// loads a cycle as multiply-adds. Sums are kept in registers through all input channels, but where the code outgrows
-// the first-level cache, and are written where they belong: there is nothing to unpack.
+// the sums of two lines for each of its channels: the two lines of a row, or two rows of one line each. An input line
+// is loaded once for all weights and both outputs, however it has to be moved, and a weight once for both or as cheaply
+// as the core can (see Weights). Sums are kept in registers through all input channels, but where the code outgrows the
+// first-level cache, and are written where they belong: there is nothing to unpack.
 namespace espalier::sparse {
 namespace {
 
@@ -36,9 +35,25 @@ using Function = void (*)(const Call*);
 // Registers 0 to 2·kChannels − 1 are sums, the last one is a weight, those between are input lines.
 constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
 constexpr int32_t kReachValues = 128 * 4;
-// Weights of a function: about 22 bytes of code each, input lines among them, which stay in the first-level cache.
-constexpr int64_t kMostTerms = 640;
 constexpr size_t kAlignment = 64;
+
+// How a weight comes to the two multiply-adds that it takes part in. A broadcast from memory takes a shuffle's port on
+// cores with one multiply-add a cycle (Zen 4: a third of a cycle of what a multiply-add could have), and lines that are
+// moved want the same one; an operand that is broadcast takes none.
+enum class Weights {
+  kLoaded,     // a broadcast into a register, for cores where loads are what is short
+  kInOperand,  // both multiply-adds load it
+  kOredIn,     // into a register as an operand of an `or` with zeros: an instruction more, a load less
+};
+// What is best for a core that starts two multiply-adds and two loads a cycle, and for others.
+struct Ways {
+  // Weights of a function: 18 to 30 bytes of code each, input lines among them, which the first-level cache holds. The
+  // common core could do with more than it holds, for a function runs through all rows before the next one.
+  int64_t most_terms;
+  // Whether lines of the cache are asked for: those of results as a function begins, and what is packed next.
+  bool asks;
+};
+constexpr Ways kOfZen5{640, false}, kCommon{1600, true};
 // The lanes of two lines one after the other: what stands at even columns, then at odd ones.
 alignas(64) constexpr std::array<int32_t, 2 * kLine> kWoven = [] {
   std::array<int32_t, 2 * kLine> woven{};
@@ -55,7 +70,8 @@ struct Piece {
 
 class Shifted final : public ShiftedKernel {
  public:
-  Shifted(const Packing& packing, int64_t channels) : form_(packing), channels_(channels) {}
+  Shifted(const Packing& packing, int64_t channels)
+      : form_(packing), channels_(channels), ways_(core() == Core::zen5 ? kOfZen5 : kCommon) {}
 
   bool make(std::vector<ShiftedTerm> terms, int64_t most_bytes) {
     for (const ShiftedTerm& term : terms)
@@ -67,7 +83,7 @@ class Shifted final : public ShiftedKernel {
     code.expect(terms.size() * 32);
     for (int64_t g = 0; g < groups; ++g) {
       const size_t first = begin[static_cast<size_t>(g)], last = begin[static_cast<size_t>(g) + 1];
-      const size_t pieces = std::max<size_t>(1, (last - first + kMostTerms - 1) / kMostTerms);
+      const size_t pieces = std::max<size_t>(1, (last - first + ways_.most_terms - 1) / ways_.most_terms);
       size_t from = first;
       for (size_t p = 0; p < pieces; ++p) {
         // Pieces end where an input channel does.
@@ -92,8 +108,8 @@ class Shifted final : public ShiftedKernel {
   }
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
 
-  void run(const ShiftedTile* tiles, int64_t count, const ShiftedTarget& target, const float* bias,
-           bool relu) const override {
+  void run(const ShiftedTile* tiles, int64_t count, const ShiftedTarget& target, const float* bias, bool relu,
+           const ShiftedAhead& ahead) const override {
     constexpr float kZeros[kChannels] = {};
     alignas(64) float nowhere[kLine];
     const float floor = 0.0f;
@@ -106,6 +122,10 @@ class Shifted final : public ShiftedKernel {
     call.floor = relu ? &floor : nullptr;
     call.apart[0] = target.channel * static_cast<int64_t>(sizeof(float));
     call.woven = kWoven.data();
+    // Cache lines of what comes next, a few a call: many at once would take the places of those that a call waits for.
+    const int64_t all = calls * static_cast<int64_t>(pieces_.size()), coming = ways_.asks ? ahead.floats / kLine : 0;
+    const int64_t each = all == 0 ? 0 : (coming + all - 1) / all;
+    int64_t asked = 0;
     if (!pieces_.empty()) ask_for(pieces_[0]);
     for (const Piece& piece : pieces_) {
       if (&piece != &pieces_.back()) ask_for(*(&piece + 1));
@@ -122,6 +142,8 @@ class Shifted final : public ShiftedKernel {
           call.y[0] = y;
           call.y[1] = second ? y + (step == 1 ? target.vector : target.row) : nowhere;
           call.apart[1] = second ? call.apart[0] : 0;
+          for (const int64_t to = std::min(coming, asked + each); asked < to; ++asked)
+            __builtin_prefetch(ahead.from + asked * kLine, 0, 2);
           function(&call);
           call.x += step * form_.row * kLine;
           call.partial += kSums * kLine;
@@ -176,7 +198,12 @@ class Shifted final : public ShiftedKernel {
       if (piece.starts) code.broadcast512(i, kRcx, i / 2 * 4);
       else code.load512(i, kRcx, i * 64);
 
-    HeldLines<kSums, kLines> lines(code, shifts_, piece.first_line);
+    if (piece.ends && ways_.asks) ask_for_results(channels, code);
+
+    const Weights weights = weights_of(terms, count);
+    constexpr int kZero = kValue - 1;
+    if (weights == Weights::kOredIn) code.zero512(kZero);
+    HeldLines<kSums, kLines> lines(code, shifts_, piece.first_line, weights == Weights::kOredIn ? kLines - 1 : kLines);
     Walk values{kRsi, kReachValues};
     for (size_t i = 0; i < count; ++i) {
       const ShiftedTerm& term = terms[i];
@@ -185,9 +212,16 @@ class Shifted final : public ShiftedKernel {
           form_.vectors == 2 ? operand(term, 1) : ShiftedLine{one.line + static_cast<int32_t>(form_.row), one.shift};
       const int a = lines.of(one), b = lines.of(other, a);
       const int to = 2 * static_cast<int>(term.out - first_channel);
-      code.broadcast512(kValue, kRsi, values.to(code, static_cast<int32_t>(i) * 4));
-      code.multiply_add512(to, a, kValue);
-      code.multiply_add512(to + 1, b, kValue);
+      const int32_t at = values.to(code, static_cast<int32_t>(i) * 4);
+      if (weights == Weights::kInOperand) {
+        code.multiply_add512(to, a, kRsi, at);
+        code.multiply_add512(to + 1, b, kRsi, at);
+      } else {
+        if (weights == Weights::kOredIn) code.or_broadcast512(kValue, kZero, kRsi, at);
+        else code.broadcast512(kValue, kRsi, at);
+        code.multiply_add512(to, a, kValue);
+        code.multiply_add512(to + 1, b, kValue);
+      }
       origin_.push_back(term.origin);
     }
 
@@ -207,6 +241,36 @@ class Shifted final : public ShiftedKernel {
     if (form_.vectors == 2 && form_.units == 1) put_woven(channels, code);
     else put_two(channels, code);
     code.end();
+  }
+
+  // A load of a line takes a cycle, and the half of one more that many of them wait for the second-level cache; a
+  // weight's takes half a cycle. Where both that a weight is loaded twice for would be more than the multiply-adds'
+  // two cycles, it is loaded once.
+  Weights weights_of(const ShiftedTerm* terms, size_t count) const {
+    if (core() == Core::zen5) return Weights::kLoaded;
+    size_t lines = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const bool channel = i == 0 || terms[i].in != terms[i - 1].in;
+      if (channel || terms[i].row != terms[i - 1].row)
+        // (Of two rows the next place's have the second in common.)
+        lines += form_.vectors == 2 || channel || terms[i].row > terms[i - 1].row + 1 ? 2 : 1;
+    }
+    return 1.5 * static_cast<double>(lines) > static_cast<double>(count) ? Weights::kOredIn : Weights::kInOperand;
+  }
+
+  // Where the results will be written.
+  void ask_for_results(int channels, Assembler& code) const {
+    const bool row = form_.vectors == 2 && form_.units == 1;
+    code.load(kRcx, kRdi, offsetof(Call, y));
+    code.load(kR9, kRdi, offsetof(Call, apart));
+    code.load(kR10, kRdi, offsetof(Call, y) + 8);
+    code.load(kR11, kRdi, offsetof(Call, apart) + 8);
+    for (int c = 0; c < channels; ++c) {
+      if (c > 0) code.add(kRcx, kR9), code.add(kR10, kR11);
+      code.ask_to_write(kRcx, 0);
+      if (row) code.ask_to_write(kRcx, 64);
+      else code.ask_to_write(kR10, 0);
+    }
   }
 
   // The two lines as the row that they are.
@@ -254,6 +318,7 @@ class Shifted final : public ShiftedKernel {
 
   const Form form_;
   const int64_t channels_;
+  const Ways ways_;
   Shifts shifts_;
   std::vector<Piece> pieces_;    // by group, then by block
   std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight

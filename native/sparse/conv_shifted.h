@@ -28,14 +28,20 @@ struct ShiftedTarget {
   int64_t channel, row, vector;
 };
 
+// What the run after this one will pack, to be brought nearer meanwhile; none, where it does not lie in one piece.
+struct ShiftedAhead {
+  const float* from = nullptr;
+  int64_t floats = 0;
+};
+
 class ShiftedKernel {
  public:
   virtual ~ShiftedKernel() = default;
   virtual void set_values(const float* values) = 0;
   virtual int64_t code_size() const = 0;
   // y = terms · packed + bias (may be null), max(·, 0) with relu.
-  virtual void run(const ShiftedTile* tiles, int64_t count, const ShiftedTarget& target, const float* bias,
-                   bool relu) const = 0;
+  virtual void run(const ShiftedTile* tiles, int64_t count, const ShiftedTarget& target, const float* bias, bool relu,
+                   const ShiftedAhead& ahead) const = 0;
 };
 
 // Whether such lines can be packed: every input column of a row in one segment's lines, and few enough shifts.

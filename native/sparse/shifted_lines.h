@@ -69,19 +69,20 @@ class Shifts {
   std::vector<int> of_;
 };
 
-// `Count` registers from `First` on that hold input lines, as the code is written; rdx points to the lines.
+// `count` registers from `First` on, at most `Count`, that hold input lines as the code is written; rdx points to the
+// lines.
 template <int First, int Count>
 class HeldLines {
  public:
-  HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line)
-      : code_(code), shifts_(shifts), first_line_(first_line) {
+  HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line, int count = Count)
+      : code_(code), shifts_(shifts), first_line_(first_line), count_(count) {
     held_.fill({-1, 0});
     used_.fill(0);
   }
 
   // The register of a line, loaded and shifted where none holds it so, but not over `kept`.
   int of(const ShiftedLine& wanted, int kept = -1) {
-    for (int i = 0; i < Count; ++i)
+    for (int i = 0; i < count_; ++i)
       if (held_[static_cast<size_t>(i)] == wanted) return touched(i);
     if (wanted.shift == 0) {
       const int free = oldest(kept, -1);
@@ -104,7 +105,7 @@ class HeldLines {
   }
   int oldest(int kept, int also) const {
     int found = -1;
-    for (int i = 0; i < Count; ++i)
+    for (int i = 0; i < count_; ++i)
       if (First + i != kept && First + i != also &&
           (found < 0 || used_[static_cast<size_t>(i)] < used_[static_cast<size_t>(found)]))
         found = i;
@@ -114,6 +115,7 @@ class HeldLines {
   Assembler& code_;
   const Shifts& shifts_;
   int32_t first_line_;
+  int count_;
   std::array<ShiftedLine, Count> held_;
   std::array<int, Count> used_;  // when, by count
   int now_ = 0;
