@@ -76,14 +76,9 @@ class Assembler {
     byte(0xE9);
     word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
   }
-  // Asks for the line of the cache at base + offset, to be written; the offset is one byte.
-  void ask_to_write(Gpr base, int offset) {
-    if (base >= 8) byte(0x41);
-    byte(0x0F);
-    byte(0x0D);
-    byte(0x48 | (base & 7));
-    byte(offset);
-  }
+  // Asks for the line of the cache at base + offset: to be written, or to the second level.
+  void ask_to_write(Gpr base, int32_t offset) { ask(0x0D, 1, base, offset); }
+  void ask_nearer(Gpr base, int32_t offset) { ask(0x18, 2, base, offset); }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
@@ -184,6 +179,12 @@ class Assembler {
   // Bit `which` of a register's number, upside down, as the prefixes have it.
   static int inverted(int number, int which) { return (~number >> which) & 1; }
 
+  void ask(int opcode, int which, Gpr base, int32_t offset) {
+    if (base >= 8) byte(0x41);
+    byte(0x0F);
+    byte(opcode);
+    memory(which, base, offset, 1);
+  }
   void memory(int reg, Gpr base, int32_t offset, int unit) {
     const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
     byte((small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));

@@ -148,8 +148,9 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
     plan->shifted_grad = make_shifted_grad(axes, packing, size_.out_channels, std::move(terms), kMostCode);
     return plan->shifted_grad == nullptr ? nullptr : plan;
   }
-  plan->shifted =
-      make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms), kMostCode);
+  const int64_t in = transposed ? size_.out_channels : size_.in_channels;
+  const int64_t out = size_.in_channels + size_.out_channels - in;
+  plan->shifted = make_shifted(packing, in, out, std::move(terms), kMostCode);
   if (plan->shifted == nullptr) return nullptr;
   plan->shifted->set_values(values_.data());
   return plan;

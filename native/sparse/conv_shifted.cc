@@ -30,6 +30,7 @@ struct Call {
   float* y[2];
   int64_t apart[2];
   const int32_t* woven;
+  const float* ahead;  // what is asked for meanwhile
 };
 using Function = void (*)(const Call*);
 // Registers 0 to 2·kChannels − 1 are sums, the last one is a weight, those between are input lines.
@@ -50,7 +51,7 @@ struct Ways {
   // Weights of a function: 18 to 30 bytes of code each, input lines among them, which the first-level cache holds. The
   // common core could do with more than it holds, for a function runs through all rows before the next one.
   int64_t most_terms;
-  // Whether lines of the cache are asked for: those of results as a function begins, and what is packed next.
+  // Whether functions ask for lines of the cache: those of their results, and what is packed next.
   bool asks;
 };
 constexpr Ways kOfZen5{640, false}, kCommon{1600, true};
@@ -66,12 +67,18 @@ struct Piece {
   int32_t first_line;
   bool starts, ends;
   size_t code, values;
+  int64_t asks;  // lines of what comes next that a call asks for
 };
 
 class Shifted final : public ShiftedKernel {
  public:
-  Shifted(const Packing& packing, int64_t channels)
-      : form_(packing), channels_(channels), ways_(core() == Core::zen5 ? kOfZen5 : kCommon) {}
+  Shifted(const Packing& packing, int64_t in, int64_t channels)
+      : form_(packing), channels_(channels), ways_(core() == Core::zen5 ? kOfZen5 : kCommon) {
+    const Tiling& tiling = packing.tiling;
+    const int64_t calls = (tiling.rows + rows_a_call() - 1) / rows_a_call();
+    const int64_t lines = in * packing.rows.in * packing.columns.in * tiling.units / kLine;
+    if (ways_.asks && tiling.bands == 1) ahead_ = (lines + calls - 1) / calls;
+  }
 
   bool make(std::vector<ShiftedTerm> terms, int64_t most_bytes) {
     for (const ShiftedTerm& term : terms)
@@ -93,7 +100,8 @@ class Shifted final : public ShiftedKernel {
         code.align(kAlignment);
         const int32_t line = from == to ? 0 : static_cast<int32_t>(terms[from].in * form_.channel);
         pieces_.push_back({group_begin(g), group_begin(g + 1) - group_begin(g), line, from == first, to == last,
-                           code.size(), origin_.size()});
+                           code.size(), origin_.size(),
+                           asks(static_cast<int64_t>(to - from), static_cast<int64_t>(terms.size()))});
         emit(pieces_.back(), terms.data() + from, to - from, group_begin(g), code);
         if (static_cast<int64_t>(code.size()) > most_bytes) return false;
         from = to;
@@ -113,8 +121,7 @@ class Shifted final : public ShiftedKernel {
     constexpr float kZeros[kChannels] = {};
     alignas(64) float nowhere[kLine];
     const float floor = 0.0f;
-    // Rows that a call computes.
-    const int64_t step = form_.vectors == 2 ? 1 : 2;
+    const int64_t step = rows_a_call();
     int64_t calls = 0;
     for (int64_t t = 0; t < count; ++t) calls += (tiles[t].rows + step - 1) / step;
     float* const partial = scratch<float>(Scratch::kPartial, calls * kSums * kLine);
@@ -122,9 +129,7 @@ class Shifted final : public ShiftedKernel {
     call.floor = relu ? &floor : nullptr;
     call.apart[0] = target.channel * static_cast<int64_t>(sizeof(float));
     call.woven = kWoven.data();
-    // Cache lines of what comes next, a few a call: many at once would take the places of those that a call waits for.
-    const int64_t all = calls * static_cast<int64_t>(pieces_.size()), coming = ways_.asks ? ahead.floats / kLine : 0;
-    const int64_t each = all == 0 ? 0 : (coming + all - 1) / all;
+    const int64_t coming = ahead.floats / kLine;
     int64_t asked = 0;
     if (!pieces_.empty()) ask_for(pieces_[0]);
     for (const Piece& piece : pieces_) {
@@ -142,8 +147,9 @@ class Shifted final : public ShiftedKernel {
           call.y[0] = y;
           call.y[1] = second ? y + (step == 1 ? target.vector : target.row) : nowhere;
           call.apart[1] = second ? call.apart[0] : 0;
-          for (const int64_t to = std::min(coming, asked + each); asked < to; ++asked)
-            __builtin_prefetch(ahead.from + asked * kLine, 0, 2);
+          // (Where nothing comes next, what is there already.)
+          call.ahead = asked + piece.asks <= coming ? ahead.from + asked * kLine : tile.packed;
+          asked += piece.asks;
           function(&call);
           call.x += step * form_.row * kLine;
           call.partial += kSums * kLine;
@@ -154,6 +160,7 @@ class Shifted final : public ShiftedKernel {
   }
 
  private:
+  int64_t rows_a_call() const { return form_.vectors == 2 ? 1 : 2; }
   ShiftedLine operand(const ShiftedTerm& term, int64_t vector) const {
     return form_.of(term.in, term.row, term.column, vector);
   }
@@ -195,10 +202,18 @@ class Shifted final : public ShiftedKernel {
     code.load(kRcx, kRdi, piece.starts ? offsetof(Call, bias) : offsetof(Call, partial));
     shifts_.set_masks(code, form_);
     for (int i = 0; i < 2 * channels; ++i)
-      if (piece.starts) code.broadcast512(i, kRcx, i / 2 * 4);
-      else code.load512(i, kRcx, i * 64);
+      if (!piece.starts) code.load512(i, kRcx, i * 64);
+      else if (i % 2 == 0) code.broadcast512(i, kRcx, i / 2 * 4);
+      else code.move512(i, i - 1);
 
-    if (piece.ends && ways_.asks) ask_for_results(channels, code);
+    if (ways_.asks) {
+      code.load(kR8, kRdi, offsetof(Call, ahead));
+      code.load(kRcx, kRdi, offsetof(Call, y));
+      code.load(kR9, kRdi, offsetof(Call, apart));
+      code.load(kR10, kRdi, offsetof(Call, y) + 8);
+      code.load(kR11, kRdi, offsetof(Call, apart) + 8);
+    }
+    int64_t results = ways_.asks && piece.ends ? 0 : channels, asked = 0;
 
     const Weights weights = weights_of(terms, count);
     constexpr int kZero = kValue - 1;
@@ -206,6 +221,11 @@ class Shifted final : public ShiftedKernel {
     HeldLines<kSums, kLines> lines(code, shifts_, piece.first_line, weights == Weights::kOredIn ? kLines - 1 : kLines);
     Walk values{kRsi, kReachValues};
     for (size_t i = 0; i < count; ++i) {
+      // Lines of results by half the way; of what comes next all along.
+      if (results * static_cast<int64_t>(count) < 2 * channels * static_cast<int64_t>(i) && results < channels)
+        ask_for_result(results++, code);
+      if (asked * static_cast<int64_t>(count) < piece.asks * static_cast<int64_t>(i))
+        code.ask_nearer(kR8, static_cast<int32_t>(asked++) * 64);
       const ShiftedTerm& term = terms[i];
       const ShiftedLine one = operand(term, 0);
       const ShiftedLine other =
@@ -243,6 +263,12 @@ class Shifted final : public ShiftedKernel {
     code.end();
   }
 
+  // How many lines of what comes next a call of so many of all terms asks for: of a tile's planes its share, but not so
+  // many that little else is done.
+  int64_t asks(int64_t count, int64_t all) const {
+    return all == 0 ? 0 : std::min((ahead_ * count + all - 1) / all, count / 4);
+  }
+
   // A load of a line takes a cycle, and the half of one more that many of them wait for the second-level cache; a
   // weight's takes half a cycle. Where both that a weight is loaded twice for would be more than the multiply-adds'
   // two cycles, it is loaded once.
@@ -258,18 +284,15 @@ class Shifted final : public ShiftedKernel {
     return 1.5 * static_cast<double>(lines) > static_cast<double>(count) ? Weights::kOredIn : Weights::kInOperand;
   }
 
-  // Where the results will be written.
-  void ask_for_results(int channels, Assembler& code) const {
+  // The lines of the cache of channel c's results. (Their ends: those before are the row's above.)
+  void ask_for_result(int64_t c, Assembler& code) const {
     const bool row = form_.vectors == 2 && form_.units == 1;
-    code.load(kRcx, kRdi, offsetof(Call, y));
-    code.load(kR9, kRdi, offsetof(Call, apart));
-    code.load(kR10, kRdi, offsetof(Call, y) + 8);
-    code.load(kR11, kRdi, offsetof(Call, apart) + 8);
-    for (int c = 0; c < channels; ++c) {
-      if (c > 0) code.add(kRcx, kR9), code.add(kR10, kR11);
-      code.ask_to_write(kRcx, 0);
-      if (row) code.ask_to_write(kRcx, 64);
-      else code.ask_to_write(kR10, 0);
+    if (c > 0) code.add(kRcx, kR9);
+    code.ask_to_write(kRcx, 63);
+    if (row) code.ask_to_write(kRcx, 127);
+    else {
+      if (c > 0) code.add(kR10, kR11);
+      code.ask_to_write(kR10, 63);
     }
   }
 
@@ -319,6 +342,7 @@ class Shifted final : public ShiftedKernel {
   const Form form_;
   const int64_t channels_;
   const Ways ways_;
+  int64_t ahead_ = 0;  // lines of the cache that a tile's planes are, for each time that all functions are called
   Shifts shifts_;
   std::vector<Piece> pieces_;    // by group, then by block
   std::vector<int32_t> origin_;  // of each value of the stream, its place in the weight
@@ -347,9 +371,9 @@ bool can_shift() {
 #endif
 }
 
-std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t channels, std::vector<ShiftedTerm> terms,
-                                            int64_t most_bytes) {
-  auto made = std::make_unique<Shifted>(packing, channels);
+std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t in, int64_t channels,
+                                            std::vector<ShiftedTerm> terms, int64_t most_bytes) {
+  auto made = std::make_unique<Shifted>(packing, in, channels);
   return made->make(std::move(terms), most_bytes) ? std::move(made) : nullptr;
 }
 

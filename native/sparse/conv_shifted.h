@@ -48,8 +48,9 @@ class ShiftedKernel {
 bool holds_whole_rows(const Axes& axes, const Tiling& tiling);
 // Whether code can be generated for them here.
 bool can_shift();
-// Null where the code would exceed `most_bytes` or no executable memory can be had.
-std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t channels, std::vector<ShiftedTerm> terms,
-                                            int64_t most_bytes);
+// For images of `in` channels, of which terms count those that are packed. Null where the code would exceed
+// `most_bytes` or no executable memory can be had.
+std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t in, int64_t channels,
+                                            std::vector<ShiftedTerm> terms, int64_t most_bytes);
 
 }  // namespace espalier::sparse
