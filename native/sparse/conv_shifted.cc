@@ -38,23 +38,24 @@ constexpr int kChannels = 13, kSums = 2 * kChannels, kLines = 5, kValue = 31;
 constexpr int32_t kReachValues = 128 * 4;
 constexpr size_t kAlignment = 64;
 
-// How a weight comes to the two multiply-adds that it takes part in. A broadcast from memory takes a shuffle's port on
-// cores with one multiply-add a cycle (Zen 4: a third of a cycle of what a multiply-add could have), and lines that are
-// moved want the same one; an operand that is broadcast takes none.
+// How a weight comes to the two multiply-adds that it takes part in.
 enum class Weights {
-  kLoaded,     // a broadcast into a register, for cores where loads are what is short
+  kLoaded,     // a broadcast into a register
   kInOperand,  // both multiply-adds load it
-  kOredIn,     // into a register as an operand of an `or` with zeros: an instruction more, a load less
+  kOredIn,     // into a register, as the operand of an `or` with zeros
 };
-// What is best for a core that starts two multiply-adds and two loads a cycle, and for others.
+// What is best for a core.
 struct Ways {
-  // Weights of a function: 18 to 30 bytes of code each, input lines among them, which the first-level cache holds. The
-  // common core could do with more than it holds, for a function runs through all rows before the next one.
+  // A broadcast into a register is the fewest loads. But where one multiply-add starts a cycle it may take a port of
+  // the shuffles (on Zen 4 it does), which moved lines need too, and multiply-adds then give way to them; a broadcast
+  // that is part of an instruction takes none.
+  bool broadcasts;
+  // Weights of a function: 18 to 30 bytes of code each, input lines among them, which stay in the first-level cache.
   int64_t most_terms;
   // Whether functions ask for lines of the cache: those of their results, and what is packed next.
   bool asks;
 };
-constexpr Ways kOfZen5{640, false}, kCommon{1600, true};
+constexpr Ways kOfZen5{true, 640, false}, kCommon{false, 1600, true};
 // The lanes of two lines one after the other: what stands at even columns, then at odd ones.
 alignas(64) constexpr std::array<int32_t, 2 * kLine> kWoven = [] {
   std::array<int32_t, 2 * kLine> woven{};
@@ -269,11 +270,11 @@ class Shifted final : public ShiftedKernel {
     return all == 0 ? 0 : std::min((ahead_ * count + all - 1) / all, count / 4);
   }
 
-  // A load of a line takes a cycle, and the half of one more that many of them wait for the second-level cache; a
-  // weight's takes half a cycle. Where both that a weight is loaded twice for would be more than the multiply-adds'
-  // two cycles, it is loaded once.
+  // Loads beside the two cycles of a weight's multiply-adds: a line takes one and a half (one, and what comes from the
+  // second-level cache goes through the same port), a weight half of one. Where a second load of each weight would be
+  // too much, it is an `or` instead.
   Weights weights_of(const ShiftedTerm* terms, size_t count) const {
-    if (core() == Core::zen5) return Weights::kLoaded;
+    if (ways_.broadcasts) return Weights::kLoaded;
     size_t lines = 0;
     for (size_t i = 0; i < count; ++i) {
       const bool channel = i == 0 || terms[i].in != terms[i - 1].in;

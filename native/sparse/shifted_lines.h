@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "sparse/assembler.h"
@@ -75,14 +76,16 @@ template <int First, int Count>
 class HeldLines {
  public:
   HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line, int count = Count)
-      : code_(code), shifts_(shifts), first_line_(first_line), count_(count) {
+      : code_(code), shifts_(shifts), first_line_(first_line) {
     held_.fill({-1, 0});
     used_.fill(0);
+    // (One that is always the latest used is never taken.)
+    for (int i = count; i < Count; ++i) used_[static_cast<size_t>(i)] = std::numeric_limits<int>::max();
   }
 
   // The register of a line, loaded and shifted where none holds it so, but not over `kept`.
   int of(const ShiftedLine& wanted, int kept = -1) {
-    for (int i = 0; i < count_; ++i)
+    for (int i = 0; i < Count; ++i)
       if (held_[static_cast<size_t>(i)] == wanted) return touched(i);
     if (wanted.shift == 0) {
       const int free = oldest(kept, -1);
@@ -105,7 +108,7 @@ class HeldLines {
   }
   int oldest(int kept, int also) const {
     int found = -1;
-    for (int i = 0; i < count_; ++i)
+    for (int i = 0; i < Count; ++i)
       if (First + i != kept && First + i != also &&
           (found < 0 || used_[static_cast<size_t>(i)] < used_[static_cast<size_t>(found)]))
         found = i;
@@ -115,7 +118,6 @@ class HeldLines {
   Assembler& code_;
   const Shifts& shifts_;
   int32_t first_line_;
-  int count_;
   std::array<ShiftedLine, Count> held_;
   std::array<int, Count> used_;  // when, by count
   int now_ = 0;
