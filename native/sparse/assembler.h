@@ -82,40 +82,47 @@ class Assembler {
   void jump(Gpr base, int offset) { indirect(4, base, offset); }
   void call(Gpr base, int offset) { indirect(2, base, offset); }
   void leave() { byte(0xC3); }
+  // Asks for the line of the cache at base + offset: to be written, or to the second level.
+  void ask_to_write(Gpr base, int32_t offset) { ask(0x0D, 1, base, offset); }
+  void ask_nearer(Gpr base, int32_t offset) { ask(0x18, 2, base, offset); }
   void end() {
     for (const int b : {0xC5, 0xF8, 0x77, 0xC3}) byte(b);  // vzeroupper, ret
   }
 
   // 512-bit, on registers 0 to 31. Displacements of a byte count in units of the operand's size.
-  void load512(int to, Gpr base, int32_t offset) { evex(1, 0, 0x10, to, 0, base, offset, 64, false); }
-  void store512(Gpr base, int32_t offset, int from) { evex(1, 0, 0x11, from, 0, base, offset, 64, false); }
-  void broadcast512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x18, to, 0, base, offset, 4, false); }
+  void load512(int to, Gpr base, int32_t offset) { evex<64>(1, 0, 0x10, to, 0, base, offset, false); }
+  void store512(Gpr base, int32_t offset, int from) { evex<64>(1, 0, 0x11, from, 0, base, offset, false); }
+  void broadcast512(int to, Gpr base, int32_t offset) { evex<4>(2, 1, 0x18, to, 0, base, offset, false); }
+  // to = with | the 32 bits at base + offset, in every lane
+  void or_broadcast512(int to, int with, Gpr base, int32_t offset) {
+    evex<4>(1, 1, 0xEB, to, with, base, offset, true);
+  }
   // to += with · the float at base + offset
   void multiply_add512(int to, int with, Gpr base, int32_t offset) {
-    evex(2, 1, 0xB8, to, with, base, offset, 4, true);
+    evex<4>(2, 1, 0xB8, to, with, base, offset, true);
   }
   // to += with · by
   void multiply_add512(int to, int with, int by) { evex_registers(2, 1, 0xB8, to, with, by); }
   // Four neighbouring floats in each quarter of `to`; float `which` of each quarter of `from` in all four lanes of it.
-  void broadcast_four512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x1A, to, 0, base, offset, 16, false); }
+  void broadcast_four512(int to, Gpr base, int32_t offset) { evex<16>(2, 1, 0x1A, to, 0, base, offset, false); }
   void spread_one512(int to, int from, int which) {
     evex_registers(3, 1, 0x04, to, 0, from);
     byte(which * 0x55);
   }
   // to += with · the vector at base + offset
   void multiply_add_vector512(int to, int with, Gpr base, int32_t offset) {
-    evex(2, 1, 0xB8, to, with, base, offset, 64, false);
+    evex<64>(2, 1, 0xB8, to, with, base, offset, false);
   }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
   // Words. to = 32 bytes at base + offset, without sign; the word there in every lane; to ± with.
-  void widen_bytes512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x30, to, 0, base, offset, 32, false); }
-  void broadcast_word512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x79, to, 0, base, offset, 2, false); }
+  void widen_bytes512(int to, Gpr base, int32_t offset) { evex<32>(2, 1, 0x30, to, 0, base, offset, false); }
+  void broadcast_word512(int to, Gpr base, int32_t offset) { evex<2>(2, 1, 0x79, to, 0, base, offset, false); }
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
   // to ± the vector at base + offset
-  void add_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xFD, to, to, base, offset, 64, false); }
-  void subtract_words512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xF9, to, to, base, offset, 64, false); }
+  void add_words512(int to, Gpr base, int32_t offset) { evex<64>(1, 1, 0xFD, to, to, base, offset, false); }
+  void subtract_words512(int to, Gpr base, int32_t offset) { evex<64>(1, 1, 0xF9, to, to, base, offset, false); }
 
   // The second half of `from`; the words of the first half as whole numbers of 32 bits, with their sign.
   void second_half512(int to, int from) {
@@ -123,18 +130,16 @@ class Assembler {
     byte(1);
   }
   void widen_words512(int to, int from) { evex_registers(2, 1, 0x23, to, 0, from); }
-  // With the whole number at base + offset in every lane: the sum, the greater one. As float32.
-  void add_integer512(int to, Gpr base, int32_t offset) { evex(1, 1, 0xFE, to, to, base, offset, 4, true); }
-  void maximum_integer512(int to, Gpr base, int32_t offset) { evex(2, 1, 0x3D, to, to, base, offset, 4, true); }
+  // Whole numbers of 32 bits, with that at base + offset in every lane: the sum, the greater one. As float32.
+  void add_integer512(int to, Gpr base, int32_t offset) { evex<4>(1, 1, 0xFE, to, to, base, offset, true); }
+  void maximum_integer512(int to, Gpr base, int32_t offset) { evex<4>(2, 1, 0x3D, to, to, base, offset, true); }
+  void maximum_integer512(int to, int with) { evex_registers(2, 1, 0x3D, to, to, with); }
   void convert_integers512(int to, int from) { evex_registers(1, 0, 0x5B, to, 0, from); }
 
-  // Whole numbers of 32 bits. to += the four codes of each lane of `with`, bytes without sign, times the four bytes
-  // with sign at base + offset; to = max(to, with); to as float32.
+  // to += the four codes of each lane of `with`, bytes without sign, times the four bytes with sign at base + offset.
   void multiply_add_bytes512(int to, int with, Gpr base, int32_t offset) {
-    evex(2, 1, 0x50, to, with, base, offset, 4, true);
+    evex<4>(2, 1, 0x50, to, with, base, offset, true);
   }
-  void maximum_whole512(int to, int with) { evex_registers(2, 1, 0x3D, to, to, with); }
-  void to_floats512(int to) { evex_registers(1, 0, 0x5B, to, 0, to); }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
   void shift_lanes512(int to, int from, int by, int mask) {
@@ -146,7 +151,7 @@ class Assembler {
   void zero512(int to) { evex_registers(1, 1, 0xEF, to, to, to); }
   void add512(int to, int a, int b) { evex_registers(1, 0, 0x58, to, a, b); }
   // to += the vector at base + offset
-  void add512(int to, Gpr base, int32_t offset) { evex(1, 0, 0x58, to, to, base, offset, 64, false); }
+  void add512(int to, Gpr base, int32_t offset) { evex<64>(1, 0, 0x58, to, to, base, offset, false); }
   // Two of the four quarters of a, then two of b; or, within each quarter, two of the four floats of a's, then two of
   // b's. `which` names each in two bits, the first lowest.
   void choose_quarters512(int to, int a, int b, int which) {
@@ -160,7 +165,7 @@ class Assembler {
   void move512(int to, int from) { evex_registers(1, 0, 0x28, to, 0, from); }
   // Only the lanes that `mask` has.
   void store512(Gpr base, int32_t offset, int from, int mask) {
-    evex(1, 0, 0x11, from, 0, base, offset, 64, false, mask);
+    evex<64>(1, 0, 0x11, from, 0, base, offset, false, mask);
   }
 
   // 256-bit, on registers 0 to 15.
@@ -206,6 +211,12 @@ class Assembler {
     byte(0x40 | which << 3 | (base & 7));
     byte(offset & 0xFF);
   }
+  void ask(int opcode, int which, Gpr base, int32_t offset) {
+    if (base >= 8) byte(0x41);
+    byte(0x0F);
+    byte(opcode);
+    memory(which, base, offset, 1);
+  }
   void memory(int reg, Gpr base, int32_t offset, int unit) {
     const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
     byte((small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));
@@ -221,12 +232,14 @@ class Assembler {
            static_cast<uint64_t>(third) << 24 | static_cast<uint64_t>(opcode) << 32 |
            static_cast<uint64_t>(operands) << 40;
   }
-  void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset, int unit, bool broadcast,
-            int masking = 0) {
-    const bool small = offset % unit == 0 && offset / unit >= -128 && offset / unit <= 127;
+  // (As part of whoever writes instructions in turn: a call for each would be a twentieth of what making code takes.)
+  template <int Unit>
+  [[gnu::always_inline]] void evex(int map, int pp, int opcode, int reg, int vvvv, Gpr base, int32_t offset,
+                                   bool broadcast, int masking = 0) {
+    const bool small = offset % Unit == 0 && offset / Unit >= -128 && offset / Unit <= 127;
     const uint64_t head = evex_head(map, pp, opcode, reg, vvvv, 1, inverted(base, 3), (broadcast ? 0x10 : 0) | masking,
                                     (small ? 0x40 : 0x80) | (reg & 7) << 3 | (base & 7));
-    if (small) put(head | static_cast<uint64_t>((offset / unit) & 0xFF) << 48, 7);
+    if (small) put(head | static_cast<uint64_t>((offset / Unit) & 0xFF) << 48, 7);
     else put(head, 6), word(offset);
   }
   void evex_registers(int map, int pp, int opcode, int reg, int vvvv, int rm, int masking = 0) {

@@ -148,8 +148,9 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
     plan->shifted_grad = make_shifted_grad(axes, packing, size_.out_channels, std::move(terms), kMostCode);
     return plan->shifted_grad == nullptr ? nullptr : plan;
   }
-  plan->shifted =
-      make_shifted(packing, transposed ? size_.in_channels : size_.out_channels, std::move(terms), kMostCode);
+  const int64_t in = transposed ? size_.out_channels : size_.in_channels;
+  const int64_t out = size_.in_channels + size_.out_channels - in;
+  plan->shifted = make_shifted(packing, in, out, std::move(terms), kMostCode);
   if (plan->shifted == nullptr) return nullptr;
   plan->shifted->set_values(values_.data());
   return plan;
@@ -308,7 +309,12 @@ void Convolution::run_shifted(const Plan& plan, int64_t n, int64_t in, int64_t o
       }
       const ShiftedTarget target = direct ? ShiftedTarget{rows.out * columns.out, columns.out, 0}
                                           : ShiftedTarget{kLine, tiling.vectors * pitch, pitch};
-      plan.shifted->run(of_task.data(), end - first, target, bias, relu);
+      ShiftedAhead ahead;
+      if (tiling.bands == 1 && task + 1 < last) {
+        const int64_t plane = in * packing.rows.in * packing.columns.in, image = end * tiling.units;
+        ahead = {x + image * plane, (std::min(n, image + together * tiling.units) - image) * plane};
+      }
+      plan.shifted->run(of_task.data(), end - first, target, bias, relu, ahead);
       if (!direct)
         for (int64_t tile = first; tile < end; ++tile)
           unpack_lines(plan.axes, tiling, {0, 0}, bands(tile), out, sums + (tile - first) * sums_size, pitch, y);

@@ -223,10 +223,10 @@ class IntegerGenerated final : public IntegerProduct {
     if (block == blocks_ - 1) {
       const size_t no_floor = code.jump_if_zero(kR8);
       code.zero512(kX);
-      for (int r = 0; r < rows; ++r) code.maximum_whole512(r, kX);
+      for (int r = 0; r < rows; ++r) code.maximum_integer512(r, kX);
       code.land(no_floor);
       const size_t whole = code.jump_if_zero(kR9);
-      for (int r = 0; r < rows; ++r) code.to_floats512(r);
+      for (int r = 0; r < rows; ++r) code.convert_integers512(r, r);
       code.land(whole);
     }
     for (int r = 0; r < rows; ++r) code.store512(kRdx, sums(r), r);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "sparse/assembler.h"
@@ -69,14 +70,17 @@ class Shifts {
   std::vector<int> of_;
 };
 
-// `Count` registers from `First` on that hold input lines, as the code is written; rdx points to the lines.
+// `count` registers from `First` on, at most `Count`, that hold input lines as the code is written; rdx points to the
+// lines.
 template <int First, int Count>
 class HeldLines {
  public:
-  HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line)
+  HeldLines(Assembler& code, const Shifts& shifts, int32_t first_line, int count = Count)
       : code_(code), shifts_(shifts), first_line_(first_line) {
     held_.fill({-1, 0});
     used_.fill(0);
+    // (One that is always the latest used is never taken.)
+    for (int i = count; i < Count; ++i) used_[static_cast<size_t>(i)] = std::numeric_limits<int>::max();
   }
 
   // The register of a line, loaded and shifted where none holds it so, but not over `kept`.

@@ -1,6 +1,6 @@
 // Prints a line a product: the bits of its results. ESPALIER_CORE says as which core.
 import { createHash } from 'node:crypto'
-import { Finish, native, SparseFormat, SparseLayout } from '../../lib/native/index.js'
+import { type Conv2d, Finish, native, SparseFormat, SparseKernel, SparseLayout } from '../../lib/native/index.js'
 
 const wave = (length: number, step: number): Float32Array => Float32Array.from({ length }, (_, i) => Math.sin(i * step))
 
@@ -39,4 +39,28 @@ for (const [rows, columns, density, samples] of matrices) {
     }
     native.sparseFree(number)
   }
+}
+
+// Rows of one line and of two, full and not; many weights a function, and so few that each reads a line of its own.
+const convolutions: readonly (readonly [images: number, channels: number, size: number, density: number])[] = [
+  [9, 40, 32, 0.03],
+  [20, 64, 16, 0.1],
+  [3, 64, 27, 0.4],
+  [5, 30, 9, 0.2],
+  [2, 20, 7, 0.7],
+]
+
+for (const [n, channels, size, density] of convolutions) {
+  const weight = wave(channels * channels * 9, 0.37)
+  const mask = Uint8Array.from(weight, (_, i) => Number((i * 0.6180339887498949) % 1 < density))
+  const geometry: Conv2d = [n, channels, size, size, channels, size, size, 3, 3, 1, 1, 1, 1, 1, 1, 1]
+  const number = native.sparseConv2dCreate(weight, mask, SparseKernel.automatic, channels, channels, 3, 3, 1)
+  const [x, dy] = [wave(n * channels * size * size, 0.11), wave(n * channels * size * size, 0.13)]
+  const results = [new Float32Array(x.length), new Float32Array(x.length), new Float32Array(mask.reduce((sum, kept) => sum + kept, 0))]
+  native.sparseConv2dForward(number, x, wave(channels, 1), Finish.relu, results[0], ...geometry)
+  native.sparseConv2dDataGrad(number, dy, results[1], ...geometry)
+  native.sparseConv2dWeightGrad(number, x, dy, results[2], ...geometry)
+  for (const [pass, result] of results.entries())
+    console.log('convolution', n, channels, size, density, pass, createHash('sha256').update(result).digest('hex'))
+  native.sparseConv2dFree(number)
 }
