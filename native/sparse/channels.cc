@@ -9,8 +9,6 @@
 namespace espalier::sparse {
 namespace {
 
-constexpr int64_t kHeight = 4;
-
 class Channels : public Format {
  public:
   std::string name() const override { return "channels"; }
@@ -30,25 +28,25 @@ class Channels : public Format {
     const int64_t rows = transposed ? pattern.columns : pattern.rows,
                   columns = transposed ? pattern.rows : pattern.columns;
     const double of_panel =
-        cycles_of_tiles(kHeight, static_cast<double>(pattern.entries()) / static_cast<double>(kHeight), rows);
+        cycles_of_tiles(kTallest, static_cast<double>(pattern.entries()) / static_cast<double>(kTallest), rows);
     return nanoseconds_of(of_panel, rows, columns, samples);
   }
 
   std::unique_ptr<Product> pack(Pattern pattern, std::vector<int32_t> origin, bool) const override {
     std::vector<int64_t> kept, dropped;
     for (int64_t r = 0; r < pattern.rows; ++r) (pattern.begin(r) < pattern.end(r) ? kept : dropped).push_back(r);
-    Tiles tiles{pattern.rows, pattern.columns, kHeight, {}, {}, {}, dropped.empty()};
+    Tiles tiles{pattern.rows, pattern.columns, kTallest, {}, {}, {}, dropped.empty()};
     if (!kept.empty())
       tiles.column.assign(pattern.column.begin() + pattern.begin(kept[0]),
                           pattern.column.begin() + pattern.end(kept[0]));
     const int64_t columns = static_cast<int64_t>(tiles.column.size());
     const auto add = [&](const std::vector<int64_t>& rows, int64_t width) {
-      for (size_t first = 0; first < rows.size(); first += kHeight) {
+      for (size_t first = 0; first < rows.size(); first += kTallest) {
         TileRow row{{}, 0, width, static_cast<int64_t>(tiles.origin.size())};
         for (size_t i = 0; i < row.to.size(); ++i)
-          row.to[i] = i < kHeight && first + i < rows.size() ? static_cast<int32_t>(rows[first + i]) : -1;
+          row.to[i] = first + i < rows.size() ? static_cast<int32_t>(rows[first + i]) : -1;
         for (int64_t c = 0; c < width; ++c)
-          for (size_t i = 0; i < kHeight; ++i)
+          for (size_t i = 0; i < kTallest; ++i)
             tiles.origin.push_back(row.to[i] < 0 ? Stream::kPadding
                                                  : origin[static_cast<size_t>(pattern.begin(row.to[i]) + c)]);
         tiles.tile_rows.push_back(row);

@@ -42,17 +42,16 @@ namespace {
 // a block: it adds up its own entries over all samples, so that the bits do not depend on the threads.
 constexpr int64_t kTasks = 4, kLeastRows = 64;
 constexpr int64_t kLine = kPanel * static_cast<int64_t>(sizeof(float));
-// Panels × columns of X in a block: they stay in the first-level cache while rows of dY and sums pass through.
+// Panels × columns of X in a block, about: they fill the first-level cache. What rows of dY and sums push out of it
+// comes again at less than what more blocks would cost, for in each the rows of dY come once more.
 int64_t lines_nearby() {
 #ifdef _SC_LEVEL1_DCACHE_SIZE
   static const int64_t cache = sysconf(_SC_LEVEL1_DCACHE_SIZE);
 #else
   constexpr int64_t cache = 0;
 #endif
-  constexpr int64_t kLeast = 32 << 10, kMost = 64 << 10;  // (an offset has 16 bits)
-  int64_t quarters = 0;
-  ESPALIER_ON_ISA(sampled_quarters(quarters));
-  return std::min(std::max(cache, kLeast) * quarters / 4, kMost) / kLine;
+  constexpr int64_t kLeast = 32 << 10, kMost = 40 << 10;  // (half as much again are offsets of 16 bits)
+  return std::clamp(cache, kLeast, kMost) / kLine;
 }
 // Panels that a thread packs at a time.
 constexpr int64_t kPanelsPacked = 2;
@@ -64,10 +63,9 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
   SampledPlan plan;
   plan.tasks = {{}};
   std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-  // Blocks alike in size, and an even number of them: two threads then have as much to do.
+  // Blocks alike in size, and an even number of them, the nearest: two threads then have as much to do.
   const int64_t most = lines_nearby() / panels;
-  int64_t blocks = (pattern.columns + most - 1) / most;
-  if (blocks > 1) blocks += blocks & 1;
+  const int64_t blocks = pattern.columns <= most ? 1 : (pattern.columns + most) / (2 * most) * 2;
   const int64_t columns = (pattern.columns + blocks - 1) / blocks;
   std::vector<std::vector<SampledPlan::Piece>> by_count(static_cast<size_t>(columns) + 1);
   int64_t sums = 0;

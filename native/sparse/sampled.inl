@@ -4,10 +4,6 @@
 constexpr int kSampledVectors = kLanes<float> == 16 ? 4 : 8;
 
 inline void sampled_panels(int64_t& most) { most = kSampledVectors * kLanes<float> / 16; }
-// Quarters of the first-level cache that columns of X may fill. With AVX2 all: a column's multiply-adds take long
-// enough for what has to come again, and rows keep more in a block.
-inline void sampled_quarters(int64_t& of_cache) { of_cache = kLanes<float> == 8 ? 4 : 3; }
-
 // The offsets of a piece, four at a time. Each four is read before the products of the four before it: addresses that
 // are known when their loads are issued made these a tenth faster.
 struct Offsets {
@@ -38,9 +34,9 @@ template <int Half>
 struct Alternate {
   static constexpr int at(int i) { return i / 4 * 4 + i % 2 * 2 + Half + i % 4 / 2 * kLanes<float>; }
 };
-// sum_lanes_of_all<4> in fewer shuffles, by what eight lanes have: one that takes two of every four of each operand.
-// Lanes that stay in their places are chosen as whole numbers, which GCC does by a blend: any port can do that, and
-// shuffles share theirs with multiply-adds.
+// sum_lanes_of_all<4> in fewer shuffles, by what eight lanes and more have: one that takes two of every four of each
+// operand. Lanes that stay in their places are chosen as whole numbers, which GCC does by a blend: any port can do
+// that, and shuffles share theirs with multiply-adds.
 ESPALIER_INLINE Vec<float> sum_lanes_of_four(const Vec<float>* v) {
   const auto halves = [](Vec<float> a, Vec<float> b) {
     const auto in_place = shuffle<int32_t, Crosswise<4, 0>>((Vec<int32_t>)a, (Vec<int32_t>)b);
@@ -78,8 +74,8 @@ ESPALIER_INLINE Vec<float> products(const Vec<float>* of_row, const float* x, ui
 #pragma GCC unroll 4
   for (int i = 0; i < Entries; ++i, offsets = following(offsets))
     sum[i] = product_of_lanes<Vectors>(of_row, moved_by(x, offsets));
-  if constexpr (kLanes<float> == 8) return sum_lanes_of_four(sum);
-  else return sum_lanes_of_all<4>(sum);
+  if constexpr (kLanes<float> == 4) return sum_lanes_of_all<4>(sum);
+  else return sum_lanes_of_four(sum);
 }
 
 // The sums of a vector's worth of entries, a lane an entry; lanes past the last are 0.

@@ -1,7 +1,6 @@
 #include "sparse/tiles.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "sparse/cost.h"
 #include "sparse/panel_product.h"
@@ -25,9 +24,6 @@ struct TileView {
 namespace espalier::sparse {
 namespace {
 
-// The tallest tile where registers or loads ask for a low one.
-constexpr int64_t kTallestOfFew = 4;
-
 class TileProduct final : public PanelProduct {
  public:
   explicit TileProduct(Tiles tiles)
@@ -44,19 +40,19 @@ class TileProduct final : public PanelProduct {
   int64_t first_row(int64_t group) const override {
     return group == groups() ? rows_ : std::min(rows_, group * tiles_.height);
   }
-  // (Twelve ways of a first-level cache bear an even number of lines; eight do not.)
-  bool reads_across() const override { return core() != Core::zen5 && !by_panel(); }
+  // Low tiles read eight panels at once: an even number of lines apart they fill every way of their places in either
+  // cache, and take up to a fifth longer. Four leave room, and are read where they stand: copying them costs a sixth.
+  // (Nor do twelve ways mind eight.)
+  bool reads_across() const override { return core() != Core::zen5 && tiles_.height < kTallest; }
   // AVX2 has registers for twelve sums: four rows by three vectors. Where columns are scattered eight are the faster,
-  // by four rows: a panel, 32 KB of 512 columns, then stands alone in the first-level cache, and one that the caller
-  // holds is read where it is.
-  bool by_panel() const { return is_avx2() && tiles_.scattered && tiles_.height == kTallestOfFew; }
+  // by four rows: a panel, 32 KB of 512 columns, then stands alone in the first-level cache.
+  bool by_panel() const { return is_avx2() && tiles_.scattered && tiles_.height == kTallest; }
 
   void run(const Work& work) const override {
     const TileView view{tiles_.tile_rows.data(), tiles_.column.data(), stream_.data()};
     const int64_t most = by_panel() ? 2 : kMostVectors;
     const int64_t last = tiles_.in_order ? work.last_group : static_cast<int64_t>(tiles_.tile_rows.size());
-    const float floor = work.relu ? 0.0f : -std::numeric_limits<float>::infinity();
-    ESPALIER_ON_ISA(multiply_tiles(view, tiles_.height, work.first_group, last, work.bias, floor, work.panels, most,
+    ESPALIER_ON_ISA(multiply_tiles(view, tiles_.height, work.first_group, last, work.bias, work.relu, work.panels, most,
                                    work.x, work.x_panel, work.y - first_row(work.first_group) * kPanel, work.y_panel));
   }
 
@@ -67,10 +63,7 @@ class TileProduct final : public PanelProduct {
 }  // namespace
 
 int64_t height_for(int64_t rows) {
-  // Eight rows save loads. A core that starts two loads a cycle is not short of them, and likes four vectors better;
-  // and with sixteen registers eight rows leave room for one.
-  const int64_t tallest = core() == Core::zen5 || is_avx2() ? kTallestOfFew : kTallest;
-  for (int64_t height = tallest; height > 1; height /= 2)
+  for (int64_t height = kTallest; height > 1; height /= 2)
     if (rows % height == 0) return height;
   return 1;
 }

@@ -89,6 +89,7 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [19, 130, 200],
   // Several groups of rows, and several blocks of columns.
   [140, 400, 37],
+  [20, 380, 70],
   [530, 20, 49],
 ]
 
