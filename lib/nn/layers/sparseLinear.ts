@@ -89,7 +89,16 @@ export class SparseLinear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')))
+    return this.product(x, false)
+  }
+
+  /** relu(forward(x)), in one pass. @internal */
+  forwardRectified(x: Tensor): Tensor {
+    return this.product(x, true)
+  }
+
+  private product(x: Tensor, rectified: boolean): Tensor {
+    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')), rectified)
   }
 
   override extraRepr(): string {
