@@ -190,6 +190,9 @@ export interface NativeOperations {
   threads(): number
   /** Sets it, 1 to 256. */
   setThreads(count: number): void
+  /** How many bytes past a multiple of 64 an array begins. Kernels read and write those that begin at one up to a tenth
+   * faster: their vectors then lie in one line of the cache each. */
+  misalignment(array: Storage | null): number
   /** The convolution of espalier_conv2d_forward on int32 codes, each output summed in a register of `bits`
    * bits, 2 to 32, that starts at bias[o] where `bias` is given, else at 0. A matrix product is the
    * convolution of images of one element.

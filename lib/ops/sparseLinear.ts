@@ -11,7 +11,9 @@ import {
   packed,
   panelsOf,
   recycle,
+  type Shape,
   sameDtype,
+  sameShape,
   type Tensor,
   zeros,
 } from '../tensor/index.js'
@@ -29,7 +31,7 @@ interface Saved {
 
 /**
  * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which
- * says where they stand. x is [..., in], bias [out] or null; the result is [..., out]. With `rectified` max(·, 0) of
+ * says where they stand; where it keeps all they may be W itself. x is [..., in], bias [out] or null; the result is [..., out]. With `rectified` max(·, 0) of
  * that, as `relu` has it. The gradient of `values` is that of the kept entries alone; the dense one is never made. On the
  * CPU in float32 (float64 goes through a dense matrix, for gradient checks), on a GPU in every float type.
  */
@@ -90,7 +92,7 @@ function inRows(dz: Tensor, { args: [x, values, matrix, bias], saved, needs }: C
   }
   if (isDense(x, matrix)) {
     const dense = linear.spec.backward?.(dz, { args: [x, scattered(values, matrix), bias], output: dz, saved: undefined, needs }) ?? []
-    return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix) : null, ...dense.slice(2)]
+    return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix, values.shape) : null, ...dense.slice(2)]
   }
   const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
   const dy = dz.storage as Float32Array
@@ -177,7 +179,7 @@ function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor 
   if (x.rank === 0 || x.shape[x.rank - 1] !== columns)
     throw new EspalierError('SHAPE_MISMATCH', `sparse_linear: x has shape ${formatShape(x.shape)}, the matrix [${rows}, ${columns}] expects [..., ${columns}]`)
   ensure(
-    values.rank === 1 && values.size === count,
+    values.size === count && (values.rank === 1 || (count === rows * columns && sameShape(values.shape, [rows, columns]))),
     'SHAPE_MISMATCH',
     () => `sparse_linear: values have shape ${formatShape(values.shape)}, the matrix keeps ${count} entries`,
   )
@@ -198,8 +200,8 @@ function scattered(values: Tensor, matrix: SparseMatrix): Tensor {
   return dense
 }
 
-function gathered(dense: Tensor, matrix: SparseMatrix): Tensor {
-  const values = empty([matrix.count], dense.dtype)
+function gathered(dense: Tensor, matrix: SparseMatrix, shape: Shape): Tensor {
+  const values = empty(shape, dense.dtype)
   for (const [i, position] of matrix.positions().entries()) values.data[i] = dense.data[position]
   return values
 }
