@@ -1,7 +1,7 @@
 import { SparseMatrix } from '../../kernels/index.js'
 import { describe, ensure, wholeNumber } from '../../native/index.js'
 import { sparseLinear } from '../../ops/index.js'
-import { assign, hostValues, type Tensor, tensor } from '../../tensor/index.js'
+import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
@@ -51,7 +51,7 @@ export class SparseLinear extends Module {
       () => `SparseLinear: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
     )
     this.weight = new Parameter(tensor(values.slice()))
-    this.registerBuffer('positions', tensor(positions.slice()), { onHost: true })
+    this.registerBuffer('positions', new Tensor(positions.slice(), [positions.length], 'int32'), { onHost: true })
     this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
     preparedFor(this)
   }
