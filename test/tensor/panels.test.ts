@@ -150,6 +150,20 @@ test('what goes from layer to layer in panels is what is looked at between them'
   }
 })
 
+test('hooks see what each layer makes, a rectified one too', (t) => {
+  const model = compact(network())
+  const seen: Tensor[] = []
+  const expected = gradients(model, (x) => model.forward(x), 20)
+  for (const i of [0, 1, 5]) model.at(i)?.registerForwardHook((_, __, y) => void seen.push(y))
+  t.deepEqual(
+    gradients(model, (x) => model.forward(x), 20),
+    expected,
+  )
+  t.is(seen.length, 3)
+  t.deepEqual(ops.relu(seen[0]).data, seen[1].data)
+  t.true((seen[2].data as Float32Array).every((value) => value >= 0))
+})
+
 test('other batches may pass before the gradients of one do', (t) => {
   const model = compact(network())
   const expected = gradients(model, (x) => model.forward(x), 32)

@@ -1,4 +1,4 @@
-import { tracing } from '../../autograd/index.js'
+import { lent, tracing } from '../../autograd/index.js'
 import { SparseMatrix } from '../../kernels/index.js'
 import { wholeNumber } from '../../native/index.js'
 import { linear, maskedLinear, relu, sparseLinear } from '../../ops/index.js'
@@ -55,7 +55,7 @@ export class Linear extends Module {
     const whole = wholeFor(this, x, weight)
     if (whole !== null) return sparseLinear(x, weight, whole, bias, rectified)
     const y = linear(x, weight, bias)
-    return rectified ? relu(y) : y
+    return rectified ? relu(lent(y)) : y
   }
 
   override extraRepr(): string {
@@ -99,7 +99,7 @@ export const linearWay: MaskedWay<Linear, SparseMatrix> = {
 const rectifiedWay: MaskedWay<Linear, SparseMatrix> = {
   ...linearWay,
   byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias, true),
-  byWeight: (_, x, weight, matrix, bias) => relu(maskedLinear(x, weight, matrix, bias)),
+  byWeight: (_, x, weight, matrix, bias) => relu(lent(maskedLinear(x, weight, matrix, bias))),
 }
 
 const samplesIn = ({ size, shape }: Tensor): number => size / shape[shape.length - 1]
