@@ -30,10 +30,11 @@ interface Saved {
 }
 
 /**
- * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which
- * says where they stand; where it keeps all they may be W itself. x is [..., in], bias [out] or null; the result is [..., out]. With `rectified` max(·, 0) of
- * that, as `relu` has it. The gradient of `values` is that of the kept entries alone; the dense one is never made. On the
- * CPU in float32 (float64 goes through a dense matrix, for gradient checks), on a GPU in every float type.
+ * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which says
+ * where they stand; where it keeps all they may be W itself. x is [..., in], bias [out] or null; the result is
+ * [..., out]. With `rectified` max(·, 0) of that, as `relu` has it. The gradient of `values` is that of the kept entries
+ * alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense matrix, for gradient checks),
+ * on a GPU in every float type.
  */
 export const sparseLinear = defineOp({
   name: 'sparse_linear',
