@@ -1,6 +1,6 @@
-import { cudaInUse, type Device, describe, EspalierError, mixed } from '../native/index.js'
+import { cudaInUse, type Device, describe, EspalierError, mixed, type Storage } from '../native/index.js'
 import type { Shape } from '../tensor/index.js'
-import { placedOn, Tensor } from '../tensor/index.js'
+import { placedOn, recycle, Tensor } from '../tensor/index.js'
 import { gradEnabled, record } from './tape.js'
 
 /** What a backward rule may look at: the call as it was made, and what the forward rule kept. */
@@ -31,8 +31,11 @@ export type Sample = (
 export interface OpSpec<Arguments extends readonly unknown[], Saved> {
   /** As the field writes it, in snake_case; it labels the tape and the goldens. */
   name: string
-  /** Checks the arguments and computes the result; may keep something for the backward rule. */
-  forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved }
+  /**
+   * Checks the arguments and computes the result; may keep something for the backward rule. `held` is storage among
+   * that which nothing else refers to: it is used again once no rule will ask for it.
+   */
+  forward(...args: Arguments): Tensor | { output: Tensor; saved: Saved; held?: Storage }
   /**
    * The gradient for each tensor among the arguments (arrays of tensors are flattened), in order;
    * null where none is needed. `grad` has the output's shape and must not be written to, unless it is the
@@ -92,14 +95,18 @@ export function defineOp<Arguments extends readonly unknown[], Saved = undefined
     const result = device === null ? spec.forward(...args) : placedOn(device, () => spec.forward(...args))
     if (tracer !== null) computing--
     const made = result instanceof Tensor
-    const output = made ? result : result.output
+    const [output, held] = made ? [result, undefined] : [result.output, result.held]
     if (spec.selects) keepCodes(args[0], output)
     if (tracer !== null) tracer(spec.name, args, output)
     if (spec.backward !== undefined && gradEnabled()) {
       const inputs = tensorsOf(args)
       const needs = inputs.map(wantsGradient)
-      if (needs.includes(true)) recordCall(spec, { args, output, saved: (made ? undefined : result.saved) as Saved, needs }, inputs, device)
+      if (needs.includes(true)) {
+        recordCall(spec, { args, output, saved: (made ? undefined : result.saved) as Saved, needs }, inputs, device, held)
+        return output
+      }
     }
+    if (held !== undefined) recycle(held)
     return output
   }
   const defined = Object.assign(op, { spec }) as Op<Arguments>
@@ -116,9 +123,12 @@ function recordCall<Arguments extends readonly unknown[], Saved>(
   call: Call<Arguments, Saved>,
   inputs: readonly Tensor[],
   device: Device | null,
+  held?: Storage,
 ): void {
   const rule = backward as NonNullable<typeof backward>
-  record(name, inputs, call.output, device === null ? (grad, own) => rule(grad, call, own) : (grad, own) => placedOn(device, () => rule(grad, call, own)))
+  const backwardRule: Parameters<typeof record>[3] =
+    device === null ? (grad, own) => rule(grad, call, own) : (grad, own) => placedOn(device, () => rule(grad, call, own))
+  record(name, inputs, call.output, backwardRule, held)
 }
 
 /** The device of the tensors among the arguments, on which the operation makes its own; an error where they are on several. */

@@ -1,4 +1,4 @@
-import { EspalierError, ensure } from '../native/index.js'
+import { EspalierError, ensure, type Storage } from '../native/index.js'
 import { accumulate, formatShape, full, type Origin, recycle, sameShape, sharesStorage, Tensor } from '../tensor/index.js'
 
 // The tape is the graph of tensors and the nodes that made them. A node is numbered when it is made,
@@ -16,6 +16,8 @@ export interface Node extends Origin {
   backward: ((grad: Tensor, own?: boolean) => readonly (Tensor | null)[]) | undefined
   /** What it made, where the tape alone refers to that. */
   lent?: Tensor
+  /** What its operation made for the backward rule alone. */
+  held?: Storage
 }
 
 /** Whether operations are being recorded. */
@@ -42,8 +44,8 @@ export function noGrad<T>(body: () => T): T {
 }
 
 /** Enters `output` on the tape as made from `inputs`, if recording is on and some input wants a gradient. */
-export function record(name: string, inputs: readonly Tensor[], output: Tensor, backward: Node['backward']): void {
-  const node: Node = { order: ++order, name, inputs, backward }
+export function record(name: string, inputs: readonly Tensor[], output: Tensor, backward: Node['backward'], held?: Storage): void {
+  const node: Node = { order: ++order, name, inputs, backward, held }
   output.origin = node
   output.requiresGrad = true
 }
@@ -94,7 +96,8 @@ export function backward(root: Tensor, seed?: Tensor, { retainGraph = false }: B
     if (!retainGraph) {
       node.backward = undefined
       node.inputs = []
-      if (node.lent !== undefined) recycle(node.lent.storage)
+      node.lent?.release()
+      if (node.held !== undefined) recycle(node.held)
     }
   }
 }

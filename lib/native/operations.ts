@@ -190,6 +190,9 @@ export interface NativeOperations {
   threads(): number
   /** Sets it, 1 to 256. */
   setThreads(count: number): void
+  /** How many bytes past a multiple of 64 an array begins. Kernels read and write those that begin at one up to a tenth
+   * faster: their vectors then lie in one line of the cache each. */
+  misalignment(array: Storage | null): number
   /** The convolution of espalier_conv2d_forward on int32 codes, each output summed in a register of `bits`
    * bits, 2 to 32, that starts at bias[o] where `bias` is given, else at 0. A matrix product is the
    * convolution of images of one element.
@@ -490,6 +493,15 @@ export interface NativeOperations {
   /** The gradient of the kept entries: values[i] = Σ over samples of dy[row of i]·x[column of i]. The dense product
    * is never made. dy holds Y's vectors, x X's. */
   sddmm(matrix: number, samples: number, layout: SparseLayout, dy: Storage | null, x: Storage | null, values: Storage | null): void
+  /** Rows, a vector a sample, into panels, and back: a chain of products in panels packs once. What stands past the last
+   * sample is 0. */
+  toPanels(samples: number, components: number, x: Storage | null, panels: Storage | null): void
+  fromPanels(samples: number, components: number, panels: Storage | null, y: Storage | null): void
+  /** The gradient before the finish of Y's product, which both products of a training step take: dz = dy where y > 0, else
+   * 0; all of dy where y, optional, is absent: there was no ReLU. And that of the bias, optional: sums[c] = Σ over
+   * samples of dz's component c. dy is held as `layout` says; y and dz in panels, and dz may be dy where that is in
+   * panels too. */
+  finishGrad(samples: number, components: number, layout: SparseLayout, dy: Storage | null, y: Storage | null, dz: Storage | null, sums: Storage | null): void
   /** What the three products of a masked linear layer with so many samples are expected to take, in nanoseconds on one
    * core: [W·X, Wᵀ·dY, the gradient of W], float64, by this matrix (of the kept entries) and by a dense product (of all).
    * They rank, as espalier_sparse_cost does. */

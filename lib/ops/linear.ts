@@ -1,6 +1,6 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { EspalierError, ensure, Finish, native } from '../native/index.js'
-import { empty, formatShape, sameDtype, type Tensor } from '../tensor/index.js'
+import { empty, formatShape, readOf, sameDtype, type Tensor } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 
 /**
@@ -14,7 +14,7 @@ export const linear = defineOp({
     const y = empty([...x.shape.slice(0, -1), outputs], x.dtype)
     native.gemm(
       1,
-      x.storage,
+      readOf(x),
       weight.storage,
       0,
       null,
@@ -40,7 +40,7 @@ export const linear = defineOp({
     }
     if (needs[1]) {
       const dw = empty(weight.shape, x.dtype)
-      native.gemm(1, grad.storage, x.storage, 0, null, null, Finish.none, dw.storage, outputs, inputs, rows, 1, 0, ...lds(outputs, inputs, inputs))
+      native.gemm(1, grad.storage, readOf(x), 0, null, null, Finish.none, dw.storage, outputs, inputs, rows, 1, 0, ...lds(outputs, inputs, inputs))
       gradients[1] = dw
     }
     if (!bias) return gradients

@@ -14,8 +14,9 @@ export const maskedLinear = defineOp({
   forward(x: Tensor, weight: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
     const values = gathered(weight, { positions: matrix.places })
     const made = sparseLinear.spec.forward(x, values, matrix, bias)
-    const [output, saved] = 'output' in made ? [made.output, made.saved] : [made, undefined]
-    return { output, saved: { values, saved } }
+    if (!('output' in made)) return { output: made, saved: { values, saved: undefined } }
+    const { output, saved, held } = made
+    return { output, saved: { values, saved }, held }
   },
   backward(grad, { args: [x, weight, matrix, bias], output, saved: { values, saved }, needs }) {
     const [dx, , db = null] =

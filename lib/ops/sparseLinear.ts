@@ -1,75 +1,175 @@
-import { asTensor, defineOp } from '../autograd/index.js'
+import { asTensor, type Call, defineOp, tracing } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
 import { patternOn } from '../kernels/pattern.js'
-import { describe, EspalierError, ensure, native, nativeOnGpu } from '../native/index.js'
-import { empty, formatShape, sameDtype, type Tensor, zeros } from '../tensor/index.js'
+import { describe, EspalierError, ensure, native, nativeOnGpu, SparseLayout, Unary } from '../native/index.js'
+import {
+  allocatePanels,
+  empty,
+  emptyInPanels,
+  formatShape,
+  type PanelTensor,
+  packed,
+  panelsOf,
+  recycle,
+  type Shape,
+  sameDtype,
+  sameShape,
+  type Tensor,
+  zeros,
+} from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 
+type Arguments = [x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null, rectified?: boolean]
+
+/** What the forward pass leaves for the gradients: how often values were set, and x in panels where the product packed it. */
+interface Saved {
+  readonly stamp: number
+  /** Null where x itself is in panels; absent where the product took rows. */
+  readonly x?: Float32Array | null
+}
+
 /**
- * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which
- * says where they stand. x is [..., in], bias [out] or null; the result is [..., out]. The gradient of `values` is
- * that of the kept entries alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense
- * matrix, for gradient checks), on a GPU in every float type.
+ * x·Wᵀ + bias where W [out, in] is sparse: `values` are those of its kept entries, in the order of `matrix`, which says
+ * where they stand; where it keeps all they may be W itself. x is [..., in], bias [out] or null; the result is
+ * [..., out]. With `rectified` max(·, 0) of that, as `relu` has it. The gradient of `values` is that of the kept entries
+ * alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense matrix, for gradient checks),
+ * on a GPU in every float type.
  */
 export const sparseLinear = defineOp({
   name: 'sparse_linear',
-  forward(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
+  forward(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null, rectified?: boolean) {
     const samples = checked(x, values, matrix, bias)
+    const shape = [...x.shape.slice(0, -1), matrix.rows]
     if (x.device !== 'cpu') {
-      const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
+      const y = empty(shape, x.dtype)
       const pattern = patternOn(matrix, x.device)
       nativeOnGpu.sparseForward(values.storage, pattern.storage, x.storage, bias?.storage ?? null, y.storage, ...pattern.shape(samples))
-      return y
-    }
-    if (isDense(x, matrix)) return linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
-    const y = empty([...x.shape.slice(0, -1), matrix.rows], x.dtype)
-    const stamp = matrix.setValues(values.data as Float32Array)
-    matrix.multiply(x.data as Float32Array, { bias: (bias?.data ?? null) as Float32Array | null, out: y.data as Float32Array })
-    return { output: y, saved: stamp }
-  },
-  backward(grad, { args: [x, values, matrix, bias], saved, needs }) {
-    const samples = checked(x, values, matrix, bias)
-    const gradients: (Tensor | null)[] = [null, null]
-    if (x.device !== 'cpu') {
-      const pattern = patternOn(matrix, x.device)
-      const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
-      if (dx) nativeOnGpu.sparseDataGrad(values.storage, pattern.storage, grad.storage, dx.storage, ...pattern.shape(samples))
-      if (dw) nativeOnGpu.sparseWeightGrad(x.storage, grad.storage, pattern.storage, dw.storage, ...pattern.shape(samples))
-      if (db) native.columnSum(samples, matrix.rows, grad.storage, db.storage)
-      return bias ? [dx, dw, db] : [dx, dw]
+      return { output: rectified ? inPlace(y) : y, saved: undefined }
     }
     if (isDense(x, matrix)) {
-      const dense = linear.spec.backward?.(grad, { args: [x, scattered(values, matrix), bias], output: grad, saved: undefined, needs }) ?? []
-      return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix) : null, ...dense.slice(2)]
+      const y = linear.spec.forward(x, scattered(values, matrix), bias) as Tensor
+      return { output: rectified ? inPlace(y) : y, saved: undefined }
     }
-    const dy = grad.data as Float32Array
-    if (needs[0]) {
-      const dx = empty(x.shape, x.dtype)
-      // Another layer of the same pattern may have been here since the forward pass.
-      if (matrix.stamp !== saved) matrix.setValues(values.data as Float32Array)
-      matrix.multiply(dy, { transpose: true, out: dx.data as Float32Array })
-      gradients[0] = dx
+    const stamp = matrix.setValues(values.storage as Float32Array)
+    const plus = (bias?.storage ?? null) as Float32Array | null
+    if (!worksOnPanels(matrix, samples)) {
+      const y = empty(shape, x.dtype)
+      matrix.multiply(x.storage as Float32Array, { bias: plus, out: y.storage as Float32Array })
+      return { output: rectified ? inPlace(y) : y, saved: { stamp } as Saved }
     }
-    if (needs[1]) {
-      const dw = empty(values.shape, x.dtype)
-      matrix.sampled(dy, x.data as Float32Array, { out: dw.data as Float32Array })
-      gradients[1] = dw
-    }
-    if (!bias) return gradients
-    if (!needs[2]) return [...gradients, null]
-    const db = empty(bias.shape, x.dtype)
-    native.columnSum(samples, matrix.rows, grad.storage, db.storage)
-    return [...gradients, db]
+    // Kept for the gradient of the values, which takes panels too: packing x anew took a tenth of that product.
+    const own = panelsOf(x) === null ? packed(x) : null
+    const y = emptyInPanels(shape)
+    matrix.multiply(own ?? (panelsOf(x) as Float32Array), { layout: 'panels', samples, bias: plus, relu: rectified, out: y.panels as Float32Array })
+    return { output: y, saved: { stamp, x: own } as Saved, held: own ?? undefined }
   },
-  cases: (sample): [Tensor, Tensor, SparseMatrix, Tensor | null][] =>
+  backward(grad, { args: [x, values, matrix, bias, rectified], output, saved, needs }, own) {
+    if (saved?.x !== undefined) return inPanels(grad, { args: [x, values, matrix, bias, rectified], output, saved, needs }, own)
+    const dz = rectified ? passed(grad, output, own) : grad
+    const gradients = inRows(dz, { args: [x, values, matrix, bias], output, saved, needs })
+    if (dz !== grad) dz.release()
+    return gradients
+  },
+  cases: (sample): Arguments[] =>
     linearShapes.flatMap(([x, [rows, columns]], i) => {
       const mask = Uint8Array.from({ length: rows * columns }, (_, j) => Number((j * 7 + i) % 3 === 0))
       const matrix = new SparseMatrix(new Float32Array(mask.length), rows, columns, { mask })
-      const call = (bias: Tensor | null): [Tensor, Tensor, SparseMatrix, Tensor | null] => [sample(x), sample([matrix.count]), matrix, bias]
-      return [call(sample([rows])), call(null)]
+      const call = (bias: Tensor | null, rectified = false): Arguments => [sample(x), sample([matrix.count]), matrix, bias, rectified]
+      return [call(sample([rows])), call(null), call(sample([rows]), true)]
     }),
 })
+
+/** The gradients where the forward pass took rows. */
+function inRows(dz: Tensor, { args: [x, values, matrix, bias], saved, needs }: Call<Arguments, Saved | undefined>): (Tensor | null)[] {
+  const samples = checked(x, values, matrix, bias)
+  if (x.device !== 'cpu') {
+    const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
+    const pattern = patternOn(matrix, x.device)
+    if (dx) nativeOnGpu.sparseDataGrad(values.storage, pattern.storage, dz.storage, dx.storage, ...pattern.shape(samples))
+    if (dw) nativeOnGpu.sparseWeightGrad(x.storage, dz.storage, pattern.storage, dw.storage, ...pattern.shape(samples))
+    if (db) native.columnSum(samples, matrix.rows, dz.storage, db.storage)
+    return bias ? [dx, dw, db] : [dx, dw]
+  }
+  if (isDense(x, matrix)) {
+    const dense = linear.spec.backward?.(dz, { args: [x, scattered(values, matrix), bias], output: dz, saved: undefined, needs }) ?? []
+    return [dense[0], needs[1] ? gathered(dense[1] as Tensor, matrix, values.shape) : null, ...dense.slice(2)]
+  }
+  const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
+  const dy = dz.storage as Float32Array
+  if (dx) {
+    sameValues(matrix, values, saved)
+    matrix.multiply(dy, { transpose: true, out: dx.storage as Float32Array })
+  }
+  if (dw) matrix.sampled(dy, x.storage as Float32Array, { out: dw.storage as Float32Array })
+  if (db) native.columnSum(samples, matrix.rows, dz.storage, db.storage)
+  return bias ? [dx, dw, db] : [dx, dw]
+}
+
+/** The gradients where it took panels. */
+function inPanels(
+  grad: Tensor,
+  { args: [x, values, matrix, bias, rectified], output, saved, needs }: Call<Arguments, Saved>,
+  own?: boolean,
+): (Tensor | null)[] {
+  const samples = checked(x, values, matrix, bias)
+  const dy = panelsOf(grad)
+  // Packed, cut by the ReLU and added up in one go, once for both products.
+  const dz = dy !== null && (own || !rectified) ? dy : allocatePanels(grad.shape)
+  const db = bias && needs[2] ? empty(bias.shape, bias.dtype) : null
+  const [y, freshY] = rectified ? inOwnPanels(output) : [null, null]
+  if (dz !== dy || rectified || db !== null)
+    native.finishGrad(samples, matrix.rows, dy === null ? SparseLayout.rows : SparseLayout.panels, dy ?? grad.storage, y, dz, db?.storage ?? null)
+  let dx: PanelTensor | null = null
+  if (needs[0]) {
+    dx = emptyInPanels(x.shape)
+    sameValues(matrix, values, saved)
+    matrix.multiply(dz, { transpose: true, layout: 'panels', samples, out: dx.panels as Float32Array })
+  }
+  let dw: Tensor | null = null
+  if (needs[1]) {
+    dw = empty(values.shape, values.dtype)
+    const [ofX, freshX] = saved.x ? [saved.x, null] : inOwnPanels(x)
+    matrix.sampled(dz, ofX, { layout: 'panels', samples, out: dw.storage as Float32Array })
+    if (freshX !== null) recycle(freshX)
+  }
+  if (freshY !== null) recycle(freshY)
+  if (dz !== dy) recycle(dz)
+  return bias ? [dx, dw, db] : [dx, dw]
+}
+
+/** A tensor's panels; packed for the caller alone, the second of the pair, where someone looked at its elements meanwhile. */
+function inOwnPanels(tensor: Tensor): [panels: Float32Array, fresh: Float32Array | null] {
+  const present = panelsOf(tensor)
+  if (present !== null) return [present, null]
+  const fresh = packed(tensor)
+  return [fresh, fresh]
+}
+
+/** Another layer of the same pattern may have been at the matrix since the forward pass. */
+function sameValues(matrix: SparseMatrix, values: Tensor, saved: Saved | undefined): void {
+  if (matrix.stamp !== saved?.stamp) matrix.setValues(values.storage as Float32Array)
+}
+
+// Of fewer samples than a panel has, the lanes left over would cost as much as those of use.
+const fewestInPanels = 16
+const formatsInRows = new Set<string>(['vector', 'channels', 'dense'])
+/** Whether the matrix's product with so many samples works on panels, which then go from product to product. */
+const worksOnPanels = (matrix: SparseMatrix, samples: number): boolean =>
+  samples >= fewestInPanels && !tracing() && !formatsInRows.has(matrix.formatFor(samples))
+
+/** max(y, 0) in the place of y. */
+function inPlace(y: Tensor): Tensor {
+  native.unaryForward(Unary.relu, 0, 0, y.storage, y.storage)
+  return y
+}
+
+/** grad where y = max(·, 0) let it pass; in its place where it may be written to. */
+function passed(grad: Tensor, y: Tensor, own: boolean | undefined): Tensor {
+  const dz = own ? grad : empty(grad.shape, grad.dtype)
+  native.unaryBackward(Unary.relu, 0, 0, y.storage, y.storage, grad.storage, dz.storage)
+  return dz
+}
 
 /** Checks what belongs together, and returns the number of samples. */
 function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null): number {
@@ -80,7 +180,7 @@ function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor 
   if (x.rank === 0 || x.shape[x.rank - 1] !== columns)
     throw new EspalierError('SHAPE_MISMATCH', `sparse_linear: x has shape ${formatShape(x.shape)}, the matrix [${rows}, ${columns}] expects [..., ${columns}]`)
   ensure(
-    values.rank === 1 && values.size === count,
+    values.size === count && (values.rank === 1 || (count === rows * columns && sameShape(values.shape, [rows, columns]))),
     'SHAPE_MISMATCH',
     () => `sparse_linear: values have shape ${formatShape(values.shape)}, the matrix keeps ${count} entries`,
   )
@@ -101,8 +201,8 @@ function scattered(values: Tensor, matrix: SparseMatrix): Tensor {
   return dense
 }
 
-function gathered(dense: Tensor, matrix: SparseMatrix): Tensor {
-  const values = empty([matrix.count], dense.dtype)
+function gathered(dense: Tensor, matrix: SparseMatrix, shape: Shape): Tensor {
+  const values = empty(shape, dense.dtype)
   for (const [i, position] of matrix.positions().entries()) values.data[i] = dense.data[position]
   return values
 }

@@ -4,6 +4,8 @@ export { formatTensor } from './format.js'
 export { accumulate, aloneIn, gathered, isAlone, type KeptEntries, KeptTensor, keptAlone, scattered, sharesStorage } from './kept.js'
 /** @internal */
 export { allocate, recycle } from './memory.js'
+/** @internal */
+export { allocatePanels, emptyInPanels, PanelTensor, packed, panelsOf, readOf } from './panels.js'
 export { allocateStorage, ambientDevice, assign, besides, converted, deviceOf, fill, hostValues, placedOn, scope, unset } from './placement.js'
 export type { Quantisation } from './quantisation.js'
 export * from './random.js'

@@ -1,6 +1,7 @@
 import { type Device, native } from '../native/index.js'
 import { type DType, dtypeOf } from './dtype.js'
 import { allocate, recycle } from './memory.js'
+import { panelsOf } from './panels.js'
 import { converted, hostValues } from './placement.js'
 import { type Shape, sizeOf } from './shape.js'
 import { Tensor } from './tensor.js'
@@ -116,7 +117,8 @@ export class KeptTensor extends Tensor {
   }
 }
 
-const held = (tensor: Tensor): Tensor['storage'] => (tensor instanceof KeptTensor && tensor.values !== null ? tensor.values : tensor).storage
+const held = (tensor: Tensor): Tensor['storage'] =>
+  panelsOf(tensor) ?? (tensor instanceof KeptTensor && tensor.values !== null ? tensor.values : tensor).storage
 
 /** Whether two tensors hold the same memory; looks at neither's elements. */
 export const sharesStorage = (a: Tensor, b: Tensor): boolean => held(a) === held(b)

@@ -1,5 +1,5 @@
 import { markAsUntransferable } from 'node:worker_threads'
-import { DeviceArray, EspalierError, type Storage } from '../native/index.js'
+import { DeviceArray, EspalierError, native, type Storage } from '../native/index.js'
 import { type ArrayOf, arrayConstructor, type DType, type HostDType, isHalf } from './dtype.js'
 
 // Where tensors live on the CPU. V8 owns every buffer, so that its garbage collector frees them inside a loop
@@ -13,9 +13,16 @@ import { type ArrayOf, arrayConstructor, type DType, type HostDType, isHalf } fr
 
 const alignment = 64
 
+/** Where an array stands. */
+interface Place {
+  readonly buffer: ArrayBuffer
+  readonly offset: number
+}
+
 class Slab {
   private buffer = new ArrayBuffer(0)
   private used = 0
+  private end = 0
 
   constructor(
     readonly bytes: number,
@@ -24,12 +31,14 @@ class Slab {
   ) {}
 
   /** Where an array of so many bytes may stand. */
-  place(bytes: number): { buffer: ArrayBuffer; offset: number } {
-    if (this.used + bytes > this.buffer.byteLength) {
-      this.buffer = newBuffer(this.bytes)
+  place(bytes: number): Place {
+    if (this.used + bytes > this.end) {
+      const { buffer, offset } = newPlace(this.bytes)
       // Moving it to another thread would empty every other array in it.
-      markAsUntransferable(this.buffer)
-      this.used = 0
+      markAsUntransferable(buffer)
+      this.buffer = buffer
+      this.used = offset
+      this.end = offset + this.bytes
     }
     const offset = this.used
     this.used += Math.ceil(bytes / alignment) * alignment
@@ -39,12 +48,17 @@ class Slab {
 
 const slabs = [new Slab(1 << 16, 1 << 12), new Slab(1 << 19, 1 << 17)]
 
-const newBuffer = (bytes: number): ArrayBuffer => Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer
+/** A buffer of its own, with room to begin where a line of the cache does: V8's begin anywhere. */
+function newPlace(bytes: number): Place {
+  const array = Buffer.allocUnsafeSlow(bytes + alignment)
+  const past = native.misalignment(array)
+  return { buffer: array.buffer as ArrayBuffer, offset: past === 0 ? 0 : alignment - past }
+}
 
 // Storage handed back by a caller that alone held it, by size in bytes. A training step asks for the
 // same sizes as the one before, so that what its backward walk hands back serves the next one; the
 // garbage collector, which every new buffer brings nearer, has half as much to do.
-const spare = new Map<number, { buffer: ArrayBuffer; offset: number }[]>()
+const spare = new Map<number, Place[]>()
 const largestSpare = 1 << 25
 let spareBytes = 0
 
@@ -66,7 +80,7 @@ export function recycle(array: Storage): void {
   spareBytes += bytes
 }
 
-function place(bytes: number): { buffer: ArrayBuffer; offset: number } {
+function place(bytes: number): Place {
   const [small, medium] = slabs
   if (bytes <= small.largest) return small.place(bytes)
   const used = spare.get(bytes)?.pop()
@@ -74,7 +88,7 @@ function place(bytes: number): { buffer: ArrayBuffer; offset: number } {
     spareBytes -= bytes
     return used
   }
-  return bytes <= medium.largest ? medium.place(bytes) : { buffer: newBuffer(bytes), offset: 0 }
+  return bytes <= medium.largest ? medium.place(bytes) : newPlace(bytes)
 }
 
 /** Uninitialised storage for `length` elements on the CPU. */

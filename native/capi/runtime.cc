@@ -26,3 +26,7 @@ espalier_status espalier_set_threads(int64_t count) {
     set_threads(count);
   });
 }
+
+espalier_status espalier_misalignment(espalier_in array, int64_t* bytes) {
+  return guarded(__func__, [&] { *bytes = static_cast<int64_t>(reinterpret_cast<uintptr_t>(array.data) % 64); });
+}

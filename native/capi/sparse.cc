@@ -7,6 +7,7 @@
 #include "core/handles.h"
 #include "program/cost.h"
 #include "sparse/cost.h"
+#include "sparse/finish_grad.h"
 #include "sparse/kept.h"
 #include "sparse/matrix.h"
 
@@ -19,6 +20,8 @@ Handles<sparse::Matrix>& matrices() {
   static auto* const made = new Handles<sparse::Matrix>("sparse matrix");
   return *made;
 }
+
+constexpr auto kRows = ESPALIER_SPARSE_LAYOUT_ROWS, kPanels = ESPALIER_SPARSE_LAYOUT_PANELS;
 
 void require_flag(const char* name, int64_t value) { require_range(name, value, int64_t{0}, int64_t{1}); }
 
@@ -153,6 +156,41 @@ espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_
     const float* const from = elements<float>("x", x, elements_of("x", pattern.columns, samples, layout));
     float* const to = elements<float>("values", values, pattern.entries());
     of->sampled({samples, layout}, gradient, from, to);
+  });
+}
+
+espalier_status espalier_to_panels(int64_t samples, int64_t components, espalier_in x, espalier_out panels) {
+  return guarded(__func__, [&] {
+    const float* const from = elements<float>("x", x, elements_of("x", components, samples, kRows));
+    float* const to = elements<float>("panels", panels, elements_of("panels", components, samples, kPanels));
+    parallel_for(sparse::panels_of(samples), [&](int64_t p) {
+      const sparse::Layout layout = sparse::close_together(components);
+      sparse::pack_panels({samples, kRows}, components, from, p, 1, layout, to + p * layout.panel);
+    });
+  });
+}
+
+espalier_status espalier_from_panels(int64_t samples, int64_t components, espalier_in panels, espalier_out y) {
+  return guarded(__func__, [&] {
+    const float* const from = elements<float>("panels", panels, elements_of("panels", components, samples, kPanels));
+    float* const to = elements<float>("y", y, elements_of("y", components, samples, kRows));
+    parallel_for(sparse::panels_of(samples), [&](int64_t p) {
+      const sparse::Layout layout = sparse::close_together(components);
+      sparse::unpack_panels({samples, kRows}, {0, components, components}, from + p * layout.panel, layout, p, 1, to);
+    });
+  });
+}
+
+espalier_status espalier_finish_grad(int64_t samples, int64_t components, espalier_sparse_layout layout, espalier_in dy,
+                                     espalier_in y, espalier_out dz, espalier_out sums) {
+  return guarded(__func__, [&] {
+    const int64_t size = elements_of("dz", components, samples, kPanels);
+    const float* const gradient = elements<float>("dy", dy, elements_of("dy", components, samples, layout));
+    const float* const made = optional_elements<float>("y", y, size);
+    float* const to = elements<float>("dz", dz, size);
+    float* const plus = optional_elements<float>("sums", sums, components);
+    if (samples > 0) sparse::finish_grad({samples, layout}, components, gradient, made, to, plus);
+    else if (plus != nullptr) std::fill_n(plus, components, 0.0f);
   });
 }
 

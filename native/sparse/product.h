@@ -2,8 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -60,8 +62,7 @@ class Stream {
       float* const to = values_.data();
       if (padded_)
         for (int64_t i = begin; i < end; ++i) to[i] = from[i] < 0 ? 0.0f : values[from[i]];
-      else
-        for (int64_t i = begin; i < end; ++i) to[i] = values[from[i]];
+      else move(from + begin, values, to + begin, end - begin);
     });
   }
   const float* data() const { return values_.data(); }
@@ -71,6 +72,21 @@ class Stream {
  private:
   // Values that a thread sets at a time.
   static constexpr int64_t kSetTogether = 16'000;
+
+  // Two places to a load and four values to a store: that takes a quarter off what is two loads and a store a value
+  // else. (Gather instructions are slower than that.)
+  static void move(const int32_t* from, const float* values, float* to, int64_t count) {
+    int64_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+      uint64_t places[2];
+      std::memcpy(places, from + i, sizeof places);
+      float four[4] = {values[places[0] & 0xFFFF'FFFF], values[places[0] >> 32], values[places[1] & 0xFFFF'FFFF],
+                       values[places[1] >> 32]};
+      if constexpr (std::endian::native == std::endian::big) std::swap(four[0], four[1]), std::swap(four[2], four[3]);
+      std::memcpy(to + i, four, sizeof four);
+    }
+    for (; i < count; ++i) to[i] = values[from[i]];
+  }
 
   std::vector<int32_t> origin_;
   std::vector<float> values_;

@@ -1,7 +1,8 @@
+import { lent, tracing } from '../../autograd/index.js'
 import { SparseMatrix } from '../../kernels/index.js'
 import { wholeNumber } from '../../native/index.js'
-import { linear, maskedLinear, sparseLinear } from '../../ops/index.js'
-import { type Generator, Tensor } from '../../tensor/index.js'
+import { linear, maskedLinear, relu, sparseLinear } from '../../ops/index.js'
+import { type Generator, panelsOf, Tensor } from '../../tensor/index.js'
 import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
@@ -41,12 +42,43 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return maskedProduct(this, x, linearWay) ?? linear(x, beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias')))
+    return maskedProduct(this, x, linearWay) ?? this.dense(x, false)
+  }
+
+  /** relu(forward(x)), in one pass where it multiplies by what a mask keeps. @internal */
+  forwardRectified(x: Tensor): Tensor {
+    return maskedProduct(this, x, rectifiedWay) ?? this.dense(x, true)
+  }
+
+  private dense(x: Tensor, rectified: boolean): Tensor {
+    const [weight, bias] = [beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias'))]
+    const whole = wholeFor(this, x, weight)
+    if (whole !== null) return sparseLinear(x, weight, whole, bias, rectified)
+    const y = linear(x, weight, bias)
+    return rectified ? relu(lent(y)) : y
   }
 
   override extraRepr(): string {
     return `${this.inFeatures}, ${this.outFeatures}, bias: ${this.effectiveOrNull('bias') !== null}`
   }
+}
+
+// A small layer behind sparse ones takes what they give in panels, as if sparse and keeping all: turning that into rows,
+// and the gradient back, took longer than its products. (Code of more weights outgrows the nearer caches.)
+const mostInPanels = 1 << 15
+const wholes = new WeakMap<Linear, SparseMatrix>()
+
+/** The matrix by which a layer multiplies x in panels; null where it does not. */
+function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null {
+  if (panelsOf(x) === null || tracing()) return null
+  const [rows, columns] = weight.shape
+  if (weight.size > mostInPanels || weight.dtype !== 'float32' || weight.device !== 'cpu' || x.shape[x.rank - 1] !== columns) return null
+  let whole = wholes.get(layer)
+  if (whole?.rows !== rows || whole.columns !== columns) {
+    whole = new SparseMatrix(new Float32Array(weight.size), rows, columns, { mask: new Uint8Array(weight.size).fill(1) })
+    wholes.set(layer, whole)
+  }
+  return whole
 }
 
 /** By the weights that a mask keeps. @internal */
@@ -61,6 +93,13 @@ export const linearWay: MaskedWay<Linear, SparseMatrix> = {
   kernel: (matrix, x) => matrix.formatFor(samplesIn(x)),
   byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias),
   byWeight: (_, x, weight, matrix, bias) => maskedLinear(x, weight, matrix, bias),
+}
+
+/** With the ReLU behind it. */
+const rectifiedWay: MaskedWay<Linear, SparseMatrix> = {
+  ...linearWay,
+  byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias, true),
+  byWeight: (_, x, weight, matrix, bias) => relu(lent(maskedLinear(x, weight, matrix, bias))),
 }
 
 const samplesIn = ({ size, shape }: Tensor): number => size / shape[shape.length - 1]

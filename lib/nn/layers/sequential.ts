@@ -1,6 +1,6 @@
 import { lent, tracing } from '../../autograd/index.js'
 import { describe, EspalierError } from '../../native/index.js'
-import type { Tensor } from '../../tensor/index.js'
+import { sharesStorage, type Tensor } from '../../tensor/index.js'
 import { field } from '../internals.js'
 import { Module } from '../module.js'
 import * as activations from './activations.js'
@@ -66,10 +66,13 @@ export class Sequential extends Module {
     // What one plain layer gives to another nobody else can hold, unless it shares its storage with what lies before
     // or behind: then the tape may have it, and the next step's results find their storage instead of asking for more.
     let [before, between]: [Tensor | null, boolean] = [null, false]
-    for (const module of this.inOrder()) {
-      const y = module.forward(x)
-      const plain = isPlain(module)
-      if (between && plain && before !== null && before.storage !== x.storage && x.storage !== y.storage) lent(x)
+    const modules = this.inOrder()
+    for (let i = 0; i < modules.length; i++) {
+      const plain = isPlain(modules[i])
+      const rectified = plain && !tracing() && rectifies(modules[i]) && modules[i + 1]?.constructor === activations.ReLU && isPlain(modules[i + 1])
+      const y = rectified ? (modules[i] as Rectifying).forwardRectified(x) : modules[i].forward(x)
+      if (rectified) i++
+      if (between && plain && before !== null && !sharesStorage(before, x) && !sharesStorage(x, y)) lent(x)
       ;[before, x, between] = [x, y, plain && !tracing()]
     }
     return x
@@ -100,6 +103,10 @@ export class Sequential extends Module {
 
 // Of a Sequential without modules.
 const plainFields = Object.keys(new Sequential()).length
+
+/** A layer that takes the ReLU behind it into its product. */
+type Rectifying = Linear | SparseLinear
+const rectifies = (module: Module): module is Rectifying => module instanceof Linear || module instanceof SparseLinear
 
 // Those that keep no hold of what they get and give. A subclass may, and so may what shadows `forward`: a hook does.
 const plainLayers = new Set<unknown>([

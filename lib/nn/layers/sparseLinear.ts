@@ -1,10 +1,11 @@
 import { SparseMatrix } from '../../kernels/index.js'
 import { describe, ensure, wholeNumber } from '../../native/index.js'
 import { sparseLinear } from '../../ops/index.js'
-import { assign, hostValues, type Tensor, tensor } from '../../tensor/index.js'
+import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
+import { written } from '../state.js'
 import { Linear } from './linear.js'
 import { beside } from './weights.js'
 
@@ -50,7 +51,7 @@ export class SparseLinear extends Module {
       () => `SparseLinear: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
     )
     this.weight = new Parameter(tensor(values.slice()))
-    this.registerBuffer('positions', tensor(positions.slice()), { onHost: true })
+    this.registerBuffer('positions', new Tensor(positions.slice(), [positions.length], 'int32'), { onHost: true })
     this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
     preparedFor(this)
   }
@@ -83,13 +84,22 @@ export class SparseLinear extends Module {
     const layer = new Linear(this.inFeatures, this.outFeatures, { bias: this.bias !== null })
     layer.weight.data.fill(0)
     const values = hostValues(this.weight.storage)
-    for (const [i, position] of this.positions.data.entries()) layer.weight.data[position] = values[i]
+    for (const [i, position] of hostValues(this.positions.storage).entries()) layer.weight.data[position] = values[i]
     if (this.bias !== null && layer.bias !== null) assign(layer.bias.storage, this.bias.storage)
     return layer
   }
 
   forward(x: Tensor): Tensor {
-    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')))
+    return this.product(x, false)
+  }
+
+  /** relu(forward(x)), in one pass. @internal */
+  forwardRectified(x: Tensor): Tensor {
+    return this.product(x, true)
+  }
+
+  private product(x: Tensor, rectified: boolean): Tensor {
+    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')), rectified)
   }
 
   override extraRepr(): string {
@@ -98,13 +108,16 @@ export class SparseLinear extends Module {
 }
 
 // The matrix of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
-const prepared = new WeakMap<SparseLinear, { readonly positions: Int32Array; readonly matrix: SparseMatrix }>()
+const prepared = new WeakMap<SparseLinear, { readonly buffer: Tensor; readonly positions: Int32Array; readonly matrix: SparseMatrix }>()
 
 /** A layer's matrix; made anew where the positions changed, because a state was loaded or they were written to. */
 function preparedFor(layer: SparseLinear): SparseMatrix {
-  const positions = layer.positions.data as Int32Array
+  const { positions: buffer } = layer
+  const positions = buffer.storage as Int32Array
   const present = prepared.get(layer)
-  if (present !== undefined && sameValues(present.positions, positions)) return present.matrix
+  // (Compared only where they may have been written to: it takes as long as a pass over the weights.)
+  const touched = written.delete(buffer) || buffer.shown || present?.buffer !== buffer
+  if (present !== undefined && (!touched || sameValues(present.positions, positions))) return present.matrix
   const mask = new Uint8Array(layer.inFeatures * layer.outFeatures)
   for (let i = 0; i < positions.length; i++) {
     ensure(
@@ -115,7 +128,7 @@ function preparedFor(layer: SparseLinear): SparseMatrix {
     mask[positions[i]] = 1
   }
   const matrix = new SparseMatrix(new Float32Array(mask.length), layer.outFeatures, layer.inFeatures, { mask })
-  prepared.set(layer, { positions: positions.slice(), matrix })
+  prepared.set(layer, { buffer, positions: positions.slice(), matrix })
   return matrix
 }
 

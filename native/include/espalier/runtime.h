@@ -21,4 +21,8 @@ ESPALIER_API espalier_status espalier_threads(int64_t* count);
 /* Sets it, 1 to 256. */
 ESPALIER_API espalier_status espalier_set_threads(int64_t count);
 
+/* How many bytes past a multiple of 64 an array begins. Kernels read and write those that begin at one up to a tenth
+ * faster: their vectors then lie in one line of the cache each. */
+ESPALIER_API espalier_status espalier_misalignment(espalier_in array, int64_t* bytes);
+
 #endif

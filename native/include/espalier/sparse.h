@@ -73,6 +73,20 @@ ESPALIER_API espalier_status espalier_spmm(int64_t matrix, int64_t transpose, in
 ESPALIER_API espalier_status espalier_sddmm(int64_t matrix, int64_t samples, espalier_sparse_layout layout,
                                             espalier_in dy, espalier_in x, espalier_out values);
 
+/* Rows, a vector a sample, into panels, and back: a chain of products in panels packs once. What stands past the last
+ * sample is 0. */
+ESPALIER_API espalier_status espalier_to_panels(int64_t samples, int64_t components, espalier_in x,
+                                                espalier_out panels);
+ESPALIER_API espalier_status espalier_from_panels(int64_t samples, int64_t components, espalier_in panels,
+                                                  espalier_out y);
+
+/* The gradient before the finish of Y's product, which both products of a training step take: dz = dy where y > 0, else
+ * 0; all of dy where y, optional, is absent: there was no ReLU. And that of the bias, optional: sums[c] = Σ over
+ * samples of dz's component c. dy is held as `layout` says; y and dz in panels, and dz may be dy where that is in
+ * panels too. */
+ESPALIER_API espalier_status espalier_finish_grad(int64_t samples, int64_t components, espalier_sparse_layout layout,
+                                                  espalier_in dy, espalier_in y, espalier_out dz, espalier_out sums);
+
 /* What the three products of a masked linear layer with so many samples are expected to take, in nanoseconds on one
  * core: [W·X, Wᵀ·dY, the gradient of W], float64, by this matrix (of the kept entries) and by a dense product (of all).
  * They rank, as espalier_sparse_cost does. */
