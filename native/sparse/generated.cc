@@ -47,15 +47,15 @@ struct Cut {
   int64_t function_bytes;  // of the others: what executes without being decoded again
   int64_t bytes_together;  // of functions that take turns with one panel's block, which the first-level cache holds
   int64_t near_bytes;      // of code that stays in the second-level cache beside samples and sums
+  int64_t panel_bytes;     // of code that is worth fetching from further away for each panel
+  int64_t asked_bytes;     // of code that does not come fast enough unless it is asked for
 
   static Cut of(const Pattern& pattern) {
-    if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000};
-    if (is_scarce(pattern)) return {512, 0, 14'600, 33'000, 960'000};
-    return {800, 100'000, 25'000, 0, 960'000};
+    if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
+    if (is_scarce(pattern)) return {512, 0, 14'600, 33'000, 960'000, 300'000, 960'000};
+    return {800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
   }
 };
-// Code that is worth fetching from further away for each panel.
-constexpr int64_t kCodeOfPanel = 200'000;
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
 //
@@ -316,20 +316,21 @@ class Generated final : public PanelProduct {
   int64_t groups() const override { return groups_; }
   int64_t first_row(int64_t) const override { return 0; }
   int64_t panels_together() const override {
-    return has_far_code() ? std::clamp<int64_t>(code_size() / kCodeOfPanel, 8, 16) : PanelProduct::panels_together();
+    return code_size() > cut_.near_bytes ? std::clamp<int64_t>(code_size() / cut_.panel_bytes, 8, 16)
+                                         : PanelProduct::panels_together();
   }
-  bool has_far_code() const { return code_size() > cut_.near_bytes; }
 
   // Block by block of columns, so that X comes from the second-level cache; functions for all panels, so that their
   // code is fetched once; those that are short by turns, so that a panel's block is.
   void run(const Work& work) const override {
+    const bool asks = code_size() > cut_.asked_bytes;
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t first = b * groups_ + work.first_group, last = b * groups_ + work.last_group;
       for (int64_t from = first, to; from < last; from = to) {
         for (to = from + 1; to < last && end_of_code(to) - start_of_code(from) <= cut_.bytes_together;) ++to;
         const int64_t next = to < last ? to : first + groups_;
         for (int64_t p = 0; p < work.panels; ++p) {
-          if (has_far_code() && next < blocks_ * groups_) fetch_ahead(next, p, work.panels);
+          if (asks && next < blocks_ * groups_) fetch_ahead(next, p, work.panels);
           for (int64_t i = from; i < to; ++i) call(pieces_[static_cast<size_t>(i)], work, p);
         }
       }

@@ -63,7 +63,9 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
     run_groups(groups() * part / parts, groups() * (part + 1) / parts, panels, from, sums);
   });
   if (!in_panels)
-    parallel_for(panels, [&](int64_t p) { unpack_panels(samples, {0, rows_, rows_}, sums + p * of_y.panel, of_y, p, 1, y); });
+    parallel_for(panels, [&](int64_t p) {
+      unpack_panels(samples, {0, rows_, rows_}, sums + p * of_y.panel, of_y, p, 1, y);
+    });
 }
 
 }  // namespace espalier::sparse
