@@ -38,7 +38,7 @@ struct Rates {
 inline constexpr Rates kCommon{.nanoseconds = 0.28,
                                .entry = 1.03,
                                .value = 0.5,
-                               .line = 2.2,
+                               .line = 1.4,
                                .in_tile = {1.85, 1.34, 1.08},
                                .in_row = 2.37,
                                .in_row_of_few = 3.5,

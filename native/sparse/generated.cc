@@ -52,7 +52,7 @@ struct Cut {
 
   static Cut of(const Pattern& pattern) {
     if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
-    if (is_scarce(pattern)) return {512, 0, 14'600, 33'000, 960'000, 300'000, 960'000};
+    if (is_scarce(pattern)) return {512, 0, 11'000, 33'000, 960'000, 300'000, 960'000};
     return {800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
   }
 };
@@ -66,7 +66,10 @@ struct Shape512 {
   int fours;
 
   static Shape512 of(const Pattern& pattern) {
-    if (core() != Core::zen5) return {is_scarce(pattern) ? 2 : 0};
+    if (core() != Core::zen5) {
+      const double entries = entries_of_line(pattern, kMostRows);
+      return {entries > 2.2 ? 0 : entries > 1.7 ? 2 : 3};
+    }
     // As many as make up for the loads of X and the lines of it that the first-level cache takes in; more than six
     // would wait for the shuffles. They are twice as much code an entry, of which a large matrix has too much as it is.
     const double balanced = 1.6 / std::max(1.0, entries_of_line(pattern, kMostRows - 2));
@@ -77,7 +80,7 @@ struct Shape512 {
   bool at_once(int32_t four) const { return (four + 1) * fours / 8 > four * fours / 8; }
   int rows() const { return fours == 0 ? kMostRows : kMostRows - 2; }
   int64_t bytes_of_function(const Cut& cut) const {
-    return fours == 0 ? cut.function_bytes : cut.function_bytes * 3 / 4;
+    return fours == 0 || core() != Core::zen5 ? cut.function_bytes : cut.function_bytes * 3 / 4;
   }
   double bytes_of_entry() const { return 7 + 7.75 * fours / 8; }
 
