@@ -52,8 +52,16 @@ struct Cut {
 
   static Cut of(const Pattern& pattern) {
     if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
-    if (is_scarce(pattern)) return {512, 0, 11'000, 33'000, 960'000, 300'000, 960'000};
-    return {800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
+    Cut cut{800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
+    if (is_scarce(pattern)) {
+      // A block of 26 KB stays in the first-level cache while all functions go through it: these then come from the
+      // second-level one, beside products that wait for other things. Up to 512 columns are not worth cutting in two:
+      // most of their lines stay, if the functions do as well.
+      const bool whole = pattern.columns > 420 && pattern.columns <= 512;
+      cut.columns = whole ? 512 : 420;
+      cut.bytes_together = whole ? 33'000 : std::numeric_limits<int64_t>::max();
+    }
+    return cut;
   }
 };
 
