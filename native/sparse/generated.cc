@@ -35,10 +35,12 @@ double entries_of_line(const Pattern& pattern, int rows) {
   const double density = static_cast<double>(pattern.entries()) / std::max(1.0, size);
   return rows * density / std::max(1e-9, 1 - std::pow(1 - density, rows));
 }
-// Zen 4 waits for lines of X rather than for multiply-adds where there are fewer of these to a line: from 92.5% on.
-bool is_scarce(const Pattern& pattern) {
-  return !is_avx2() && core() == Core::common && entries_of_line(pattern, kMostRows) < 2.6;
+// Zen 4 waits for lines of X as well as for multiply-adds where there are few of these to a line: some (from 90% on),
+// and so few that fewer lines are worth a search (from 92.5% on).
+bool has_few_to_a_line(const Pattern& pattern, double entries) {
+  return !is_avx2() && core() == Core::common && entries_of_line(pattern, kMostRows) < entries;
 }
+constexpr double kFew = 3.4, kVeryFew = 2.6;
 
 // How the work is cut, by core.
 struct Cut {
@@ -53,7 +55,7 @@ struct Cut {
   static Cut of(const Pattern& pattern) {
     if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
     Cut cut{800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
-    if (is_scarce(pattern)) {
+    if (has_few_to_a_line(pattern, kFew)) {
       // A block of 26 KB stays in the first-level cache while all functions go through it: these then come from the
       // second-level one, beside products that wait for other things. Up to 512 columns are not worth cutting in two:
       // most of their lines stay, if the functions do as well.
@@ -295,7 +297,7 @@ class Generated final : public PanelProduct {
     }
     blocks_ = (columns_ + most_columns - 1) / most_columns;
     std::vector<int32_t> rows(static_cast<size_t>(rows_));
-    if (is_scarce(pattern)) rows = gathered(pattern, groups_);
+    if (has_few_to_a_line(pattern, kVeryFew)) rows = gathered(pattern, groups_);
     else std::iota(rows.begin(), rows.end(), 0);
     no_bias_.assign(static_cast<size_t>(rows_), 0.0f);
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
