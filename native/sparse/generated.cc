@@ -228,8 +228,8 @@ void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assem
 
 // Rows in an order in which those of a group have more columns in common than neighbours do, so that it loads fewer
 // lines of X: the next row of a group is the one that adds the fewest columns, less those it shares. Random masks at
-// 95% have a sixth fewer lines then.
-std::vector<int32_t> gathered(const Pattern& pattern, int64_t groups) {
+// 95% have a sixth fewer lines then. (Unused where there is no emitter.)
+[[maybe_unused]] std::vector<int32_t> gathered(const Pattern& pattern, int64_t groups) {
   // A pool of rows at a time, in whole groups: what is looked at for each row grows with it.
   constexpr int64_t kPool = 512;
   constexpr int32_t kTaken = std::numeric_limits<int32_t>::min() / 2;
