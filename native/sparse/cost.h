@@ -46,9 +46,9 @@ inline constexpr Rates kCommon{.nanoseconds = 0.28,
                                .moved = 6,
                                .fetched = 0,
                                .looked_up = 3.2,
-                               .near_code = 1.5e6,
+                               .near_code = 4.5e6,
                                .near_bytes = 16,
-                               .far_bytes = 2,
+                               .far_bytes = 5,
                                .panels_of_code = 1e9};
 // AVX2, measured on Zen 3: two multiply-adds and two loads of 256 bits a cycle, and 512 KB of second-level cache.
 inline constexpr Rates kAvx2{.nanoseconds = 0.31,
