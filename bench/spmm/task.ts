@@ -1,7 +1,7 @@
 import { kernels } from '../../lib/index.js'
 import { Finish, native } from '../../lib/native/index.js'
 import { cxx } from '../support/process.js'
-import { inPanels, inRows, making, type Product, type Shape } from '../support/products.js'
+import { inColumns, inPanels, inRows, making, type Product, type Shape } from '../support/products.js'
 import { pruned, structured, transposed } from '../support/sparse.js'
 import { type Contender, inProcess, type Match } from '../support/task.js'
 import { noise, productChecker } from '../support/verify.js'
@@ -94,14 +94,27 @@ export default function* spmm(): Iterable<Match> {
     for (const sparsity of sparsities) {
       const problem = new Problem(shape, sparsity)
       yield problem.match(dense, () => problem.oneDNN())
-      if (shape[0] <= 1024)
+      yield problem.match(
+        dense,
+        () => problem.oneDNN(),
+        () => inPanels(problem.product()),
+        ' in panels',
+      )
+      if (sparsity >= 0.8) {
         yield problem.match(
           dense,
           () => problem.oneDNN(),
-          () => inPanels(problem.product()),
-          ' in panels',
+          () => inColumns(problem.product()),
+          ' in columns',
         )
-      if (sparsity >= 0.8) yield problem.match('LIBXSMM spmdm', () => problem.libxsmm())
+        yield problem.match('LIBXSMM spmdm', () => problem.libxsmm())
+        yield problem.match(
+          'LIBXSMM spmdm',
+          () => problem.libxsmm(),
+          () => inColumns(problem.product()),
+          ' in columns',
+        )
+      }
       if (sparsity === 0.9)
         yield problem.match(
           'one product of oneDNN',

@@ -6,7 +6,7 @@ import { type Contender, inProcess } from './task.js'
 export type Shape = readonly [rows: number, columns: number, samples: number]
 
 interface Matrix<X, Y> {
-  multiply(x: X, options: { out: Y; layout?: 'panels' }): unknown
+  multiply(x: X, options: { out: Y; layout?: 'panels' | 'columns' }): unknown
   dispose(): void
 }
 
@@ -31,14 +31,26 @@ export function inRows<X extends NativeArray, Y extends NativeArray>({ make, x, 
 }
 
 /** The same from panels to panels, as in a chain of products. */
-export function inPanels<X extends NativeArray, Y extends NativeArray>({ shape: [rows, columns, samples], make, x, y }: Product<X, Y>): Contender {
+export function inPanels<X extends NativeArray, Y extends NativeArray>(product: Product<X, Y>): Contender {
+  return placed(product, 'panels', (s, c, components) => ((s >> 4) * components + c) * 16 + (s & 15))
+}
+
+/** W·X, a column a sample, as libraries for sparse matrices have it. */
+export function inColumns<X extends NativeArray, Y extends NativeArray>(product: Product<X, Y>): Contender {
+  return placed(product, 'columns', (s, c) => c * product.shape[2] + s)
+}
+
+function placed<X extends NativeArray, Y extends NativeArray>(
+  { shape: [rows, columns, samples], make, x, y }: Product<X, Y>,
+  layout: 'panels' | 'columns',
+  at: (sample: number, component: number, components: number) => number,
+): Contender {
   const matrix = make()
-  const at = (s: number, c: number, components: number) => ((s >> 4) * components + c) * 16 + (s & 15)
   const [from, to] = [pages(x), pages(y)]
   for (let s = 0; s < samples; s++) for (let c = 0; c < columns; c++) from[at(s, c, columns)] = x[s * columns + c]
   return {
     ...inProcess(
-      () => matrix.multiply(from, { layout: 'panels', out: to }),
+      () => matrix.multiply(from, { layout, out: to }),
       () => to.map((_, i) => to[at(Math.floor(i / rows), i % rows, rows)]),
     ),
     close: () => matrix.dispose(),

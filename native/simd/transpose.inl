@@ -110,22 +110,26 @@ struct Pieces<4> {
   ESPALIER_INLINE static type load(const float* from, int64_t) { return *reinterpret_cast<const unaligned*>(from); }
 };
 // Within each piece of four: a0 b0 a1 b1 (0) or a2 b2 a3 b3 (1); a0 a1 b0 b1 (0) or a2 a3 b2 b3 (1).
-template <int Half>
+template <int Half, int Lanes = kLanes<float>>
 struct Singles {
-  static constexpr int at(int i) { return i / 4 * 4 + i % 4 / 2 + 2 * Half + i % 2 * kLanes<float>; }
+  static constexpr int at(int i) { return i / 4 * 4 + i % 4 / 2 + 2 * Half + i % 2 * Lanes; }
 };
-template <int Half>
+template <int Half, int Lanes = kLanes<float>>
 struct Doubles {
-  static constexpr int at(int i) { return i / 4 * 4 + i % 2 + 2 * Half + i % 4 / 2 * kLanes<float>; }
+  static constexpr int at(int i) { return i / 4 * 4 + i % 2 + 2 * Half + i % 4 / 2 * Lanes; }
 };
-ESPALIER_INLINE void load_columns(const float* from, int64_t pitch, Vec<float> (&columns)[4]) {
-  const Vec<float> r0 = Pieces<kLanes<float>>::load(from, pitch), r1 = Pieces<kLanes<float>>::load(from + pitch, pitch);
-  const Vec<float> r2 = Pieces<kLanes<float>>::load(from + 2 * pitch, pitch),
-                   r3 = Pieces<kLanes<float>>::load(from + 3 * pitch, pitch);
-  const Vec<float> low01 = shuffle<float, Singles<0>>(r0, r1), high01 = shuffle<float, Singles<1>>(r0, r1);
-  const Vec<float> low23 = shuffle<float, Singles<0>>(r2, r3), high23 = shuffle<float, Singles<1>>(r2, r3);
-  columns[0] = shuffle<float, Doubles<0>>(low01, low23);
-  columns[1] = shuffle<float, Doubles<1>>(low01, low23);
-  columns[2] = shuffle<float, Doubles<0>>(high01, high23);
-  columns[3] = shuffle<float, Doubles<1>>(high01, high23);
+template <int Lanes = kLanes<float>>
+ESPALIER_INLINE void load_columns(const float* from, int64_t pitch, typename Pieces<Lanes>::type (&columns)[4]) {
+  using V = typename Pieces<Lanes>::type;
+  constexpr auto kAll = std::make_integer_sequence<int, Lanes>{};
+  const V r0 = Pieces<Lanes>::load(from, pitch), r1 = Pieces<Lanes>::load(from + pitch, pitch);
+  const V r2 = Pieces<Lanes>::load(from + 2 * pitch, pitch), r3 = Pieces<Lanes>::load(from + 3 * pitch, pitch);
+  const V low01 = shuffle(r0, r1, pattern<float, Singles<0, Lanes>>(kAll)),
+          high01 = shuffle(r0, r1, pattern<float, Singles<1, Lanes>>(kAll));
+  const V low23 = shuffle(r2, r3, pattern<float, Singles<0, Lanes>>(kAll)),
+          high23 = shuffle(r2, r3, pattern<float, Singles<1, Lanes>>(kAll));
+  columns[0] = shuffle(low01, low23, pattern<float, Doubles<0, Lanes>>(kAll));
+  columns[1] = shuffle(low01, low23, pattern<float, Doubles<1, Lanes>>(kAll));
+  columns[2] = shuffle(high01, high23, pattern<float, Doubles<0, Lanes>>(kAll));
+  columns[3] = shuffle(high01, high23, pattern<float, Doubles<1, Lanes>>(kAll));
 }

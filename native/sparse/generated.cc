@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "simd/isa.h"
@@ -28,6 +29,19 @@ constexpr double kBytesOfEntry = 9.6, kMuchCode = 200e3;
 constexpr size_t kAlignment = 64;
 constexpr int kMostRows = 31;
 
+// How many entries a group of so many rows has, on average, in a column in which it has any.
+double entries_of_line(const Pattern& pattern, int rows) {
+  const double size = static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns);
+  const double density = static_cast<double>(pattern.entries()) / std::max(1.0, size);
+  return rows * density / std::max(1e-9, 1 - std::pow(1 - density, rows));
+}
+// Zen 4 waits for lines of X as well as for multiply-adds where there are few of these to a line: some (from 90% on),
+// and so few that fewer lines are worth a search (from 92.5% on).
+bool has_few_to_a_line(const Pattern& pattern, double entries) {
+  return !is_avx2() && core() == Core::common && entries_of_line(pattern, kMostRows) < entries;
+}
+constexpr double kFew = 3.4, kVeryFew = 2.6;
+
 // How the work is cut, by core.
 struct Cut {
   int64_t columns;         // of a block, at most
@@ -35,18 +49,23 @@ struct Cut {
   int64_t function_bytes;  // of the others: what executes without being decoded again
   int64_t bytes_together;  // of functions that take turns with one panel's block, which the first-level cache holds
   int64_t near_bytes;      // of code that stays in the second-level cache beside samples and sums
-};
-constexpr Cut kCommonCut{800, 100'000, 25'000, 0, 960'000}, kZen5Cut{512, 0, 30'000, 20'000, 400'000};
-const Cut& cut() { return core() == Core::zen5 ? kZen5Cut : kCommonCut; }
-// Code that is worth fetching from further away for each panel.
-constexpr int64_t kCodeOfPanel = 200'000;
+  int64_t panel_bytes;     // of code that is worth fetching from further away for each panel
+  int64_t asked_bytes;     // of code that does not come fast enough unless it is asked for
 
-// How many entries a group of so many rows has, on average, in a column in which it has any.
-double entries_of_line(const Pattern& pattern, int rows) {
-  const double size = static_cast<double>(pattern.rows) * static_cast<double>(pattern.columns);
-  const double density = static_cast<double>(pattern.entries()) / std::max(1.0, size);
-  return rows * density / std::max(1e-9, 1 - std::pow(1 - density, rows));
-}
+  static Cut of(const Pattern& pattern) {
+    if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
+    Cut cut{800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
+    if (has_few_to_a_line(pattern, kFew)) {
+      // A block of 26 KB stays in the first-level cache while all functions go through it: these then come from the
+      // second-level one, beside products that wait for other things. Up to 512 columns are not worth cutting in two:
+      // most of their lines stay, if the functions do as well.
+      const bool whole = pattern.columns > 420 && pattern.columns <= 512;
+      cut.columns = whole ? 512 : 420;
+      cut.bytes_together = whole ? 33'000 : std::numeric_limits<int64_t>::max();
+    }
+    return cut;
+  }
+};
 
 // The registers of a group's sums, by instruction set: rows × (16 samples).
 //
@@ -57,7 +76,10 @@ struct Shape512 {
   int fours;
 
   static Shape512 of(const Pattern& pattern) {
-    if (core() != Core::zen5) return {0};
+    if (core() != Core::zen5) {
+      const double entries = entries_of_line(pattern, kMostRows);
+      return {entries > 2.2 ? 0 : entries > 1.7 ? 2 : 3};
+    }
     // As many as make up for the loads of X and the lines of it that the first-level cache takes in; more than six
     // would wait for the shuffles. They are twice as much code an entry, of which a large matrix has too much as it is.
     const double balanced = 1.6 / std::max(1.0, entries_of_line(pattern, kMostRows - 2));
@@ -67,7 +89,9 @@ struct Shape512 {
   // Whether this four of a function is one of those, which are spread evenly.
   bool at_once(int32_t four) const { return (four + 1) * fours / 8 > four * fours / 8; }
   int rows() const { return fours == 0 ? kMostRows : kMostRows - 2; }
-  int64_t bytes_of_function() const { return fours == 0 ? cut().function_bytes : cut().function_bytes * 3 / 4; }
+  int64_t bytes_of_function(const Cut& cut) const {
+    return fours == 0 || core() != Core::zen5 ? cut.function_bytes : cut.function_bytes * 3 / 4;
+  }
   double bytes_of_entry() const { return 7 + 7.75 * fours / 8; }
 
   static constexpr int kX = 31, kFour = 30, kValue = 29;
@@ -82,11 +106,11 @@ struct Shape512 {
     to.spread_one512(kValue, kFour, i % 4);
     to.multiply_add512(row, kX, kValue);
   }
-  void start(Assembler& to, int row) const { to.broadcast512(row, kRcx, 4 * row); }
-  void resume(Assembler& to, int row) const { to.load512(row, kRdx, 64 * row); }
+  void start(Assembler& to, int row, int32_t of) const { to.broadcast512(row, kRcx, 4 * of); }
+  void resume(Assembler& to, int row, int32_t of) const { to.load512(row, kRdx, 64 * of); }
   void load_floor(Assembler& to) const { to.broadcast512(kX, kR8, 0); }
   void raise(Assembler& to, int row) const { to.maximum512(row, kX); }
-  void store(Assembler& to, int row) const { to.store512(kRdx, 64 * row, row); }
+  void store(Assembler& to, int row, int32_t of) const { to.store512(kRdx, 64 * of, row); }
   // Bytes to either side that a one-byte displacement reaches.
   static constexpr int32_t kReachX = 128 * 64, kReachValues = 128 * 4;
 };
@@ -94,7 +118,7 @@ struct Shape512 {
 struct Shape256 {
   static Shape256 of(const Pattern&) { return {}; }
   static constexpr int rows() { return 6; }
-  static constexpr int64_t bytes_of_function() { return 25'000; }
+  static constexpr int64_t bytes_of_function(const Cut&) { return 25'000; }
   static constexpr double bytes_of_entry() { return 16; }
   static constexpr double bytes_of_line() { return 12; }
 
@@ -110,29 +134,30 @@ struct Shape256 {
     to.multiply_add256(2 * row, kX, value);
     to.multiply_add256(2 * row + 1, kX + 1, value);
   }
-  void start(Assembler& to, int row) const {
-    to.broadcast256(2 * row, kRcx, 4 * row);
-    to.broadcast256(2 * row + 1, kRcx, 4 * row);
+  void start(Assembler& to, int row, int32_t of) const {
+    to.broadcast256(2 * row, kRcx, 4 * of);
+    to.broadcast256(2 * row + 1, kRcx, 4 * of);
   }
-  void resume(Assembler& to, int row) const {
-    to.load256(2 * row, kRdx, 64 * row);
-    to.load256(2 * row + 1, kRdx, 64 * row + 32);
+  void resume(Assembler& to, int row, int32_t of) const {
+    to.load256(2 * row, kRdx, 64 * of);
+    to.load256(2 * row + 1, kRdx, 64 * of + 32);
   }
   void load_floor(Assembler& to) const { to.broadcast256(kValue, kR8, 0); }
   void raise(Assembler& to, int row) const {
     to.maximum256(2 * row, kValue);
     to.maximum256(2 * row + 1, kValue);
   }
-  void store(Assembler& to, int row) const {
-    to.store256(kRdx, 64 * row, 2 * row);
-    to.store256(kRdx, 64 * row + 32, 2 * row + 1);
+  void store(Assembler& to, int row, int32_t of) const {
+    to.store256(kRdx, 64 * of, 2 * row);
+    to.store256(kRdx, 64 * of + 32, 2 * row + 1);
   }
   static constexpr int32_t kReachX = 96, kReachValues = 128;
 };
 
-// One function: the rows [first, last) and the entries of each that lie in its block, from `next` on.
+// One function: some rows, and the entries of each that lie in its block of columns.
 struct Block {
-  int64_t first_row, last_row;
+  const int32_t* rows;
+  int count;
   int64_t first_column, last_column;
   bool starts, ends;  // the first, the last block of its rows
 };
@@ -148,7 +173,8 @@ class ByColumn {
   ByColumn(const Block& block, const Pattern& pattern, std::vector<int64_t>& next)
       : start_(static_cast<size_t>(block.last_column - block.first_column) + 1) {
     std::vector<int64_t> end;
-    for (int64_t r = block.first_row; r < block.last_row; ++r) {
+    for (int row = 0; row < block.count; ++row) {
+      const int64_t r = block.rows[row];
       int64_t i = next[static_cast<size_t>(r)];
       for (; i < pattern.end(r) && pattern.at(i) < block.last_column; ++i)
         ++start_[static_cast<size_t>(pattern.at(i) - block.first_column) + 1];
@@ -157,9 +183,8 @@ class ByColumn {
     std::partial_sum(start_.begin(), start_.end(), start_.begin());
     entries_.resize(static_cast<size_t>(start_.back()));
     std::vector<int32_t> place(start_.begin(), start_.end() - 1);
-    for (int64_t r = block.first_row; r < block.last_row; ++r) {
-      const int row = static_cast<int>(r - block.first_row);
-      int64_t& from = next[static_cast<size_t>(r)];
+    for (int row = 0; row < block.count; ++row) {
+      int64_t& from = next[static_cast<size_t>(block.rows[row])];
       for (; from < end[static_cast<size_t>(row)]; ++from) {
         int32_t& at = place[static_cast<size_t>(pattern.at(from) - block.first_column)];
         entries_[static_cast<size_t>(at++)] = {row, static_cast<int32_t>(from)};
@@ -177,8 +202,8 @@ class ByColumn {
 template <class Shape>
 void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assembler& code,
           std::vector<int32_t>& order) {
-  const int rows = static_cast<int>(block.last_row - block.first_row);
-  for (int r = 0; r < rows; ++r) block.starts ? shape.start(code, r) : shape.resume(code, r);
+  for (int r = 0; r < block.count; ++r)
+    block.starts ? shape.start(code, r, block.rows[r]) : shape.resume(code, r, block.rows[r]);
   Walk x{kRdi, Shape::kReachX}, values{kRsi, Shape::kReachValues};
   int32_t i = 0;
   for (int64_t c = 0; c < block.last_column - block.first_column; ++c) {
@@ -194,11 +219,63 @@ void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assem
   if (block.ends) {
     const size_t no_floor = code.jump_if_zero(kR8);
     shape.load_floor(code);
-    for (int r = 0; r < rows; ++r) shape.raise(code, r);
+    for (int r = 0; r < block.count; ++r) shape.raise(code, r);
     code.land(no_floor);
   }
-  for (int r = 0; r < rows; ++r) shape.store(code, r);
+  for (int r = 0; r < block.count; ++r) shape.store(code, r, block.rows[r]);
   code.end();
+}
+
+// Rows in an order in which those of a group have more columns in common than neighbours do, so that it loads fewer
+// lines of X: the next row of a group is the one that adds the fewest columns, less those it shares. Random masks at
+// 95% have a sixth fewer lines then. (Unused where there is no emitter.)
+[[maybe_unused]] std::vector<int32_t> gathered(const Pattern& pattern, int64_t groups) {
+  // A pool of rows at a time, in whole groups: what is looked at for each row grows with it.
+  constexpr int64_t kPool = 512;
+  constexpr int32_t kTaken = std::numeric_limits<int32_t>::min() / 2;
+  const int64_t pools = (pattern.rows + kPool - 1) / kPool;
+  std::vector<int32_t> order;
+  order.reserve(static_cast<size_t>(pattern.rows));
+  std::vector<int64_t> in_group(static_cast<size_t>(pattern.columns), -1);  // the last one that has the column
+  std::vector<int32_t> start, rows_of, fit;
+  for (int64_t pool = 0; pool < pools; ++pool) {
+    const int64_t from = groups * pool / pools, to = groups * (pool + 1) / pools;
+    const int64_t first = pattern.rows * from / groups, last = pattern.rows * to / groups;
+    // The pool's rows by column.
+    const int64_t begin = pattern.begin(first), end = last > first ? pattern.end(last - 1) : begin;
+    start.assign(static_cast<size_t>(pattern.columns) + 2, 0);
+    for (int64_t i = begin; i < end; ++i) ++start[static_cast<size_t>(pattern.at(i)) + 2];
+    std::partial_sum(start.begin(), start.end(), start.begin());
+    rows_of.resize(static_cast<size_t>(end - begin));
+    for (int64_t r = first; r < last; ++r)
+      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
+        rows_of[static_cast<size_t>(start[static_cast<size_t>(pattern.at(i)) + 1]++)] = static_cast<int32_t>(r - first);
+    // Twice the columns that a row shares with the group, less all it has.
+    fit.assign(static_cast<size_t>(last - first), 0);
+    for (int64_t g = from; g < to; ++g) {
+      for (int64_t r = first; r < last; ++r) {
+        int32_t& of = fit[static_cast<size_t>(r - first)];
+        if (of > kTaken / 2) of = static_cast<int32_t>(pattern.begin(r) - pattern.end(r));
+      }
+      while (static_cast<int64_t>(order.size()) < pattern.rows * (g + 1) / groups) {
+        // (The most, then where it is: the first of these is done with vectors.)
+        int32_t most = kTaken;
+        for (const int32_t of : fit) most = std::max(most, of);
+        const auto best = std::find(fit.begin(), fit.end(), most);
+        *best = kTaken;
+        const int64_t row = first + (best - fit.begin());
+        order.push_back(static_cast<int32_t>(row));
+        for (int64_t i = pattern.begin(row); i < pattern.end(row); ++i) {
+          const size_t c = static_cast<size_t>(pattern.at(i));
+          if (in_group[c] == g) continue;
+          in_group[c] = g;
+          for (int32_t k = start[c]; k < start[c + 1]; ++k)
+            fit[static_cast<size_t>(rows_of[static_cast<size_t>(k)])] += 2;
+        }
+      }
+    }
+  }
+  return order;
 }
 
 class Generated final : public PanelProduct {
@@ -209,15 +286,20 @@ class Generated final : public PanelProduct {
   template <class Shape>
   bool make(const Pattern& pattern, const std::vector<int32_t>& origin) {
     const Shape shape = Shape::of(pattern);
+    cut_ = Cut::of(pattern);
     groups_ = (rows_ + shape.rows() - 1) / shape.rows();
-    int64_t most_columns = cut().columns;
-    if (pattern.entries() > cut().uncut_entries) {
+    int64_t most_columns = cut_.columns;
+    if (pattern.entries() > cut_.uncut_entries) {
       const double of_column =
           static_cast<double>(pattern.entries()) / static_cast<double>(groups_ * columns_) * shape.bytes_of_entry() + 7;
-      most_columns = std::clamp(static_cast<int64_t>(static_cast<double>(shape.bytes_of_function()) / of_column),
+      most_columns = std::clamp(static_cast<int64_t>(static_cast<double>(shape.bytes_of_function(cut_)) / of_column),
                                 int64_t{64}, most_columns);
     }
     blocks_ = (columns_ + most_columns - 1) / most_columns;
+    std::vector<int32_t> rows(static_cast<size_t>(rows_));
+    if (has_few_to_a_line(pattern, kVeryFew)) rows = gathered(pattern, groups_);
+    else std::iota(rows.begin(), rows.end(), 0);
+    no_bias_.assign(static_cast<size_t>(rows_), 0.0f);
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     std::vector<int32_t> order;
     order.reserve(origin.size() + static_cast<size_t>(3 * groups_ * blocks_));
@@ -226,10 +308,15 @@ class Generated final : public PanelProduct {
     for (int64_t b = 0; b < blocks_; ++b)
       for (int64_t g = 0; g < groups_; ++g) {
         // Blocks alike in size, groups too: a last one of a row or two would waste its loads.
-        const Block block{first_row(g), first_row(g + 1), columns_ * b / blocks_, columns_ * (b + 1) / blocks_,
-                          b == 0,       b == blocks_ - 1};
+        const int64_t first = rows_ * g / groups_, last = rows_ * (g + 1) / groups_;
+        const Block block{.rows = rows.data() + first,
+                          .count = static_cast<int>(last - first),
+                          .first_column = columns_ * b / blocks_,
+                          .last_column = columns_ * (b + 1) / blocks_,
+                          .starts = b == 0,
+                          .ends = b == blocks_ - 1};
         code.align(kAlignment);
-        pieces_.push_back({block, code.size(), static_cast<int64_t>(order.size())});
+        pieces_.push_back({block.first_column, code.size(), static_cast<int64_t>(order.size())});
         emit(shape, block, ByColumn(block, pattern, next), code, order);
       }
     for (int32_t& entry : order) entry = origin[static_cast<size_t>(entry)];
@@ -243,28 +330,29 @@ class Generated final : public PanelProduct {
 
  private:
   struct Piece {
-    Block block;
+    int64_t first_column;
     size_t code;
     int64_t values;
   };
 
   int64_t groups() const override { return groups_; }
-  int64_t first_row(int64_t group) const override { return rows_ * group / groups_; }
+  int64_t first_row(int64_t) const override { return 0; }
   int64_t panels_together() const override {
-    return has_far_code() ? std::clamp<int64_t>(code_size() / kCodeOfPanel, 8, 16) : PanelProduct::panels_together();
+    return code_size() > cut_.near_bytes ? std::clamp<int64_t>(code_size() / cut_.panel_bytes, 8, 16)
+                                         : PanelProduct::panels_together();
   }
-  bool has_far_code() const { return code_size() > cut().near_bytes; }
 
   // Block by block of columns, so that X comes from the second-level cache; functions for all panels, so that their
   // code is fetched once; those that are short by turns, so that a panel's block is.
   void run(const Work& work) const override {
+    const bool asks = code_size() > cut_.asked_bytes;
     for (int64_t b = 0; b < blocks_; ++b) {
       const int64_t first = b * groups_ + work.first_group, last = b * groups_ + work.last_group;
       for (int64_t from = first, to; from < last; from = to) {
-        for (to = from + 1; to < last && end_of_code(to) - start_of_code(from) <= cut().bytes_together;) ++to;
+        for (to = from + 1; to < last && end_of_code(to) - start_of_code(from) <= cut_.bytes_together;) ++to;
         const int64_t next = to < last ? to : first + groups_;
         for (int64_t p = 0; p < work.panels; ++p) {
-          if (has_far_code() && next < blocks_ * groups_) fetch_ahead(next, p, work.panels);
+          if (asks && next < blocks_ * groups_) fetch_ahead(next, p, work.panels);
           for (int64_t i = from; i < to; ++i) call(pieces_[static_cast<size_t>(i)], work, p);
         }
       }
@@ -272,12 +360,11 @@ class Generated final : public PanelProduct {
   }
 
   void call(const Piece& piece, const Work& work, int64_t panel) const {
-    static constexpr float kZeros[kMostRows] = {};
     static constexpr float kFloor = 0;
     const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
-    function(work.x + panel * work.x_panel + piece.block.first_column * kPanel, stream_.data() + piece.values,
-             work.y + panel * work.y_panel + (piece.block.first_row - first_row(work.first_group)) * kPanel,
-             work.bias == nullptr ? kZeros : work.bias + piece.block.first_row, work.relu ? &kFloor : nullptr);
+    function(work.x + panel * work.x_panel + piece.first_column * kPanel, stream_.data() + piece.values,
+             work.y + panel * work.y_panel, work.bias == nullptr ? no_bias_.data() : work.bias,
+             work.relu ? &kFloor : nullptr);
   }
 
   // A part of a function's code, into the second-level cache: processors hardly look ahead for instructions.
@@ -294,8 +381,10 @@ class Generated final : public PanelProduct {
                                                             : static_cast<int64_t>(code_.size());
   }
 
+  Cut cut_{};
   int64_t groups_ = 0, blocks_ = 0;
   std::vector<Piece> pieces_;  // by block, then by group
+  std::vector<float> no_bias_;
   Stream stream_;
   CodeMemory code_;
 };

@@ -23,8 +23,15 @@ int64_t PanelProduct::panels_together() const {
 
 void PanelProduct::multiply(const Samples& samples, const float* x, const float* bias, bool relu, float* y) const {
   const int64_t panels = panels_of(samples.count), together = panels_together();
-  const bool packs = samples.layout != ESPALIER_SPARSE_LAYOUT_PANELS || (reads_across() && panels > 1);
+  const bool in_panels = samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS;
+  const bool packs = !in_panels || (reads_across() && panels > 1);
   const Layout of_x = packs ? stacked(columns_) : close_together(columns_);
+  // Sums go to panels of their own first where Y holds samples otherwise: its rows may lie 4 KiB apart, and writing a
+  // line of each of a group's in turn is slow.
+  const Layout of_y = in_panels ? close_together(rows_) : stacked(rows_);
+  const auto run_groups = [&](int64_t first, int64_t last, int64_t count, const float* from, float* sums) {
+    run({first, last, count, from, of_x.panel, bias, relu, sums + first_row(first) * kPanel, of_y.panel});
+  };
   int64_t tasks = (panels + together - 1) / together;
   if (tasks > 1) {
     // An even number: two threads then have as much to do.
@@ -37,7 +44,9 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
         pack_panels(samples, columns_, x, first, count, of_x, packed);
         from = packed;
       }
-      multiply_part(samples, first, count, 0, groups(), from, of_x.panel, bias, relu, y);
+      float* const sums = in_panels ? y + first * of_y.panel : scratch<float>(Scratch::kColumns, count * of_y.panel);
+      run_groups(0, groups(), count, from, sums);
+      if (!in_panels) unpack_panels(samples, {0, rows_, rows_}, sums, of_y, first, count, y);
     });
     return;
   }
@@ -48,31 +57,15 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
     parallel_for(panels, [&](int64_t p) { pack_panels(samples, columns_, x, p, 1, of_x, packed + p * of_x.panel); });
     from = packed;
   }
+  float* const sums = in_panels ? y : scratch<float>(Scratch::kColumns, panels * of_y.panel);
   const int64_t parts = std::min<int64_t>(groups(), kParts);
   parallel_for(parts, [&](int64_t part) {
-    multiply_part(samples, 0, panels, groups() * part / parts, groups() * (part + 1) / parts, from, of_x.panel, bias,
-                  relu, y);
+    run_groups(groups() * part / parts, groups() * (part + 1) / parts, panels, from, sums);
   });
-}
-
-// Sums go to panels of their own first where Y holds samples otherwise: its rows may lie 4 KiB apart, and writing a
-// line of each of a group's in turn is slow.
-void PanelProduct::multiply_part(const Samples& samples, int64_t first_panel, int64_t panels, int64_t first_group,
-                                 int64_t last_group, const float* x, int64_t x_panel, const float* bias, bool relu,
-                                 float* y) const {
-  const int64_t begin = first_row(first_group), rows = first_row(last_group) - begin;
-  Work work{first_group, last_group, panels, x, x_panel, bias, relu, nullptr, 0};
-  if (samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS) {
-    work.y_panel = close_together(rows_).panel;
-    work.y = y + first_panel * work.y_panel + begin * kPanel;
-    run(work);
-    return;
-  }
-  const Layout of_y = stacked(rows);
-  work.y_panel = of_y.panel;
-  work.y = scratch<float>(Scratch::kColumns, panels * of_y.panel);
-  run(work);
-  unpack_panels(samples, {begin, rows, rows_}, work.y, of_y, first_panel, panels, y);
+  if (!in_panels)
+    parallel_for(panels, [&](int64_t p) {
+      unpack_panels(samples, {0, rows_, rows_}, sums + p * of_y.panel, of_y, p, 1, y);
+    });
 }
 
 }  // namespace espalier::sparse

@@ -24,7 +24,8 @@ class PanelProduct : public Product {
     int64_t y_panel;
   };
   virtual void run(const Work& work) const = 0;
-  // Rows are shared out by groups: group g begins at row first_row(g), and ends where the next one begins.
+  // Rows are shared out by groups: group g begins at row first_row(g), and ends where the next one begins. Of groups
+  // whose rows stand anywhere it is 0, and `run` is given all of Y.
   virtual int64_t groups() const = 0;
   virtual int64_t first_row(int64_t group) const = 0;
   // Whether `run` reads the same component of several panels at once: then panels must not stand an even number of
@@ -34,10 +35,6 @@ class PanelProduct : public Product {
   virtual int64_t panels_together() const;
 
   const int64_t rows_, columns_;
-
- private:
-  void multiply_part(const Samples& samples, int64_t first_panel, int64_t panels, int64_t first_group,
-                     int64_t last_group, const float* x, int64_t x_panel, const float* bias, bool relu, float* y) const;
 };
 
 }  // namespace espalier::sparse

@@ -1,26 +1,34 @@
 #include "simd/transpose.inl"
 
+// Four columns at a time of as many rows as there are lanes, over a run of components.
+template <int Lanes>
+ESPALIER_INLINE void pack_rows_by_four(int64_t components, const float* x, float* to, int64_t pitch) {
+  constexpr int64_t kRun = 128;
+  using V = typename Pieces<Lanes>::type;
+  const auto pack_four = [&](int64_t s, int64_t at) __attribute__((always_inline)) {
+    V columns[4];
+    load_columns<Lanes>(x + s * components + at, components, columns);
+    for (int i = 0; i < 4; ++i) std::memcpy(to + (at + i) * pitch + s, &columns[i], sizeof(V));
+  };
+  const int64_t fours = components / 4 * 4;
+  for (int64_t c = 0; c < fours; c += kRun)
+    for (int64_t s = 0; s < 16; s += Lanes)
+      for (int64_t at = c; at < std::min(c + kRun, fours); at += 4) pack_four(s, at);
+  // What is left over, with its neighbours once more.
+  for (int64_t s = 0; fours < components && s < 16; s += Lanes) pack_four(s, components - 4);
+}
+
 // x has a row of `components` a sample; in `to` 16 samples of a component stand together, `pitch` apart from the
-// next one's. As many rows at a time as a vector has lanes, over a run of components: where rows stand a multiple of
-// 2 KiB apart, lines of sixteen fill the ways of a first-level cache of eight.
+// next one's. As many rows at a time as a vector has lanes; but where rows stand a multiple of 4 KiB apart, a
+// first-level cache of eight ways has room for the lines of eight.
 inline void pack_rows(int64_t components, const float* x, int64_t there, float* to, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
-  constexpr int64_t kRun = 128;
-  const auto pack_four = [&](int64_t s, int64_t at) __attribute__((always_inline)) {
-    Vec<float> columns[4];
-    load_columns(x + s * components + at, components, columns);
-    for (int i = 0; i < 4; ++i) store<float>(to + (at + i) * pitch + s, columns[i]);
-  };
-  int64_t c = 0;
   if (there == 16 && components >= 4) {
-    const int64_t fours = components / 4 * 4;
-    for (; c < fours; c = std::min(c + kRun, fours))
-      for (int64_t s = 0; s < 16; s += kStep)
-        for (int64_t at = c; at < std::min(c + kRun, fours); at += 4) pack_four(s, at);
-    // What is left over, with its neighbours once more.
-    for (int64_t s = 0; c < components && s < 16; s += kStep) pack_four(s, components - 4);
+    if (components % 1024 == 0) pack_rows_by_four<std::min(kStep, 8)>(components, x, to, pitch);
+    else pack_rows_by_four<kStep>(components, x, to, pitch);
     return;
   }
+  int64_t c = 0;
   for (; c + kStep <= components; c += kStep)
     for (int64_t s = 0; s < 16; s += kStep) {
       Vec<float> rows[kStep];

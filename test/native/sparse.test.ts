@@ -27,6 +27,7 @@ const unstructured: Record<string, Format> = {
 /** Masks that kernels could stumble over. */
 const masks: Record<string, Keeps> = {
   'one in ten': () => random() < 0.1,
+  'one in thirty': () => random() < 1 / 30,
   'one in five': () => random() < 0.2,
   half: () => random() < 0.5,
   'every entry': () => true,
@@ -320,7 +321,8 @@ for (const [format, of] of [...Object.entries(unstructured), ...Object.entries(s
 test('the same bits from 1, 2, 3 and 8 threads', (t) => {
   const before = native.threads()
   const blocks = structured['4x1']
-  for (const [of, keeps] of [...Object.values(unstructured).map((of) => [of, masks['one in ten']] as const), [blocks, blocks.keeps()] as const]) {
+  const scattered = ['one in ten', 'one in thirty'].flatMap((name) => Object.values(unstructured).map((of) => [of, masks[name]] as const))
+  for (const [of, keeps] of [...scattered, [blocks, blocks.keeps()] as const]) {
     const matrix = sparse(300, 700, keeps, of)
     const runs = [1, 2, 3, 8].map((threads) => {
       native.setThreads(threads)
@@ -345,6 +347,8 @@ test('the same bits from every format that sums a row in the order of its column
       [140, 400, 37],
       [57, 1000, 20],
       [530, 20, 100],
+      [1300, 40, 17],
+      [40, 1024, 32],
     ]) {
       const weight = noise(rows * columns)
       const keeps = inBlocks(4, 1, density)
