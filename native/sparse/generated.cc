@@ -297,7 +297,8 @@ class Generated final : public PanelProduct {
     }
     blocks_ = (columns_ + most_columns - 1) / most_columns;
     std::vector<int32_t> rows(static_cast<size_t>(rows_));
-    if (has_few_to_a_line(pattern, kVeryFew)) rows = gathered(pattern, groups_);
+    gathered_ = has_few_to_a_line(pattern, kVeryFew);
+    if (gathered_) rows = gathered(pattern, groups_);
     else std::iota(rows.begin(), rows.end(), 0);
     no_bias_.assign(static_cast<size_t>(rows_), 0.0f);
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
@@ -336,7 +337,8 @@ class Generated final : public PanelProduct {
   };
 
   int64_t groups() const override { return groups_; }
-  int64_t first_row(int64_t) const override { return 0; }
+  int64_t first_row(int64_t group) const override { return gathered_ ? 0 : rows_ * group / groups_; }
+  bool rows_in_order() const override { return !gathered_; }
   int64_t panels_together() const override {
     return code_size() > cut_.near_bytes ? std::clamp<int64_t>(code_size() / cut_.panel_bytes, 8, 16)
                                          : PanelProduct::panels_together();
@@ -363,8 +365,8 @@ class Generated final : public PanelProduct {
     static constexpr float kFloor = 0;
     const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
     function(work.x + panel * work.x_panel + piece.first_column * kPanel, stream_.data() + piece.values,
-             work.y + panel * work.y_panel, work.bias == nullptr ? no_bias_.data() : work.bias,
-             work.relu ? &kFloor : nullptr);
+             work.y + panel * work.y_panel - first_row(work.first_group) * kPanel,
+             work.bias == nullptr ? no_bias_.data() : work.bias, work.relu ? &kFloor : nullptr);
   }
 
   // A part of a function's code, into the second-level cache: processors hardly look ahead for instructions.
@@ -384,6 +386,7 @@ class Generated final : public PanelProduct {
   Cut cut_{};
   int64_t groups_ = 0, blocks_ = 0;
   std::vector<Piece> pieces_;  // by block, then by group
+  bool gathered_ = false;      // its rows are in an order of its own
   std::vector<float> no_bias_;
   Stream stream_;
   CodeMemory code_;

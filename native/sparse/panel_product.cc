@@ -29,8 +29,9 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
   // Sums go to panels of their own first where Y holds samples otherwise: its rows may lie 4 KiB apart, and writing a
   // line of each of a group's in turn is slow.
   const Layout of_y = in_panels ? close_together(rows_) : stacked(rows_);
-  const auto run_groups = [&](int64_t first, int64_t last, int64_t count, const float* from, float* sums) {
-    run({first, last, count, from, of_x.panel, bias, relu, sums + first_row(first) * kPanel, of_y.panel});
+  const auto run_groups = [&](int64_t first, int64_t last, int64_t count, const float* from, float* sums,
+                              const Layout& of_sums) {
+    run({first, last, count, from, of_x.panel, bias, relu, sums, of_sums.panel});
   };
   int64_t tasks = (panels + together - 1) / together;
   if (tasks > 1) {
@@ -45,7 +46,7 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
         from = packed;
       }
       float* const sums = in_panels ? y + first * of_y.panel : scratch<float>(Scratch::kColumns, count * of_y.panel);
-      run_groups(0, groups(), count, from, sums);
+      run_groups(0, groups(), count, from, sums, of_y);
       if (!in_panels) unpack_panels(samples, {0, rows_, rows_}, sums, of_y, first, count, y);
     });
     return;
@@ -57,10 +58,24 @@ void PanelProduct::multiply(const Samples& samples, const float* x, const float*
     parallel_for(panels, [&](int64_t p) { pack_panels(samples, columns_, x, p, 1, of_x, packed + p * of_x.panel); });
     from = packed;
   }
-  float* const sums = in_panels ? y : scratch<float>(Scratch::kColumns, panels * of_y.panel);
   const int64_t parts = std::min<int64_t>(groups(), kParts);
-  parallel_for(parts, [&](int64_t part) {
-    run_groups(groups() * part / parts, groups() * (part + 1) / parts, panels, from, sums);
+  const auto for_parts = [&](auto&& body) {
+    parallel_for(parts, [&](int64_t part) { body(groups() * part / parts, groups() * (part + 1) / parts); });
+  };
+  if (!in_panels && rows_in_order()) {
+    // A part's rows are unpacked while their sums are near.
+    for_parts([&](int64_t first, int64_t last) {
+      const int64_t begin = first_row(first), rows = first_row(last) - begin;
+      const Layout of_part = stacked(rows);
+      float* const sums = scratch<float>(Scratch::kColumns, panels * of_part.panel);
+      run_groups(first, last, panels, from, sums, of_part);
+      unpack_panels(samples, {begin, rows, rows_}, sums, of_part, 0, panels, y);
+    });
+    return;
+  }
+  float* const sums = in_panels ? y : scratch<float>(Scratch::kColumns, panels * of_y.panel);
+  for_parts([&](int64_t first, int64_t last) {
+    run_groups(first, last, panels, from, sums + first_row(first) * kPanel, of_y);
   });
   if (!in_panels)
     parallel_for(panels, [&](int64_t p) {

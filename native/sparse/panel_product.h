@@ -24,10 +24,11 @@ class PanelProduct : public Product {
     int64_t y_panel;
   };
   virtual void run(const Work& work) const = 0;
-  // Rows are shared out by groups: group g begins at row first_row(g), and ends where the next one begins. Of groups
-  // whose rows stand anywhere it is 0, and `run` is given all of Y.
+  // Rows are shared out by groups: group g begins at row first_row(g), and ends where the next one begins. Where groups
+  // hold rows from anywhere, that is 0 for all of them.
   virtual int64_t groups() const = 0;
   virtual int64_t first_row(int64_t group) const = 0;
+  virtual bool rows_in_order() const { return true; }
   // Whether `run` reads the same component of several panels at once: then panels must not stand an even number of
   // lines apart.
   virtual bool reads_across() const { return false; }
