@@ -351,8 +351,8 @@ void pack_columns_of_codes(const CodesView& view, const T* x, void* to) {
 }
 
 #if ESPALIER_LEVEL == 2
-// Four columns of 16 samples, one after the other, to the four codes of each sample: words across the vector first, then
-// bytes within its quarters.
+// Four columns of 16 samples, one after the other, to the four codes of each sample: words across the vector first,
+// then bytes within its quarters.
 struct FoursOfColumns {
   static constexpr int at(int i) { return i / 4 + i % 4 * 4; }
 };
@@ -467,8 +467,8 @@ void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, int
                                                                                 : taken<kLanes<Code>>(raw, view)));
       }
   for (; c + kTerms <= last; c += kTerms)
-    store<Code>(to + c * kPanelSamples,
-                tuples_of_columns(joined(joined(run(c), run(c + 1), kTwo), joined(run(c + 2), run(c + 3), kTwo), kAll)));
+    store<Code>(to + c * kPanelSamples, tuples_of_columns(joined(joined(run(c), run(c + 1), kTwo),
+                                                                 joined(run(c + 2), run(c + 3), kTwo), kAll)));
   if (c == last) return;
   Vec<Code> rest{};
   for (int64_t i = 0; c + i < last; ++i) {
