@@ -169,6 +169,21 @@ test('what goes from layer to layer in panels is what is looked at between them'
   }
 })
 
+test('what works on panels: products of whole rows and columns too, and a layer that keeps all unless it is to be dense', (t) => {
+  const mask = Uint8Array.from({ length: 64 * 48 }, (_, i) => Number(i % 48 < 24))
+  for (const format of ['channels', 'rows'] as const) {
+    const matrix = new kernels.SparseMatrix(new Float32Array(mask.length), 64, 48, { mask, format })
+    const x = tensor(values(17 * 48), [17, 48])
+    t.not(panelsOf(ops.sparseLinear(x, tensor(values(matrix.count)), matrix)), null, format)
+  }
+  const head = new nn.Linear(48, 10)
+  const [x] = made([64, 48])
+  t.not(panelsOf(head.forward(x)), null)
+  t.is(panelsOf(head.maskedKernels('dense').forward(x)), null)
+  const few = new PanelTensor(packed(tensor(values(5 * 48), [5, 48])), [5, 48])
+  t.is(panelsOf(head.maskedKernels('auto').forward(few)), null)
+})
+
 test('hooks see what each layer makes, a rectified one too', (t) => {
   const model = compact(network())
   const seen: Tensor[] = []

@@ -47,7 +47,7 @@ export class Linear extends Module {
     return maskedProduct(this, x, linearWay) ?? denseProduct(this, x, false)
   }
 
-  /** relu(forward(x)), in one pass where it multiplies by what a mask keeps. @internal */
+  /** relu(forward(x)), in one pass where the product works on panels. @internal */
   forwardRectified(x: Tensor): Tensor {
     return maskedProduct(this, x, rectifiedWay) ?? denseProduct(this, x, true)
   }
