@@ -2,7 +2,7 @@
 import { native } from '../native/index.js'
 import { type KeptEntries, sameShape, type Tensor } from '../tensor/index.js'
 import type { Module } from './module.js'
-import { written } from './state.js'
+import { timesWritten } from './state.js'
 
 /** What a layer ran on in its latest forward pass, and why. Times are nanoseconds, of the model that chose. */
 export interface KernelChoice {
@@ -45,6 +45,7 @@ export class MaskPlan<P extends Prepared> {
   #kept = new Uint8Array(0)
   #prepared: P | null = null
   #passes = 0
+  #writes = 0
   // How long the mask before this one lasted, and how long one must last for its preparation to pay.
   #life = Infinity
   #needed = 0
@@ -53,11 +54,13 @@ export class MaskPlan<P extends Prepared> {
 
   /** Looks whether the mask is what it was in the pass before. */
   see(mask: Tensor): void {
-    const touched = written.delete(mask) || mask.shown
+    const writes = timesWritten(mask)
+    const touched = writes !== this.#writes || mask.shown
     const known = this.entries !== null && this.count >= 0 && (this.entries.mask === mask || sameShape(this.entries.shape, mask.shape))
     const compared = known && (touched || this.entries?.mask !== mask)
     if (!known || (compared && native.keepsSame(mask.storage, this.#kept) === 0)) this.#change(mask)
     else if (this.entries?.mask !== mask) this.entries = { ...(this.entries as KeptEntries), mask }
+    this.#writes = writes
     this.#passes++
   }
 

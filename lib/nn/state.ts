@@ -13,8 +13,10 @@ function* saved(module: Module, prefix = ''): Generator<[name: string, tensor: T
   for (const [name, child] of module.namedChildren()) yield* saved(child, join(prefix, name))
 }
 
-/** What was overwritten by a loaded state, until someone who keeps a copy asks. */
-export const written = new WeakSet<Tensor>()
+const writes = new WeakMap<Tensor, number>()
+
+/** How often a loaded state overwrote a tensor: whoever keeps what it made of the elements remembers for which count. */
+export const timesWritten = (tensor: Tensor): number => writes.get(tensor) ?? 0
 
 /** See `Module.stateDict`. */
 export function stateOf(module: Module): StateDict {
@@ -45,7 +47,7 @@ export function loadState(module: Module, state: StateDict | ReadonlyMap<string,
   if (faults.length > 0) throw new EspalierError('SHAPE_MISMATCH', `loadStateDict: ${module.constructor.name} does not take this state; ${faults.join('; ')}`)
   for (const [to, from] of copies) {
     assign(to.storage, from.storage)
-    written.add(to)
+    writes.set(to, timesWritten(to) + 1)
   }
   return { missing, unexpected }
 }

@@ -1,6 +1,6 @@
 import { defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { gathered, type Tensor } from '../tensor/index.js'
+import { gathered, recycle, type Tensor } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 import { sparseLinear } from './sparseLinear.js'
@@ -16,7 +16,10 @@ export const maskedLinear = defineOp({
     const made = sparseLinear.spec.forward(x, values, matrix, bias)
     if (!('output' in made)) return { output: made, saved: { values, saved: undefined } }
     const { output, saved, held } = made
-    return { output, saved: { values, saved }, held }
+    if (saved === undefined || held === undefined) return { output, saved: { values, saved } }
+    // Only the gradient of the values reads the panels packed of x, and that of the whole weight takes rows.
+    recycle(held)
+    return { output, saved: { values, saved: { ...saved, x: null } } }
   },
   backward(grad, { args: [x, weight, matrix, bias], output, saved: { values, saved }, needs }) {
     const [dx, , db = null] =

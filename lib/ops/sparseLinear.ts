@@ -25,7 +25,7 @@ type Arguments = [x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor
 /** What the forward pass leaves for the gradients: how often values were set, and x in panels where the product packed it. */
 interface Saved {
   readonly stamp: number
-  /** Null where x itself is in panels; absent where the product took rows. */
+  /** Null where x itself is in panels, or nobody will ask for the values' gradient; absent where the product took rows. */
   readonly x?: Float32Array | null
 }
 
@@ -35,6 +35,9 @@ interface Saved {
  * [..., out]. With `rectified` max(·, 0) of that, as `relu` has it. The gradient of `values` is that of the kept entries
  * alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense matrix, for gradient checks),
  * on a GPU in every float type.
+ *
+ * @throws EspalierError SHAPE_MISMATCH where x, values or bias do not fit the matrix; DTYPE_MISMATCH for several types;
+ * INVALID_ARGUMENT for a matrix that is no SparseMatrix
  */
 export const sparseLinear = defineOp({
   name: 'sparse_linear',
@@ -98,7 +101,7 @@ function inRows(dz: Tensor, { args: [x, values, matrix, bias], saved, needs }: C
   const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
   const dy = dz.storage as Float32Array
   if (dx) {
-    sameValues(matrix, values, saved)
+    restoreValues(matrix, values, saved)
     matrix.multiply(dy, { transpose: true, out: dx.storage as Float32Array })
   }
   if (dw) matrix.sampled(dy, x.storage as Float32Array, { out: dw.storage as Float32Array })
@@ -123,7 +126,7 @@ function inPanels(
   let dx: PanelTensor | null = null
   if (needs[0]) {
     dx = emptyInPanels(x.shape)
-    sameValues(matrix, values, saved)
+    restoreValues(matrix, values, saved)
     matrix.multiply(dz, { transpose: true, layout: 'panels', samples, out: dx.panels as Float32Array })
   }
   let dw: Tensor | null = null
@@ -146,17 +149,16 @@ function inOwnPanels(tensor: Tensor): [panels: Float32Array, fresh: Float32Array
   return [fresh, fresh]
 }
 
-/** Another layer of the same pattern may have been at the matrix since the forward pass. */
-function sameValues(matrix: SparseMatrix, values: Tensor, saved: Saved | undefined): void {
+/** Sets the values of the forward pass again where others were set since: layers may share a matrix. */
+function restoreValues(matrix: SparseMatrix, values: Tensor, saved: Saved | undefined): void {
   if (matrix.stamp !== saved?.stamp) matrix.setValues(values.storage as Float32Array)
 }
 
 // Of fewer samples than a panel has, the lanes left over would cost as much as those of use.
 const fewestInPanels = 16
-const formatsInRows = new Set<string>(['vector', 'channels', 'dense'])
-/** Whether the matrix's product with so many samples works on panels, which then go from product to product. */
-const worksOnPanels = (matrix: SparseMatrix, samples: number): boolean =>
-  samples >= fewestInPanels && !tracing() && !formatsInRows.has(matrix.formatFor(samples))
+/** Whether the matrix's product with so many samples works on panels, as that of every format but `vector` does. */
+export const worksOnPanels = (matrix: SparseMatrix, samples: number): boolean =>
+  samples >= fewestInPanels && !tracing() && matrix.formatFor(samples) !== 'vector'
 
 /** max(y, 0) in the place of y. */
 function inPlace(y: Tensor): Tensor {

@@ -163,6 +163,7 @@ espalier_status espalier_to_panels(int64_t samples, int64_t components, espalier
   return guarded(__func__, [&] {
     const float* const from = elements<float>("x", x, elements_of("x", components, samples, kRows));
     float* const to = elements<float>("panels", panels, elements_of("panels", components, samples, kPanels));
+    if (components == 0) return;
     parallel_for(sparse::panels_of(samples), [&](int64_t p) {
       const sparse::Layout layout = sparse::close_together(components);
       sparse::pack_panels({samples, kRows}, components, from, p, 1, layout, to + p * layout.panel);
@@ -174,6 +175,7 @@ espalier_status espalier_from_panels(int64_t samples, int64_t components, espali
   return guarded(__func__, [&] {
     const float* const from = elements<float>("panels", panels, elements_of("panels", components, samples, kPanels));
     float* const to = elements<float>("y", y, elements_of("y", components, samples, kRows));
+    if (components == 0) return;
     parallel_for(sparse::panels_of(samples), [&](int64_t p) {
       const sparse::Layout layout = sparse::close_together(components);
       sparse::unpack_panels({samples, kRows}, {0, components, components}, from + p * layout.panel, layout, p, 1, to);
@@ -189,7 +191,9 @@ espalier_status espalier_finish_grad(int64_t samples, int64_t components, espali
     const float* const made = optional_elements<float>("y", y, size);
     float* const to = elements<float>("dz", dz, size);
     float* const plus = optional_elements<float>("sums", sums, components);
-    if (samples > 0) sparse::finish_grad({samples, layout}, components, gradient, made, to, plus);
+    if (size > 0 && layout != kPanels && gradient == to)
+      fail(ESPALIER_INVALID_ARGUMENT, "dz is the array of dy, which only a dy in panels may be");
+    if (size > 0) sparse::finish_grad({samples, layout}, components, gradient, made, to, plus);
     else if (plus != nullptr) std::fill_n(plus, components, 0.0f);
   });
 }

@@ -1,7 +1,7 @@
 // Every operation that compiles gives what the model's own evaluation gives, at odd batch sizes.
 import test, { type ExecutionContext } from 'ava'
 import { TinyCNN } from '../../examples/tinyCnn.js'
-import { compile, Generator, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
+import { compile, Generator, kernels, manualSeed, nn, noGrad, ops, Program, prune, qnn, quant, rand, type Tensor, tensor } from '../../lib/index.js'
 import { functions, lively, modules, of } from '../support/networks.js'
 import { quantNetworks } from '../support/quantNetworks.js'
 import { QuantTinyCNN } from '../support/quantTinyCnn.js'
@@ -184,6 +184,24 @@ test('sparse layers keep what they hold', (t) => {
   prune.l1Unstructured(dense, 'weight', 0.8)
   const program = agree(t, new nn.Sequential(nn.SparseLinear.from(dense), new nn.ReLU()), [40])
   t.is(program.explain().steps[0].density, 0.2)
+})
+
+test('a sparse product with its ReLU', (t) => {
+  const mask = Uint8Array.from({ length: 40 * 30 }, (_, i) => Number(i % 5 === 0))
+  const matrix = new kernels.SparseMatrix(new Float32Array(mask.length), 30, 40, { mask })
+  const [values, bias] = [rand([matrix.count]).sub(0.5), rand([30]).sub(0.5)]
+  for (const rectified of [false, true]) {
+    const program = agree(
+      t,
+      of((x) => ops.sparseLinear(x, values, matrix, bias, rectified)),
+      [40],
+    )
+    t.is(program.explain().steps.length, 1)
+    t.is(
+      program.run(rand([17, 40]).sub(0.5)).data.some((value) => value < 0),
+      !rectified,
+    )
+  }
 })
 
 test('later training leaves a program as it is', (t) => {

@@ -82,6 +82,22 @@ test('states and clones carry the pattern; it may be replaced', (t) => {
   t.true(close(other.toLinear().forward(x), other.forward(x), 1e-6))
 })
 
+test('positions loaded out of order are refused in every forward pass, and layers may share a buffer', (t) => {
+  manualSeed(4)
+  const x = rand([3, 4])
+  const layer = new nn.SparseLinear(4, 2, Int32Array.of(1, 6), Float32Array.of(2, 3))
+  const state = layer.stateDict()
+  layer.loadStateDict({ ...state, positions: tensor(Int32Array.of(6, 1)) })
+  for (let pass = 0; pass < 3; pass++) t.throws(() => layer.forward(x), { instanceOf: EspalierError, message: /position 1 is 1/ })
+  layer.loadStateDict(state)
+  const other = new nn.SparseLinear(4, 2, Int32Array.of(1, 6), Float32Array.of(2, 3))
+  other.positions = layer.positions
+  t.deepEqual(other.forward(x).data, layer.forward(x).data)
+  const moved = new nn.SparseLinear(4, 2, Int32Array.of(0, 7), Float32Array.of(2, 3))
+  layer.loadStateDict({ ...state, positions: moved.stateDict().positions })
+  for (let pass = 0; pass < 2; pass++) for (const one of [layer, other]) t.deepEqual(one.forward(x).data, moved.forward(x).data)
+})
+
 test('what is refused', (t) => {
   const refused = (code: string, call: () => unknown) =>
     t.is((t.throws(call, { instanceOf: EspalierError }) as EspalierError | undefined)?.code as string, code)

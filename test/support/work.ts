@@ -1,8 +1,15 @@
-/** Begins to count: milliseconds of processor time since then. What work takes, whatever else the machine does meanwhile. */
-export function startWork(): () => number {
-  const start = process.cpuUsage()
+import { native } from '../../lib/native/index.js'
+
+// Processor time does not depend on what else the machine does, but a call that waits has none: hence the clock too.
+const [mostWork, mostWait] = [2_000, 60_000]
+
+/** Begins to count; what it gives throws where that was too long ago: 2 s of work a thread, or a minute. */
+export function startWork(): () => void {
+  const [start, began] = [process.cpuUsage(), performance.now()]
   return () => {
     const { user, system } = process.cpuUsage(start)
-    return (user + system) / 1000
+    const [work, waited] = [(user + system) / 1000, performance.now() - began]
+    if (work > mostWork * native.threads() || waited > mostWait)
+      throw new Error(`took ${work.toFixed(0)} ms of processor time, ${waited.toFixed(0)} ms by the clock`)
   }
 }

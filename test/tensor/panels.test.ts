@@ -1,8 +1,9 @@
 // Tensors whose samples stand in panels, as sparse products work on them: to whoever looks they are like any other.
 import test from 'ava'
-import { nn, ops, prune, type Tensor, tensor } from '../../lib/index.js'
+import { EspalierError, kernels, nn, ops, prune, type Tensor, tensor } from '../../lib/index.js'
 import { native, SparseLayout } from '../../lib/native/index.js'
 import { PanelTensor, packed, panelsOf, readOf } from '../../lib/tensor/index.js'
+import { startWork } from '../support/work.js'
 
 const values = (size: number, from = 0): Float32Array => Float32Array.from({ length: size }, (_, i) => Math.sin(from + 1.7 * i))
 const shapes = [
@@ -92,6 +93,24 @@ test('the gradient before a finish: packed, cut and added up, whatever holds it 
   native.setThreads(before)
 })
 
+test('vectors without elements take no time, however many; rows are not cut in their own place', (t) => {
+  const soon = startWork()
+  const none = new Float32Array(0)
+  native.toPanels(2 ** 52, 0, none, none)
+  native.fromPanels(2 ** 52, 0, none, none)
+  for (const layout of [SparseLayout.rows, SparseLayout.columns, SparseLayout.panels]) {
+    native.finishGrad(2 ** 52, 0, layout, none, none, none, none)
+    const sums = new Float32Array(3).fill(1)
+    native.finishGrad(0, 3, layout, none, none, none, sums)
+    t.deepEqual(sums, new Float32Array(3))
+  }
+  soon()
+  const dy = values(16 * 3)
+  for (const layout of [SparseLayout.rows, SparseLayout.columns])
+    t.throws(() => native.finishGrad(16, 3, layout, dy, null, dy, null), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT' })
+  t.deepEqual(dy, values(16 * 3))
+})
+
 /** Sparse layers, with a small dense one behind. */
 const network = (): nn.Sequential => {
   const model = new nn.Sequential(
@@ -150,6 +169,21 @@ test('what goes from layer to layer in panels is what is looked at between them'
   }
 })
 
+test('what works on panels: products of whole rows and columns too, and a layer that keeps all unless it is to be dense', (t) => {
+  const mask = Uint8Array.from({ length: 64 * 48 }, (_, i) => Number(i % 48 < 24))
+  for (const format of ['channels', 'rows'] as const) {
+    const matrix = new kernels.SparseMatrix(new Float32Array(mask.length), 64, 48, { mask, format })
+    const x = tensor(values(17 * 48), [17, 48])
+    t.not(panelsOf(ops.sparseLinear(x, tensor(values(matrix.count)), matrix)), null, format)
+  }
+  const head = new nn.Linear(48, 10)
+  const [x] = made([64, 48])
+  t.not(panelsOf(head.forward(x)), null)
+  t.is(panelsOf(head.maskedKernels('dense').forward(x)), null)
+  const few = new PanelTensor(packed(tensor(values(5 * 48), [5, 48])), [5, 48])
+  t.is(panelsOf(head.maskedKernels('auto').forward(few)), null)
+})
+
 test('hooks see what each layer makes, a rectified one too', (t) => {
   const model = compact(network())
   const seen: Tensor[] = []
@@ -181,3 +215,51 @@ test('other batches may pass before the gradients of one do', (t) => {
   t.deepEqual(now, expected)
 })
 const gradientsOfCopy = (model: nn.Sequential, x: Tensor): void => ops.sum(model.clone().forward(x)).backward()
+
+test('with and without a ReLU, a bias and each gradient it gives what the dense path does, NaN among it', (t) => {
+  const [rows, columns] = [30, 40]
+  const mask = Uint8Array.from({ length: rows * columns }, (_, i) => Number(i % 5 === 0))
+  const matrix = new kernels.SparseMatrix(new Float32Array(mask.length), rows, columns, { mask })
+  const positions = matrix.positions()
+  const kept = values(matrix.count, 1)
+  const whole = new Float32Array(mask.length)
+  for (const [i, position] of positions.entries()) whole[position] = kept[i]
+  const alike = (a: ArrayLike<number>, b: ArrayLike<number>): boolean =>
+    a.length === b.length && Array.from(a).every((value, i) => Object.is(value, b[i]) || Math.abs(value - b[i]) <= 1e-5)
+  for (const samples of [16, 17, 33])
+    for (const rectified of [false, true])
+      for (const biased of [false, true])
+        for (const [ofX, ofValues] of [
+          [true, true],
+          [true, false],
+          [false, true],
+        ]) {
+          const of = (product: (x: Tensor, bias: Tensor | null) => Tensor, weight: Tensor): (ArrayLike<number> | null)[] => {
+            const elements = values(samples * columns, 2)
+            // A sample that is no number: its sums are none either, and no ReLU may take them for 0.
+            elements[3 * columns] = Number.NaN
+            const x = tensor(elements, [samples, columns], { requiresGrad: ofX })
+            const bias = biased ? tensor(values(rows, 3), { requiresGrad: ofValues }) : null
+            const y = product(x, bias)
+            y.backward(tensor(values(samples * rows, 4), [samples, rows]))
+            return [y, x.grad, weight.grad, bias?.grad].map((one) => one?.data ?? null)
+          }
+          const [sparse, dense] = [tensor(kept.slice(), { requiresGrad: ofValues }), tensor(whole.slice(), [rows, columns], { requiresGrad: ofValues })]
+          const [y, dx, dw, db] = of((x, bias) => ops.sparseLinear(x, sparse, matrix, bias, rectified), sparse)
+          const expected = of((x, bias) => {
+            const z = ops.linear(x, dense, bias)
+            return rectified ? ops.relu(z) : z
+          }, dense)
+          const ofKept = expected[2] === null ? null : Array.from(positions, (position) => (expected[2] as ArrayLike<number>)[position])
+          for (const [one, other] of [
+            [y, expected[0]],
+            [dx, expected[1]],
+            [dw, ofKept],
+            [db, expected[3]],
+          ] as const)
+            t.true(
+              one === null || other === null || one === undefined || other === undefined ? one === other : alike(one, other),
+              `${samples} ${rectified} ${biased} ${ofX} ${ofValues}`,
+            )
+        }
+})

@@ -103,14 +103,14 @@ const linear: Lower = (of) => {
 
 /** Kept weights and where they stand, as the dense matrix that they are part of. */
 const sparseLinear: Lower = (of) => {
-  const [, values, matrix, bias = null] = of.node.args as [Value, Value, unknown, Value | null | undefined]
+  const [, values, matrix, bias = null, rectified = false] = of.node.args as [Value, Value, unknown, Value | null | undefined, boolean | undefined]
   if (!(matrix instanceof SparseMatrix)) throw of.refusal('its matrix is unknown')
   const x = of.value(0)
   const weight = new Float32Array(matrix.rows * matrix.columns)
   const kept = of.constant(values)
   for (const [i, position] of matrix.positions().entries()) weight[position] = kept[i]
   const shape = { kind: 'linear', rows: matrix.rows, columns: matrix.columns, vectors: vectorsOf(of.dims(x)) } as const
-  return of.emit(of.ref(x), { ...shape, ...real(weight, of.optional(bias)) })
+  return of.emit(of.ref(x), { ...shape, ...real(weight, of.optional(bias)), relu: rectified }, rectified ? { operation: 'sparse_linear, relu' } : undefined)
 }
 
 interface ConvCall {

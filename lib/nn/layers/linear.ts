@@ -2,7 +2,9 @@ import { lent, tracing } from '../../autograd/index.js'
 import { SparseMatrix } from '../../kernels/index.js'
 import { wholeNumber } from '../../native/index.js'
 import { linear, maskedLinear, relu, sparseLinear } from '../../ops/index.js'
+import { worksOnPanels } from '../../ops/sparseLinear.js'
 import { type Generator, panelsOf, Tensor } from '../../tensor/index.js'
+import { internals } from '../internals.js'
 import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
@@ -42,25 +44,26 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return maskedProduct(this, x, linearWay) ?? this.dense(x, false)
+    return maskedProduct(this, x, linearWay) ?? denseProduct(this, x, false)
   }
 
-  /** relu(forward(x)), in one pass where it multiplies by what a mask keeps. @internal */
+  /** relu(forward(x)), in one pass where the product works on panels. @internal */
   forwardRectified(x: Tensor): Tensor {
-    return maskedProduct(this, x, rectifiedWay) ?? this.dense(x, true)
-  }
-
-  private dense(x: Tensor, rectified: boolean): Tensor {
-    const [weight, bias] = [beside(x, this.effective('weight')), beside(x, this.effectiveOrNull('bias'))]
-    const whole = wholeFor(this, x, weight)
-    if (whole !== null) return sparseLinear(x, weight, whole, bias, rectified)
-    const y = linear(x, weight, bias)
-    return rectified ? relu(lent(y)) : y
+    return maskedProduct(this, x, rectifiedWay) ?? denseProduct(this, x, true)
   }
 
   override extraRepr(): string {
     return `${this.inFeatures}, ${this.outFeatures}, bias: ${this.effectiveOrNull('bias') !== null}`
   }
+}
+
+/** By all weights. */
+function denseProduct(layer: Linear, x: Tensor, rectified: boolean): Tensor {
+  const [weight, bias] = [beside(x, layer.effective('weight')), beside(x, layer.effectiveOrNull('bias'))]
+  const whole = wholeFor(layer, x, weight)
+  if (whole !== null) return sparseLinear(x, weight, whole, bias, rectified)
+  const y = linear(x, weight, bias)
+  return rectified ? relu(lent(y)) : y
 }
 
 // A small layer behind sparse ones takes what they give in panels, as if sparse and keeping all: turning that into rows,
@@ -70,7 +73,7 @@ const wholes = new WeakMap<Linear, SparseMatrix>()
 
 /** The matrix by which a layer multiplies x in panels; null where it does not. */
 function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null {
-  if (panelsOf(x) === null || tracing()) return null
+  if (panelsOf(x) === null || tracing() || layer[internals].maskedKernels === 'dense') return null
   const [rows, columns] = weight.shape
   if (weight.size > mostInPanels || weight.dtype !== 'float32' || weight.device !== 'cpu' || x.shape[x.rank - 1] !== columns) return null
   let whole = wholes.get(layer)
@@ -78,7 +81,7 @@ function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null
     whole = new SparseMatrix(new Float32Array(weight.size), rows, columns, { mask: new Uint8Array(weight.size).fill(1) })
     wholes.set(layer, whole)
   }
-  return whole
+  return worksOnPanels(whole, samplesIn(x)) ? whole : null
 }
 
 /** By the weights that a mask keeps. @internal */

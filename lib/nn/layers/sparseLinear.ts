@@ -5,7 +5,7 @@ import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
-import { written } from '../state.js'
+import { timesWritten } from '../state.js'
 import { Linear } from './linear.js'
 import { beside } from './weights.js'
 
@@ -90,16 +90,12 @@ export class SparseLinear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return this.product(x, false)
+    return product(this, x, false)
   }
 
-  /** relu(forward(x)), in one pass. @internal */
+  /** relu(forward(x)), in one pass where the product works on panels. @internal */
   forwardRectified(x: Tensor): Tensor {
-    return this.product(x, true)
-  }
-
-  private product(x: Tensor, rectified: boolean): Tensor {
-    return sparseLinear(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')), rectified)
+    return product(this, x, true)
   }
 
   override extraRepr(): string {
@@ -107,8 +103,18 @@ export class SparseLinear extends Module {
   }
 }
 
+const product = (layer: SparseLinear, x: Tensor, rectified: boolean): Tensor =>
+  sparseLinear(x, beside(x, layer.effective('weight')), preparedFor(layer), beside(x, layer.effectiveOrNull('bias')), rectified)
+
 // The matrix of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
-const prepared = new WeakMap<SparseLinear, { readonly buffer: Tensor; readonly positions: Int32Array; readonly matrix: SparseMatrix }>()
+interface Made {
+  /** Where the positions were read, and how often a state had been loaded into it. */
+  buffer: Tensor
+  writes: number
+  readonly positions: Int32Array
+  readonly matrix: SparseMatrix
+}
+const prepared = new WeakMap<SparseLinear, Made>()
 
 /** A layer's matrix; made anew where the positions changed, because a state was loaded or they were written to. */
 function preparedFor(layer: SparseLinear): SparseMatrix {
@@ -116,8 +122,13 @@ function preparedFor(layer: SparseLinear): SparseMatrix {
   const positions = buffer.storage as Int32Array
   const present = prepared.get(layer)
   // (Compared only where they may have been written to: it takes as long as a pass over the weights.)
-  const touched = written.delete(buffer) || buffer.shown || present?.buffer !== buffer
-  if (present !== undefined && (!touched || sameValues(present.positions, positions))) return present.matrix
+  const writes = timesWritten(buffer)
+  const touched = buffer.shown || present?.buffer !== buffer || present.writes !== writes
+  if (present !== undefined && (!touched || samePositions(present.positions, positions))) {
+    present.buffer = buffer
+    present.writes = writes
+    return present.matrix
+  }
   const mask = new Uint8Array(layer.inFeatures * layer.outFeatures)
   for (let i = 0; i < positions.length; i++) {
     ensure(
@@ -128,12 +139,12 @@ function preparedFor(layer: SparseLinear): SparseMatrix {
     mask[positions[i]] = 1
   }
   const matrix = new SparseMatrix(new Float32Array(mask.length), layer.outFeatures, layer.inFeatures, { mask })
-  prepared.set(layer, { buffer, positions: positions.slice(), matrix })
+  prepared.set(layer, { buffer, writes, positions: positions.slice(), matrix })
   return matrix
 }
 
-// (Compared as bytes, in every forward pass: a loop in JavaScript took longer than a small product.)
-function sameValues(a: Int32Array, b: Int32Array): boolean {
+// (As bytes: a loop in JavaScript took longer than a small product.)
+function samePositions(a: Int32Array, b: Int32Array): boolean {
   return bytesOf(a).equals(bytesOf(b))
 }
 const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array): Buffer => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
