@@ -59,9 +59,9 @@ inline double without_call(double nanoseconds) {
   return 100 + nanoseconds - sparse::rates().nanoseconds * sparse::kCyclesOfCall;
 }
 
-// Moving codes costs what it does on a Zen 5; other cores take so many times as long. So do integer products, where the
-// core has no rates of its own (sparse/integer.cc), as those with AVX-512 have.
+// Moving codes costs what it does on a Zen 5; other cores take so many times as long. So do integer products where they
+// have no rates of their own (sparse/integer.cc), as those with AVX-512 and AVX2 have.
 inline double code_slowness() { return core() == Core::zen5 ? 1 : 1.7; }
-inline double integer_slowness() { return &sparse::rates() == &sparse::kCommon ? 1 : code_slowness(); }
+inline double integer_slowness() { return &sparse::rates() == &sparse::kPortable ? code_slowness() : 1; }
 
 }  // namespace espalier::program

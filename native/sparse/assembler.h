@@ -10,7 +10,7 @@
 
 namespace espalier::sparse {
 
-// General registers by their numbers; the first arguments of a System V call are rdi, rsi, rdx, rcx, r8.
+// General registers by their numbers; the first arguments of a System V call are rdi, rsi, rdx, rcx, r8, r9.
 enum Gpr : int { kRax = 0, kRcx = 1, kRdx = 2, kRsi = 6, kRdi = 7, kR8 = 8, kR9 = 9, kR10 = 10, kR11 = 11 };
 
 class Assembler {
@@ -115,9 +115,7 @@ class Assembler {
   }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
-  // Words. to = 32 bytes at base + offset, without sign; the word there in every lane; to ± with.
-  void widen_bytes512(int to, Gpr base, int32_t offset) { evex<32>(2, 1, 0x30, to, 0, base, offset, false); }
-  void broadcast_word512(int to, Gpr base, int32_t offset) { evex<2>(2, 1, 0x79, to, 0, base, offset, false); }
+  // Words. to ± with
   void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
   void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
   // to ± the vector at base + offset
@@ -175,11 +173,8 @@ class Assembler {
   // to += with · by
   void multiply_add256(int to, int with, int by) { vex_registers(2, 1, 0xB8, to, with, by); }
   void maximum256(int to, int with) { vex_registers(1, 0, 0x5F, to, with, to); }
-  void broadcast_word256(int to, Gpr base, int32_t offset) { vex(2, 1, 0x79, to, 0, base, offset); }
-  void add_words256(int to, int with) { vex_registers(1, 1, 0xFD, to, to, with); }
-  void subtract_words256(int to, int with) { vex_registers(1, 1, 0xF9, to, to, with); }
   void zero_words256(int to) { short_vex_registers(1, 0xEF, to, 0, 0); }
-  // The same in a byte less: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7,
+  // In a byte less than others: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7,
   // too.
   void load_low256(int to, Gpr base, int32_t offset) { short_vex(2, 0x6F, to, 0, base, offset); }
   void add_words_low256(int to, int with) { short_vex_registers(1, 0xFD, to, to, with); }

@@ -25,6 +25,11 @@ using Function = void (*)(const float* x, const float* values, float* sums, cons
 
 // About ten bytes of code an entry; more than this is fetched from memory, slower than entries are looked up.
 constexpr int64_t kMostEntries = int64_t{4} << 20;
+// Sums of rows, wherever these are, stand at displacements of 32 bits from the first one's, a line each.
+constexpr int64_t kMostProductRows = std::numeric_limits<int32_t>::max() / (kPanel * 4);
+bool can_make(int64_t rows, int64_t entries) {
+  return can_generate() && rows <= kMostProductRows && entries <= kMostEntries;
+}
 constexpr double kBytesOfEntry = 9.6, kMuchCode = 200e3;
 constexpr size_t kAlignment = 64;
 constexpr int kMostRows = 31;
@@ -54,6 +59,8 @@ struct Cut {
 
   static Cut of(const Pattern& pattern) {
     if (core() == Core::zen5) return {512, 0, 30'000, 20'000, 400'000, 200'000, 400'000};
+    // (A Zen 3 has half the second-level cache of a Zen 4.)
+    if (is_avx2()) return {800, 100'000, 25'000, 0, 960'000, 200'000, 960'000};
     Cut cut{800, 100'000, 25'000, 0, 960'000, 300'000, 5'000'000};
     if (has_few_to_a_line(pattern, kFew)) {
       // A block of 26 KB stays in the first-level cache while all functions go through it: these then come from the
@@ -327,7 +334,10 @@ class Generated final : public PanelProduct {
 
   void set_values(const float* values) override { stream_.set(values); }
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
-  int64_t bytes() const override { return code_size() + stream_.bytes(); }
+  int64_t bytes() const override {
+    return code_size() + stream_.bytes() +
+           static_cast<int64_t>(pieces_.size() * sizeof(Piece) + no_bias_.size() * sizeof(float));
+  }
 
  private:
   struct Piece {
@@ -365,7 +375,7 @@ class Generated final : public PanelProduct {
     static constexpr float kFloor = 0;
     const auto function = reinterpret_cast<Function>(reinterpret_cast<uintptr_t>(code_.at(piece.code)));
     function(work.x + panel * work.x_panel + piece.first_column * kPanel, stream_.data() + piece.values,
-             work.y + panel * work.y_panel - first_row(work.first_group) * kPanel,
+             row_zero(work.y + panel * work.y_panel, first_row(work.first_group), kPanel),
              work.bias == nullptr ? no_bias_.data() : work.bias, work.relu ? &kFloor : nullptr);
   }
 
@@ -396,7 +406,7 @@ class Generated final : public PanelProduct {
 
 std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int32_t>& origin) {
 #if ESPALIER_X86
-  if (!can_generate() || pattern.entries() > kMostEntries) return nullptr;
+  if (!can_make(pattern.rows, pattern.entries())) return nullptr;
   auto made = std::make_unique<Generated>(pattern.rows, pattern.columns);
   const bool done =
       isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin) : made->make<Shape256>(pattern, origin);
@@ -432,9 +442,9 @@ int64_t lines_of(const Pattern& pattern, int64_t rows, bool transposed) {
 }  // namespace
 
 double cost_of_generated(const Pattern& pattern, int64_t samples, bool transposed) {
-  if (!can_generate() || pattern.entries() > kMostEntries) return Format::kNever;
   const int64_t rows = transposed ? pattern.columns : pattern.rows,
                 columns = transposed ? pattern.rows : pattern.columns;
+  if (!can_make(rows, pattern.entries())) return Format::kNever;
   const double entries = static_cast<double>(pattern.entries());
   const Rates& rate = rates();
   const bool narrow = is_avx2();

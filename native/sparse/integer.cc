@@ -136,6 +136,7 @@ Speed speed(const Survey& of, CodeRange range) {
 double cycles_of_coded_blocks(const Survey& of, CodeRange range) {
   if (!can_make_integer_generated(static_cast<int64_t>(of.blocks))) return Format::kNever;
   const IntegerRates rates = speed(of, range).rates;
+  if (rates.coded == Format::kNever) return Format::kNever;  // (of no blocks, too)
   return of.blocks * rates.coded + of.rows * rates.coded_sums;
 }
 

@@ -9,10 +9,16 @@ namespace {
 struct CodeSteps {
   int64_t by_sample, by_component, by_panel;
 };
+// What the type of X's codes holds of a range. If that is nothing, all of them count as its nearest end, which stands
+// so far beyond the type's own.
+struct HeldRange {
+  int32_t low, high, beyond;
+};
 struct CodesView {
   int64_t there, columns;  // samples that exist
   CodeSteps steps;
   sparse::CodeRange range;
+  HeldRange held;
 };
 using sparse::CodeOrder;
 constexpr int64_t kPanelSamples = sparse::kPanel;
@@ -37,12 +43,19 @@ int32_t code_bias(CodeRange range) {
 }
 
 namespace {
+HeldRange held_by(Codes codes, CodeRange range) {
+  if (codes == Codes::float32) return {range.low, range.high, 0};
+  const int32_t least = codes == Codes::int8 ? -128 : 0;
+  const int32_t low = std::clamp(range.low, least, least + 255), high = std::clamp(range.high, least, least + 255);
+  return {low, high, std::max(range.low - low, 0) + std::min(range.high - high, 0)};
+}
+
 // Calls body(view, x) for X from sample `first` on, by the type of its codes.
 template <class Body>
 void for_codes(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, Body body) {
   const int64_t count = call.samples.count;
   int64_t offset = 0;
-  CodesView view{count - first, columns, {}, range};
+  CodesView view{count - first, columns, {}, range, held_by(call.codes, range)};
   switch (call.samples.layout) {
     case ESPALIER_SPARSE_LAYOUT_COLUMNS:
       view.steps = {1, count, kPanel};
@@ -130,7 +143,8 @@ void unpack_sums(const IntegerCall& call, int64_t components, RowRange rows, con
   sums += rows.first * samples;
   if (call.samples.layout == ESPALIER_SPARSE_LAYOUT_ROWS) {
     int32_t* const y = static_cast<int32_t*>(call.y) + first * components + rows.first;
-    ESPALIER_ON_ISA(sums_to_rows(rows.count, sums, std::min(samples, call.samples.count - first), y, components));
+    const int64_t there = std::min(samples, call.samples.count - first);
+    ESPALIER_ON_ISA(sums_to_rows(rows.count, sums, samples, there, y, components));
     return;
   }
   if (samples >= kPanel) {

@@ -229,12 +229,24 @@ ESPALIER_INLINE auto joined(Half a, Half b, std::integer_sequence<int, I...>) {
   return __builtin_shufflevector(a, b, I...);
 }
 
-// `Count` codes that stand side by side, within the range; biased; as words.
+// `Count` codes that stand side by side, within what their type holds of the range.
 template <int64_t Count, class T>
 ESPALIER_INLINE RunOf<T, Count> run_within(RunOf<T, Count> raw, const CodesView& view) {
-  const auto low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
+  const auto low = static_cast<T>(view.held.low), high = static_cast<T>(view.held.high);
   raw = raw > low ? raw : low - RunOf<T, Count>{};
   return raw < high ? raw : high - RunOf<T, Count>{};
+}
+// The same within the range and biased. (Bytes stay bytes: what is added wraps to a code that they hold.)
+template <int64_t Count, class T>
+ESPALIER_INLINE RunOf<Code, Count> codes_within(RunOf<T, Count> raw, const CodesView& view) {
+  raw = run_within<Count, T>(raw, view);
+  const int32_t plus = bias_of(view.range) + view.held.beyond;
+  if constexpr (sizeof(T) == sizeof(Code)) return reinterpret_cast<RunOf<Code, Count>>(raw) + static_cast<Code>(plus);
+  else {
+    typedef std::conditional_t<std::is_same_v<T, float>, int32_t, int16_t> Whole;
+    const auto whole = __builtin_convertvector(raw, RunOf<Whole, Count>) + static_cast<Whole>(plus);
+    return __builtin_convertvector(whole, RunOf<Code, Count>);
+  }
 }
 template <int64_t Count, class T>
 ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& view) {
@@ -242,21 +254,15 @@ ESPALIER_INLINE RunOf<Code, Count> run_of_codes(const T* from, const CodesView& 
   std::memcpy(&raw, from, sizeof raw);
   if constexpr (std::is_same_v<T, Code>)
     if (as_it_is<T>(view)) return raw;
-  raw = run_within<Count, T>(raw, view);
-  const int16_t bias = static_cast<int16_t>(bias_of(view.range));
-  if constexpr (std::is_same_v<T, float>) {
-    const auto whole = __builtin_convertvector(raw, RunOf<int32_t, Count>);
-    return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
-  } else {
-    const auto whole = __builtin_convertvector(raw, RunOf<int16_t, Count>);
-    return __builtin_convertvector(whole + bias, RunOf<Code, Count>);
-  }
+  return codes_within<Count, T>(raw, view);
 }
+// As words.
 template <bool AsItIs, int64_t Count, class T>
 ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesView& view) {
   RunOf<T, Count> raw;
   std::memcpy(&raw, from, sizeof raw);
   if (!AsItIs) raw = run_within<Count, T>(raw, view);
+  const auto beyond = static_cast<int16_t>(AsItIs ? 0 : view.held.beyond);
   if constexpr (std::is_same_v<T, float>)
     return __builtin_convertvector(__builtin_convertvector(raw, RunOf<int32_t, Count>), RunOf<int16_t, Count>);
 #if ESPALIER_LEVEL >= 1
@@ -265,11 +271,11 @@ ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesVie
     RunOf<int16_t, 16> words;
     const __m256i widened = _mm256_cvtepu8_epi16(reinterpret_cast<__m128i>(raw));
     std::memcpy(&words, &widened, sizeof words);
-    return words;
+    return words + beyond;
   }
 #endif
   else
-    return __builtin_convertvector(raw, RunOf<int16_t, Count>);
+    return __builtin_convertvector(raw, RunOf<int16_t, Count>) + beyond;
 }
 
 // X holds a component's samples side by side: all of them, or 16 in each panel. Of half a block, `there` exist.
@@ -365,16 +371,6 @@ ESPALIER_INLINE Vec<Code> tuples_of_columns(Vec<Code> columns) {
   return shuffle<Code, TuplesOfFours>(fours, fours);
 }
 
-// Codes as X holds them, bytes, within the range and biased.
-template <int64_t Count, class Run>
-ESPALIER_INLINE RunOf<Code, Count> taken(Run raw, const CodesView& view) {
-  typedef std::remove_reference_t<decltype(raw[0])> T;
-  const T low = static_cast<T>(view.range.low), high = static_cast<T>(view.range.high);
-  raw = raw > low ? raw : low - Run{};
-  raw = raw < high ? raw : high - Run{};
-  return reinterpret_cast<RunOf<Code, Count>>(raw) + static_cast<Code>(bias_of(view.range));
-}
-
 // Sixteen rows of four words, `pitch` apart, transposed: put(i, first, second) takes the halves of each of the four
 // columns. (The loads put pieces of two rows side by side, which leaves two steps to the shuffles. Vectors of twice the
 // width need a third one, and shuffles of that width take two of the ports that have them.)
@@ -417,7 +413,7 @@ void pack_rows_in_panel(const CodesView& view, const T* x, int64_t there, Code* 
           const auto put = [&](auto eight, Code* place) {
             const auto raw = reinterpret_cast<RunOf<T, sizeof eight>>(eight);
             const auto codes =
-                whole ? reinterpret_cast<RunOf<Code, sizeof eight>>(raw) : taken<sizeof eight>(raw, view);
+                whole ? reinterpret_cast<RunOf<Code, sizeof eight>>(raw) : codes_within<sizeof eight, T>(raw, view);
             std::memcpy(place, &codes, sizeof codes);
           };
           put(first, at);
@@ -463,8 +459,9 @@ void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, int
     if (by == kPanelSamples && there >= kPanelSamples)
       for (; c + kTerms <= last; c += kTerms) {
         const Vec<T> raw = load<T>(x + c * by);
-        store<Code>(to + c * kPanelSamples, tuples_of_columns(as_it_is<T>(view) ? reinterpret_cast<Vec<Code>>(raw)
-                                                                                : taken<kLanes<Code>>(raw, view)));
+        store<Code>(to + c * kPanelSamples,
+                    tuples_of_columns(as_it_is<T>(view) ? reinterpret_cast<Vec<Code>>(raw)
+                                                        : codes_within<kLanes<Code>, T>(raw, view)));
       }
   for (; c + kTerms <= last; c += kTerms)
     store<Code>(to + c * kPanelSamples, tuples_of_columns(joined(joined(run(c), run(c + 1), kTwo),
@@ -611,10 +608,10 @@ void pack_words(const CodesView& view, const T* x, int16_t* to) {
 
 #if ESPALIER_LEVEL == 2
 // (Not inline: the compiler would keep thirty-two pointers, most of them in memory.)
-[[gnu::noinline]] inline void tile_to_rows(const float* sums, int64_t there, float* y, int64_t pitch) {
+[[gnu::noinline]] inline void tile_to_rows(const float* sums, int64_t apart, int64_t there, float* y, int64_t pitch) {
   Vec<float> rows[16];
 #pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) rows[i] = load<float>(sums + i * kBlock);
+  for (int i = 0; i < 16; ++i) rows[i] = load<float>(sums + i * apart);
   transpose_by_quarters(rows);
   if (there >= 16) {
 #pragma GCC unroll 16
@@ -626,16 +623,15 @@ void pack_words(const CodesView& view, const T* x, int16_t* to) {
 
 #if ESPALIER_LEVEL == 1
 // Rows i and 4 + i of the tile are put side by side by loads, which leaves two steps to the shuffles.
-ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t there, float* y, int64_t pitch) {
+ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t apart, int64_t there, float* y, int64_t pitch) {
   Vec<float> rows[8];
 #pragma GCC unroll 2
   for (int half = 0; half < 8; half += 4) {
     Vec<float> v[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; ++i)
-      v[i] =
-          Pieces<8>::joined(Pieces<4>::load(sums + i * kBlock + half, 0),
-                            Pieces<4>::load(sums + (4 + i) * kBlock + half, 0), std::make_integer_sequence<int, 8>{});
+      v[i] = Pieces<8>::joined(Pieces<4>::load(sums + i * apart + half, 0),
+                               Pieces<4>::load(sums + (4 + i) * apart + half, 0), std::make_integer_sequence<int, 8>{});
     const Vec<float> low01 = shuffle<float, Singles<0>>(v[0], v[1]), high01 = shuffle<float, Singles<1>>(v[0], v[1]),
                      low23 = shuffle<float, Singles<0>>(v[2], v[3]), high23 = shuffle<float, Singles<1>>(v[2], v[3]);
     rows[half] = shuffle<float, Doubles<0>>(low01, low23);
@@ -651,15 +647,16 @@ ESPALIER_INLINE void tile_to_rows(const float* sums, int64_t there, float* y, in
 }
 #endif
 
-// Sums [component][sample] of a block into rows of Y, `pitch` apart.
-inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there, int32_t* y, int64_t pitch) {
+// Sums [component][sample], components `apart`, into rows of Y, `pitch` apart.
+inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t apart, int64_t there, int32_t* y,
+                         int64_t pitch) {
   int64_t whole = 0;
 #if ESPALIER_LEVEL == 2
   // (Along the rows: Y is mostly not in the cache, and so many rows are written that it can be foretold.)
   whole = components / 16 * 16;
   for (int64_t s = 0; s < there; s += 16)
     for (int64_t c = 0; c < whole; c += 16)
-      tile_to_rows(reinterpret_cast<const float*>(sums + c * kBlock + s), there - s,
+      tile_to_rows(reinterpret_cast<const float*>(sums + c * apart + s), apart, there - s,
                    reinterpret_cast<float*>(y + s * pitch + c), pitch);
 #elif ESPALIER_LEVEL == 1
   // Whole lines: two tiles side by side.
@@ -667,11 +664,11 @@ inline void sums_to_rows(int64_t components, const int32_t* sums, int64_t there,
   for (int64_t s = 0; s < there; s += 8)
     for (int64_t c = 0; c < whole; c += 16)
       for (int64_t half = 0; half < 16; half += 8)
-        tile_to_rows(reinterpret_cast<const float*>(sums + (c + half) * kBlock + s), there - s,
+        tile_to_rows(reinterpret_cast<const float*>(sums + (c + half) * apart + s), apart, there - s,
                      reinterpret_cast<float*>(y + s * pitch + c + half), pitch);
 #endif
   for (int64_t c = whole; c < components; ++c)
-    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * kBlock + s];
+    for (int64_t s = 0; s < there; ++s) y[s * pitch + c] = sums[c * apart + s];
 }
 
 // Sums [component][16] of a panel into rows of Y, `pitch` apart.
@@ -708,12 +705,15 @@ void finish_words(sparse::RowRange rows, int64_t samples, const sparse::WordSums
   const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
   constexpr int64_t kTwo = 2 * kLanes<int32_t>;
   for (int64_t r = rows.first; r < rows.first + rows.count; ++r) {
-    const Vec<int32_t> plus = broadcast<int32_t>(start == nullptr ? 0 : start[r]);
+    // (Sums may wrap, as numbers without sign do.)
+    const Vec<uint32_t> plus = broadcast<uint32_t>(start == nullptr ? 0 : static_cast<uint32_t>(start[r]));
+    const auto sum = [&](const int16_t* words) __attribute__((always_inline)) {
+      return reinterpret_cast<Vec<int32_t>>(reinterpret_cast<Vec<uint32_t>>(load_widened(words)) + plus);
+    };
     const int16_t* from = sums.at + (r - rows.first) * sums.pitch;
     int32_t* y = to.at + r * to.row;
     for (int64_t s = 0; s < samples; s += kTwo, from += kTwo, y += to.two) {
-      Vec<int32_t> a = max<int32_t>(load_widened(from) + plus, floor),
-                   b = max<int32_t>(load_widened(from + kLanes<int32_t>) + plus, floor);
+      Vec<int32_t> a = max<int32_t>(sum(from), floor), b = max<int32_t>(sum(from + kLanes<int32_t>), floor);
       if (Float) {
         a = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(a, Vec<float>));
         b = reinterpret_cast<Vec<int32_t>>(__builtin_convertvector(b, Vec<float>));
@@ -781,7 +781,7 @@ inline void words_to_rows(sparse::RowRange rows, int64_t there, const sparse::Wo
   for (; done < rows.count; done += kRun) {
     const int64_t r = rows.first + done, count = std::min(kRun, rows.count - done);
     finish_words({r, count}, samples, {sums.at + done * sums.pitch, sums.pitch}, start, relu, as_float,
-                 {wide - r * kBlock, kBlock, kLanes<int32_t>, 2 * kLanes<int32_t>});
-    sums_to_rows(count, wide, there, y + r, pitch);
+                 {sparse::row_zero(wide, r, kBlock), kBlock, kLanes<int32_t>, 2 * kLanes<int32_t>});
+    sums_to_rows(count, wide, kBlock, there, y + r, pitch);
   }
 }

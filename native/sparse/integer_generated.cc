@@ -35,15 +35,15 @@ constexpr int64_t kPanelsOfBlock = 4;
 constexpr int64_t kPanelsInColumns = 8;
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
-// Eight megabytes of code: as of other generated products.
+// Eight megabytes of code for their products; loads of their codes are as much again at most.
 constexpr int64_t kMostBlocks = int64_t{1} << 20;
 
 // How the work is cut.
 constexpr int64_t kMostTuples = 384;                     // of a block of columns: 24 KB of codes a panel
-constexpr int64_t kBytesOfGroup = 24 << 10;              // of code, at most, of a group in a block of columns
+constexpr int64_t kBytesOfGroup = 24 << 10;              // of code, of a group in a block of columns; or a tenth more
 constexpr int64_t kBytesOfTurn = 32 << 10;               // of code, of the groups of a turn together
 constexpr int64_t kGroupsOfTurn = 8;                     // at most: their sums stay in the first-level cache
-constexpr int64_t kBytesTogether = 384 << 10;            // of codes, of a task: they stay in the second-level cache
+constexpr int64_t kBytesTogether = 384 << 10;            // of codes, of a task; or of one block, if it has more
 constexpr int64_t kBytesOfStep = 7, kBytesOfEnds = 600;  // of code: a load or a product; a group's beginning and end
 
 // The blocks that some rows keep among some columns: for every four columns which rows do, and their weights.
@@ -97,7 +97,8 @@ class IntegerGenerated final : public IntegerProduct {
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
   int64_t bytes() const override {
     return code_size() + static_cast<int64_t>((weights_.size() + weight_sum_.size()) * sizeof(int32_t) +
-                                              functions_.size() * sizeof(Beginning));
+                                              functions_.size() * sizeof(Beginning) +
+                                              (first_group_.size() + first_row_.size()) * sizeof(int64_t));
   }
 
   // False where the system gives no executable memory.

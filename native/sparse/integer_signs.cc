@@ -21,7 +21,7 @@
 namespace espalier::sparse {
 namespace {
 
-// As of generated products of float32.
+// At most nine bytes of code each.
 [[maybe_unused]] constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;

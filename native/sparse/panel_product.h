@@ -20,7 +20,7 @@ class PanelProduct : public Product {
     int64_t x_panel;    // from one panel to the next, in elements
     const float* bias;  // of row 0, or null
     bool relu;
-    float* y;  // of the first group's first row
+    float* y;  // of row first_row(first_group)
     int64_t y_panel;
   };
   virtual void run(const Work& work) const = 0;

@@ -28,6 +28,13 @@ inline Layout side_by_side(int64_t panels) { return {kPanel, panels * kPanel}; }
 void pack_panels(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
                  const Layout& layout, float* to);
 
+// Where row 0 would stand if row `first` stands at `at`, of rows of so many elements. (By way of integers: pointers
+// must not leave their array, as this one may.)
+template <class T>
+T* row_zero(T* at, int64_t first, int64_t elements) {
+  return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(at) - static_cast<uintptr_t>(first * elements) * sizeof(T));
+}
+
 // Components of a vector: [first, first + count) of `all`.
 struct Part {
   int64_t first, count, all;

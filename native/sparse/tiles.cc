@@ -40,10 +40,12 @@ class TileProduct final : public PanelProduct {
   int64_t first_row(int64_t group) const override {
     return group == groups() ? rows_ : std::min(rows_, group * tiles_.height);
   }
-  // Low tiles read eight panels at once: an even number of lines apart they fill every way of their places in either
-  // cache, and take up to a fifth longer. Four leave room, and are read where they stand: copying them costs a sixth.
-  // (Nor do twelve ways mind eight.)
-  bool reads_across() const override { return core() != Core::zen5 && tiles_.height < kTallest; }
+  // With AVX-512 low tiles read eight panels at once: an even number of lines apart they fill every way of their places
+  // in either cache, and take up to a fifth longer. Four leave room, and are read where they stand: copying them costs
+  // a sixth. (Nor do twelve ways mind eight.) With AVX2, where that was not measured, all are copied that read several.
+  bool reads_across() const override {
+    return core() != Core::zen5 && (is_avx2() ? !by_panel() : tiles_.height < kTallest);
+  }
   // AVX2 has registers for twelve sums: four rows by three vectors. Where columns are scattered eight are the faster,
   // by four rows: a panel, 32 KB of 512 columns, then stands alone in the first-level cache.
   bool by_panel() const { return is_avx2() && tiles_.scattered && tiles_.height == kTallest; }
@@ -53,7 +55,8 @@ class TileProduct final : public PanelProduct {
     const int64_t most = by_panel() ? 2 : kMostVectors;
     const int64_t last = tiles_.in_order ? work.last_group : static_cast<int64_t>(tiles_.tile_rows.size());
     ESPALIER_ON_ISA(multiply_tiles(view, tiles_.height, work.first_group, last, work.bias, work.relu, work.panels, most,
-                                   work.x, work.x_panel, work.y - first_row(work.first_group) * kPanel, work.y_panel));
+                                   work.x, work.x_panel, row_zero(work.y, first_row(work.first_group), kPanel),
+                                   work.y_panel));
   }
 
   Tiles tiles_;

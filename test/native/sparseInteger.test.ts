@@ -27,6 +27,13 @@ const guises = {
   'small uint8': { range: [0, 15], codes: Uint8Array, sums: Int32Array },
   'small float32': { range: [-7, 8], codes: Float32Array, sums: Float32Array },
   'float32 without sign': { range: [3, 255], codes: Float32Array, sums: Float32Array },
+  // Ranges that their arrays hold in part, and not at all.
+  'uint8, a range with sign': { range: [-128, 127], codes: Uint8Array, sums: Int32Array },
+  'uint8, a small range with sign': { range: [-5, 100], codes: Uint8Array, sums: Int32Array },
+  'uint8, a negative range': { range: [-9, -2], codes: Uint8Array, sums: Int32Array },
+  'int8, a range without sign': { range: [0, 255], codes: Int8Array, sums: Int32Array },
+  'int8, a range of both': { range: [100, 255], codes: Int8Array, sums: Int32Array },
+  'int8, a range beyond': { range: [200, 255], codes: Int8Array, sums: Int32Array },
 } as const
 type Guise = keyof typeof guises
 
@@ -92,14 +99,17 @@ function wrong(
   relu: boolean,
 ): string | undefined {
   const { range, codes: Codes, sums: Sums } = guises[guise]
-  const x = new Codes(elements(columns, samples, layout)).map(() => whole(range[0], range[1]))
+  // Bytes wrap: any of them, where the range is none of their type.
+  const mixed = guise.includes(', a ')
+  const x = new Codes(elements(columns, samples, layout)).map(() => (mixed ? whole(-128, 255) : whole(range[0], range[1])))
   const start = withStart ? Int32Array.from({ length: rows }, () => whole(-5000, 5000)) : null
   const y = new Sums(elements(rows, samples, layout)).fill(123456)
   native.integerSpmm(number, samples, SparseLayout[layout], x, start, relu ? Finish.relu : Finish.none, y)
   for (let r = 0; r < rows; r++)
     for (let s = 0; s < samples; s++) {
       let sum = start?.[r] ?? 0
-      for (let c = 0; c < columns; c++) if (weight[r * columns + c] !== 0) sum += weight[r * columns + c] * x[place(c, s, columns, samples, layout)]
+      for (let c = 0; c < columns; c++)
+        if (weight[r * columns + c] !== 0) sum += weight[r * columns + c] * Math.min(Math.max(x[place(c, s, columns, samples, layout)], range[0]), range[1])
       if (relu) sum = Math.max(sum, 0)
       const got = y[place(r, s, rows, samples, layout)]
       if (got !== (Sums === Float32Array ? Math.fround(sum) : sum)) return `[${s}, ${r}] is ${got}, expected ${sum}`
