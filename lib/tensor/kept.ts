@@ -1,5 +1,6 @@
-import { type Device, native } from '../native/index.js'
+import { native } from '../native/index.js'
 import { type DType, dtypeOf } from './dtype.js'
+import { LazyTensor } from './lazy.js'
 import { allocate, recycle } from './memory.js'
 import { panelsOf } from './panels.js'
 import { converted, hostValues } from './placement.js'
@@ -74,7 +75,7 @@ export function keptAlone(tensor: Tensor, entries: KeptEntries): Tensor | null {
  * whoever looks at its elements it is a tensor like any other; from then on it holds all of them.
  * @internal
  */
-export class KeptTensor extends Tensor {
+export class KeptTensor extends LazyTensor {
   /** What is kept, one after the other; null once someone has looked at all. */
   values: Tensor | null
 
@@ -84,19 +85,6 @@ export class KeptTensor extends Tensor {
   ) {
     super(values.storage, entries.shape, values.dtype)
     this.values = values
-    Object.defineProperty(this, 'storage', { get: () => this.spread(), configurable: true, enumerable: true })
-  }
-
-  override get size(): number {
-    return sizeOf(this.shape)
-  }
-
-  override get device(): Device {
-    return 'cpu'
-  }
-
-  override keep(): this {
-    return this
   }
 
   override copy(): Tensor {
@@ -107,12 +95,10 @@ export class KeptTensor extends Tensor {
     recycle((this.values ?? this).storage)
   }
 
-  /** All elements, from now on. */
-  private spread(): Tensor['storage'] {
+  protected override spread(): Tensor['storage'] {
     const dense = allocate(this.dtype, this.size).fill(0 as never)
     native.scatterKept((this.values as Tensor).storage, this.entries.positions, dense)
     this.values = null
-    Object.defineProperty(this, 'storage', { value: dense, configurable: true, enumerable: true, writable: true })
     return dense
   }
 }

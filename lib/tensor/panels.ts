@@ -1,7 +1,8 @@
-import { type Device, native, type Storage } from '../native/index.js'
+import { native, type Storage } from '../native/index.js'
+import { LazyTensor } from './lazy.js'
 import { allocate, recycle } from './memory.js'
 import { type Shape, sizeOf } from './shape.js'
-import { Tensor } from './tensor.js'
+import type { Tensor } from './tensor.js'
 
 // Samples that stand together in a panel; see docs/sparse.md.
 const panel = 16
@@ -12,7 +13,7 @@ const panel = 16
  * its elements it is a tensor like any other; from then on it holds them row by row, since they may be written to.
  * @internal
  */
-export class PanelTensor extends Tensor {
+export class PanelTensor extends LazyTensor {
   /** [⌈samples/16⌉, elements, 16]; null once someone looked at the elements. */
   panels: Float32Array | null
   #rows: Float32Array | null = null
@@ -20,19 +21,6 @@ export class PanelTensor extends Tensor {
   constructor(panels: Float32Array, shape: Shape) {
     super(panels, shape, 'float32')
     this.panels = panels
-    Object.defineProperty(this, 'storage', { get: () => this.spread(), configurable: true, enumerable: true })
-  }
-
-  override get size(): number {
-    return sizeOf(this.shape)
-  }
-
-  override get device(): Device {
-    return 'cpu'
-  }
-
-  override keep(): this {
-    return this
   }
 
   override release(): void {
@@ -49,11 +37,10 @@ export class PanelTensor extends Tensor {
     return this.#rows
   }
 
-  private spread(): Storage {
+  protected override spread(): Storage {
     const rows = this.rows()
     recycle(this.panels as Float32Array)
     this.panels = null
-    Object.defineProperty(this, 'storage', { value: rows, configurable: true, enumerable: true, writable: true })
     return rows
   }
 }

@@ -42,6 +42,22 @@ int32_t code_bias(CodeRange range) {
   return bias;
 }
 
+BiasedStart::BiasedStart(const IntegerEntries& entries, CodeRange range) {
+  const Pattern& pattern = entries.pattern;
+  const auto bias = static_cast<uint32_t>(code_bias(range));
+  of_bias_.resize(static_cast<size_t>(pattern.rows));
+  for (int64_t r = 0; r < pattern.rows; ++r)
+    for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
+      of_bias_[static_cast<size_t>(r)] += bias * static_cast<uint32_t>(entries.value[static_cast<size_t>(i)]);
+}
+
+std::vector<int32_t> BiasedStart::of(const IntegerCall& call) const {
+  std::vector<int32_t> start(of_bias_.size());
+  for (size_t r = 0; r < start.size(); ++r)
+    start[r] = static_cast<int32_t>((call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])) - of_bias_[r]);
+  return start;
+}
+
 namespace {
 HeldRange held_by(Codes codes, CodeRange range) {
   if (codes == Codes::float32) return {range.low, range.high, 0};

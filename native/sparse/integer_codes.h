@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "sparse/integer.h"
 #include "sparse/panels.h"
@@ -20,6 +21,17 @@ struct CodeShape {
 CodeShape code_shape();
 // What is added to codes of a range with negative ones, so that they are none; 0 where kernels take them with a sign.
 int32_t code_bias(CodeRange range);
+
+// What sums start from: `start`, less what the bias of the codes adds to each row.
+class BiasedStart {
+ public:
+  BiasedStart(const IntegerEntries& entries, CodeRange range);
+  std::vector<int32_t> of(const IntegerCall& call) const;
+  int64_t bytes() const { return static_cast<int64_t>(of_bias_.size() * sizeof(int32_t)); }
+
+ private:
+  std::vector<uint32_t> of_bias_;  // what wraps on the way wraps back
+};
 
 // How a kernel wants the codes of a block of samples.
 enum class CodeOrder {

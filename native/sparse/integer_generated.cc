@@ -91,23 +91,20 @@ class IntegerGenerated final : public IntegerProduct {
       : rows_(entries.pattern.rows),
         columns_(entries.pattern.columns),
         tuples_((columns_ + kTerms - 1) / kTerms),
-        range_(range) {}
+        range_(range),
+        start_(entries, range) {}
 
   std::string name() const override { return "1x4"; }
   int64_t code_size() const override { return static_cast<int64_t>(code_.size()); }
   int64_t bytes() const override {
-    return code_size() + static_cast<int64_t>((weights_.size() + weight_sum_.size()) * sizeof(int32_t) +
-                                              functions_.size() * sizeof(Beginning) +
-                                              (first_group_.size() + first_row_.size()) * sizeof(int64_t));
+    return code_size() + start_.bytes() +
+           static_cast<int64_t>(weights_.size() * sizeof(int32_t) + functions_.size() * sizeof(Beginning) +
+                                (first_group_.size() + first_row_.size()) * sizeof(int64_t));
   }
 
   // False where the system gives no executable memory.
   bool make(const IntegerEntries& entries, int64_t kept) {
     const Pattern& pattern = entries.pattern;
-    weight_sum_.resize(static_cast<size_t>(rows_));
-    for (int64_t r = 0; r < rows_; ++r)
-      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
-        weight_sum_[static_cast<size_t>(r)] += entries.value[static_cast<size_t>(i)];
     cut(kept);
     std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
     Grid grid((tuples_ + blocks_ - 1) / blocks_ + 1);
@@ -133,11 +130,7 @@ class IntegerGenerated final : public IntegerProduct {
   }
 
   void multiply(const IntegerCall& call) const override {
-    const int32_t bias = code_bias(range_);
-    std::vector<int32_t> start(static_cast<size_t>(rows_));
-    for (size_t r = 0; r < start.size(); ++r)
-      start[r] = static_cast<int32_t>((call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])) -
-                                      static_cast<uint32_t>(weight_sum_[r]) * static_cast<uint32_t>(bias));
+    const std::vector<int32_t> start = start_.of(call);
     const int64_t blocks = (panels_of(call.samples.count) + kPanelsOfBlock - 1) / kPanelsOfBlock;
     int64_t tasks = (blocks + blocks_together() - 1) / blocks_together();
     // An even number: two threads then have as much to do. As many at least as threads need, unless turns are.
@@ -268,7 +261,8 @@ class IntegerGenerated final : public IntegerProduct {
   int64_t blocks_ = 1, turns_ = 0;
   std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
   std::vector<Beginning> functions_;              // by turn, then by block of columns
-  std::vector<int32_t> weights_, weight_sum_;
+  std::vector<int32_t> weights_;
+  BiasedStart start_;
   CodeMemory code_;
 };
 

@@ -29,7 +29,8 @@ class IntegerRows final : public IntegerProduct {
         columns_(entries.pattern.columns),
         range_(range),
         kind_(kind),
-        shape_(code_shape()) {
+        shape_(code_shape()),
+        start_(entries, range) {
     const Pattern& pattern = entries.pattern;
     const int64_t of_column = shape_.samples * shape_.bytes;
     const int64_t most = std::max<int64_t>(1, kMostBytes / of_column / 16) * 16;
@@ -40,27 +41,19 @@ class IntegerRows final : public IntegerProduct {
       first_column_.push_back(edge(b));
       steps_.push_back(steps_of({entries, kind, edge(b), edge(b + 1), next}, range));
     }
-    weight_sum_.resize(static_cast<size_t>(rows_));
-    for (int64_t r = 0; r < rows_; ++r)
-      for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
-        weight_sum_[static_cast<size_t>(r)] += entries.value[static_cast<size_t>(i)];
   }
 
   std::string name() const override {
     return kind_ == IntegerRowsKind::any ? "rows" : kind_ == IntegerRowsKind::blocks ? "1x4" : "dense";
   }
   int64_t bytes() const override {
-    int64_t bytes = static_cast<int64_t>(weight_sum_.size() * sizeof(int32_t));
+    int64_t bytes = start_.bytes();
     for (const auto& of : steps_) bytes += of->bytes();
     return bytes;
   }
 
   void multiply(const IntegerCall& call) const override {
-    const int32_t bias = code_bias(range_);
-    std::vector<int32_t> start(static_cast<size_t>(rows_));
-    for (size_t r = 0; r < start.size(); ++r)
-      start[r] = static_cast<int32_t>((call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])) -
-                                      static_cast<uint32_t>(weight_sum_[r]) * static_cast<uint32_t>(bias));
+    const std::vector<int32_t> start = start_.of(call);
     const int64_t blocks = (call.samples.count + shape_.samples - 1) / shape_.samples;
     if (blocks > 1) {
       parallel_for(blocks, [&](int64_t b) {
@@ -125,7 +118,7 @@ class IntegerRows final : public IntegerProduct {
   // By block of columns.
   std::vector<int64_t> first_column_;
   std::vector<std::unique_ptr<IntegerSteps>> steps_;
-  std::vector<int32_t> weight_sum_;
+  BiasedStart start_;
 };
 
 }  // namespace
