@@ -36,7 +36,7 @@ constexpr int64_t kPanelsInColumns = 8;
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
 // Eight megabytes of code for their products; loads of their codes are as much again at most.
-constexpr int64_t kMostBlocks = int64_t{1} << 20;
+[[maybe_unused]] constexpr int64_t kMostBlocks = int64_t{1} << 20;
 
 // How the work is cut.
 constexpr int64_t kMostTuples = 384;                     // of a block of columns: 24 KB of codes a panel
