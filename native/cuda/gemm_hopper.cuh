@@ -135,6 +135,20 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
   c(d[80]), c(d[81]), c(d[82]), c(d[83]), c(d[84]), c(d[85]), c(d[86]), c(d[87]), c(d[88]), c(d[89]), c(d[90]), c(d[91]), c(d[92]), c(d[93]), c(d[94]), c(d[95]), \
   c(d[96]), c(d[97]), c(d[98]), c(d[99]), c(d[100]), c(d[101]), c(d[102]), c(d[103]), c(d[104]), c(d[105]), c(d[106]), c(d[107]), c(d[108]), c(d[109]), c(d[110]), c(d[111]), \
   c(d[112]), c(d[113]), c(d[114]), c(d[115]), c(d[116]), c(d[117]), c(d[118]), c(d[119]), c(d[120]), c(d[121]), c(d[122]), c(d[123]), c(d[124]), c(d[125]), c(d[126]), c(d[127])
+#define ESPALIER_NAMES_96 \
+  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15" \
+  ", %16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31" \
+  ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47" \
+  ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63" \
+  ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79" \
+  ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define ESPALIER_SUMS_96(c) \
+  c(d[0]), c(d[1]), c(d[2]), c(d[3]), c(d[4]), c(d[5]), c(d[6]), c(d[7]), c(d[8]), c(d[9]), c(d[10]), c(d[11]), c(d[12]), c(d[13]), c(d[14]), c(d[15]), \
+  c(d[16]), c(d[17]), c(d[18]), c(d[19]), c(d[20]), c(d[21]), c(d[22]), c(d[23]), c(d[24]), c(d[25]), c(d[26]), c(d[27]), c(d[28]), c(d[29]), c(d[30]), c(d[31]), \
+  c(d[32]), c(d[33]), c(d[34]), c(d[35]), c(d[36]), c(d[37]), c(d[38]), c(d[39]), c(d[40]), c(d[41]), c(d[42]), c(d[43]), c(d[44]), c(d[45]), c(d[46]), c(d[47]), \
+  c(d[48]), c(d[49]), c(d[50]), c(d[51]), c(d[52]), c(d[53]), c(d[54]), c(d[55]), c(d[56]), c(d[57]), c(d[58]), c(d[59]), c(d[60]), c(d[61]), c(d[62]), c(d[63]), \
+  c(d[64]), c(d[65]), c(d[66]), c(d[67]), c(d[68]), c(d[69]), c(d[70]), c(d[71]), c(d[72]), c(d[73]), c(d[74]), c(d[75]), c(d[76]), c(d[77]), c(d[78]), c(d[79]), \
+  c(d[80]), c(d[81]), c(d[82]), c(d[83]), c(d[84]), c(d[85]), c(d[86]), c(d[87]), c(d[88]), c(d[89]), c(d[90]), c(d[91]), c(d[92]), c(d[93]), c(d[94]), c(d[95])
 #define ESPALIER_FLOAT(x) "+f"(x)
 #define ESPALIER_INTEGER(x) "+r"(x)
 
@@ -150,6 +164,24 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
                " {" ESPALIER_NAMES "}, %128, %129, %131, %132, p, 1, 1, 0, 0;\n}" \
                : ESPALIER_SUMS(ESPALIER_FLOAT) \
                : "l"(left), "l"(right), "r"(add), "r"(places), "n"(kSelector))
+#define ESPALIER_SPARSE_REGISTERS(type) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n" \
+               "wgmma.mma_async.sp.sync.aligned.m64n256k32.f32." type "." type \
+               " {" ESPALIER_NAMES "}, {%128, %129, %130, %131}, %132, %134, %135, p, 1, 1, 0;\n}" \
+               : ESPALIER_SUMS(ESPALIER_FLOAT) \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places), "n"(kSelector))
+#define ESPALIER_SPARSE_96(type) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n" \
+               "wgmma.mma_async.sp.sync.aligned.m64n192k32.f32." type "." type \
+               " {" ESPALIER_NAMES_96 "}, %96, %97, %99, %100, p, 1, 1, 0, 0;\n}" \
+               : ESPALIER_SUMS_96(ESPALIER_FLOAT) \
+               : "l"(left), "l"(right), "r"(add), "r"(places), "n"(kSelector))
+#define ESPALIER_SPARSE_96_REGISTERS(type) \
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %101, 0;\n" \
+               "wgmma.mma_async.sp.sync.aligned.m64n192k32.f32." type "." type \
+               " {" ESPALIER_NAMES_96 "}, {%96, %97, %98, %99}, %100, %102, %103, p, 1, 1, 0;\n}" \
+               : ESPALIER_SUMS_96(ESPALIER_FLOAT) \
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places), "n"(kSelector))
 
 // d = A·B + (add ? d : 0): 64 rows of A, 256 columns of B, 32 bytes of K. float is taken as tf32: its
 // lower 13 bits do not count.
@@ -179,6 +211,41 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[128], uint64_t left, u
                : ESPALIER_SUMS(ESPALIER_INTEGER)
                : "l"(left), "l"(right), "r"(add), "r"(places));
 }
+// The same with A in registers, as mma.sync takes it.
+template <class T, int kSelector>
+__device__ __forceinline__ void wgmma_sparse(float (&d)[128], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
+  if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_REGISTERS("f16");
+  else ESPALIER_SPARSE_REGISTERS("bf16");
+}
+__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[128], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"
+               "wgmma.mma_async.sp.sync.aligned.m64n256k64.s32.s8.s8 {" ESPALIER_NAMES "}, {%128, %129, %130, %131}, %132, %134, 0, p;\n}"
+               : ESPALIER_SUMS(ESPALIER_INTEGER)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places));
+}
+// Both with 192 columns of B.
+template <class T, int kSelector>
+__device__ __forceinline__ void wgmma_sparse(float (&d)[96], uint64_t left, uint64_t right, uint32_t places, int add) {
+  if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_96("f16");
+  else ESPALIER_SPARSE_96("bf16");
+}
+template <class T, int kSelector>
+__device__ __forceinline__ void wgmma_sparse(float (&d)[96], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
+  if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_96_REGISTERS("f16");
+  else ESPALIER_SPARSE_96_REGISTERS("bf16");
+}
+__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[96], uint64_t left, uint64_t right, uint32_t places, int add) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
+               "wgmma.mma_async.sp.sync.aligned.m64n192k64.s32.s8.s8 {" ESPALIER_NAMES_96 "}, %96, %97, %99, 0, p;\n}"
+               : ESPALIER_SUMS_96(ESPALIER_INTEGER)
+               : "l"(left), "l"(right), "r"(add), "r"(places));
+}
+__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[96], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
+  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %101, 0;\n"
+               "wgmma.mma_async.sp.sync.aligned.m64n192k64.s32.s8.s8 {" ESPALIER_NAMES_96 "}, {%96, %97, %98, %99}, %100, %102, 0, p;\n}"
+               : ESPALIER_SUMS_96(ESPALIER_INTEGER)
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places));
+}
 // clang-format on
 
 #undef ESPALIER_NAMES
@@ -187,6 +254,11 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[128], uint64_t left, u
 #undef ESPALIER_INTEGER
 #undef ESPALIER_DENSE
 #undef ESPALIER_SPARSE
+#undef ESPALIER_SPARSE_REGISTERS
+#undef ESPALIER_SPARSE_96
+#undef ESPALIER_SPARSE_96_REGISTERS
+#undef ESPALIER_NAMES_96
+#undef ESPALIER_SUMS_96
 
 #endif  // sm_90a
 

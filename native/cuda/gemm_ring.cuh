@@ -5,13 +5,13 @@
 //
 // What is multiplied is the policy's affair (`Math`):
 //   Element, Sum              types
-//   kConsumers, kN            a tile has 64·kConsumers rows and kN columns
+//   kConsumers, kBlocks, kN   a tile has 64·kBlocks rows for each of kConsumers, and kN columns
 //   kK                        steps of K in a stage
 //   kTransposeA, kTransposeB  as in Product
 //   kRowA                     bytes of a row of a box of A
 //   Where                     what a thread knows of the places of a sparse A
 //   kUnderWay                 whether the next step may begin before the products of one are done
-//   multiply(sum, a, b, add, where)   all of a stage, for 64 rows
+//   multiply(sum, a, b, add, where)   all of a stage, for the rows of one consumer, fence and all
 #pragma once
 
 #include "cuda/gemm_hopper.cuh"
@@ -22,7 +22,7 @@ namespace espalier::cuda {
 template <class Math>
 struct Ring {
   static constexpr int kThreads = 128 * (Math::kConsumers + 1);
-  static constexpr int kM = 64 * Math::kConsumers;
+  static constexpr int kM = 64 * Math::kConsumers * Math::kBlocks;
   static constexpr int kBytesA = kM * Math::kRowA, kBytesB = Math::kN * 128, kStage = kBytesA + kBytesB;
   static constexpr int kStages = std::min(220 * 1024 / kStage, 8);
   // 1024 more: swizzled boxes start at multiples of that.
@@ -232,16 +232,15 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       int64_t tile_i, tile_j;
       tile_at(at % tiles, tiles_m, tiles_n, group, &tile_i, &tile_j);
       const int begin = static_cast<int>(at / tiles) * each, end = min(begin + each, steps);
-      const int64_t first_i = (tile_i * kCluster + rank) * R::kM + consumer * 64 + warp * 16;
-      typename Math::Sum sum[Math::kN / 2];
+      const int64_t first_i = (tile_i * kCluster + rank) * R::kM + consumer * (64 * Math::kBlocks) + warp * 16;
+      typename Math::Sum sum[Math::kBlocks][Math::kN / 2];
       typename Math::Where where(places, first_i, lane, begin);
       [[maybe_unused]] int last = 0;
       for (int step = begin; step < end; ++step) {
         where.advance(step);
         const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
         barrier_wait(full + stage * 8, phase);
-        wgmma_fence();
-        Math::multiply(sum, a + consumer * 64 * Math::kRowA, b, step > begin, where);
+        Math::multiply(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
         wgmma_commit();
         if constexpr (Math::kUnderWay) {
           // One step's products stay under way; the stage of those before is free.
@@ -260,7 +259,9 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       }
       Target<C, kTransposed> part = to;
       part.c += at / tiles * to.m * to.n;
-      store_sums(sum, part, finish, first_i, tile_j * Math::kN);
+#pragma unroll
+      for (int block = 0; block < Math::kBlocks; ++block)
+        store_sums(sum[block], part, finish, first_i + block * 64, tile_j * Math::kN);
     }
   }
   // A block of a cluster stays until its neighbour no longer reaches into it.
@@ -279,7 +280,7 @@ void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTr
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, R::kShared));
   const int64_t tiles = tiles_of(to.m, int64_t{R::kM} * kCluster) * tiles_of(to.n, Math::kN);
   const Splits splits = cut != nullptr ? *cut : Splits{1, tiles_of(k, Math::kK)};
-  const int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles * splits.parts);
+  int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles * splits.parts);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
   config.blockDim = dim3(R::kThreads);
@@ -291,6 +292,13 @@ void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTr
   cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   config.attrs = &cluster;
   config.numAttrs = 1;
+  if constexpr (kCluster > 2) {
+    // Not every multiprocessor has three neighbours to make a cluster with; a cluster too many would run alone.
+    int fit = 0;
+    ESPALIER_CUDA(cudaOccupancyMaxActiveClusters(&fit, kernel, &config));
+    clusters = std::min<int64_t>(clusters, std::max(fit, 1));
+    config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
+  }
   // About as many rows of tiles at a time as make what the blocks share a square. At 8192³ 4, 8 and 16 took
   // 1.44 ms, 1.44 and 1.45.
   constexpr int kGroup = std::max(1, 2048 / (R::kM * kCluster));

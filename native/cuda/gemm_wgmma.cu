@@ -50,18 +50,19 @@ struct Dense {
   using Element = T;
   using Sum = float;
   using Where = Nowhere;
-  static constexpr int kConsumers = 2, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
+  static constexpr int kConsumers = 2, kBlocks = 1, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
   static_assert(sizeof(T) == 2 || (!kTA && kTB));
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  static __device__ __forceinline__ void multiply(float (&sum)[kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
+  static __device__ __forceinline__ void multiply(float (&sum)[1][kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
+    wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
       // An instruction takes 32 bytes of rows of 128, or 16 of these rows where K runs down the columns.
       const uint64_t left = kTA ? operand(a + step * 2048, 128, 8192, 1024) : operand(a + step * 32, 128, 16, 1024);
       const uint64_t right = kTB ? operand(b + step * 32, 128, 16, 1024) : operand(b + step * 2048, 128, 8192, 1024);
-      wgmma<T, kTA, !kTB>(sum, left, right, add || step > 0);
+      wgmma<T, kTA, !kTB>(sum[0], left, right, add || step > 0);
     }
   }
 #endif
