@@ -11,7 +11,8 @@
 //   kRowA                     bytes of a row of a box of A
 //   Where                     what a thread knows of the places of a sparse A
 //   kUnderWay                 whether the next step may begin before the products of one are done
-//   multiply(sum, a, b, add, where)   all of a stage, for the rows of one consumer, fence and all
+//   kPair                     steps that one advance of `where` prepares
+//   multiply<part>(sum, a, b, add, where)   all of a stage, for the rows of one consumer, fence and all
 #pragma once
 
 #include "cuda/gemm_hopper.cuh"
@@ -236,11 +237,39 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       typename Math::Sum sum[Math::kBlocks][Math::kN / 2];
       typename Math::Where where(places, first_i, lane, begin);
       [[maybe_unused]] int last = 0;
+      if constexpr (Math::kPair == 2) {
+        // Two steps at a time, whose places are there before the products of the first begin.
+        for (int step = begin; step < end; step += 2) {
+          where.advance(step);
+          const int first = stage;
+          barrier_wait(full + stage * 8, phase);
+          uint32_t a = stages + stage * R::kStage;
+          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, step > begin,
+                                     where);
+          wgmma_commit();
+          if (++stage == kStages) stage = 0, phase ^= 1;
+          if (step + 1 < end) {
+            const int second = stage;
+            barrier_wait(full + stage * 8, phase);
+            a = stages + stage * R::kStage;
+            Math::template multiply<1>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, true, where);
+            wgmma_commit();
+            if (++stage == kStages) stage = 0, phase ^= 1;
+            wgmma_wait<1>();
+            release(first);
+            wgmma_wait<0>();
+            release(second);
+          } else {
+            wgmma_wait<0>();
+            release(first);
+          }
+        }
+      } else
       for (int step = begin; step < end; ++step) {
         where.advance(step);
         const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
         barrier_wait(full + stage * 8, phase);
-        Math::multiply(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
+        Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
         wgmma_commit();
         if constexpr (Math::kUnderWay) {
           // One step's products stay under way; the stage of those before is free.

@@ -50,11 +50,12 @@ struct Dense {
   using Element = T;
   using Sum = float;
   using Where = Nowhere;
-  static constexpr int kConsumers = 2, kBlocks = 1, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
+  static constexpr int kConsumers = 2, kBlocks = 1, kPair = 1, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
   static_assert(sizeof(T) == 2 || (!kTA && kTB));
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+  template <int kPart>
   static __device__ __forceinline__ void multiply(float (&sum)[1][kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
     wgmma_fence();
 #pragma unroll

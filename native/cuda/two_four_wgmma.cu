@@ -10,9 +10,9 @@
 namespace espalier::cuda {
 
 // The places of a warp's rows, a stage's ahead of their use: of 16 of every 64.
-template <int kBlocks, int kWords>
+template <int kBlocks, int kWords, int kPair>
 struct Lookahead {
-  uint32_t now[kBlocks][kWords], next[kBlocks][kWords];
+  uint32_t now[kBlocks][kPair * kWords], next[kBlocks][kPair * kWords];
   const uint32_t* words;
   uint32_t first[kBlocks];
   int last;
@@ -31,15 +31,15 @@ struct Lookahead {
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block)
 #pragma unroll
-      for (int w = 0; w < kWords; ++w)
+      for (int w = 0; w < kPair * kWords; ++w)
         next[block][w] = words[first[block] + static_cast<uint32_t>(min(step * kWords + w, last)) * 32];
   }
   __device__ void advance(int step) {
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block)
 #pragma unroll
-      for (int w = 0; w < kWords; ++w) now[block][w] = next[block][w];
-    look(step + 1);
+      for (int w = 0; w < kPair * kWords; ++w) now[block][w] = next[block][w];
+    look(step + kPair);
   }
 };
 
@@ -56,13 +56,13 @@ __device__ __forceinline__ void load_blocks(uint32_t (&to)[4], uint32_t from) {
 #endif
 
 // A tile of 64·kOf rows of each of two consumers. kRegisterA: W's values go through registers.
-template <class T, int kOf, int kColumns, bool kRegisterA>
+template <class T, int kOf, int kColumns, bool kRegisterA, int kSteps = 1>
 struct Sparse {
   using Element = T;
   using Sum = std::conditional_t<sizeof(T) == 1, int32_t, float>;
   static constexpr int kWords = sizeof(T) == 1 ? 2 : 1;
-  using Where = Lookahead<kOf, kWords>;
-  static constexpr int kConsumers = 2, kBlocks = kOf, kN = kColumns, kRowA = 64, kK = 128 / int{sizeof(T)};
+  using Where = Lookahead<kOf, kWords, kSteps>;
+  static constexpr int kConsumers = 2, kBlocks = kOf, kPair = kSteps, kN = kColumns, kRowA = 64, kK = 128 / int{sizeof(T)};
   // Places must not change while products are under way: the other warpgroup keeps the tensor cores busy.
   static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
 
@@ -70,7 +70,7 @@ struct Sparse {
   // Two instructions of 64 bytes of K, of which W stores 32.
   template <class Left>
   static __device__ __forceinline__ void products(Sum (&sum)[kN / 2], const Left& left0, const Left& left1, uint32_t b,
-                                                  bool add, const uint32_t (&places)[kWords]) {
+                                                  bool add, const uint32_t* places) {
     const uint64_t right0 = operand(b, 128, 16, 1024), right1 = operand(b + 64, 128, 16, 1024);
     if constexpr (sizeof(T) == 1) {
       wgmma_sparse(sum, left0, right0, places[0], add);
@@ -81,6 +81,7 @@ struct Sparse {
     }
   }
 
+  template <int kPart>
   static __device__ __forceinline__ void multiply(Sum (&sum)[kBlocks][kN / 2], uint32_t a, uint32_t b, bool add,
                                                   const Where& where) {
     if constexpr (kRegisterA) {
@@ -96,13 +97,13 @@ struct Sparse {
       wgmma_fence();
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block)
-        products(sum[block], left[block][0], left[block][1], b, add, where.now[block]);
+        products(sum[block], left[block][0], left[block][1], b, add, where.now[block] + kPart * kWords);
     } else {
       wgmma_fence();
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block) {
         const uint32_t at = a + block * 4096;
-        products(sum[block], operand(at, 64, 16, 512), operand(at + 32, 64, 16, 512), b, add, where.now[block]);
+        products(sum[block], operand(at, 64, 16, 512), operand(at + 32, 64, 16, 512), b, add, where.now[block] + kPart * kWords);
       }
     }
   }
@@ -145,6 +146,7 @@ void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
     case 3: return two_four_ring<Sparse<T, 2, 192, true>, 2>(p);
     case 4: return two_four_ring<Sparse<T, 1, 256, false>, 4>(p);
     case 5: return two_four_ring<Sparse<T, 2, 192, true>, 4>(p);
+    case 6: return two_four_ring<Sparse<T, 1, 256, false, 2>, 2>(p);
     default: return two_four_ring<Sparse<T, 1, 256, false>, 2, false>(p);
   }
 }
