@@ -244,15 +244,16 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
           const int first = stage;
           barrier_wait(full + stage * 8, phase);
           uint32_t a = stages + stage * R::kStage;
-          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, step > begin,
-                                     where);
+          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA,
+                                     step > begin, where);
           wgmma_commit();
           if (++stage == kStages) stage = 0, phase ^= 1;
           if (step + 1 < end) {
             const int second = stage;
             barrier_wait(full + stage * 8, phase);
             a = stages + stage * R::kStage;
-            Math::template multiply<1>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, true, where);
+            Math::template multiply<1>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, true,
+                                       where);
             wgmma_commit();
             if (++stage == kStages) stage = 0, phase ^= 1;
             wgmma_wait<1>();
@@ -265,23 +266,23 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
           }
         }
       } else
-      for (int step = begin; step < end; ++step) {
-        where.advance(step);
-        const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
-        barrier_wait(full + stage * 8, phase);
-        Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
-        wgmma_commit();
-        if constexpr (Math::kUnderWay) {
-          // One step's products stay under way; the stage of those before is free.
-          wgmma_wait<1>();
-          if (step > begin) release(last);
-          last = stage;
-        } else {
-          wgmma_wait<0>();
-          release(stage);
+        for (int step = begin; step < end; ++step) {
+          where.advance(step);
+          const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
+          barrier_wait(full + stage * 8, phase);
+          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
+          wgmma_commit();
+          if constexpr (Math::kUnderWay) {
+            // One step's products stay under way; the stage of those before is free.
+            wgmma_wait<1>();
+            if (step > begin) release(last);
+            last = stage;
+          } else {
+            wgmma_wait<0>();
+            release(stage);
+          }
+          if (++stage == kStages) stage = 0, phase ^= 1;
         }
-        if (++stage == kStages) stage = 0, phase ^= 1;
-      }
       if constexpr (Math::kUnderWay) {
         wgmma_wait<0>();
         release(last);

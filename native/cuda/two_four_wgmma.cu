@@ -21,8 +21,8 @@ struct Lookahead {
       : words(places.words), last(places.blocks_k - 1) {
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block)
-      first[block] = static_cast<uint32_t>(min(static_cast<int>(first_i / kPlaceRows) + block * (64 / kPlaceRows),
-                                               places.blocks_m - 1)) *
+      first[block] = static_cast<uint32_t>(
+                         min(static_cast<int>(first_i / kPlaceRows) + block * (64 / kPlaceRows), places.blocks_m - 1)) *
                          static_cast<uint32_t>(places.blocks_k) * 32 +
                      static_cast<uint32_t>(lane);
     look(begin);
@@ -62,7 +62,8 @@ struct Sparse {
   using Sum = std::conditional_t<sizeof(T) == 1, int32_t, float>;
   static constexpr int kWords = sizeof(T) == 1 ? 2 : 1;
   using Where = Lookahead<kOf, kWords, kSteps>;
-  static constexpr int kConsumers = 2, kBlocks = kOf, kPair = kSteps, kN = kColumns, kRowA = 64, kK = 128 / int{sizeof(T)};
+  static constexpr int kConsumers = 2, kBlocks = kOf, kPair = kSteps, kN = kColumns, kRowA = 64,
+                       kK = 128 / int{sizeof(T)};
   // Places must not change while products are under way: the other warpgroup keeps the tensor cores busy.
   static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
 
@@ -103,7 +104,8 @@ struct Sparse {
 #pragma unroll
       for (int block = 0; block < kBlocks; ++block) {
         const uint32_t at = a + block * 4096;
-        products(sum[block], operand(at, 64, 16, 512), operand(at + 32, 64, 16, 512), b, add, where.now[block] + kPart * kWords);
+        products(sum[block], operand(at, 64, 16, 512), operand(at + 32, 64, 16, 512), b, add,
+                 where.now[block] + kPart * kWords);
       }
     }
   }
