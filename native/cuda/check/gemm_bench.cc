@@ -1,4 +1,6 @@
 // Dense products beside cuBLAS, in one run on the same random data. The results are compared first.
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "cuda/blas.h"
@@ -19,7 +21,8 @@ double peak(espalier_dtype dtype, bool tf32) {
 }
 
 void bench(const char* name, espalier_dtype dtype, int64_t m, int64_t n, int64_t k, int64_t transpose_a,
-           int64_t transpose_b, espalier_cuda_precision precision = ESPALIER_CUDA_PRECISION_FLOAT32) {
+           int64_t transpose_b, espalier_cuda_precision precision = ESPALIER_CUDA_PRECISION_FLOAT32,
+           bool with_bias = false) {
   const espalier_product shape{m, n, k, transpose_a, transpose_b, transpose_a ? m : k, transpose_b ? k : n, n};
   const bool tf32 = precision == ESPALIER_CUDA_PRECISION_TF32;
   const Matrix a(m * k, dtype), b(k * n, dtype), ours(m * n, dtype), theirs(m * n, dtype);
@@ -29,9 +32,15 @@ void bench(const char* name, espalier_dtype dtype, int64_t m, int64_t n, int64_t
   poison(theirs);
   const espalier_in none{nullptr, 0, ESPALIER_FLOAT32};
   ok(espalier_cuda_set_precision(precision), "precision");
+  // The kernels here; with a bias (of zeros, so that the rival's result is the same) whatever the library takes.
+  const Matrix zeros(n, dtype);
+  ok(espalier_cuda_fill_bytes(zeros.data, 0, zeros.bytes()), "fill");
   auto run = [&] {
-    const WithoutBlas own;
-    ok(espalier_cuda_gemm(1, a.in(), b.in(), 0, none, none, ESPALIER_FINISH_NONE, ours.out(), shape), "gemm");
+    std::optional<WithoutBlas> own;
+    if (!with_bias) own.emplace();
+    ok(espalier_cuda_gemm(1, a.in(), b.in(), 0, none, with_bias ? zeros.in() : none, ESPALIER_FINISH_NONE, ours.out(),
+                          shape),
+       "gemm");
   };
   auto rival = [&] {
     return espalier::cuda::blas_product(dtype, tf32, transpose_a == 1, transpose_b == 1, m, n, k, 1, a.data, shape.lda,
@@ -65,4 +74,9 @@ ESPALIER_BENCH(gemm_dense) {
   bench("tf32 4096x4096x4096, B transposed", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 1, ESPALIER_CUDA_PRECISION_TF32);
   bench("f32 4096x4096x4096, B transposed", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 1);
   bench("f32 4096x4096x4096", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 0);
+  constexpr espalier_cuda_precision kExact = ESPALIER_CUDA_PRECISION_FLOAT32;
+  bench("f32 4096x4096x4096, B transposed, with a bias", ESPALIER_FLOAT32, 4096, 4096, 4096, 0, 1, kExact, true);
+  bench("f32 128x4096x4096, B transposed, with a bias", ESPALIER_FLOAT32, 128, 4096, 4096, 0, 1, kExact, true);
+  bench("f32 1x4096x4096, B transposed, with a bias", ESPALIER_FLOAT32, 1, 4096, 4096, 0, 1, kExact, true);
+  bench("f32 64x1024x784, B transposed, with a bias", ESPALIER_FLOAT32, 64, 1024, 784, 0, 1, kExact, true);
 }
