@@ -4,13 +4,13 @@
 //   --json     writes the rows of the benches, rivals joined to them, for bench/RESULTS-cuda.md
 //   --logs     keeps what each part printed
 //   --only     checks and benches whose names hold the text
-//   --parts    some of first, node, rivals, sanitizer, rest; by default all, in that order
+//   --parts    some of checks, goals, rivals, sanitizer, rest; by default all, in that order
 //   --seconds  begins nothing after so long: a machine may be lent for minutes
 //   --join     only joins what earlier runs left in such a folder of logs, and prints it
 //   --js       where the library stands compiled to JavaScript, on a machine without npm; see scripts/carry-cuda.mjs
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { availableParallelism, tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -22,7 +22,7 @@ const { values } = parseArgs({
     logs: { type: 'string' },
     only: { type: 'string', default: '' },
     'no-bench': { type: 'boolean' },
-    parts: { type: 'string', default: 'first,node,rivals,sanitizer,rest' },
+    parts: { type: 'string', default: 'checks,goals,rivals,sanitizer,rest' },
     seconds: { type: 'string', default: '3600' },
     js: { type: 'string' },
     join: { type: 'string' },
@@ -34,53 +34,78 @@ mkdirSync(logs, { recursive: true })
 const program = join(root, 'build-cuda/espalier_cuda_check')
 const addon = join(root, 'build-cuda/build/Release/espalier_cuda.node')
 const only = values.only === '' ? [] : ['--only', values.only]
-const bench = values['no-bench'] ? [] : ['--bench']
 const parts = values.parts.split(',')
 for (const name of parts)
-  if (!['first', 'node', 'rivals', 'sanitizer', 'rest'].includes(name)) {
+  if (!['checks', 'goals', 'rivals', 'sanitizer', 'rest'].includes(name)) {
     console.error(`--parts: ${name} is none`)
     process.exit(2)
   }
 const until = Date.now() + 1000 * Number(values.seconds)
 const left = () => Math.floor((until - Date.now()) / 1000)
 
-// What has never passed on hardware, or was never timed there, goes first: docs/cuda.md says what that is.
-const unproven = ['program_', 'zz_', 'warpgroups', 'resnet18', 'sparse_', 'two_four', 'prune_smallest', 'gemm_dense']
+// The checks of the native program, in groups that take about as long as each other: most of it is the CPU, which
+// computes what to compare with, so that they run side by side.
+const groups = ['program_,two_four,resnet18', 'zz_', 'sparse_,tiles,masked', 'conv', 'nhwc,pool,norm']
+// The benches that the goals are read off.
+const goals = 'gemm_dense,two_four,sparse_tiles_64,sparse_elements_float32,prune_smallest,masked_steps,train_step'
+// What compute-sanitizer looks at: families that touch memory in the ways that go wrong.
+const families = ['program_', 'tiles_', 'sparse_', 'masked_', 'two_four', 'prune_', 'gemm_', 'conv_', 'norm', 'pool', 'softmax', 'cast']
 
 let passed = 0
 let failed = 0
 
 /** Runs one part, at most for so long; its counts join the sum. What it printed goes to the logs, and its end to the terminal. */
-function part(name, command, args, { seconds, lines = 40, env = {} }) {
-  console.log(`\n── ${name}`)
+function part(name, command, args, { seconds, lines = 40, env = {}, counts = true }) {
   if (left() < 5) {
-    console.log('skipped, the time is up')
-    return
+    console.log(`\n── ${name}\nskipped, the time is up`)
+    return Promise.resolve()
   }
   const log = join(logs, `${name.replace(/\W+/g, '-')}.log`)
   const file = openSync(log, 'w')
   const began = Date.now()
-  const { status, signal, error } = spawnSync(command, args, {
-    cwd: root,
-    env: { ...process.env, ...env },
-    stdio: ['ignore', file, file],
-    timeout: Math.min(seconds, left()) * 1000,
-    killSignal: 'SIGKILL',
+  const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', file, file] })
+  let stopped = false
+  const stop = setTimeout(() => {
+    stopped = true
+    child.kill('SIGKILL')
+  }, Math.min(seconds, left()) * 1000)
+  return new Promise((resolve) => {
+    let error
+    child.on('error', (problem) => {
+      error = problem
+    })
+    child.on('close', (status, signal) => {
+      clearTimeout(stop)
+      closeSync(file)
+      report(name, readFileSync(log, 'utf8'), { status: error ?? status ?? signal, stopped, lines, counts, seconds: (Date.now() - began) / 1000 })
+      resolve()
+    })
   })
-  closeSync(file)
-  const text = readFileSync(log, 'utf8')
-  // Failures are shown wherever they stand.
-  for (const line of text.split('\n').slice(0, -lines)) if (/^FAIL|NOT VERIFIED/.test(line)) console.log(line)
-  console.log(text.trimEnd().split('\n').slice(-lines).join('\n'))
+}
+
+/** Counts and prints what a part printed; failures wherever they stand. */
+function report(name, text, { status, stopped, lines, counts, seconds }) {
+  console.log(`\n── ${name}`)
+  const all = text.trimEnd().split('\n')
+  for (const line of all.slice(0, -lines)) if (/^FAIL|NOT VERIFIED/.test(line)) console.log(line)
+  console.log(all.slice(-lines).join('\n'))
   const found = [...text.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1)
   passed += Number(found?.[1] ?? [...text.matchAll(/^ok /gm)].length)
   failed += Number(found?.[2] ?? [...text.matchAll(/^FAIL /gm)].length)
-  if (found === undefined || (status !== 0 && found[2] === '0')) {
+  if ((counts && found === undefined) || (status !== 0 && (found?.[2] ?? '0') === '0')) {
     failed++
-    const stopped = error?.code === 'ETIMEDOUT' || signal === 'SIGKILL'
-    console.log(`${name} did not end well: ${stopped ? 'stopped, it took too long' : `status ${status ?? signal ?? error}`}`)
+    console.log(`${name} did not end well: ${stopped ? 'stopped, it took too long' : `status ${status}`}`)
   }
-  console.log(`${name}: ${((Date.now() - began) / 1000).toFixed(1)} s`)
+  console.log(`${name}: ${seconds.toFixed(1)} s`)
+}
+
+/** Runs tasks side by side, at most so many. */
+async function sideBySide(tasks, most) {
+  const waiting = [...tasks]
+  const work = async () => {
+    for (let task = waiting.shift(); task !== undefined; task = waiting.shift()) await task()
+  }
+  await Promise.all(Array.from({ length: Math.max(1, Math.min(most, tasks.length)) }, work))
 }
 
 const rowsIn = (name) => {
@@ -91,7 +116,7 @@ const rowsIn = (name) => {
   }
 }
 
-function checkOnGpu() {
+async function checkOnGpu() {
   if (!existsSync(addon) || !existsSync(program)) {
     const architecture = spawnSync('nvidia-smi', ['--query-gpu=compute_cap', '--format=csv,noheader'], { encoding: 'utf8' })
       .stdout?.trim()
@@ -103,27 +128,49 @@ function checkOnGpu() {
     })
     if (build.status !== 0) failed++
   }
+  const through = { checks, goals: () => timed('goals', ['--only', goals]), rivals, sanitizer, rest }
+  for (const name of parts) await through[name]()
+}
+
+/** Every operation against the CPU in higher precision, and the library through Node. */
+async function checks() {
+  const seconds = Math.max(1, Math.min(300, left() - 60))
+  const native = (name, args) => () => part(name, program, [...args, '--seconds', String(seconds)], { seconds: seconds + 60, lines: 6 })
+  const tasks =
+    values.only === ''
+      ? [
+          native('checks of the rest', ['--except', groups.join()]),
+          // What an earlier group names is not run again.
+          ...groups.map((names, i) => native(`checks of ${names}`, ['--only', names, ...(i > 0 ? ['--except', groups.slice(0, i).join()] : [])])),
+        ]
+      : [native('checks', only)]
+  await sideBySide([() => throughNode('the library through Node', only), ...tasks], availableParallelism())
+}
+
+function throughNode(name, args, counts = true) {
   const run = values.js === undefined ? ['--import=tsx', 'test/cuda/run.ts'] : [join(values.js, 'test/cuda/run.js')]
   // A machine without npm has both addons from one build.
   const env = values.js === undefined ? {} : { ESPALIER_PREBUILD: join(root, 'build-cuda'), ESPALIER_CUDA_ADDON: addon }
-  const named = values.only !== ''
-  const through = {
-    first: () => named || native('the native program, what has not run on hardware', 'first.json', ['--only', unproven.join()], 240),
-    node: () => part('the library through Node', process.execPath, [...run, ...only, ...bench, '--json', join(logs, 'node.json')], { seconds: 120, env }),
-    rivals: () => bench.length > 0 && rivals(),
-    sanitizer: sanitize,
-    rest: () => native('the native program', 'native.json', named ? only : ['--except', unproven.join()], 400),
-  }
-  for (const name of parts) through[name]()
+  return part(name, process.execPath, [...run, ...args], { seconds: 180, lines: 16, env, counts })
 }
 
-/** The native program: nothing is begun once its time is up, so that it ends by itself, and leaves its rows. */
-function native(name, rows, args, seconds) {
-  const own = Math.max(1, Math.min(seconds, left() - 60))
-  part(name, program, [...args, ...bench, '--seconds', String(own), '--json', join(logs, rows)], { seconds: own + 60 })
+/** Benches of the native program: nothing is begun once its time is up, so that it ends by itself, and leaves its rows. */
+async function timed(name, args) {
+  if (values['no-bench']) return
+  const own = Math.max(1, Math.min(240, left() - 60))
+  const which = values.only === '' ? args : only
+  await part(`benches, ${name}`, program, ['--no-checks', '--bench', ...which, '--seconds', String(own), '--json', join(logs, `${name}.json`)], {
+    seconds: own + 60,
+  })
+}
+
+async function rest() {
+  if (values.only === '') await timed('rest', ['--except', goals])
+  if (!values['no-bench']) await throughNode('benches through Node', ['--no-checks', '--bench', '--json', join(logs, 'node.json')], false)
 }
 
 function rivals() {
+  if (values['no-bench']) return
   console.log('\n── PyTorch')
   const { stdout, stderr, error } = spawnSync('python3', ['bench/cuda/rivals.py', ...only, '--seconds', String(Math.min(150, left()))], {
     cwd: root,
@@ -136,15 +183,16 @@ function rivals() {
   console.log((stderr ?? String(error)).trimEnd())
 }
 
-/** Checks again under compute-sanitizer: families that touch memory in the ways that go wrong, each for a while. */
-function sanitize() {
+/** Checks again under compute-sanitizer, each family for a while. */
+async function sanitizer() {
   if (spawnSync('compute-sanitizer', ['--version']).status !== 0) {
     console.log('\n── compute-sanitizer: skipped, it is not installed')
     return
   }
   const memcheck = ['--tool', 'memcheck', '--target-processes', 'all', '--error-exitcode', '9', program]
-  for (const family of ['program_', 'tiles_', 'sparse_', 'masked_', 'two_four', 'prune_', 'gemm_', 'conv_', 'norm', 'pool', 'softmax', 'cast'])
-    part(`memcheck ${family}`, 'compute-sanitizer', [...memcheck, '--only', family, '--except', 'zz_,large', '--seconds', '15'], { seconds: 75, lines: 6 })
+  const look = (family) => () =>
+    part(`memcheck ${family}`, 'compute-sanitizer', [...memcheck, '--only', family, '--except', 'zz_,large', '--seconds', '40'], { seconds: 120, lines: 6 })
+  await sideBySide(families.map(look), availableParallelism() / 2)
 }
 
 /** Each of our rows with every rival that its case begins like, the longest such beginning first; rivals without a row of ours at the end. */
@@ -188,8 +236,8 @@ function print(rows) {
 const gpu = existsSync('/dev/nvidiactl') || existsSync('/dev/dxg')
 if (!gpu && values.join === undefined) console.log('there is no NVIDIA GPU here: nothing was checked')
 else {
-  if (values.join === undefined) checkOnGpu()
-  const rows = joined([...rowsIn('first.json'), ...rowsIn('native.json'), ...rowsIn('node.json')], rowsIn('rivals.json'))
+  if (values.join === undefined) await checkOnGpu()
+  const rows = joined([...rowsIn('goals.json'), ...rowsIn('rest.json'), ...rowsIn('node.json')], rowsIn('rivals.json'))
   if (rows.length > 0) {
     console.log('\n── benches')
     print(rows)

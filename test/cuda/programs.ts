@@ -302,9 +302,15 @@ check('program: its memory comes back', async () => {
   program.run(rand([64, 1, 8, 8]))
   await program.runAsync(rand([9, 1, 8, 8]))
   program.explain({ batch: 3, repeats: 2 })
-  program.tune(4)
-  program.run(rand([5, 1, 8, 8]))
   require(cuda.memory().used === held, `${cuda.memory().used} bytes are used after runs, ${held} before`)
+  // Tuning may add weights in another format, which it found faster for this batch size; runs add nothing to them.
+  program.tune(4)
+  program.run(rand([4, 1, 8, 8]))
+  program.run(rand([64, 1, 8, 8]))
+  const tuned = cuda.memory().used
+  program.run(rand([5, 1, 8, 8]))
+  await program.runAsync(rand([4, 1, 8, 8]))
+  require(cuda.memory().used === tuned, `${cuda.memory().used} bytes are used after runs, ${tuned} before`)
   program.dispose()
   require(cuda.memory().used === before, `${cuda.memory().used} bytes are used at the end, ${before} at the beginning`)
 })

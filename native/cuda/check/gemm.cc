@@ -84,6 +84,17 @@ ESPALIER_CHECK(gemm_by_cublas) {
         product(of, transposes & 1, transposes >> 1, type, type, 0.5, 0.25, false, ESPALIER_FINISH_NONE, 0, true);
 }
 
+ESPALIER_CHECK(gemm_by_cublas_finished) {  // biases and ReLU by a pass of their own
+  if (!espalier::cuda::blas_found()) return;
+  for (const espalier_dtype type : {ESPALIER_FLOAT32, ESPALIER_FLOAT64})
+    for (const int64_t transposes : {0, 1, 2, 3})
+      for (const Case& of : {Case{1, 4100, 260}, Case{300, 257, 256, 3}, Case{4100, 1, 300, 1}, Case{96, 200, 4096}}) {
+        product(of, transposes & 1, transposes >> 1, type, type, 0.5, 0.25, true, ESPALIER_FINISH_RELU, 0, true);
+        product(of, transposes & 1, transposes >> 1, type, type, 1, 0, true, ESPALIER_FINISH_NONE, 0, true);
+        product(of, transposes & 1, transposes >> 1, type, type, 1, 0, false, ESPALIER_FINISH_RELU, 0, true);
+      }
+}
+
 ESPALIER_CHECK(matmul_batches) {
   const WithoutBlas ours;
   for (const espalier_dtype type : {ESPALIER_FLOAT32, ESPALIER_FLOAT64, ESPALIER_FLOAT16, ESPALIER_BFLOAT16})

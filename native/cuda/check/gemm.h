@@ -67,11 +67,11 @@ inline void product(const Case& of, int64_t transpose_a, int64_t transpose_b, es
 // second would seem the slower. The best of three medians counts.
 inline void by_turns(Row& row, const std::function<void()>& ours, const std::function<void()>& rival) {
   for (int turn = 0; turn < 3; ++turn) {
-    usleep(400'000);
+    usleep(150'000);
     const double own = time_ms(ours, 10, 2);
     row.ours = turn == 0 ? own : std::min(row.ours, own);
     if (!rival) continue;
-    usleep(400'000);
+    usleep(150'000);
     const double other = time_ms(rival, 10, 2);
     row.theirs = turn == 0 ? other : std::min(row.theirs, other);
   }

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cuda/core/device.h"
@@ -68,6 +69,7 @@ std::vector<Entry> chosen(const Options& options) {
 // The worker
 
 int g_capability = 0;
+bool g_unlike = false;  // whether a bench's result was not its rival's
 
 bool device_lost() {
   cudaGetLastError();
@@ -109,6 +111,7 @@ int work(const Options& options) {
     } catch (const std::exception& found) {
       fault = found.what();
     }
+    if (std::exchange(g_unlike, false) && fault.empty()) fault = "a result is not the rival's, see above";
     // A fault of the device that nobody waited for is this check's too.
     if (espalier_cuda_synchronize() != ESPALIER_OK && fault.empty()) fault = espalier_last_error();
     const bool lost = !fault.empty() && device_lost();
@@ -204,6 +207,7 @@ void write_rows(const std::string& path, const std::vector<std::string>& rows) {
 }  // namespace
 
 void report_line(const Row& row) {
+  if (!row.verified && row.theirs > 0) g_unlike = true;
   std::printf(
       "%crow {\"task\":\"%s\",\"case\":\"%s\",\"threads\":1,\"isa\":\"sm_%d\",\"oursMs\":%.6f,\"rival\":\"%s\","
       "\"rivalMs\":%.6f,\"ratio\":%.4f,\"limitFraction\":%.4f,\"verified\":%s}\n",

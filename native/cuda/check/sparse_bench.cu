@@ -1,97 +1,14 @@
 // Sparse products beside cuBLAS's dense ones of the same matrices, at several sparsities. Whatever is timed is
 // compared with the dense product of the masked matrix first.
-#include <cmath>
 #include <cstdio>
-#include <random>
 
 #include "cuda/blas.h"
-#include "cuda/check/check.h"
-#include "cuda/core/launch.cuh"
+#include "cuda/check/matrix.h"
 
 using namespace espalier::check;
 using namespace espalier::cuda;
 
 namespace {
-
-// Matrices too large for `Array`, which keeps doubles on both sides.
-struct Matrix {
-  Matrix(int64_t count, espalier_dtype dtype) : count(count), dtype(dtype) {
-    ok(espalier_cuda_allocate(bytes(), &data), "allocate");
-  }
-  ~Matrix() { espalier_cuda_free(data); }
-  Matrix(const Matrix&) = delete;
-  int64_t bytes() const {
-    return count * (dtype == ESPALIER_FLOAT32 || dtype == ESPALIER_INT32 ? 4 : dtype == ESPALIER_UINT8 ? 1 : 2);
-  }
-  espalier_in in() const { return {data, count, dtype}; }
-  espalier_out out() const { return {data, count, dtype}; }
-  int64_t count;
-  espalier_dtype dtype;
-  void* data = nullptr;
-};
-
-__device__ float uniform(uint64_t seed, int64_t i) {
-  uint64_t z = seed + static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-  return static_cast<float>((z ^ (z >> 31)) >> 40) * 0x1p-24f;
-}
-template <class T>
-void fill(const Matrix& to, uint64_t seed) {
-  T* const data = static_cast<T*>(to.data);
-  for_each(to.count, "fill", [=] __device__(int64_t i) { data[i] = narrow<T>(2 * uniform(seed, i) - 1); });
-}
-void fill(const Matrix& to, uint64_t seed) {
-  for_device_float("fill", to.dtype, [&]<class T>(T) {
-    if constexpr (sizeof(T) < 8) fill<T>(to, seed);
-  });
-}
-// A mask that keeps `density` of its elements.
-void fill_mask(const Matrix& to, double density, uint64_t seed) {
-  uint8_t* const data = static_cast<uint8_t*>(to.data);
-  const float keep = static_cast<float>(density);
-  for_each(to.count, "fill", [=] __device__(int64_t i) { data[i] = uniform(seed, i) < keep; });
-}
-// Zeros where the mask of tiles (1×1: of elements) has them.
-template <class T>
-void apply_tiles(const Matrix& w, const Matrix& mask, int64_t k, int64_t tile_rows, int64_t tile_columns) {
-  T* const data = static_cast<T*>(w.data);
-  const uint8_t* const kept = static_cast<const uint8_t*>(mask.data);
-  for_each(w.count, "mask", [=] __device__(int64_t i) {
-    if (!kept[i / k / tile_rows * (k / tile_columns) + i % k / tile_columns]) data[i] = T(0.f);
-  });
-}
-void apply_tiles(const Matrix& w, const Matrix& mask, int64_t k, int64_t tile_rows, int64_t tile_columns) {
-  for_device_float("mask", w.dtype, [&]<class T>(T) {
-    if constexpr (sizeof(T) < 8) apply_tiles<T>(w, mask, k, tile_rows, tile_columns);
-  });
-}
-
-template <class T>
-__global__ void difference_kernel(int64_t n, const T* a, const T* b, double* sums) {
-  double off = 0, norm = 0;
-  for (int64_t i = blockIdx.x * int64_t{blockDim.x} + threadIdx.x; i < n; i += int64_t{gridDim.x} * blockDim.x) {
-    const double x = widen(a[i]), y = widen(b[i]);
-    off += (x - y) * (x - y), norm += y * y;
-  }
-  atomicAdd(&sums[0], off);
-  atomicAdd(&sums[1], norm);
-}
-// Whether ‖a − b‖ is at most `tolerance`·‖b‖.
-bool agree(const Matrix& a, const Matrix& b, double tolerance) {
-  Temporary<double> sums(2);
-  ESPALIER_CUDA(cudaMemsetAsync(sums, 0, 16, stream()));
-  for_device_float("compare", a.dtype, [&]<class T>(T) {
-    if constexpr (sizeof(T) < 8)
-      difference_kernel<T><<<grid_for(a.count), kBlock, 0, stream()>>>(a.count, static_cast<const T*>(a.data),
-                                                                       static_cast<const T*>(b.data), sums);
-  });
-  double host[2];
-  ok(espalier_cuda_download(sums.get(), host, 16), "download");
-  const bool good = host[1] > 0 && std::sqrt(host[0] / host[1]) <= tolerance;
-  if (!good) std::printf("  off by %.2e of the norm\n", std::sqrt(host[0] / host[1]));
-  return good;
-}
 
 struct Dense {
   bool transpose_a, transpose_b;
