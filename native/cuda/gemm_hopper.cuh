@@ -164,24 +164,12 @@ __device__ __forceinline__ uint64_t operand(uint32_t at, int swizzle, uint32_t l
                " {" ESPALIER_NAMES "}, %128, %129, %131, %132, p, 1, 1, 0, 0;\n}" \
                : ESPALIER_SUMS(ESPALIER_FLOAT) \
                : "l"(left), "l"(right), "r"(add), "r"(places), "n"(kSelector))
-#define ESPALIER_SPARSE_REGISTERS(type) \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n" \
-               "wgmma.mma_async.sp.sync.aligned.m64n256k32.f32." type "." type \
-               " {" ESPALIER_NAMES "}, {%128, %129, %130, %131}, %132, %134, %135, p, 1, 1, 0;\n}" \
-               : ESPALIER_SUMS(ESPALIER_FLOAT) \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places), "n"(kSelector))
 #define ESPALIER_SPARSE_96(type) \
   asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n" \
                "wgmma.mma_async.sp.sync.aligned.m64n192k32.f32." type "." type \
                " {" ESPALIER_NAMES_96 "}, %96, %97, %99, %100, p, 1, 1, 0, 0;\n}" \
                : ESPALIER_SUMS_96(ESPALIER_FLOAT) \
                : "l"(left), "l"(right), "r"(add), "r"(places), "n"(kSelector))
-#define ESPALIER_SPARSE_96_REGISTERS(type) \
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %101, 0;\n" \
-               "wgmma.mma_async.sp.sync.aligned.m64n192k32.f32." type "." type \
-               " {" ESPALIER_NAMES_96 "}, {%96, %97, %98, %99}, %100, %102, %103, p, 1, 1, 0;\n}" \
-               : ESPALIER_SUMS_96(ESPALIER_FLOAT) \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places), "n"(kSelector))
 
 // d = A·B + (add ? d : 0): 64 rows of A, 256 columns of B, 32 bytes of K. float is taken as tf32: its
 // lower 13 bits do not count.
@@ -211,40 +199,11 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[128], uint64_t left, u
                : ESPALIER_SUMS(ESPALIER_INTEGER)
                : "l"(left), "l"(right), "r"(add), "r"(places));
 }
-// The same with A in registers, as mma.sync takes it.
-template <class T, int kSelector>
-__device__ __forceinline__ void wgmma_sparse(float (&d)[128], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
-  if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_REGISTERS("f16");
-  else ESPALIER_SPARSE_REGISTERS("bf16");
-}
-__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[128], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %133, 0;\n"
-               "wgmma.mma_async.sp.sync.aligned.m64n256k64.s32.s8.s8 {" ESPALIER_NAMES "}, {%128, %129, %130, %131}, %132, %134, 0, p;\n}"
-               : ESPALIER_SUMS(ESPALIER_INTEGER)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places));
-}
-// Both with 192 columns of B.
+// The same with 192 columns of B.
 template <class T, int kSelector>
 __device__ __forceinline__ void wgmma_sparse(float (&d)[96], uint64_t left, uint64_t right, uint32_t places, int add) {
   if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_96("f16");
   else ESPALIER_SPARSE_96("bf16");
-}
-template <class T, int kSelector>
-__device__ __forceinline__ void wgmma_sparse(float (&d)[96], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
-  if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE_96_REGISTERS("f16");
-  else ESPALIER_SPARSE_96_REGISTERS("bf16");
-}
-__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[96], uint64_t left, uint64_t right, uint32_t places, int add) {
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %98, 0;\n"
-               "wgmma.mma_async.sp.sync.aligned.m64n192k64.s32.s8.s8 {" ESPALIER_NAMES_96 "}, %96, %97, %99, 0, p;\n}"
-               : ESPALIER_SUMS_96(ESPALIER_INTEGER)
-               : "l"(left), "l"(right), "r"(add), "r"(places));
-}
-__device__ __forceinline__ void wgmma_sparse(int32_t (&d)[96], const uint32_t (&a)[4], uint64_t right, uint32_t places, int add) {
-  asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %101, 0;\n"
-               "wgmma.mma_async.sp.sync.aligned.m64n192k64.s32.s8.s8 {" ESPALIER_NAMES_96 "}, {%96, %97, %98, %99}, %100, %102, 0, p;\n}"
-               : ESPALIER_SUMS_96(ESPALIER_INTEGER)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(right), "r"(add), "r"(places));
 }
 // clang-format on
 
@@ -254,9 +213,7 @@ __device__ __forceinline__ void wgmma_sparse(int32_t (&d)[96], const uint32_t (&
 #undef ESPALIER_INTEGER
 #undef ESPALIER_DENSE
 #undef ESPALIER_SPARSE
-#undef ESPALIER_SPARSE_REGISTERS
 #undef ESPALIER_SPARSE_96
-#undef ESPALIER_SPARSE_96_REGISTERS
 #undef ESPALIER_NAMES_96
 #undef ESPALIER_SUMS_96
 

@@ -10,9 +10,9 @@
 //   kTransposeA, kTransposeB  as in Product
 //   kRowA                     bytes of a row of a box of A
 //   Where                     what a thread knows of the places of a sparse A
-//   kUnderWay                 whether the next step may begin before the products of one are done
-//   kPair                     steps that one advance of `where` prepares
-//   multiply<part>(sum, a, b, add, where)   all of a stage, for the rows of one consumer, fence and all
+//   kUnderWay                 whether a step may begin before the products of the one before are done; if not, they
+//                             begin two by two, for which `where` advances
+//   multiply<kPart>(sum, a, b, add, where)   all of a stage, for the rows of one consumer; the kPart-th of the two
 #pragma once
 
 #include "cuda/gemm_hopper.cuh"
@@ -236,26 +236,34 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       const int64_t first_i = (tile_i * kCluster + rank) * R::kM + consumer * (64 * Math::kBlocks) + warp * 16;
       typename Math::Sum sum[Math::kBlocks][Math::kN / 2];
       typename Math::Where where(places, first_i, lane, begin);
-      [[maybe_unused]] int last = 0;
-      if constexpr (Math::kPair == 2) {
-        // Two steps at a time, whose places are there before the products of the first begin.
+      // Begins the products of the next stage, and says which that is.
+      const auto begin_products = [&]<int kPart>(bool add) {
+        const int now = stage;
+        const uint32_t a = stages + now * R::kStage;
+        barrier_wait(full + now * 8, phase);
+        Math::template multiply<kPart>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, add,
+                                       where);
+        wgmma_commit();
+        if (++stage == kStages) stage = 0, phase ^= 1;
+        return now;
+      };
+      if constexpr (Math::kUnderWay) {
+        // One step's products stay under way; the stage of those before is free.
+        int last = 0;
+        for (int step = begin; step < end; ++step) {
+          const int now = begin_products.template operator()<0>(step > begin);
+          wgmma_wait<1>();
+          if (step > begin) release(last);
+          last = now;
+        }
+        wgmma_wait<0>();
+        release(last);
+      } else {
         for (int step = begin; step < end; step += 2) {
           where.advance(step);
-          const int first = stage;
-          barrier_wait(full + stage * 8, phase);
-          uint32_t a = stages + stage * R::kStage;
-          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA,
-                                     step > begin, where);
-          wgmma_commit();
-          if (++stage == kStages) stage = 0, phase ^= 1;
+          const int first = begin_products.template operator()<0>(step > begin);
           if (step + 1 < end) {
-            const int second = stage;
-            barrier_wait(full + stage * 8, phase);
-            a = stages + stage * R::kStage;
-            Math::template multiply<1>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, true,
-                                       where);
-            wgmma_commit();
-            if (++stage == kStages) stage = 0, phase ^= 1;
+            const int second = begin_products.template operator()<1>(true);
             wgmma_wait<1>();
             release(first);
             wgmma_wait<0>();
@@ -265,27 +273,6 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
             release(first);
           }
         }
-      } else
-        for (int step = begin; step < end; ++step) {
-          where.advance(step);
-          const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA;
-          barrier_wait(full + stage * 8, phase);
-          Math::template multiply<0>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, b, step > begin, where);
-          wgmma_commit();
-          if constexpr (Math::kUnderWay) {
-            // One step's products stay under way; the stage of those before is free.
-            wgmma_wait<1>();
-            if (step > begin) release(last);
-            last = stage;
-          } else {
-            wgmma_wait<0>();
-            release(stage);
-          }
-          if (++stage == kStages) stage = 0, phase ^= 1;
-        }
-      if constexpr (Math::kUnderWay) {
-        wgmma_wait<0>();
-        release(last);
       }
       Target<C, kTransposed> part = to;
       part.c += at / tiles * to.m * to.n;
@@ -310,7 +297,7 @@ void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTr
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, R::kShared));
   const int64_t tiles = tiles_of(to.m, int64_t{R::kM} * kCluster) * tiles_of(to.n, Math::kN);
   const Splits splits = cut != nullptr ? *cut : Splits{1, tiles_of(k, Math::kK)};
-  int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles * splits.parts);
+  const int64_t clusters = std::min<int64_t>(traits().multiprocessors / kCluster, tiles * splits.parts);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
   config.blockDim = dim3(R::kThreads);
@@ -322,13 +309,6 @@ void launch_ring(const CUtensorMap& a, const CUtensorMap& b, const Target<C, kTr
   cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
   config.attrs = &cluster;
   config.numAttrs = 1;
-  if constexpr (kCluster > 2) {
-    // Not every multiprocessor has three neighbours to make a cluster with; a cluster too many would run alone.
-    int fit = 0;
-    ESPALIER_CUDA(cudaOccupancyMaxActiveClusters(&fit, kernel, &config));
-    clusters = std::min<int64_t>(clusters, std::max(fit, 1));
-    config.gridDim = dim3(static_cast<unsigned>(clusters * kCluster));
-  }
   // About as many rows of tiles at a time as make what the blocks share a square. At 8192³ 4, 8 and 16 took
   // 1.44 ms, 1.44 and 1.45.
   constexpr int kGroup = std::max(1, 2048 / (R::kM * kCluster));

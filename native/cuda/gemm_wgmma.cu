@@ -50,7 +50,7 @@ struct Dense {
   using Element = T;
   using Sum = float;
   using Where = Nowhere;
-  static constexpr int kConsumers = 2, kBlocks = 1, kPair = 1, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
+  static constexpr int kConsumers = 2, kBlocks = 1, kN = 256, kRowA = 128, kK = 128 / int{sizeof(T)};
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
   static_assert(sizeof(T) == 2 || (!kTA && kTB));
 

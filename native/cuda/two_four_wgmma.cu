@@ -1,18 +1,23 @@
 // 2:4 products on Hopper. At their full rate the instructions read twice the B of dense ones: 128 bytes a cycle of
-// shared memory, which is all there is, and the copy engine's writes come on top. Measured at 8192³ in bfloat16 on
-// an H200, one after the other while the chip clocked down: tiles of 128×256 and clusters of two 1.17 ms, tiles of
-// 192×192 1.26, of 256×128 1.31, no clusters 1.38; W's values straight from memory into registers, in the order of
-// the threads, 1.43 to 1.58.
-#include <cstdlib>
-
+// shared memory, which is all there is; W's values and the copy engine's writes come on top. So tiles are as high as
+// the registers of two warpgroups allow, 256×192 in 16 bits (each holds two blocks of 64×192; in int8 the compiler
+// spills those, and 128×256 is the faster), and steps begin two by two: a warpgroup that waits for its products at
+// every step leaves the tensor cores without work where both wait.
+//
+// Measured at 8192³ in bfloat16 on an H200, beside cuBLAS's dense product of 1.39 ms: as they are 0.97 ms; step by
+// step 0.99; tiles of 128×256 1.00, step by step 1.15, with W's values read into registers first (ldmatrix) 1.04 and
+// 1.10; 256×192 with those 1.06; clusters of four 1.13 to 1.19. Before that, step by step: tiles of 192×192 1.26, of
+// 256×128 1.31, no clusters 1.38; values straight from memory into registers 1.43 to 1.58. (Two sets of places in
+// turn, so that products could stay under way, the compiler takes for inputs that change, and serialises; three
+// warpgroups of 64×256 have no registers for it.)
 #include "cuda/gemm_ring.cuh"
 
 namespace espalier::cuda {
 
-// The places of a warp's rows, a stage's ahead of their use: of 16 of every 64.
-template <int kBlocks, int kWords, int kPair>
+// The places of two steps for a warp's rows, 16 of every 64, the next two steps' ahead of their use. kWords: of a step.
+template <int kBlocks, int kWords>
 struct Lookahead {
-  uint32_t now[kBlocks][kPair * kWords], next[kBlocks][kPair * kWords];
+  uint32_t now[kBlocks][2 * kWords], next[kBlocks][2 * kWords];
   const uint32_t* words;
   uint32_t first[kBlocks];
   int last;
@@ -20,92 +25,57 @@ struct Lookahead {
   __device__ Lookahead(const Places& places, int64_t first_i, int lane, int begin)
       : words(places.words), last(places.blocks_k - 1) {
 #pragma unroll
-    for (int block = 0; block < kBlocks; ++block)
-      first[block] = static_cast<uint32_t>(
-                         min(static_cast<int>(first_i / kPlaceRows) + block * (64 / kPlaceRows), places.blocks_m - 1)) *
-                         static_cast<uint32_t>(places.blocks_k) * 32 +
-                     static_cast<uint32_t>(lane);
+    for (int block = 0; block < kBlocks; ++block) {
+      const int row = min(static_cast<int>(first_i / kPlaceRows) + block * (64 / kPlaceRows), places.blocks_m - 1);
+      first[block] = static_cast<uint32_t>(row) * static_cast<uint32_t>(places.blocks_k) * 32 + lane;
+    }
     look(begin);
   }
   __device__ void look(int step) {
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block)
 #pragma unroll
-      for (int w = 0; w < kPair * kWords; ++w)
+      for (int w = 0; w < 2 * kWords; ++w)
         next[block][w] = words[first[block] + static_cast<uint32_t>(min(step * kWords + w, last)) * 32];
   }
   __device__ void advance(int step) {
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block)
 #pragma unroll
-      for (int w = 0; w < kPair * kWords; ++w) now[block][w] = next[block][w];
-    look(step + kPair);
+      for (int w = 0; w < 2 * kWords; ++w) now[block][w] = next[block][w];
+    look(step + 2);
   }
 };
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-
-// Four blocks of 8 rows of 16 bytes, a row from each thread's address: a warp's operand A of mma.sync.
-__device__ __forceinline__ void load_blocks(uint32_t (&to)[4], uint32_t from) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
-               : "r"(from)
-               : "memory");
-}
-
-#endif
-
-// A tile of 64·kOf rows of each of two consumers. kRegisterA: W's values go through registers.
-template <class T, int kOf, int kColumns, bool kRegisterA, int kSteps = 1>
+template <class T>
 struct Sparse {
   using Element = T;
   using Sum = std::conditional_t<sizeof(T) == 1, int32_t, float>;
   static constexpr int kWords = sizeof(T) == 1 ? 2 : 1;
-  using Where = Lookahead<kOf, kWords, kSteps>;
-  static constexpr int kConsumers = 2, kBlocks = kOf, kPair = kSteps, kN = kColumns, kRowA = 64,
-                       kK = 128 / int{sizeof(T)};
-  // Places must not change while products are under way: the other warpgroup keeps the tensor cores busy.
+  static constexpr int kConsumers = 2, kBlocks = sizeof(T) == 1 ? 1 : 2, kN = sizeof(T) == 1 ? 256 : 192;
+  static constexpr int kRowA = 64, kK = 128 / int{sizeof(T)};
+  // Places must not change while products are under way.
   static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
+  using Where = Lookahead<kBlocks, kWords>;
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
-  // Two instructions of 64 bytes of K, of which W stores 32.
-  template <class Left>
-  static __device__ __forceinline__ void products(Sum (&sum)[kN / 2], const Left& left0, const Left& left1, uint32_t b,
-                                                  bool add, const uint32_t* places) {
-    const uint64_t right0 = operand(b, 128, 16, 1024), right1 = operand(b + 64, 128, 16, 1024);
-    if constexpr (sizeof(T) == 1) {
-      wgmma_sparse(sum, left0, right0, places[0], add);
-      wgmma_sparse(sum, left1, right1, places[1], 1);
-    } else {
-      wgmma_sparse<T, 0>(sum, left0, right0, places[0], add);
-      wgmma_sparse<T, 1>(sum, left1, right1, places[0], 1);
-    }
-  }
-
   template <int kPart>
   static __device__ __forceinline__ void multiply(Sum (&sum)[kBlocks][kN / 2], uint32_t a, uint32_t b, bool add,
                                                   const Where& where) {
-    if constexpr (kRegisterA) {
-      // Rows 0 to 7 and 8 to 15 of the warp's 16, and both again 16 bytes further; swizzled within 64 bytes.
-      const uint32_t row = threadIdx.x / 32 % 4 * 16 + threadIdx.x % 16, part = threadIdx.x / 16 % 2;
-      const uint32_t at = a + row * 64 + (part ^ row / 2 % 4) * 16;
-      uint32_t left[kBlocks][2][4];
+    wgmma_fence();
 #pragma unroll
-      for (int block = 0; block < kBlocks; ++block) {
-        load_blocks(left[block][0], at + block * 4096);
-        load_blocks(left[block][1], (at ^ 32) + block * 4096);
-      }
-      wgmma_fence();
-#pragma unroll
-      for (int block = 0; block < kBlocks; ++block)
-        products(sum[block], left[block][0], left[block][1], b, add, where.now[block] + kPart * kWords);
-    } else {
-      wgmma_fence();
-#pragma unroll
-      for (int block = 0; block < kBlocks; ++block) {
-        const uint32_t at = a + block * 4096;
-        products(sum[block], operand(at, 64, 16, 512), operand(at + 32, 64, 16, 512), b, add,
-                 where.now[block] + kPart * kWords);
+    for (int block = 0; block < kBlocks; ++block) {
+      // Two instructions of 64 bytes of K, of which W stores 32.
+      const uint32_t at = a + block * 64 * kRowA;
+      const uint64_t left0 = operand(at, 64, 16, 512), left1 = operand(at + 32, 64, 16, 512);
+      const uint64_t right0 = operand(b, 128, 16, 1024), right1 = operand(b + 64, 128, 16, 1024);
+      const uint32_t* const places = where.now[block] + kPart * kWords;
+      if constexpr (sizeof(T) == 1) {
+        wgmma_sparse(sum[block], left0, right0, places[0], add);
+        wgmma_sparse(sum[block], left1, right1, places[1], 1);
+      } else {
+        wgmma_sparse<T, 0>(sum[block], left0, right0, places[0], add);
+        wgmma_sparse<T, 1>(sum[block], left1, right1, places[0], 1);
       }
     }
   }
@@ -126,31 +96,14 @@ struct ByRows : F {
   __device__ static constexpr bool looks() { return false; }
 };
 
-template <class Math, int kCluster, bool kByRows = true, class T, class C, bool kTransposed, class F>
-void two_four_ring(const TwoFourProduct<T, C, kTransposed, F>& p) {
+template <class T, class C, bool kTransposed, class F>
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  using Math = Sparse<T>;
+  constexpr int kCluster = 2;
   constexpr espalier_dtype dtype = dtype_of<T>();
   const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)});
   const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kCluster, Math::kK);
-  if constexpr (kByRows) launch_ring<Math, kCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
-  else launch_ring<Math, kCluster>(a, b, p.to, p.k, p.finish, p.places, "two_four_wgmma");
-}
-
-template <class T, class C, bool kTransposed, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
-  // TRIAL: which of the kernels, until they have been measured.
-  static const int trial = [] {
-    const char* const text = std::getenv("ESPALIER_TRIAL_TWO_FOUR");
-    return text != nullptr ? std::atoi(text) : 0;
-  }();
-  switch (trial) {
-    case 1: return two_four_ring<Sparse<T, 1, 256, true>, 2>(p);
-    case 2: return two_four_ring<Sparse<T, 2, 192, false>, 2>(p);
-    case 3: return two_four_ring<Sparse<T, 2, 192, true>, 2>(p);
-    case 4: return two_four_ring<Sparse<T, 1, 256, false>, 4>(p);
-    case 5: return two_four_ring<Sparse<T, 2, 192, true>, 4>(p);
-    case 6: return two_four_ring<Sparse<T, 1, 256, false, 2>, 2>(p);
-    default: return two_four_ring<Sparse<T, 1, 256, false>, 2, false>(p);
-  }
+  launch_ring<Math, kCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
 }
 
 #define ESPALIER_INSTANCE(T, C, F)                                           \
