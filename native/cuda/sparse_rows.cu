@@ -1,5 +1,5 @@
 // Unstructured sparse times dense.
-#include "cuda/sparse_panel.cuh"
+#include "cuda/sparse_ring.cuh"
 
 namespace espalier::cuda {
 namespace {
@@ -137,6 +137,135 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   }
 }
 
+template <class T, int kParts, int kThreads>
+struct QuadsTask {
+  Lists lists;
+  const T* values;
+  Ring<T, kParts, kThreads> ring;
+  const T* bias;
+  T* y;
+  int64_t blocks;  // that share a slice
+};
+
+// What a team reads of its row's elements in shared memory: two at a time, of four teams without bank conflicts.
+template <class T>
+constexpr int kTeamPitch = (kPlaces + 2) * static_cast<int>(sizeof(Entry<T>));
+template <class T, int kParts, int kThreads, int kQuads>
+constexpr int kQuadsShared = kThreads / 32 * (kQuad * kTeamPitch<T> + kQuads * static_cast<int>(sizeof(Spans)));
+
+// A warp computes kQuads quads of rows of a slice.
+template <class T, int kParts, int kThreads, int kQuads>
+__global__ void __launch_bounds__(kThreads, 1) quads_kernel(const QuadsTask<T, kParts, kThreads> task) {
+  using W = wide_t<T>;
+  constexpr int kOwn = kLaneElements<T>, kWarps = kThreads / 32, kRowBytes = kParts * kPartBytes;
+  extern __shared__ __align__(128) unsigned char shared[];
+  const auto& ring = task.ring;
+  const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, team = lane / kTeamLanes;
+  const int64_t slice = blockIdx.x / task.blocks, block = blockIdx.x % task.blocks;
+  unsigned char* const other = shared + 2 * ring.bytes() + ring.other_bytes();
+  unsigned char* const written = other + warp * (kQuad * kTeamPitch<T>);
+  Spans* const spans = reinterpret_cast<Spans*>(other + kWarps * (kQuad * kTeamPitch<T>)) + warp * kQuads;
+
+  ring.begin(shared);
+  __syncthreads();
+  ring.load(shared, 0, slice, 0);
+  if (lane < kQuads * kQuad) {
+    const int64_t row = row_of(task.lists, lane / kQuad, task.blocks, block, kWarps, warp, lane % kQuad);
+    spans[lane / kQuad].of[lane % kQuad] =
+        row >= 0 ? make_int2(task.lists.begin(row), task.lists.begin(row + 1)) : make_int2(0, 0);
+  }
+  __syncwarp();
+
+  W sum[kQuads][kParts][kOwn] = {};
+  Spans span = spans[0];
+  QuadChunk chunk;
+  W value[kQuad];
+  const auto read = [&] {
+    chunk.read(task.lists.index, span);
+#pragma unroll
+    for (int j = 0; j < kQuad; ++j) {
+      const int32_t at = span.of[j].x + lane;
+      value[j] = at < span.of[j].y ? widen(task.values[at]) : W(0);
+    }
+  };
+  read();
+
+  for (int p = 0; p < ring.panels; ++p) {
+    const int64_t first = int64_t{p} * ring.rows;
+    const int32_t end = static_cast<int32_t>(min(first + ring.rows, ring.depth));
+    const unsigned char* const panel = ring.buffer(shared, p) + lane % kTeamLanes * 16;
+    ring.wait(shared, p);
+
+#pragma unroll
+    for (int q = 0; q < kQuads; ++q) {
+      if (q == kQuads / 2 && p + 1 < ring.panels) ring.load(shared, p + 1, slice, p + 1);
+      for (bool more = true; more;) {
+        more = chunk.cut(end);
+        __syncwarp();  // the last chunk's entries were read
+#pragma unroll
+        for (int j = 0; j < kQuad; ++j) {
+          const bool inside = chunk.index[j] < end;
+          // One after the last: a team reads two.
+          if (lane <= chunk.count[j])
+            reinterpret_cast<Entry<T>*>(written + j * kTeamPitch<T>)[lane] = {
+                static_cast<uint32_t>(inside ? chunk.index[j] - static_cast<int32_t>(first) : ring.rows) * kRowBytes,
+                inside ? value[j] : W(0)};
+        }
+        __syncwarp();
+        // The next chunk's elements arrive while this one's are multiplied.
+        const int count = chunk.own();
+#pragma unroll
+        for (int j = 0; j < kQuad; ++j) span.of[j].x += chunk.count[j];
+        if (kQuads > 1 && !more) {
+          if (lane == 0) spans[q] = span;
+          span = spans[(q + 1) % kQuads];
+        }
+        read();
+
+#pragma unroll 2
+        for (int i = 0; i < count; i += 2) {
+          const Pack<Entry<T>, 2> pair = *reinterpret_cast<const Pack<Entry<T>, 2>*>(
+              written + team * kTeamPitch<T> + i * static_cast<int>(sizeof(Entry<T>)));
+#pragma unroll
+          for (int of = 0; of < 2; ++of)
+#pragma unroll
+            for (int part = 0; part < kParts; ++part) {
+              const LanePack<T> x =
+                  *reinterpret_cast<const LanePack<T>*>(panel + pair.at[of].offset + part * kPartBytes);
+#pragma unroll
+              for (int e = 0; e < kOwn; ++e) sum[q][part][e] += pair.at[of].value * widen(x.at[e]);
+            }
+        }
+      }
+    }
+    ring.leave(shared, p);
+  }
+
+  const int64_t n = ring.n;
+  const bool whole = ring.whole && reinterpret_cast<uintptr_t>(task.y) % 16 == 0;
+#pragma unroll
+  for (int q = 0; q < kQuads; ++q) {
+    const int64_t row = row_of(task.lists, q, task.blocks, block, kWarps, warp, team);
+    if (row < 0) continue;
+    const W bias = task.bias != nullptr ? widen(task.bias[row]) : W(0);
+#pragma unroll
+    for (int part = 0; part < kParts; ++part) {
+      const int64_t column = slice * kWideColumns<T, kParts> + (part * kTeamLanes + lane % kTeamLanes) * kOwn;
+      LanePack<T> out;
+#pragma unroll
+      for (int e = 0; e < kOwn; ++e) out.at[e] = narrow<T>(sum[q][part][e] + bias);
+      T* const to = task.y + row * n + column;
+      if (whole) {
+        if (column < n) *reinterpret_cast<LanePack<T>*>(to) = out;
+      } else {
+#pragma unroll
+        for (int e = 0; e < kOwn; ++e)
+          if (column + e < n) to[e] = out.at[e];
+      }
+    }
+  }
+}
+
 template <class T, int kRows>
 void launch(RowsTask<T> task, int64_t slices) {
   const int64_t groups = ceil_div(task.lists.count, kPanelWarps * kRows);
@@ -151,6 +280,33 @@ void launch(RowsTask<T> task, int64_t slices) {
   launched("sparse times dense");
 }
 
+template <class T, int kParts, int kThreads, int kQuads>
+void launch_quads(const Lists& lists, const T* values, const T* x, int64_t depth, int64_t n, const T* bias, T* y) {
+  const int64_t slices = ceil_div(n, kWideColumns<T, kParts>);
+  const int64_t groups = ceil_div(lists.count, kThreads / 32 * kQuads * kQuad);
+  if (groups * slices >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
+  constexpr int kOther = kQuadsShared<T, kParts, kThreads, kQuads>;
+  const QuadsTask<T, kParts, kThreads> task{lists, values, ring_of<T, kParts, kThreads>(x, depth, n, kOther),
+                                            bias,  y,      groups};
+  const int bytes = 2 * task.ring.bytes() + task.ring.other_bytes() + kOther;
+  const auto kernel = quads_kernel<T, kParts, kThreads, kQuads>;
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  kernel<<<static_cast<unsigned>(groups * slices), kThreads, static_cast<size_t>(bytes), stream()>>>(task);
+  launched("sparse times dense");
+}
+
+// Many rows to a block share the panels' way here; fewer where blocks would be fewer than multiprocessors.
+template <class T, int kParts, int kThreads, int kQuads>
+void launch_either(const Lists& lists, const T* values, const T* x, int64_t depth, int64_t n, const T* bias, T* y) {
+  const auto waves = [&](int64_t columns, int64_t rows) {
+    return ceil_div(ceil_div(n, columns) * ceil_div(lists.count, rows), traits().multiprocessors) * rows * columns;
+  };
+  if (waves(kWideColumns<T, 1>, kPanelWarps * kQuad) * 5 <
+      waves(kWideColumns<T, kParts>, kThreads / 32 * kQuads * kQuad) * 4)
+    launch_quads<T, 1, kPanelThreads, 1>(lists, values, x, depth, n, bias, y);
+  else launch_quads<T, kParts, kThreads, kQuads>(lists, values, x, depth, n, bias, y);
+}
+
 }  // namespace
 
 template <class T>
@@ -159,6 +315,18 @@ void sparse_times_dense(const Lists& lists, const T* values, const T* x, int64_t
   if (lists.count == 0 || n == 0) return;
   // A lane's sums: at most 64 registers.
   constexpr int kMost = 64 / (kLaneElements<T> * static_cast<int>(sizeof(wide_t<T>)) / 4);
+  constexpr bool kFloat = std::is_same_v<T, float>;  // of which 1024 threads' registers are tried
+  switch (trial_rows()) {
+    case 1: return launch_either<T, 1, 512, kMost / 4>(lists, values, x, depth, n, bias, y);
+    case 2:
+      return launch_either < T, 1, kFloat ? 1024 : 512,
+             kFloat ? kMost / 8 : kMost / 4 > (lists, values, x, depth, n, bias, y);
+    case 3: return launch_either<T, 2, 512, kMost / 8>(lists, values, x, depth, n, bias, y);
+    case 4:
+      return launch_either < T, 2, kFloat ? 1024 : 512,
+             kFloat ? kMost / 16 : kMost / 8 > (lists, values, x, depth, n, bias, y);
+    default: break;
+  }
   const int64_t slices = ceil_div(n, kSliceColumns<T>);
   const RowsTask<T> task{lists, values, panels_of(x, depth, n, 0), bias, y, 0};
   // Many rows to a block share the panels' way here; fewer where blocks would be fewer than multiprocessors.
