@@ -15,6 +15,7 @@
 
 #include <cstdlib>
 
+#include "cuda/core/tensor_map.h"
 #include "cuda/sparse_panel.cuh"
 
 namespace espalier::cuda::sparse {
@@ -41,7 +42,17 @@ constexpr int kWideColumns = kParts* kSliceColumns<T>;
 // it has read the panel. Panels are counted through all slices of a block: panel p lies in buffer p % 2, and is phase
 // p / 2 of both its barriers. A warp queues its share of panel p + 1 in the midst of panel p, when the others will
 // have left panel p - 1.
-template <class T, int kParts, int kThreads>
+//
+// Where kBulk the copy engine brings panels, by boxes of at most 256 rows: one thread queues them.
+template <bool kBulk>
+struct PanelMap {};
+template <>
+struct PanelMap<true> {
+  CUtensorMap x;
+  int boxes, box_rows;  // of a panel; of a box
+};
+
+template <class T, int kParts, int kThreads, bool kBulk>
 struct Ring {
   static constexpr int kRowBytes = kParts * kPartBytes, kWarps = kThreads / 32;
   struct Barriers {
@@ -51,6 +62,7 @@ struct Ring {
   int64_t depth, n;
   int rows, panels;  // of a panel; of a slice
   bool whole;        // whether pieces of 16 bytes can be read at once
+  PanelMap<kBulk> map;
 
   // A panel and a row of zeros after it, for what pads a list.
   __host__ __device__ int bytes() const { return (rows + 1) * kRowBytes; }
@@ -71,14 +83,44 @@ struct Ring {
       Barriers* const b = barriers(shared);
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        ptx::barrier_init(&b->full[i], kThreads);
+        ptx::barrier_init(&b->full[i], kBulk ? 1 : kThreads);
         ptx::barrier_init(&b->empty[i], kWarps);
       }
+      ptx::barrier_init_done();
     }
   }
   // Queues this thread's share of panel `panel`, the `part`th of `slice`, as soon as its buffer is free.
   __device__ void load(unsigned char* shared, int64_t panel, int64_t slice, int part) const {
+    if constexpr (kBulk) {
+      if (threadIdx.x == 0) queue(shared, panel, slice, part);
+    } else {
+      copy(shared, panel, slice, part);
+    }
+  }
+  // Until panel `panel` is there.
+  __device__ void wait(unsigned char* shared, int64_t panel) const {
+    ptx::test_wait(&barriers(shared)->full[panel & 1], static_cast<uint32_t>(panel / 2) & 1);
+  }
+  // The warp has read panel `panel`.
+  __device__ void leave(unsigned char* shared, int64_t panel) const {
+    __syncwarp();
+    if (ptx::elect_lane()) ptx::barrier_arrive(&barriers(shared)->empty[panel & 1]);
+  }
+
+ private:
+  __device__ void wait_empty(unsigned char* shared, int64_t panel) const {
     if (panel > 1) ptx::test_wait(&barriers(shared)->empty[panel & 1], static_cast<uint32_t>(panel / 2 - 1) & 1);
+  }
+  __device__ void queue(unsigned char* shared, int64_t panel, int64_t slice, int part) const {
+    wait_empty(shared, panel);
+    uint64_t* const full = &barriers(shared)->full[panel & 1];
+    ptx::barrier_arrive_expect(full, static_cast<uint32_t>(rows * kRowBytes));
+    for (int box = 0; box < map.boxes; ++box)
+      ptx::load_tile(buffer(shared, panel) + box * map.box_rows * kRowBytes, &map.x, full,
+                     static_cast<int>(slice * kWideColumns<T, kParts>), part * rows + box * map.box_rows);
+  }
+  __device__ void copy(unsigned char* shared, int64_t panel, int64_t slice, int part) const {
+    wait_empty(shared, panel);
     constexpr int kPieces = kRowBytes / 16, kStep = kThreads / kPieces;
     const int piece = threadIdx.x % kPieces, begin = threadIdx.x / kPieces;
     const int64_t first = int64_t{part} * rows, column = slice * kWideColumns<T, kParts> + piece * kLaneElements<T>;
@@ -102,29 +144,36 @@ struct Ring {
       ptx::barrier_arrive(full);
     }
   }
-  // Until panel `panel` is there.
-  __device__ void wait(unsigned char* shared, int64_t panel) const {
-    ptx::test_wait(&barriers(shared)->full[panel & 1], static_cast<uint32_t>(panel / 2) & 1);
-  }
-  // The warp has read panel `panel`.
-  __device__ void leave(unsigned char* shared, int64_t panel) const {
-    __syncwarp();
-    if (ptx::elect_lane()) ptx::barrier_arrive(&barriers(shared)->empty[panel & 1]);
-  }
 };
 
 // Panels that fit into shared memory beside `other` bytes, all but the last of the same length.
-template <class T, int kParts, int kThreads>
-Ring<T, kParts, kThreads> ring_of(const T* x, int64_t depth, int64_t n, int other) {
-  using R = Ring<T, kParts, kThreads>;
-  const int64_t fit = (traits().shared_optin - other - R::other_bytes()) / 2 / R::kRowBytes - 1;
-  const int64_t most = std::max<int64_t>(1, std::min(fit, depth)), panels = ceil_div(std::max<int64_t>(depth, 1), most);
-  return {x,
-          depth,
-          n,
-          static_cast<int>(std::max<int64_t>(1, ceil_div(depth, panels))),
-          static_cast<int>(panels),
-          reinterpret_cast<uintptr_t>(x) % 16 == 0 && n * static_cast<int64_t>(sizeof(T)) % 16 == 0};
+template <class T, int kParts, int kThreads, bool kBulk>
+Ring<T, kParts, kThreads, kBulk> ring_of(const T* x, int64_t depth, int64_t n, int other) {
+  using R = Ring<T, kParts, kThreads, kBulk>;
+  const int64_t fit = std::max<int64_t>(1, (traits().shared_optin - other - R::other_bytes()) / 2 / R::kRowBytes - 1);
+  R ring{x, depth, n, 0, 0, reinterpret_cast<uintptr_t>(x) % 16 == 0 && n * static_cast<int64_t>(sizeof(T)) % 16 == 0,
+         {}};
+  for (int64_t panels = std::max<int64_t>(1, ceil_div(depth, fit));; ++panels) {
+    int64_t rows = std::max<int64_t>(1, ceil_div(depth, panels));
+    if constexpr (kBulk) {
+      const int64_t boxes = ceil_div(rows, 256), box_rows = ceil_div(rows, boxes);
+      rows = boxes * box_rows;
+      ring.map.boxes = static_cast<int>(boxes);
+      ring.map.box_rows = static_cast<int>(box_rows);
+    }
+    if (rows > fit) continue;
+    ring.rows = static_cast<int>(rows);
+    ring.panels = static_cast<int>(panels);
+    break;
+  }
+  if constexpr (kBulk)
+    ring.map.x = tensor_map(x, dtype_of<T>(), depth, n, n, ring.map.box_rows, kWideColumns<T, kParts>, Swizzle::kNone);
+  return ring;
+}
+// Whether the copy engine can bring panels.
+template <class T>
+bool bulk_panels(const T* x, int64_t depth, int64_t n) {
+  return traits().capability >= 90 && tensor_mappable(x, dtype_of<T>(), depth, n, n);
 }
 
 // Where the rows of a quad go on and end in their lists.

@@ -137,11 +137,11 @@ __global__ void __launch_bounds__(kPanelThreads, 1) rows_kernel(const RowsTask<T
   }
 }
 
-template <class T, int kParts, int kThreads>
+template <class T, int kParts, int kThreads, bool kBulk>
 struct QuadsTask {
   Lists lists;
   const T* values;
-  Ring<T, kParts, kThreads> ring;
+  Ring<T, kParts, kThreads, kBulk> ring;
   const T* bias;
   T* y;
   int64_t blocks;  // that share a slice
@@ -154,8 +154,9 @@ template <class T, int kParts, int kThreads, int kQuads>
 constexpr int kQuadsShared = kThreads / 32 * (kQuad * kTeamPitch<T> + kQuads * static_cast<int>(sizeof(Spans)));
 
 // A warp computes kQuads quads of rows of a slice.
-template <class T, int kParts, int kThreads, int kQuads>
-__global__ void __launch_bounds__(kThreads, 1) quads_kernel(const QuadsTask<T, kParts, kThreads> task) {
+template <class T, int kParts, int kThreads, int kQuads, bool kBulk>
+__global__ void __launch_bounds__(kThreads, 1)
+    quads_kernel(const __grid_constant__ QuadsTask<T, kParts, kThreads, kBulk> task) {
   using W = wide_t<T>;
   constexpr int kOwn = kLaneElements<T>, kWarps = kThreads / 32, kRowBytes = kParts * kPartBytes;
   extern __shared__ __align__(128) unsigned char shared[];
@@ -280,23 +281,23 @@ void launch(RowsTask<T> task, int64_t slices) {
   launched("sparse times dense");
 }
 
-template <class T, int kParts, int kThreads, int kQuads>
+template <class T, int kParts, int kThreads, int kQuads, bool kBulk = false>
 void launch_quads(const Lists& lists, const T* values, const T* x, int64_t depth, int64_t n, const T* bias, T* y) {
   const int64_t slices = ceil_div(n, kWideColumns<T, kParts>);
   const int64_t groups = ceil_div(lists.count, kThreads / 32 * kQuads * kQuad);
   if (groups * slices >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the product is too large");
   constexpr int kOther = kQuadsShared<T, kParts, kThreads, kQuads>;
-  const QuadsTask<T, kParts, kThreads> task{lists, values, ring_of<T, kParts, kThreads>(x, depth, n, kOther),
-                                            bias,  y,      groups};
+  const QuadsTask<T, kParts, kThreads, kBulk> task{
+      lists, values, ring_of<T, kParts, kThreads, kBulk>(x, depth, n, kOther), bias, y, groups};
   const int bytes = 2 * task.ring.bytes() + task.ring.other_bytes() + kOther;
-  const auto kernel = quads_kernel<T, kParts, kThreads, kQuads>;
+  const auto kernel = quads_kernel<T, kParts, kThreads, kQuads, kBulk>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<static_cast<unsigned>(groups * slices), kThreads, static_cast<size_t>(bytes), stream()>>>(task);
   launched("sparse times dense");
 }
 
 // Many rows to a block share the panels' way here; fewer where blocks would be fewer than multiprocessors.
-template <class T, int kParts, int kThreads, int kQuads>
+template <class T, int kParts, int kThreads, int kQuads, bool kBulk = false>
 void launch_either(const Lists& lists, const T* values, const T* x, int64_t depth, int64_t n, const T* bias, T* y) {
   const auto waves = [&](int64_t columns, int64_t rows) {
     return ceil_div(ceil_div(n, columns) * ceil_div(lists.count, rows), traits().multiprocessors) * rows * columns;
@@ -304,7 +305,7 @@ void launch_either(const Lists& lists, const T* values, const T* x, int64_t dept
   if (waves(kWideColumns<T, 1>, kPanelWarps * kQuad) * 5 <
       waves(kWideColumns<T, kParts>, kThreads / 32 * kQuads * kQuad) * 4)
     launch_quads<T, 1, kPanelThreads, 1>(lists, values, x, depth, n, bias, y);
-  else launch_quads<T, kParts, kThreads, kQuads>(lists, values, x, depth, n, bias, y);
+  else launch_quads<T, kParts, kThreads, kQuads, kBulk>(lists, values, x, depth, n, bias, y);
 }
 
 }  // namespace
@@ -315,16 +316,20 @@ void sparse_times_dense(const Lists& lists, const T* values, const T* x, int64_t
   if (lists.count == 0 || n == 0) return;
   // A lane's sums: at most 64 registers.
   constexpr int kMost = 64 / (kLaneElements<T> * static_cast<int>(sizeof(wide_t<T>)) / 4);
-  constexpr bool kFloat = std::is_same_v<T, float>;  // of which 1024 threads' registers are tried
+  // 1024 threads are tried with float only.
+  constexpr int kThreads = std::is_same_v<T, float> ? 1024 : 512, kFewer = kThreads / 512;
+  const bool bulk = bulk_panels(x, depth, n);
   switch (trial_rows()) {
+    case 2: return launch_either<T, 1, kThreads, kMost / 4 / kFewer>(lists, values, x, depth, n, bias, y);
+    case 4: return launch_either<T, 2, kThreads, kMost / 8 / kFewer>(lists, values, x, depth, n, bias, y);
+    case 5:
+      if (bulk) return launch_either<T, 1, 512, kMost / 4, true>(lists, values, x, depth, n, bias, y);
+      [[fallthrough]];
     case 1: return launch_either<T, 1, 512, kMost / 4>(lists, values, x, depth, n, bias, y);
-    case 2:
-      return launch_either < T, 1, kFloat ? 1024 : 512,
-             kFloat ? kMost / 8 : kMost / 4 > (lists, values, x, depth, n, bias, y);
+    case 6:
+      if (bulk) return launch_either<T, 2, 512, kMost / 8, true>(lists, values, x, depth, n, bias, y);
+      [[fallthrough]];
     case 3: return launch_either<T, 2, 512, kMost / 8>(lists, values, x, depth, n, bias, y);
-    case 4:
-      return launch_either < T, 2, kFloat ? 1024 : 512,
-             kFloat ? kMost / 16 : kMost / 8 > (lists, values, x, depth, n, bias, y);
     default: break;
   }
   const int64_t slices = ceil_div(n, kSliceColumns<T>);

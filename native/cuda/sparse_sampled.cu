@@ -130,11 +130,11 @@ __global__ void __launch_bounds__(kPanelThreads, 1) sampled_kernel(const Sampled
   }
 }
 
-template <class T, int kParts, int kThreads>
+template <class T, int kParts, int kThreads, bool kBulk>
 struct QuadsTask {
   Lists lists;
   const T* y;
-  Ring<T, kParts, kThreads> ring;
+  Ring<T, kParts, kThreads, kBulk> ring;
   wide_t<T>* parts;  // for each group of slices, a sum of every element
   int64_t elements, blocks, groups;
 };
@@ -148,8 +148,9 @@ constexpr int kQuadsShared = kThreads / 32 *
 
 // A team forms the products of its row of dY with eight rows of X, and the eight sums over its lanes are added up
 // together: seven shuffles for eight.
-template <class T, int kParts, int kThreads, int kQuads>
-__global__ void __launch_bounds__(kThreads, 1) sampled_quads_kernel(const QuadsTask<T, kParts, kThreads> task) {
+template <class T, int kParts, int kThreads, int kQuads, bool kBulk>
+__global__ void __launch_bounds__(kThreads, 1)
+    sampled_quads_kernel(const __grid_constant__ QuadsTask<T, kParts, kThreads, kBulk> task) {
   using W = wide_t<T>;
   constexpr int kOwn = kLaneElements<T>, kWarps = kThreads / 32, kRowBytes = kParts * kPartBytes;
   extern __shared__ __align__(128) unsigned char shared[];
@@ -276,7 +277,7 @@ void add_parts(const wide_t<T>* parts, int64_t elements, int64_t groups, T* dval
   });
 }
 
-template <class T, int kParts, int kThreads, int kQuads>
+template <class T, int kParts, int kThreads, int kQuads, bool kBulk = false>
 void launch_quads(const Lists& lists, int64_t elements, const T* y, const T* x, int64_t depth, int64_t n, T* dvalues) {
   constexpr int kRows = kThreads / 32 * kQuads * kQuad, kOther = kQuadsShared<kThreads, kQuads>;
   const int64_t slices = ceil_div(n, kWideColumns<T, kParts>), blocks = ceil_div(lists.count, kRows);
@@ -287,13 +288,13 @@ void launch_quads(const Lists& lists, int64_t elements, const T* y, const T* x, 
   constexpr bool kDirect = std::is_same_v<T, wide_t<T>>;
   const bool direct = kDirect && groups == 1;
   Temporary<wide_t<T>> parts(direct ? 0 : groups * elements);
-  QuadsTask<T, kParts, kThreads> task{
-      lists, y, ring_of<T, kParts, kThreads>(x, depth, n, kOther), parts.get(), elements, blocks, groups};
+  QuadsTask<T, kParts, kThreads, kBulk> task{
+      lists, y, ring_of<T, kParts, kThreads, kBulk>(x, depth, n, kOther), parts.get(), elements, blocks, groups};
   if constexpr (kDirect) {
     if (direct) task.parts = dvalues;
   }
   const int bytes = 2 * task.ring.bytes() + task.ring.other_bytes() + kOther;
-  const auto kernel = sampled_quads_kernel<T, kParts, kThreads, kQuads>;
+  const auto kernel = sampled_quads_kernel<T, kParts, kThreads, kQuads, kBulk>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<static_cast<unsigned>(blocks * groups), kThreads, static_cast<size_t>(bytes), stream()>>>(task);
   launched("sampled products");
@@ -310,10 +311,18 @@ void sampled_products(const Lists& lists, int64_t elements, const T* y, const T*
     ESPALIER_CUDA(cudaMemsetAsync(dvalues, 0, static_cast<size_t>(elements) * sizeof(T), stream()));
     return;
   }
-  constexpr bool kFloat = std::is_same_v<T, float>;
+  // 1024 threads are tried with float only.
+  constexpr int kThreads = std::is_same_v<T, float> ? 1024 : 512, kFewer = kThreads / 512;
+  const bool bulk = bulk_panels(x, depth, n);
   switch (trial_rows()) {
-    case 2:
-      return launch_quads < T, 1, kFloat ? 1024 : 512, kFloat ? 1 : 2 > (lists, elements, y, x, depth, n, dvalues);
+    case 2: return launch_quads<T, 1, kThreads, 2 / kFewer>(lists, elements, y, x, depth, n, dvalues);
+    case 6:
+      if (bulk && n > kSliceColumns<T>)
+        return launch_quads<T, 2, 512, 2, true>(lists, elements, y, x, depth, n, dvalues);
+      [[fallthrough]];
+    case 5:
+      if (bulk) return launch_quads<T, 1, 512, 2, true>(lists, elements, y, x, depth, n, dvalues);
+      return launch_quads<T, 1, 512, 2>(lists, elements, y, x, depth, n, dvalues);
     case 3:
     case 4:
       if (n > kSliceColumns<T>) return launch_quads<T, 2, 512, 2>(lists, elements, y, x, depth, n, dvalues);
