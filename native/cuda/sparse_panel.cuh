@@ -13,9 +13,10 @@
 // element's place and value are read once for 256 bytes.
 //
 // The product above takes 0.103 ms on an H200, its gradients 0.128 (of X, the values' way to column order included)
-// and 0.140 (of W); the accesses for X's rows alone are 58 µs at 1.75 GHz. Beside those two, an element of a slice
-// costs (counted, not measured) 0.3 accesses for the panels to be written, about 0.3 for lists to be read and written
-// down, and up to 0.5 to read them back. What was tried there, product, gradient of X, gradient of W in ms:
+// and 0.140 (of W). The accesses for X's rows alone are 58 µs at 1.75 GHz, 56% of the product's time (52 at 1.97 GHz, a
+// clock that a profile there showed). Beside those two, an element of a slice costs (counted, not measured) 0.3
+// accesses for the panels to be written, about 0.3 for lists to be read and written down, and up to 0.5 to read them
+// back. What was tried there, product, gradient of X, gradient of W in ms:
 //   this                                                                              .103 .128 .140
 //   four teams to a row of W, their sums added up, 128 bytes, block-wide barriers     .125 .151 .182
 //   128 bytes                                                                         .110 .134 .191
