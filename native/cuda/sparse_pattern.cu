@@ -147,9 +147,42 @@ template <class T>
 void scatter(const Lists& lists, int64_t k, const T* values, T* weight) {
   each_element(lists, k, "sparse scatter", [=] __device__(int32_t i, int64_t at) { weight[at] = values[i]; });
 }
+// to[i] = values[position[i]], list by list: a team of eight lanes to a list, neighbouring lists at the same time in
+// one block. Element by element each read took its own sector of 32 bytes from the L2; columns side by side want, row
+// after row, values side by side, and the L1 still has them. 8192² at 90%, what the gradient of X takes longer than the
+// product: 60 µs element by element, 51 so; at 98% 14 and 12.
+constexpr int kPermuteThreads = 1024, kPermuteLanes = 8;
 template <class T>
-void permute(int64_t count, const int32_t* position, const T* values, T* to) {
-  for_each(count, "sparse values", [=] __device__(int64_t i) { to[i] = values[position[i]]; });
+__global__ void __launch_bounds__(kPermuteThreads, 2)
+    permute_kernel(Lists lists, int64_t pieces, const int32_t* __restrict__ position, const T* __restrict__ values,
+                   T* __restrict__ to) {
+  constexpr int kReads = 2;
+  const int64_t list = blockIdx.x / pieces * (kPermuteThreads / kPermuteLanes) + threadIdx.x / kPermuteLanes;
+  if (list >= lists.count) return;
+  const int64_t piece = blockIdx.x % pieces;
+  const int32_t begin = lists.begin(list), length = lists.begin(list + 1) - begin;
+  const int64_t end = begin + length * (piece + 1) / pieces;
+  for (int64_t i = begin + length * piece / pieces + threadIdx.x % kPermuteLanes; i < end;
+       i += kReads * kPermuteLanes) {
+    int32_t from[kReads];
+#pragma unroll
+    for (int r = 0; r < kReads; ++r) from[r] = i + r * kPermuteLanes < end ? position[i + r * kPermuteLanes] : -1;
+    T value[kReads];
+#pragma unroll
+    for (int r = 0; r < kReads; ++r) value[r] = from[r] >= 0 ? values[from[r]] : T(0.f);
+#pragma unroll
+    for (int r = 0; r < kReads; ++r)
+      if (from[r] >= 0) to[i + r * kPermuteLanes] = value[r];
+  }
+}
+template <class T>
+void permute(const Lists& lists, int64_t count, const int32_t* position, const T* values, T* to) {
+  if (lists.count == 0 || count == 0) return;
+  const int64_t groups = ceil_div(lists.count, kPermuteThreads / kPermuteLanes);
+  const int64_t pieces = std::max<int64_t>(1, 2 * traits().multiprocessors / groups);
+  permute_kernel<<<static_cast<unsigned>(groups * pieces), kPermuteThreads, 0, stream()>>>(lists, pieces, position,
+                                                                                           values, to);
+  launched("sparse values");
 }
 
 // from[rows, columns] turned round.
@@ -328,7 +361,7 @@ espalier_status espalier_cuda_sparse_data_grad(espalier_in values, espalier_in p
       const Upright<T> upright(batch_major, in, m, n);
       // The values in the order of columns: read here once at random, there as they come.
       Temporary<T> by_column(values.length);
-      permute(values.length, parts.position, of, by_column.get());
+      permute(parts.by_column(shape), values.length, parts.position, of, by_column.get());
       upright_result(batch_major, out, k, n, [&](T* to) {
         sparse_times_dense<T>(parts.by_column(shape), by_column.get(), upright.data(), m, n, nullptr, to);
       });

@@ -98,6 +98,26 @@ template <int kLeft>
 __device__ __forceinline__ void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
 }
+// Arrives when all copies that this thread has queued so far are there.
+__device__ __forceinline__ void copy_arrive(uint64_t* barrier) {
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+// barrier_wait for barriers that are used before 90 too.
+__device__ __forceinline__ void test_wait(uint64_t* barrier, uint32_t parity) {
+#if __CUDA_ARCH__ >= 900
+  barrier_wait(barrier, parity);
+#else
+  uint32_t passed;
+  do {
+    asm volatile(
+        "{\n.reg .pred done;\nmbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, 1, 0, "
+        "done;\n}"
+        : "=r"(passed)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+  } while (passed == 0);
+#endif
+}
 
 // Bulk tensor copies, by one thread. Coordinates count elements, the innermost first; what lies outside the
 // tensor is read as zero. A map is a `const __grid_constant__ CUtensorMap` parameter.
