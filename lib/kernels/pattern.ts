@@ -73,7 +73,7 @@ function patternOfMatrix(matrix: SparseMatrix, device: Device): Pattern {
   }
   const mask = allocateOn(device, 'uint8', entries.length)
   upload(entries, mask)
-  const pattern = new Pattern(mask, rows, columns, count, inRow.every((kept) => kept === inRow[0]) ? inRow[0] : 0)
+  const pattern = new Pattern(mask, rows, columns, count, inRow.every((kept) => kept === inRow[0]) ? (inRow[0] ?? 0) : 0)
   mask.dispose()
   return pattern
 }
