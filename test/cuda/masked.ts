@@ -254,6 +254,10 @@ check('quantised linear layers multiply by what their masks keep', () => {
   close(tensor(losses[1]), tensor(losses[0]), 2e-2, 'losses')
   tells(models[1], 'sparse: asked for')
   require(nn.explain(models[1]).layers[0].weightGradient === 'all', 'the whole gradient')
+  models[1].loadStateDict(models[0].stateDict())
+  const [dense, sparse] = models.map((one) => noGrad(() => one.eval().forward(x)))
+  close(sparse, dense, 1e-5, 'evaluated')
+  tells(models[1], 'sparse: asked for')
 })
 
 check('by itself a layer takes the sparse kernels of the device where they are expected to be the faster', () => {
