@@ -1,40 +1,79 @@
-import { allocateOn, type CudaSparse, type Device, type DeviceArray, nativeOnGpu, upload } from '../native/index.js'
-import type { SparseMatrix } from './sparseMatrix.js'
+import { allocateOn, type CudaSparse, type Device, type DeviceArray, nativeOnGpu, type Storage, upload } from '../native/index.js'
+import { patternCosts } from './patternCosts.js'
+import type { Costs, SparseMatrix } from './sparseMatrix.js'
 
-/** Where the kept entries of a matrix stand, as the products of a GPU read it. */
-export interface Pattern {
+/** Where the kept entries of a matrix stand, as the products of a GPU read it: made from a mask there, without a SparseMatrix. */
+export class Pattern {
   readonly storage: DeviceArray
+  /** They are not known to the CPU. */
+  readonly places = null
+
+  constructor(
+    /** Float32 or uint8: 0 where an entry is not kept. */
+    mask: DeviceArray,
+    readonly rows: number,
+    readonly columns: number,
+    /** How many are kept. */
+    readonly count: number,
+    /** How many each row keeps, where that is the same for all: then no row has to be looked up. Else 0. */
+    readonly fanIn = 0,
+  ) {
+    this.storage = allocateOn(mask.device, 'int32', nativeOnGpu.sparsePatternSize(count, ...this.shape(0)))
+    this.storage.kept = true
+    nativeOnGpu.sparsePattern(mask, count, this.storage, ...this.shape(0))
+  }
+
   /** What the kernels are told of a product with so many samples, a row each. */
-  shape(samples: number): CudaSparse
+  shape(samples: number): CudaSparse {
+    return [this.rows, this.columns, samples, 1, this.fanIn]
+  }
+
+  /** The kept values of a dense matrix, row by row. */
+  gather(weight: Storage, values: Storage): void {
+    nativeOnGpu.sparseGather(weight, this.storage, values, ...this.shape(0))
+  }
+
+  /** The reverse; the other entries stay as they are. */
+  scatter(values: Storage, weight: Storage): void {
+    nativeOnGpu.sparseScatter(values, this.storage, weight, ...this.shape(0))
+  }
+
+  /** As those of a SparseMatrix. */
+  costs(samples: number): Costs {
+    return patternCosts(this, samples)
+  }
+
+  formatFor(): string {
+    return 'elements'
+  }
+
+  /** Nothing: a gradient may still want it, and the garbage collector frees it behind the last. */
+  retire(): void {}
 }
 
 const made = new WeakMap<SparseMatrix, Map<Device, Pattern>>()
 
 /** A matrix's pattern on a device: made once. */
-export function patternOn(matrix: SparseMatrix, device: Device): Pattern {
+export function patternOn(matrix: SparseMatrix | Pattern, device: Device): Pattern {
+  if (matrix instanceof Pattern) return matrix
   const patterns = made.get(matrix) ?? new Map<Device, Pattern>()
   made.set(matrix, patterns)
-  const pattern = patterns.get(device) ?? makePattern(matrix, device)
+  const pattern = patterns.get(device) ?? patternOfMatrix(matrix, device)
   patterns.set(device, pattern)
   return pattern
 }
 
-function makePattern(matrix: SparseMatrix, device: Device): Pattern {
+function patternOfMatrix(matrix: SparseMatrix, device: Device): Pattern {
   const { rows, columns, count } = matrix
   const entries = new Uint8Array(rows * columns)
   const inRow = new Int32Array(rows)
-  for (const position of matrix.positions()) {
+  for (const position of matrix.places) {
     entries[position] = 1
     inRow[Math.floor(position / columns)]++
   }
-  // Where each row keeps as many, no row has to be looked up.
-  const fanIn = inRow.every((kept) => kept === inRow[0]) ? (inRow[0] ?? 0) : 0
-  const shape = (samples: number): CudaSparse => [rows, columns, samples, 1, fanIn]
   const mask = allocateOn(device, 'uint8', entries.length)
   upload(entries, mask)
-  const storage = allocateOn(device, 'int32', nativeOnGpu.sparsePatternSize(count, ...shape(0)))
-  storage.kept = true
-  nativeOnGpu.sparsePattern(mask, count, storage, ...shape(0))
+  const pattern = new Pattern(mask, rows, columns, count, inRow.every((kept) => kept === inRow[0]) ? (inRow[0] ?? 0) : 0)
   mask.dispose()
-  return { storage, shape }
+  return pattern
 }

@@ -5,7 +5,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { describe, type ErrorCode, EspalierError } from './error.js'
 import { native } from './kernels.js'
-import { type CudaOperations, Dtype, type NativeOperations, onDevice, onDeviceAlone } from './operations.js'
+import { type CudaOperations, type CudaPrecision, Dtype, type NativeOperations, onDevice, onDeviceAlone } from './operations.js'
 import { type Device, DeviceArray, type NativeArray, type Owner } from './storage.js'
 
 // The CUDA addon is a file of its own, looked for when a device is first asked for. Until one is there
@@ -33,6 +33,8 @@ export const nativeOnGpu = {} as CudaOperations
 export class Cuda implements Owner {
   /** The device that calls go to. */
   current: number
+  /** How products of float32 are computed. */
+  precision: keyof typeof CudaPrecision = 'float32'
   /** Bytes handed out since the last collection of garbage, less those given back by hand. */
   sinceCollection = 0
   /** How many they may be before the next one, by device. */

@@ -37,5 +37,7 @@ export function emptyCache(device: Device = 'cuda'): void {
 export function setPrecision(precision: keyof typeof CudaPrecision): void {
   if (!Object.hasOwn(CudaPrecision, precision))
     throw new EspalierError('INVALID_ARGUMENT', `setPrecision: precision is ${describe(precision)}, expected one of ${Object.keys(CudaPrecision).join(', ')}`)
-  cudaOn(deviceNamed('setPrecision', 'cuda')).addon.setPrecision(CudaPrecision[precision])
+  const cuda = cudaOn(deviceNamed('setPrecision', 'cuda'))
+  cuda.addon.setPrecision(CudaPrecision[precision])
+  cuda.precision = precision
 }

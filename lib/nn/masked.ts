@@ -1,6 +1,7 @@
 // Which kernels a masked layer runs on, chosen in every forward pass.
 import { gradEnabled, tracing } from '../autograd/index.js'
 import type { Costs } from '../kernels/sparseMatrix.js'
+import { cudaOn } from '../native/index.js'
 import { kept } from '../ops/index.js'
 import { type KeptEntries, keptAlone, type Tensor } from '../tensor/index.js'
 import { internals } from './internals.js'
@@ -10,29 +11,43 @@ import type { Module } from './module.js'
 
 /** What a kind of layer makes of a mask. */
 export interface MaskedWay<L extends Module, P extends Prepared> {
+  /** Whether it has sparse kernels on a GPU, too. */
+  readonly onGpu: boolean
   /** Whether x is an input of the layer at all: what is wrong with another, the dense product says. */
   takes(layer: L, x: Tensor): boolean
   /** Multiply-adds of the dense product, at most. */
   work(layer: L, x: Tensor): number
-  prepare(layer: L, mask: Tensor): P
+  /** For a mask of zeros and so many ones. */
+  prepare(layer: L, mask: Tensor, count: number): P
   /** Of the products of a batch. */
   costs(layer: L, prepared: P, x: Tensor): Costs
   kernel(prepared: P, x: Tensor): string
-  /** By the kept values alone. */
+  /** By the kept values alone. On the CPU. */
   byValues(layer: L, x: Tensor, values: Tensor, prepared: P, bias: Tensor | null): Tensor
-  /** By the whole weight, whose gradient is that of a dense product. */
-  byWeight(layer: L, x: Tensor, weight: Tensor, prepared: P, bias: Tensor | null): Tensor
+  /** By the whole weight, whose gradient is that of a dense product, or with `ofKept` 0 where nothing is kept. */
+  byWeight(layer: L, x: Tensor, weight: Tensor, prepared: P, bias: Tensor | null, ofKept: boolean): Tensor
 }
 
-// Masks that keep more are not looked at: nothing is prepared to know what it would cost.
-const densest = 0.6
 // The sparse way must be expected to be that much faster: the model only ranks.
 const margin = 1.25
-// Nanoseconds, on one core of a Zen 4 (a Zen 3 takes 0.17 while masks stay in its caches, 0.6 otherwise): a weight's
-// product with its mask, or its gradient's; what a sparse pass and its gradients take in JavaScript beyond dense ones.
-const [maskTime, callTime] = [0.25, 10_000]
-// Multiply-adds of a dense product that takes hardly longer than being called.
-const fewest = 100_000
+// Nanoseconds of what a sparse pass and its gradients take in JavaScript beyond dense ones.
+const callTime = 10_000
+
+/** What is known of a kind of processor beside the costs of products. */
+interface Place {
+  /** Masks that keep more are not looked at: nothing is prepared to know what it would cost. */
+  readonly densest: number
+  /** Multiply-adds of a dense product with which nothing can be gained. */
+  readonly fewest: number
+  /** Nanoseconds an entry of a weight's product with its mask, or its gradient's. */
+  readonly maskTime: number
+}
+// One core of a Zen 4 (a Zen 3 takes 0.17 a mask's entry while masks stay in its caches, 0.6 otherwise). With fewer products
+// a call takes hardly longer than being called.
+const host: Place = { densest: 0.6, fewest: 100_000, maskTime: 0.25 }
+// An H200. With a fifth kept the gradients take longer than dense ones; with fewer products what is saved, masking
+// included, is less than what a sparse call takes beyond a dense one. Masking reads and writes 12 bytes, at 4.2 TB/s.
+const gpu: Place = { densest: 0.25, fewest: 4_000_000, maskTime: 12 / 4200 }
 
 /** What a masked layer ran on in its latest forward pass; null where that was no question. */
 export const latestChoice = (layer: Module): KernelChoice | null => plans.get(layer)?.latest ?? null
@@ -54,8 +69,8 @@ export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x:
   if (mask === undefined || !way.takes(layer, x)) return null
   const latent = layer.latentWeight('weight')
   let plan = plans.get(layer) as MaskPlan<P> | undefined
-  if (plan?.latent !== latent) {
-    plan?.retire()
+  if (plan?.latent !== latent || plan.device !== latent.device) {
+    plan?.forget()
     plan = new MaskPlan<P>(latent)
     plans.set(layer, plan as unknown as MaskPlan<Prepared>)
   }
@@ -64,9 +79,10 @@ export function maskedProduct<L extends Module, P extends Prepared>(layer: L, x:
   const choice = chosen(layer, x, mask, plan, way, alone)
   plan.latest = choice
   if (choice.runs === 'dense') return null
-  const prepared = plan.prepared((mask) => way.prepare(layer, mask))
+  const prepared = plan.prepared((...of) => way.prepare(layer, ...of))
   const bias = made === undefined ? layer.effectiveOrNull('bias') : made.bias
-  if (!alone || choice.weightGradient === 'all') return way.byWeight(layer, x, made?.weight ?? layer.effective('weight'), prepared, bias)
+  if (!alone || choice.weightGradient === 'all') return way.byWeight(layer, x, made?.weight ?? layer.effective('weight'), prepared, bias, false)
+  if (plan.device !== 'cpu') return way.byWeight(layer, x, latent, prepared, bias, true)
   const entries = plan.entries as KeptEntries
   keptAlone(latent, entries)
   return way.byValues(layer, x, kept(latent, entries), prepared, bias)
@@ -80,15 +96,19 @@ function chosen<L extends Module, P extends Prepared>(
   way: MaskedWay<L, P>,
   alone: boolean,
 ): KernelChoice {
-  const { latent } = plan
+  const { latent, device } = plan
+  const place = device === 'cpu' ? host : gpu
   const wanted = layer[internals].maskedKernels
   if (wanted === 'dense') return refused.asked
-  if (latent.device !== 'cpu' || x.device !== 'cpu') return refused.device
-  if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtype
+  const mask = transform.mask(layer)
+  if (x.device !== device || mask.device !== device) return refused.devices
   if (latent.size === 0 || x.size === 0) return refused.empty
+  const unfit = device === 'cpu' ? null : unfitForGpu(layer, x, latent, way)
+  if (unfit !== null) return unfit
+  if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtype
   const other = layer.weightTransforms('weight').find((one) => one !== transform && !one.keepsZeros)
   if (other !== undefined) return dense(`behind its mask may change zeros: the ${other.kind}`)
-  plan.see(transform.mask(layer))
+  plan.see(mask)
   if (plan.count < 0) return refused.values
   const density = plan.count / latent.size
   const trains = gradEnabled() && latent.requiresGrad
@@ -97,14 +117,15 @@ function chosen<L extends Module, P extends Prepared>(
   const known = plan.choices.get(key)
   if (known !== undefined) return known
   if (wanted === 'auto') {
-    if (way.work(layer, x) < fewest) return plan.settle(key, dense('so small a product has nothing to gain', density), null)
-    if (density > densest) return plan.settle(key, dense(`it keeps more than ${densest * 100}%`, density), null)
+    if (way.work(layer, x) < place.fewest) return plan.settle(key, dense(tooSmall, density), null)
+    if (density > place.densest) return plan.settle(key, dense(`it keeps more than ${place.densest * 100}%`, density), null)
     const waits = plan.waits
     // (Not kept: the next pass may be the one.)
     if (waits !== null) return dense(`masks change too often: one must last ${waits} passes to pay for its kernels`, density)
   }
-  const prepared = plan.prepared((mask) => way.prepare(layer, mask))
-  const times = expected(way.costs(layer, prepared, x), { size: latent.size, trains, dataGradient, alone, asked: wanted === 'sparse' })
+  const prepared = plan.prepared((...of) => way.prepare(layer, ...of))
+  const masking = place.maskTime * latent.size * (trains ? 2 : 1)
+  const times = expected(way.costs(layer, prepared, x), { masking, trains, dataGradient, alone, asked: wanted === 'sparse' })
   const { dense: slow, sparse: fast } = times
   const pays = fast * margin < slow
   const facts = { density, dense: slow, sparse: fast }
@@ -121,8 +142,19 @@ function chosen<L extends Module, P extends Prepared>(
   return plan.settle(key, choice, slow - fast)
 }
 
+/** Why a layer on a GPU multiplies densely, whatever its mask: a look at that waits for the device. */
+function unfitForGpu<L extends Module, P extends Prepared>(layer: L, x: Tensor, latent: Tensor, way: MaskedWay<L, P>): KernelChoice | null {
+  if (!way.onGpu) return refused.kind
+  if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtypeOnGpu
+  if (layer[internals].maskedKernels === 'sparse') return null
+  const { precision } = cudaOn(latent.device)
+  if (precision !== 'float32') return dense(`no figures compare sparse products with dense ones rounded to ${precision}`)
+  return way.work(layer, x) < gpu.fewest ? refused.small : null
+}
+
 interface Pass {
-  readonly size: number
+  /** Nanoseconds of the weight's product with its mask, and its gradient's. */
+  readonly masking: number
   readonly trains: boolean
   readonly dataGradient: boolean
   readonly alone: boolean
@@ -133,10 +165,9 @@ interface Pass {
 /** Nanoseconds of a pass and its gradients, either way. */
 function expected(
   { sparse, dense }: Costs,
-  { size, trains, dataGradient, alone, asked }: Pass,
+  { masking, trains, dataGradient, alone, asked }: Pass,
 ): { dense: number; sparse: number; weightGradient: 'kept' | 'all' } {
   const sum = ([forward, data]: Float64Array): number => forward + (dataGradient ? data : 0)
-  const masking = maskTime * size * (trains ? 2 : 1)
   const slow = sum(dense) + (trains ? dense[2] : 0) + masking
   const [ofKept, ofAll] = [trains ? sparse[2] : 0, masking + (trains ? dense[2] : 0)]
   const weightGradient = alone && (asked || ofKept <= ofAll) ? 'kept' : 'all'
@@ -145,10 +176,14 @@ function expected(
 
 const dense = (reason: string, density?: number): KernelChoice => ({ runs: 'dense', reason, ...(density === undefined ? {} : { density }) })
 
+const tooSmall = 'so small a product has nothing to gain'
 const refused = {
   asked: dense('asked for'),
-  device: dense('the layer is on a GPU'),
+  devices: dense('the input or the mask is on another device'),
+  kind: dense('layers of its kind have no sparse kernels on a GPU'),
   dtype: dense('only float32 has sparse kernels'),
+  dtypeOnGpu: dense('masked layers have sparse kernels on a GPU for float32 alone'),
   empty: dense('there is nothing to multiply'),
+  small: dense(tooSmall),
   values: dense('the mask holds values other than 0 and 1'),
 }

@@ -1,43 +1,68 @@
 import { defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { gathered, recycle, type Tensor } from '../tensor/index.js'
+import { type Pattern, patternOn } from '../kernels/pattern.js'
+import { native } from '../native/index.js'
+import { empty, gathered, recycle, type Shape, type Tensor, zeros } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 import { sparseLinear } from './sparseLinear.js'
 
+type Arguments = [x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern, bias?: Tensor | null, ofKept?: boolean]
+
 /**
  * x·weightᵀ + bias, as `linear`, by the entries of the weight that `matrix` keeps: the others are taken for 0. The
- * weight's gradient is that of all entries, as a dense product has it: for rules by which masked weights learn.
+ * weight's gradient is that of all entries, as a dense product has it: for rules by which masked weights learn. With
+ * `ofKept` it is that of the kept ones, and 0 elsewhere.
  */
 export const maskedLinear = defineOp({
   name: 'masked_linear',
-  forward(x: Tensor, weight: Tensor, matrix: SparseMatrix, bias?: Tensor | null) {
-    const values = gathered(weight, { positions: matrix.places })
+  forward(x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern, bias?: Tensor | null, ofKept = false) {
+    const values = keptOf(weight, matrix)
     const made = sparseLinear.spec.forward(x, values, matrix, bias)
     if (!('output' in made)) return { output: made, saved: { values, saved: undefined } }
     const { output, saved, held } = made
-    if (saved === undefined || held === undefined) return { output, saved: { values, saved } }
+    if (held === undefined || ofKept) return { output, saved: { values, saved }, held: held ?? values.storage }
     // Only the gradient of the values reads the panels packed of x, and that of the whole weight takes rows.
     recycle(held)
-    return { output, saved: { values, saved: { ...saved, x: null } } }
+    return { output, saved: { values, saved: saved && { ...saved, x: null } }, held: values.storage }
   },
-  backward(grad, { args: [x, weight, matrix, bias], output, saved: { values, saved }, needs }) {
-    const [dx, , db = null] =
-      sparseLinear.spec.backward?.(grad, { args: [x, values, matrix, bias], output, saved, needs: [needs[0], false, ...needs.slice(2)] }) ?? []
-    const dw = needs[1] ? linear.spec.backward?.(grad, { args: [x, weight], output, saved: undefined, needs: [false, true] })[1] : null
-    return bias ? [dx, dw ?? null, db] : [dx, dw ?? null]
+  backward(grad, { args: [x, weight, matrix, bias, ofKept], output, saved: { values, saved }, needs }) {
+    const sparse = [needs[0], needs[1] && ofKept === true, ...needs.slice(2)]
+    const [dx, dvalues = null, db = null] = sparseLinear.spec.backward?.(grad, { args: [x, values, matrix, bias], output, saved, needs: sparse }) ?? []
+    let dw: Tensor | null = null
+    if (dvalues !== null) dw = spread(dvalues, matrix, weight.shape)
+    else if (needs[1]) dw = linear.spec.backward?.(grad, { args: [x, weight], output, saved: undefined, needs: [false, true] })[1] ?? null
+    return bias ? [dx, dw, db] : [dx, dw]
   },
   // The gradient of entries that the product does not read: see test/nn/masked.test.ts for what it gives.
   estimator: true,
-  cases: (sample): [Tensor, Tensor, SparseMatrix, Tensor | null][] =>
+  cases: (sample): Arguments[] =>
     linearShapes.flatMap(([x, [rows, columns]], i) => {
       const mask = Uint8Array.from({ length: rows * columns }, (_, j) => Number((j * 7 + i) % 3 === 0))
-      const call = (bias: Tensor | null): [Tensor, Tensor, SparseMatrix, Tensor | null] => [
+      const call = (bias: Tensor | null, ofKept?: boolean): Arguments => [
         sample(x),
         sample([rows, columns]),
         new SparseMatrix(new Float32Array(mask.length), rows, columns, { mask }),
         bias,
+        ofKept,
       ]
-      return [call(sample([rows])), call(null)]
+      return [call(sample([rows])), call(null), call(sample([rows]), true)]
     }),
 })
+
+/** The entries of a weight that are kept, one after the other. */
+function keptOf(weight: Tensor, matrix: SparseMatrix | Pattern): Tensor {
+  if (weight.device === 'cpu') return gathered(weight, { positions: (matrix as SparseMatrix).places })
+  const values = empty([matrix.count], weight.dtype)
+  patternOn(matrix, weight.device).gather(weight.storage, values.storage)
+  return values
+}
+
+/** The reverse: 0 where none is kept. */
+function spread(values: Tensor, matrix: SparseMatrix | Pattern, shape: Shape): Tensor {
+  const dense = zeros(shape, { dtype: values.dtype })
+  if (values.device === 'cpu') native.scatterKept(values.storage, (matrix as SparseMatrix).places, dense.storage)
+  else patternOn(matrix, values.device).scatter(values.storage, dense.storage)
+  values.release()
+  return dense
+}

@@ -1,6 +1,6 @@
 import { asTensor, type Call, defineOp, tracing } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { patternOn } from '../kernels/pattern.js'
+import { Pattern, patternOn } from '../kernels/pattern.js'
 import { describe, EspalierError, ensure, native, nativeOnGpu, SparseLayout, Unary } from '../native/index.js'
 import {
   allocatePanels,
@@ -20,7 +20,7 @@ import {
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 
-type Arguments = [x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null, rectified?: boolean]
+type Arguments<Matrix = SparseMatrix | Pattern> = [x: Tensor, values: Tensor, matrix: Matrix, bias?: Tensor | null, rectified?: boolean]
 
 /** What the forward pass leaves for the gradients: how often values were set, and x in panels where the product packed it. */
 interface Saved {
@@ -34,17 +34,17 @@ interface Saved {
  * where they stand; where it keeps all they may be W itself. x is [..., in], bias [out] or null; the result is
  * [..., out]. With `rectified` max(·, 0) of that, as `relu` has it. The gradient of `values` is that of the kept entries
  * alone; the dense one is never made. On the CPU in float32 (float64 goes through a dense matrix, for gradient checks),
- * on a GPU in every float type.
+ * on a GPU in every float type, where a `Pattern` of that GPU will do for the matrix.
  *
  * @throws EspalierError SHAPE_MISMATCH where x, values or bias do not fit the matrix; DTYPE_MISMATCH for several types;
- * INVALID_ARGUMENT for a matrix that is no SparseMatrix
+ * INVALID_ARGUMENT for a matrix that is no SparseMatrix; DEVICE_MISMATCH for a pattern elsewhere
  */
 export const sparseLinear = defineOp({
   name: 'sparse_linear',
-  forward(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null, rectified?: boolean) {
+  forward(x: Tensor, values: Tensor, matrix: SparseMatrix | Pattern, bias?: Tensor | null, rectified?: boolean) {
     const samples = checked(x, values, matrix, bias)
     const shape = [...x.shape.slice(0, -1), matrix.rows]
-    if (x.device !== 'cpu') {
+    if (x.device !== 'cpu' || matrix instanceof Pattern) {
       const y = empty(shape, x.dtype)
       const pattern = patternOn(matrix, x.device)
       nativeOnGpu.sparseForward(values.storage, pattern.storage, x.storage, bias?.storage ?? null, y.storage, ...pattern.shape(samples))
@@ -68,7 +68,7 @@ export const sparseLinear = defineOp({
     return { output: y, saved: { stamp, x: own } as Saved, held: own ?? undefined }
   },
   backward(grad, { args: [x, values, matrix, bias, rectified], output, saved, needs }, own) {
-    if (saved?.x !== undefined) return inPanels(grad, { args: [x, values, matrix, bias, rectified], output, saved, needs }, own)
+    if (saved?.x !== undefined) return inPanels(grad, { args: [x, values, matrix as SparseMatrix, bias, rectified], output, saved, needs }, own)
     const dz = rectified ? passed(grad, output, own) : grad
     const gradients = inRows(dz, { args: [x, values, matrix, bias], output, saved, needs })
     if (dz !== grad) dz.release()
@@ -86,7 +86,7 @@ export const sparseLinear = defineOp({
 /** The gradients where the forward pass took rows. */
 function inRows(dz: Tensor, { args: [x, values, matrix, bias], saved, needs }: Call<Arguments, Saved | undefined>): (Tensor | null)[] {
   const samples = checked(x, values, matrix, bias)
-  if (x.device !== 'cpu') {
+  if (x.device !== 'cpu' || matrix instanceof Pattern) {
     const [dx, dw, db] = [x, values, bias].map((operand, i) => (operand && needs[i] ? empty(operand.shape, operand.dtype) : null))
     const pattern = patternOn(matrix, x.device)
     if (dx) nativeOnGpu.sparseDataGrad(values.storage, pattern.storage, dz.storage, dx.storage, ...pattern.shape(samples))
@@ -112,7 +112,7 @@ function inRows(dz: Tensor, { args: [x, values, matrix, bias], saved, needs }: C
 /** The gradients where it took panels. */
 function inPanels(
   grad: Tensor,
-  { args: [x, values, matrix, bias, rectified], output, saved, needs }: Call<Arguments, Saved>,
+  { args: [x, values, matrix, bias, rectified], output, saved, needs }: Call<Arguments<SparseMatrix>, Saved>,
   own?: boolean,
 ): (Tensor | null)[] {
   const samples = checked(x, values, matrix, bias)
@@ -174,10 +174,14 @@ function passed(grad: Tensor, y: Tensor, own: boolean | undefined): Tensor {
 }
 
 /** Checks what belongs together, and returns the number of samples. */
-function checked(x: Tensor, values: Tensor, matrix: SparseMatrix, bias?: Tensor | null): number {
+function checked(x: Tensor, values: Tensor, matrix: SparseMatrix | Pattern, bias?: Tensor | null): number {
   asTensor('sparse_linear', 'x', x)
   asTensor('sparse_linear', 'values', values)
-  ensure(matrix instanceof SparseMatrix, 'INVALID_ARGUMENT', () => `sparse_linear: matrix is ${describe(matrix)}, expected a SparseMatrix`)
+  ensure(
+    matrix instanceof SparseMatrix || matrix instanceof Pattern,
+    'INVALID_ARGUMENT',
+    () => `sparse_linear: matrix is ${describe(matrix)}, expected a SparseMatrix`,
+  )
   const { rows, columns, count } = matrix
   if (x.rank === 0 || x.shape[x.rank - 1] !== columns)
     throw new EspalierError('SHAPE_MISMATCH', `sparse_linear: x has shape ${formatShape(x.shape)}, the matrix [${rows}, ${columns}] expects [..., ${columns}]`)

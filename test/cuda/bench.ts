@@ -1,5 +1,5 @@
-// What a call, a training step, a compiled network and a pruning cost through JavaScript.
-import { compile, cuda, devices, nn, noGrad, ops, optim, prune, rand, tensor } from '../../lib/index.js'
+// What a call, a training step (dense and masked), a compiled network and a pruning cost through JavaScript.
+import { compile, cuda, devices, nn, noGrad, ops, optim, prune, rand, type Tensor, tensor } from '../../lib/index.js'
 
 export interface Row {
   task: string
@@ -75,8 +75,42 @@ export function benches(): Row[] {
       timed(() => program.run(images).dispose()),
     )
   }
+  rows.push(...maskedSteps(8192, 4096).map((one) => ({ ...one, threads: 1, isa })))
   rows.push(...prunings(4096).map((one) => ({ ...one, threads: 1, isa })))
   return rows
+}
+
+/** Training steps of a wide layer and of a network of hidden layers, 95% of each pruned: as they choose, and dense. */
+export function maskedSteps(width: number, hidden: number, batch = 128): Pick<Row, 'task' | 'case' | 'oursMs'>[] {
+  const x = rand([batch, width]).to('cuda')
+  const images = rand([batch, 784]).to('cuda')
+  const labels = tensor(Int32Array.from({ length: batch }, (_, i) => i % 10)).to('cuda')
+  const networks: Record<string, () => { model: nn.Module; masked: nn.Linear[]; loss: () => Tensor }> = {
+    [`linear ${width}x${width}`]: () => {
+      const model = new nn.Linear(width, width).to('cuda')
+      return { model, masked: [model], loss: () => ops.mean(ops.square(model.forward(x))) }
+    },
+    [`MLP 784-${hidden}-${hidden}-10`]: () => {
+      const masked = [new nn.Linear(784, hidden), new nn.Linear(hidden, hidden)]
+      const model = new nn.Sequential(masked[0], new nn.ReLU(), masked[1], new nn.ReLU(), new nn.Linear(hidden, 10)).to('cuda')
+      return { model, masked, loss: () => ops.crossEntropy(model.forward(images), labels) }
+    },
+  }
+  return Object.entries(networks).flatMap(([name, make]) => {
+    const { model, masked, loss } = make()
+    for (const layer of masked) prune.l1Unstructured(layer, 'weight', 0.95)
+    const optimizer = new optim.SGD(model.parameters(), { lr: 0.01 })
+    return (['dense', 'auto'] as const).map((kernels) => {
+      model.maskedKernels(kernels)
+      const oursMs = timed(() => {
+        optimizer.zeroGrad()
+        loss().backward()
+        optimizer.step()
+      })
+      const ran = nn.explain(model).layers.slice(0, masked.length)
+      return { task: 'masked training step', case: `${name}, ${batch}, ${kernels}: ${ran.map(({ runs }) => runs).join(', ')}`, oursMs }
+    })
+  })
 }
 
 /** Four square layers pruned, masks and report included. */

@@ -8,6 +8,7 @@ import './operations.js'
 import './tensors.js'
 import './training.js'
 import './compression.js'
+import './masked.js'
 import './programs.js'
 import { benches } from './bench.js'
 

@@ -60,6 +60,7 @@ export class Conv1d extends Module {
 
 /** By the weights that a mask keeps: the two-dimensional convolution of planes of height 1. */
 const masked: MaskedWay<Conv1d, SparseConv2d> = {
+  onGpu: false,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 3 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , length] }) => layer.latentWeight('weight').size * n * length,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {

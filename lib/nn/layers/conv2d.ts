@@ -63,6 +63,7 @@ export class Conv2d extends Module {
 
 /** By the weights that a mask keeps. @internal */
 export const conv2dWay: MaskedWay<Conv2d, SparseConv2d> = {
+  onGpu: false,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {

@@ -1,6 +1,7 @@
 import { lent, tracing } from '../../autograd/index.js'
 import { SparseMatrix } from '../../kernels/index.js'
-import { wholeNumber } from '../../native/index.js'
+import { Pattern } from '../../kernels/pattern.js'
+import { DeviceArray, wholeNumber } from '../../native/index.js'
 import { linear, maskedLinear, relu, sparseLinear } from '../../ops/index.js'
 import { worksOnPanels } from '../../ops/sparseLinear.js'
 import { type Generator, panelsOf, Tensor } from '../../tensor/index.js'
@@ -85,24 +86,26 @@ function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null
 }
 
 /** By the weights that a mask keeps. @internal */
-export const linearWay: MaskedWay<Linear, SparseMatrix> = {
+export const linearWay: MaskedWay<Linear, SparseMatrix | Pattern> = {
+  onGpu: true,
   takes: ({ inFeatures }, x) => x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === inFeatures,
   work: ({ outFeatures }, { size }) => size * outFeatures,
-  prepare(_, { storage, shape: [rows, columns] }) {
+  prepare(_, { storage, shape: [rows, columns] }, count) {
+    if (storage instanceof DeviceArray) return new Pattern(storage, rows, columns, count)
     const mask = storage as Float32Array
     return new SparseMatrix(mask, rows, columns, { mask })
   },
   costs: (_, matrix, x) => matrix.costs(samplesIn(x)),
   kernel: (matrix, x) => matrix.formatFor(samplesIn(x)),
   byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias),
-  byWeight: (_, x, weight, matrix, bias) => maskedLinear(x, weight, matrix, bias),
+  byWeight: (_, x, weight, matrix, bias, ofKept) => maskedLinear(x, weight, matrix, bias, ofKept),
 }
 
 /** With the ReLU behind it. */
-const rectifiedWay: MaskedWay<Linear, SparseMatrix> = {
+const rectifiedWay: typeof linearWay = {
   ...linearWay,
   byValues: (_, x, values, matrix, bias) => sparseLinear(x, values, matrix, bias, true),
-  byWeight: (_, x, weight, matrix, bias) => relu(lent(maskedLinear(x, weight, matrix, bias))),
+  byWeight: (_, x, weight, matrix, bias, ofKept) => relu(lent(maskedLinear(x, weight, matrix, bias, ofKept))),
 }
 
 const samplesIn = ({ size, shape }: Tensor): number => size / shape[shape.length - 1]

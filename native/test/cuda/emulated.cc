@@ -189,6 +189,11 @@ int64_t at(espalier_cuda_sparse shape, int64_t size, int64_t i, int64_t j) {
 
 }  // namespace
 
+espalier_status espalier_cuda_sparse_count(espalier_in mask, int64_t* count) {
+  *count = 0;
+  for (int64_t i = 0; i < mask.length; ++i) *count += load(mask, i) != 0;
+  return ESPALIER_OK;
+}
 espalier_status espalier_cuda_sparse_pattern_size(int64_t count, espalier_cuda_sparse, int64_t* length) {
   *length = count;
   return ESPALIER_OK;
@@ -200,6 +205,26 @@ espalier_status espalier_cuda_sparse_pattern(espalier_in mask, int64_t count, es
     int64_t found = 0;
     for (int64_t i = 0; i < mask.length; ++i)
       if (load(mask, i) != 0) static_cast<int32_t*>(pattern.data)[found++] = static_cast<int32_t>(i);
+  });
+}
+espalier_status espalier_cuda_sparse_gather(espalier_in weight, espalier_in pattern, espalier_out values,
+                                            espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    if (weight.length != shape.m * shape.k || values.length != pattern.length)
+      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
+      store(values, e, load(weight, row * shape.k + column));
+    });
+  });
+}
+espalier_status espalier_cuda_sparse_scatter(espalier_in values, espalier_in pattern, espalier_out weight,
+                                             espalier_cuda_sparse shape) {
+  return guarded(__func__, [&] {
+    if (weight.length != shape.m * shape.k || values.length != pattern.length)
+      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
+      store(weight, row * shape.k + column, load(values, e));
+    });
   });
 }
 espalier_status espalier_cuda_sparse_forward(espalier_in values, espalier_in pattern, espalier_in x, espalier_in bias,
