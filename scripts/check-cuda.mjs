@@ -190,8 +190,13 @@ async function sanitizer() {
     return
   }
   const memcheck = ['--tool', 'memcheck', '--target-processes', 'all', '--error-exitcode', '9', program]
-  const look = (family) => () =>
-    part(`memcheck ${family}`, 'compute-sanitizer', [...memcheck, '--only', family, '--except', 'zz_,large', '--seconds', '40'], { seconds: 120, lines: 6 })
+  const look = (family) => () => {
+    const own = Math.max(1, Math.min(40, left() - 40))
+    return part(`memcheck ${family}`, 'compute-sanitizer', [...memcheck, '--only', family, '--except', 'zz_,large', '--seconds', String(own)], {
+      seconds: own + 75,
+      lines: 6,
+    })
+  }
   await sideBySide(families.map(look), availableParallelism() / 2)
 }
 
