@@ -355,17 +355,10 @@ class Generated final : public PanelProduct {
 }  // namespace
 
 std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int32_t>& origin) {
-#if ESPALIER_X86
   if (!can_make(pattern.rows, pattern.entries())) return nullptr;
   auto made = std::make_unique<Generated>(pattern.rows, pattern.columns);
-  const bool done =
-      isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin) : made->make<Shape256>(pattern, origin);
+  const bool done = is_avx2() ? made->make<Shape256>(pattern, origin) : made->make<Shape512>(pattern, origin);
   return done ? std::move(made) : nullptr;
-#else
-  // No emitter for this processor.
-  (void)pattern, (void)origin;
-  return nullptr;
-#endif
 }
 
 namespace {

@@ -22,7 +22,7 @@ namespace espalier::sparse {
 namespace {
 
 // At most nine bytes of code each.
-[[maybe_unused]] constexpr int64_t kMostEntries = int64_t{3} << 20;
+constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
 
@@ -386,23 +386,14 @@ class SignsByTurns final : public IntegerSigns {
 }  // namespace
 
 bool can_make_integer_signs(int64_t entries) {
-#if ESPALIER_X86
   return can_generate() && entries <= kMostEntries;
-#else
-  // No emitter for this processor.
-  (void)entries;
-  return false;
-#endif
 }
 
 std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
-#if ESPALIER_X86
-  if (isa() == Isa::avx512) {
-    if (auto made = std::make_unique<SignsInARow>(entries, range); made->make(entries)) return made;
-  } else if (auto made = std::make_unique<SignsByTurns>(entries, range); made->make(entries)) return made;
-#else
-  (void)entries, (void)range;
-#endif
+  if (!can_make_integer_signs(entries.pattern.entries())) return nullptr;
+  if (is_avx2()) {
+    if (auto made = std::make_unique<SignsByTurns>(entries, range); made->make(entries)) return made;
+  } else if (auto made = std::make_unique<SignsInARow>(entries, range); made->make(entries)) return made;
   return nullptr;
 }
 
