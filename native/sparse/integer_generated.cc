@@ -268,9 +268,7 @@ class IntegerGenerated final : public IntegerProduct {
 
 }  // namespace
 
-bool can_make_integer_generated(int64_t blocks) {
-  return can_generate() && !is_avx2() && blocks <= kMostBlocks;
-}
+bool can_make_integer_generated(int64_t blocks) { return can_generate() && !is_avx2() && blocks <= kMostBlocks; }
 
 std::unique_ptr<IntegerProduct> make_integer_generated(const IntegerEntries& entries, CodeRange range, int64_t blocks) {
   auto made = std::make_unique<IntegerGenerated>(entries, range);
