@@ -215,8 +215,12 @@ std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_c
 std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_conv2d& shape) {
   constexpr size_t kKept = 12;
   const std::lock_guard<std::mutex> hold(lock_);
+  // (Tiles that go forwards add up the weight's gradient, too.)
+  const auto serves = [&](const Known& one) {
+    return one.pass == pass || (one.plan->tiles != nullptr && one.pass != Pass::kDataGrad && pass != Pass::kDataGrad);
+  };
   const auto found = std::find_if(known_.begin(), known_.end(),
-                                  [&](const Known& one) { return one.pass == pass && same(one.shape, shape); });
+                                  [&](const Known& one) { return serves(one) && same(one.shape, shape); });
   if (found != known_.end()) {
     std::rotate(known_.begin(), found, found + 1);
     return known_.front().plan;
@@ -230,7 +234,7 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
   std::shared_ptr<Plan> plan;
   for (const Known& one : known_) {
     anyhow.n = one.shape.n;
-    if (one.pass == pass && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
+    if (serves(one) && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
   }
   if (plan == nullptr) plan = made(pass, shape, axes, tiling);
   if (known_.size() == kKept) known_.pop_back();
