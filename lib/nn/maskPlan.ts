@@ -8,7 +8,7 @@ import { timesWritten } from './state.js'
 export interface KernelChoice {
   readonly runs: 'dense' | 'sparse'
   readonly reason: string
-  /** What multiplies, where it is sparse: the format of a matrix, 'stencil' for a convolution. */
+  /** What multiplies, where it is sparse or works on panels: the format of a matrix, 'stencil' for a convolution. */
   readonly kernel?: string
   /** How the weight's gradient is made: of the kept weights alone, or of all. Absent where there is none. */
   readonly weightGradient?: 'kept' | 'all'
