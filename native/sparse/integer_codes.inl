@@ -383,24 +383,9 @@ ESPALIER_INLINE Vec<Code> tuples_of_columns(Vec<Code> columns) {
 // width need a third one, and shuffles of that width take two of the ports that have them.)
 template <class Put>
 ESPALIER_INLINE void transpose_fours(const float* from, int64_t pitch, Put put) {
-  typedef Pieces<8> Eight;
-  constexpr std::integer_sequence<int, 0, 8, 1, 9, 4, 12, 5, 13> kFirstSingles{};
-  constexpr std::integer_sequence<int, 2, 10, 3, 11, 6, 14, 7, 15> kSecondSingles{};
-  constexpr std::integer_sequence<int, 0, 1, 8, 9, 4, 5, 12, 13> kFirstDoubles{};
-  constexpr std::integer_sequence<int, 2, 3, 10, 11, 6, 7, 14, 15> kSecondDoubles{};
-  Eight::type columns[2][4];
+  Pieces<8>::type columns[2][4];
 #pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    const float* const rows = from + half * 8 * pitch;
-    const Eight::type a = Eight::load(rows, pitch), b = Eight::load(rows + pitch, pitch),
-                      c = Eight::load(rows + 2 * pitch, pitch), d = Eight::load(rows + 3 * pitch, pitch);
-    const Eight::type ab0 = shuffle(a, b, kFirstSingles), ab1 = shuffle(a, b, kSecondSingles);
-    const Eight::type cd0 = shuffle(c, d, kFirstSingles), cd1 = shuffle(c, d, kSecondSingles);
-    columns[half][0] = shuffle(ab0, cd0, kFirstDoubles);
-    columns[half][1] = shuffle(ab0, cd0, kSecondDoubles);
-    columns[half][2] = shuffle(ab1, cd1, kFirstDoubles);
-    columns[half][3] = shuffle(ab1, cd1, kSecondDoubles);
-  }
+  for (int half = 0; half < 2; ++half) load_columns<8>(from + half * 8 * pitch, pitch, columns[half]);
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) put(i, columns[0][i], columns[1][i]);
 }
