@@ -1,5 +1,6 @@
 import { describe, ensure, wholeNumber } from '../native/index.js'
 import { micro, percent, type Shape, table, zeros } from '../tensor/index.js'
+import { kernelInPanels } from './layers/linear.js'
 import { SparseConv2d } from './layers/sparseConv2d.js'
 import { SparseLinear } from './layers/sparseLinear.js'
 import { MaskTransform } from './mask.js'
@@ -91,6 +92,12 @@ function choiceOf(module: Module): KernelChoice | null {
     return { runs: 'sparse', reason: 'it holds its kept weights alone', weightGradient: 'kept', density: module.density }
   const latent = [...module.ownParameters()].find(([name]) => name === module.latentName('weight'))?.[1]
   if (latent === undefined || latent.rank < 2) return null
+  const choice = chosenFor(module)
+  const kernel = choice.runs === 'dense' ? kernelInPanels(module) : null
+  return kernel === null ? choice : { ...choice, kernel, reason: `${choice.reason}; in panels` }
+}
+
+function chosenFor(module: Module): KernelChoice {
   const transforms = module.weightTransforms('weight')
   if (transforms.some((one) => one instanceof MaskTransform))
     return latestChoice(module) ?? { runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' }

@@ -9,7 +9,7 @@ import { timesWritten } from './state.js'
 export interface KernelChoice {
   readonly runs: 'dense' | 'sparse'
   readonly reason: string
-  /** What multiplies, where it is sparse: the format of a matrix, 'stencil' for a convolution; on a GPU 'elements'. */
+  /** What multiplies, where it is sparse or works on panels: the format of a matrix, 'stencil' for a convolution, 'elements' on a GPU. */
   readonly kernel?: string
   /** How the weight's gradient is made: of the kept weights alone, or of all. Absent where there is none. */
   readonly weightGradient?: 'kept' | 'all'

@@ -115,12 +115,11 @@ class Assembler {
   }
   // to = max(with, to), which keeps a NaN of `to`
   void maximum512(int to, int with) { evex_registers(1, 0, 0x5F, to, with, to); }
-  // Words. to ± with
-  void add_words512(int to, int with) { evex_registers(1, 1, 0xFD, to, to, with); }
-  void subtract_words512(int to, int with) { evex_registers(1, 1, 0xF9, to, to, with); }
-  // to ± the vector at base + offset
-  void add_words512(int to, Gpr base, int32_t offset) { evex<64>(1, 1, 0xFD, to, to, base, offset, false); }
-  void subtract_words512(int to, Gpr base, int32_t offset) { evex<64>(1, 1, 0xF9, to, to, base, offset, false); }
+  // Words. to += sign · with, or sign · the vector at base + offset, for a sign of −1 or 1
+  void add_words512(int sign, int to, int with) { evex_registers(1, 1, added_words(sign), to, to, with); }
+  void add_words512(int sign, int to, Gpr base, int32_t offset) {
+    evex<64>(1, 1, added_words(sign), to, to, base, offset, false);
+  }
 
   // The second half of `from`; the words of the first half as whole numbers of 32 bits, with their sign.
   void second_half512(int to, int from) {
@@ -177,10 +176,10 @@ class Assembler {
   // In a byte less than others: `with` is one of registers 0 to 7, or the vector at base + offset, base one of 0 to 7,
   // too.
   void load_low256(int to, Gpr base, int32_t offset) { short_vex(2, 0x6F, to, 0, base, offset); }
-  void add_words_low256(int to, int with) { short_vex_registers(1, 0xFD, to, to, with); }
-  void add_words_low256(int to, Gpr base, int32_t offset) { short_vex(1, 0xFD, to, to, base, offset); }
-  void subtract_words_low256(int to, int with) { short_vex_registers(1, 0xF9, to, to, with); }
-  void subtract_words_low256(int to, Gpr base, int32_t offset) { short_vex(1, 0xF9, to, to, base, offset); }
+  void add_words_low256(int sign, int to, int with) { short_vex_registers(1, added_words(sign), to, to, with); }
+  void add_words_low256(int sign, int to, Gpr base, int32_t offset) {
+    short_vex(1, added_words(sign), to, to, base, offset);
+  }
 
  private:
   // (Millions of bytes: push_back would look at the capacity, and move the end, for each.)
@@ -197,6 +196,8 @@ class Assembler {
   void word(int32_t value) {
     for (int shift = 0; shift < 32; shift += 8) byte((static_cast<uint32_t>(value) >> shift) & 0xFF);
   }
+  // The opcode of vpsubw or vpaddw. (Not a jump: nobody foretells signs.)
+  static int added_words(int sign) { return 0xFB + 2 * sign; }
   // Bit `which` of a register's number, upside down, as the prefixes have it.
   static int inverted(int number, int which) { return (~number >> which) & 1; }
 

@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "simd/isa.h"
-
 #if ESPALIER_X86 && defined(__unix__)
 #define ESPALIER_EXECUTABLE 1
 #include <sys/mman.h>
@@ -43,6 +41,7 @@ bool CodeMemory::hold([[maybe_unused]] const std::vector<uint8_t>& code) {
 #endif
 }
 
+#if ESPALIER_X86
 bool can_generate() {
 #if ESPALIER_EXECUTABLE
   const char* const wanted = std::getenv("ESPALIER_JIT");
@@ -51,5 +50,6 @@ bool can_generate() {
   return false;
 #endif
 }
+#endif
 
 }  // namespace espalier::sparse

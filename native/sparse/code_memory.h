@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "simd/isa.h"
+
 namespace espalier::sparse {
 
 class CodeMemory {
@@ -25,7 +27,11 @@ class CodeMemory {
 };
 
 // Whether this process may generate code at all: not with ESPALIER_JIT=0, and only where an emitter knows
-// the processor.
+// the processor. (Where none does compilers see it, and leave out all that would be emitted.)
+#if ESPALIER_X86
 bool can_generate();
+#else
+constexpr bool can_generate() { return false; }
+#endif
 
 }  // namespace espalier::sparse

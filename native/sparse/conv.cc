@@ -21,6 +21,13 @@ std::vector<const Tap*> by_element(const std::vector<Tap>& taps, int64_t element
   return found;
 }
 
+// Which of the packed channels, `packed`, each of so many is.
+std::vector<int32_t> slots(const std::vector<int32_t>& packed, int64_t channels) {
+  std::vector<int32_t> slot(static_cast<size_t>(channels));
+  for (size_t i = 0; i < packed.size(); ++i) slot[static_cast<size_t>(packed[i])] = static_cast<int32_t>(i);
+  return slot;
+}
+
 // Multiply-adds below which a piece of work is not worth a thread's waking.
 constexpr int64_t kGrain = 1 << 18;
 
@@ -70,9 +77,7 @@ Stencil Convolution::stencil(bool transposed, const Plan& plan, const Phase& pha
   const Packing& packing = plan.packing;
   const auto down = by_element(packing.rows.phases[static_cast<size_t>(phase.row)], size_.kernel_height);
   const auto right = by_element(packing.columns.phases[static_cast<size_t>(phase.column)], size_.kernel_width);
-  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
-  for (size_t i = 0; i < plan.channels.size(); ++i)
-    slot[static_cast<size_t>(plan.channels[i])] = static_cast<int32_t>(i);
+  const std::vector<int32_t> slot = slots(plan.channels, transposed ? size_.out_channels : size_.in_channels);
 
   Stencil made;
   made.channels = transposed ? size_.in_channels : size_.out_channels;
@@ -113,10 +118,9 @@ void Convolution::read_channels(Plan& plan) const {
     throw std::bad_alloc();
 }
 
-std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                                             const Tiling& tiling) const {
+std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const Axes& axes, const Tiling& tiling) const {
   if (kernel_ == ESPALIER_SPARSE_KERNEL_PORTABLE || !can_shift() || !holds_whole_rows(axes, tiling)) return nullptr;
-  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, true);
+  auto plan = std::make_shared<Plan>(pass, axes, tiling, true);
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
   const Packing& packing = plan->packing;
@@ -124,9 +128,7 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   constexpr int64_t kFar = INT32_MAX / 128;
   if (packing.channel * (static_cast<int64_t>(plan->channels.size()) + 1) > kFar || tiling.lines() > kFar / 64)
     return nullptr;
-  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
-  for (size_t i = 0; i < plan->channels.size(); ++i)
-    slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
+  const std::vector<int32_t> slot = slots(plan->channels, transposed ? size_.out_channels : size_.in_channels);
   // The row place, if it has one, and the column of each kernel element. (Of a gradient of one row some may have none.)
   std::vector<int32_t> row(static_cast<size_t>(size_.kernel_height), -1),
       column(static_cast<size_t>(size_.kernel_width));
@@ -156,20 +158,17 @@ std::shared_ptr<Convolution::Plan> Convolution::made_shifted(Pass pass, const es
   return plan;
 }
 
-std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                                           const Tiling& tiling) const {
+std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const Axes& axes, const Tiling& tiling) const {
   // Generated code is the faster where it shifts lines, and for strides along a row, whose tiles are read in pieces.
   if (kernel_ == ESPALIER_SPARSE_KERNEL_GENERATED) return nullptr;
   if (kernel_ == ESPALIER_SPARSE_KERNEL_AUTOMATIC && (can_shift() || (can_generate() && axes.columns.stride > 1)))
     return nullptr;
   auto tiles = make_tiles(axes);
   if (tiles == nullptr) return nullptr;
-  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
+  auto plan = std::make_shared<Plan>(pass, axes, tiling, false);
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
-  std::vector<int32_t> slot(static_cast<size_t>(transposed ? size_.out_channels : size_.in_channels));
-  for (size_t i = 0; i < plan->channels.size(); ++i)
-    slot[static_cast<size_t>(plan->channels[i])] = static_cast<int32_t>(i);
+  const std::vector<int32_t> slot = slots(plan->channels, transposed ? size_.out_channels : size_.in_channels);
   std::vector<int32_t> row, column;
   for (int64_t i = 0; i < size_.kernel_height; ++i) row.push_back(tiles->row_of(i));
   for (int64_t i = 0; i < size_.kernel_width; ++i) column.push_back(tiles->column_of(i));
@@ -189,11 +188,10 @@ std::shared_ptr<Convolution::Plan> Convolution::made_tiles(Pass pass, const espa
   return plan;
 }
 
-std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                                     const Tiling& tiling) const {
-  if (auto shifted = made_shifted(pass, shape, axes, tiling)) return shifted;
-  if (auto tiles = made_tiles(pass, shape, axes, tiling)) return tiles;
-  auto plan = std::make_shared<Plan>(pass, shape, axes, tiling, false);
+std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const Axes& axes, const Tiling& tiling) const {
+  if (auto shifted = made_shifted(pass, axes, tiling)) return shifted;
+  if (auto tiles = made_tiles(pass, axes, tiling)) return tiles;
+  auto plan = std::make_shared<Plan>(pass, axes, tiling, false);
   const bool transposed = pass == Pass::kDataGrad;
   read_channels(*plan);
   const Packing& packing = plan->packing;
@@ -215,8 +213,12 @@ std::shared_ptr<Convolution::Plan> Convolution::made(Pass pass, const espalier_c
 std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_conv2d& shape) {
   constexpr size_t kKept = 12;
   const std::lock_guard<std::mutex> hold(lock_);
+  // (Tiles that go forwards add up the weight's gradient, too.)
+  const auto serves = [&](const Known& one) {
+    return one.pass == pass || (one.plan->tiles != nullptr && one.pass != Pass::kDataGrad && pass != Pass::kDataGrad);
+  };
   const auto found = std::find_if(known_.begin(), known_.end(),
-                                  [&](const Known& one) { return one.pass == pass && same(one.shape, shape); });
+                                  [&](const Known& one) { return serves(one) && same(one.shape, shape); });
   if (found != known_.end()) {
     std::rotate(known_.begin(), found, found + 1);
     return known_.front().plan;
@@ -230,9 +232,9 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
   std::shared_ptr<Plan> plan;
   for (const Known& one : known_) {
     anyhow.n = one.shape.n;
-    if (one.pass == pass && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
+    if (serves(one) && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
   }
-  if (plan == nullptr) plan = made(pass, shape, axes, tiling);
+  if (plan == nullptr) plan = made(pass, axes, tiling);
   if (known_.size() == kKept) known_.pop_back();
   known_.insert(known_.begin(), {pass, shape, plan});
   return plan;

@@ -39,11 +39,10 @@ class Convolution {
 
   // What a pass prepares for one geometry. The number of images matters only as far as the tiling does.
   struct Plan {
-    Plan(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling, bool whole_rows)
-        : pass(pass), shape(shape), axes(axes), packing(axes, tiling, whole_rows) {}
+    Plan(Pass pass, const Axes& axes, const Tiling& tiling, bool whole_rows)
+        : pass(pass), axes(axes), packing(axes, tiling, whole_rows) {}
 
     Pass pass;
-    espalier_conv2d shape;
     Axes axes;
     Packing packing;
     std::vector<int32_t> channels;  // of the input, those that any weight reads
@@ -61,11 +60,9 @@ class Convolution {
   };
 
   std::shared_ptr<Plan> plan(Pass pass, const espalier_conv2d& shape);
-  std::shared_ptr<Plan> made(Pass pass, const espalier_conv2d& shape, const Axes& axes, const Tiling& tiling) const;
-  std::shared_ptr<Plan> made_shifted(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                     const Tiling& tiling) const;
-  std::shared_ptr<Plan> made_tiles(Pass pass, const espalier_conv2d& shape, const Axes& axes,
-                                   const Tiling& tiling) const;
+  std::shared_ptr<Plan> made(Pass pass, const Axes& axes, const Tiling& tiling) const;
+  std::shared_ptr<Plan> made_shifted(Pass pass, const Axes& axes, const Tiling& tiling) const;
+  std::shared_ptr<Plan> made_tiles(Pass pass, const Axes& axes, const Tiling& tiling) const;
   void read_channels(Plan& plan) const;
   Stencil stencil(bool transposed, const Plan& plan, const Phase& phase) const;
   void check_nan(const espalier_conv2d& shape, const float* x, const float* dy, float* values) const;

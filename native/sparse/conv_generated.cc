@@ -281,7 +281,6 @@ class Generated final : public StencilKernel {
 }  // namespace
 
 std::unique_ptr<StencilKernel> make_generated_stencil(const Stencil& stencil, int64_t most_bytes) {
-#if ESPALIER_X86
   if (!can_generate()) return nullptr;
   std::vector<int32_t> read(stencil.line);
   std::sort(read.begin(), read.end());
@@ -294,15 +293,10 @@ std::unique_ptr<StencilKernel> make_generated_stencil(const Stencil& stencil, in
   auto made = std::make_unique<Generated>();
   const double kept = static_cast<double>(stencil.line.size());
   const bool pairs = kept < kPairsBelow * static_cast<double>(read.size()) * static_cast<double>(stencil.channels);
-  const bool done = isa() != Isa::avx512 ? made->make<Group256>(stencil, read, most_bytes)
-                    : pairs              ? made->make<Pairs512>(stencil, read, most_bytes)
-                                         : made->make<Group512>(stencil, read, most_bytes);
+  const bool done = is_avx2() ? made->make<Group256>(stencil, read, most_bytes)
+                    : pairs   ? made->make<Pairs512>(stencil, read, most_bytes)
+                              : made->make<Group512>(stencil, read, most_bytes);
   return done ? std::move(made) : nullptr;
-#else
-  // No emitter for this processor.
-  (void)stencil, (void)most_bytes;
-  return nullptr;
-#endif
 }
 
 }  // namespace espalier::sparse

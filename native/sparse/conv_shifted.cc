@@ -365,13 +365,7 @@ bool holds_whole_rows(const Axes& axes, const Tiling& tiling) {
   return most - least <= Shifts::kMost && -least < tiling.columns && most < tiling.columns;
 }
 
-bool can_shift() {
-#if ESPALIER_X86
-  return isa() == Isa::avx512 && can_generate();
-#else
-  return false;
-#endif
-}
+bool can_shift() { return can_generate() && !is_avx2(); }
 
 std::unique_ptr<ShiftedKernel> make_shifted(const Packing& packing, int64_t in, int64_t channels,
                                             std::vector<ShiftedTerm> terms, int64_t most_bytes) {

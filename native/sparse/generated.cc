@@ -7,6 +7,7 @@
 
 #include "simd/isa.h"
 #include "sparse/assembler.h"
+#include "sparse/by_column.h"
 #include "sparse/code_memory.h"
 #include "sparse/cost.h"
 #include "sparse/gathered_rows.h"
@@ -171,43 +172,6 @@ struct Block {
   bool starts, ends;  // the first, the last block of its rows
 };
 
-// The entries of a block by column and then row.
-struct Entry {
-  int row;  // within the block
-  int32_t entry;
-};
-class ByColumn {
- public:
-  // `next` says for each row which of its entries is the first in this block, and is moved to the next block's.
-  ByColumn(const Block& block, const Pattern& pattern, std::vector<int64_t>& next)
-      : start_(static_cast<size_t>(block.last_column - block.first_column) + 1) {
-    std::vector<int64_t> end;
-    for (int row = 0; row < block.count; ++row) {
-      const int64_t r = block.rows[row];
-      int64_t i = next[static_cast<size_t>(r)];
-      for (; i < pattern.end(r) && pattern.at(i) < block.last_column; ++i)
-        ++start_[static_cast<size_t>(pattern.at(i) - block.first_column) + 1];
-      end.push_back(i);
-    }
-    std::partial_sum(start_.begin(), start_.end(), start_.begin());
-    entries_.resize(static_cast<size_t>(start_.back()));
-    std::vector<int32_t> place(start_.begin(), start_.end() - 1);
-    for (int row = 0; row < block.count; ++row) {
-      int64_t& from = next[static_cast<size_t>(block.rows[row])];
-      for (; from < end[static_cast<size_t>(row)]; ++from) {
-        int32_t& at = place[static_cast<size_t>(pattern.at(from) - block.first_column)];
-        entries_[static_cast<size_t>(at++)] = {row, static_cast<int32_t>(from)};
-      }
-    }
-  }
-  const Entry* begin(int64_t column) const { return entries_.data() + start_[static_cast<size_t>(column)]; }
-  const Entry* end(int64_t column) const { return begin(column + 1); }
-
- private:
-  std::vector<int32_t> start_;
-  std::vector<Entry> entries_;
-};
-
 template <class Shape>
 void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assembler& code,
           std::vector<int32_t>& order) {
@@ -215,12 +179,12 @@ void emit(const Shape& shape, const Block& block, const ByColumn& entries, Assem
     block.starts ? shape.start(code, r, block.rows[r]) : shape.resume(code, r, block.rows[r]);
   Walk x{kRdi, Shape::kReachX}, values{kRsi, Shape::kReachValues};
   int32_t i = 0;
-  for (int64_t c = 0; c < block.last_column - block.first_column; ++c) {
-    if (entries.begin(c) == entries.end(c)) continue;
+  for (int64_t c = 0; c < entries.columns(); ++c) {
+    if (entries.at(c).empty()) continue;
     shape.load_x(code, x.to(code, static_cast<int32_t>(c * kPanel * 4)));
-    for (const Entry* e = entries.begin(c); e != entries.end(c); ++e, ++i) {
-      shape.multiply(code, e->row, i, values);
-      order.push_back(e->entry);
+    for (const auto [row, entry] : entries.at(c)) {
+      shape.multiply(code, row, i++, values);
+      order.push_back(entry);
     }
   }
   // The next function's values begin with a four: the places before it hold one that nobody reads.
@@ -258,7 +222,7 @@ class Generated final : public PanelProduct {
     if (gathered_) rows = gathered_rows(pattern, groups_);
     else std::iota(rows.begin(), rows.end(), 0);
     no_bias_.assign(static_cast<size_t>(rows_), 0.0f);
-    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
+    ByColumn entries(pattern, rows);
     std::vector<int32_t> order;
     order.reserve(origin.size() + static_cast<size_t>(3 * groups_ * blocks_));
     Assembler code;
@@ -275,7 +239,8 @@ class Generated final : public PanelProduct {
                           .ends = b == blocks_ - 1};
         code.align(kAlignment);
         pieces_.push_back({block.first_column, code.size(), static_cast<int64_t>(order.size())});
-        emit(shape, block, ByColumn(block, pattern, next), code, order);
+        entries.sort(first, last, block.first_column, block.last_column);
+        emit(shape, block, entries, code, order);
       }
     for (int32_t& entry : order) entry = origin[static_cast<size_t>(entry)];
     stream_ = Stream(std::move(order));
@@ -355,17 +320,10 @@ class Generated final : public PanelProduct {
 }  // namespace
 
 std::unique_ptr<Product> make_generated(const Pattern& pattern, const std::vector<int32_t>& origin) {
-#if ESPALIER_X86
   if (!can_make(pattern.rows, pattern.entries())) return nullptr;
   auto made = std::make_unique<Generated>(pattern.rows, pattern.columns);
-  const bool done =
-      isa() == Isa::avx512 ? made->make<Shape512>(pattern, origin) : made->make<Shape256>(pattern, origin);
+  const bool done = is_avx2() ? made->make<Shape256>(pattern, origin) : made->make<Shape512>(pattern, origin);
   return done ? std::move(made) : nullptr;
-#else
-  // No emitter for this processor.
-  (void)pattern, (void)origin;
-  return nullptr;
-#endif
 }
 
 namespace {

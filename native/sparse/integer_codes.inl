@@ -111,16 +111,10 @@ ESPALIER_INLINE void put_column(Vec<Code> codes, int64_t c, int64_t half, [[mayb
   store<Code>(static_cast<Code*>(to) + c * kBlock + half * kHalf, codes);
 }
 
-// 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
-template <CodeOrder Order>
-ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, const CodesView& view,
-                                 void* to) {
 #if ESPALIER_LEVEL >= 1
-  // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i. Four perfect shuffles of vectors
-  // of 16 bytes transpose them.
-  Vec<Code> v[16], w[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) v[i] = load_rows<in_order_of_lanes(Order)>(from, pitch, i);
+// Within each 16 bytes of sixteen vectors, byte j of vector i becomes byte i of vector j: four perfect shuffles.
+ESPALIER_INLINE void transpose_bytes(Vec<Code> (&v)[16]) {
+  Vec<Code> w[16];
 #pragma GCC unroll 2
   for (int twice = 0; twice < 2; ++twice) {
 #pragma GCC unroll 8
@@ -134,6 +128,19 @@ ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int
       v[2 * i + 1] = interleave_second<Code>(w[i], w[i + 8]);
     }
   }
+}
+#endif
+
+// 16 columns of half a block from column c on, of which row s begins at from + s·pitch, each put where it belongs.
+template <CodeOrder Order>
+ESPALIER_INLINE void transpose16(const Code* from, int64_t pitch, int64_t c, int64_t half, const CodesView& view,
+                                 void* to) {
+#if ESPALIER_LEVEL >= 1
+  // Lane L of vector i: 16 columns of the sample that is to stand at place 16·L + i.
+  Vec<Code> v[16];
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; ++i) v[i] = load_rows<in_order_of_lanes(Order)>(from, pitch, i);
+  transpose_bytes(v);
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) put_column<Order>(v[i], c + i, half, view, to);
 #else
@@ -376,24 +383,9 @@ ESPALIER_INLINE Vec<Code> tuples_of_columns(Vec<Code> columns) {
 // width need a third one, and shuffles of that width take two of the ports that have them.)
 template <class Put>
 ESPALIER_INLINE void transpose_fours(const float* from, int64_t pitch, Put put) {
-  typedef Pieces<8> Eight;
-  constexpr std::integer_sequence<int, 0, 8, 1, 9, 4, 12, 5, 13> kFirstSingles{};
-  constexpr std::integer_sequence<int, 2, 10, 3, 11, 6, 14, 7, 15> kSecondSingles{};
-  constexpr std::integer_sequence<int, 0, 1, 8, 9, 4, 5, 12, 13> kFirstDoubles{};
-  constexpr std::integer_sequence<int, 2, 3, 10, 11, 6, 7, 14, 15> kSecondDoubles{};
-  Eight::type columns[2][4];
+  Pieces<8>::type columns[2][4];
 #pragma GCC unroll 2
-  for (int half = 0; half < 2; ++half) {
-    const float* const rows = from + half * 8 * pitch;
-    const Eight::type a = Eight::load(rows, pitch), b = Eight::load(rows + pitch, pitch),
-                      c = Eight::load(rows + 2 * pitch, pitch), d = Eight::load(rows + 3 * pitch, pitch);
-    const Eight::type ab0 = shuffle(a, b, kFirstSingles), ab1 = shuffle(a, b, kSecondSingles);
-    const Eight::type cd0 = shuffle(c, d, kFirstSingles), cd1 = shuffle(c, d, kSecondSingles);
-    columns[half][0] = shuffle(ab0, cd0, kFirstDoubles);
-    columns[half][1] = shuffle(ab0, cd0, kSecondDoubles);
-    columns[half][2] = shuffle(ab1, cd1, kFirstDoubles);
-    columns[half][3] = shuffle(ab1, cd1, kSecondDoubles);
-  }
+  for (int half = 0; half < 2; ++half) load_columns<8>(from + half * 8 * pitch, pitch, columns[half]);
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i) put(i, columns[0][i], columns[1][i]);
 }
@@ -526,29 +518,17 @@ struct WordsWithin {
         low(broadcast<int16_t>(static_cast<int16_t>(range.low))),
         high(broadcast<int16_t>(static_cast<int16_t>(range.high))) {}
 };
-// 32 columns of 32 samples, of which row s begins at from + s·pitch: four perfect shuffles of vectors of 16 bytes. Two
-// of a vector's quarters hold a column then, and two the one that stands 16 on.
+// 32 columns of 32 samples, of which row s begins at from + s·pitch. Once transposed, two of a vector's quarters hold a
+// column, and two the one that stands 16 on.
 template <bool AsItIs>
 ESPALIER_INLINE void transpose_into_words(const Code* from, int64_t pitch, const WordsWithin& within, int16_t* to) {
-  Vec<Code> v[16], w[16];
+  Vec<Code> v[16];
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
     const auto row = [&](int s) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + s * pitch)); };
     v[i] = reinterpret_cast<Vec<Code>>(_mm512_inserti64x4(_mm512_castsi256_si512(row(i)), row(16 + i), 1));
   }
-#pragma GCC unroll 2
-  for (int twice = 0; twice < 2; ++twice) {
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      w[2 * i] = interleave_first<Code>(v[i], v[i + 8]);
-      w[2 * i + 1] = interleave_second<Code>(v[i], v[i + 8]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) {
-      v[2 * i] = interleave_first<Code>(w[i], w[i + 8]);
-      v[2 * i + 1] = interleave_second<Code>(w[i], w[i + 8]);
-    }
-  }
+  transpose_bytes(v);
 #pragma GCC unroll 16
   for (int i = 0; i < 16; ++i) {
     const __m512i quarters = reinterpret_cast<__m512i>(v[i]);

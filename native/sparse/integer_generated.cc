@@ -36,7 +36,7 @@ constexpr int64_t kPanelsInColumns = 8;
 // Parts that a product of few samples is cut into at most.
 constexpr int64_t kParts = 8;
 // Eight megabytes of code for their products; loads of their codes are as much again at most.
-[[maybe_unused]] constexpr int64_t kMostBlocks = int64_t{1} << 20;
+constexpr int64_t kMostBlocks = int64_t{1} << 20;
 
 // How the work is cut.
 constexpr int64_t kMostTuples = 384;                     // of a block of columns: 24 KB of codes a panel
@@ -268,15 +268,7 @@ class IntegerGenerated final : public IntegerProduct {
 
 }  // namespace
 
-bool can_make_integer_generated(int64_t blocks) {
-#if ESPALIER_X86
-  return isa() == Isa::avx512 && can_generate() && blocks <= kMostBlocks;
-#else
-  // No emitter for this processor.
-  (void)blocks;
-  return false;
-#endif
-}
+bool can_make_integer_generated(int64_t blocks) { return can_generate() && !is_avx2() && blocks <= kMostBlocks; }
 
 std::unique_ptr<IntegerProduct> make_integer_generated(const IntegerEntries& entries, CodeRange range, int64_t blocks) {
   auto made = std::make_unique<IntegerGenerated>(entries, range);

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <numeric>
 
 #include "core/parallel.h"
 #include "core/scratch.h"
 #include "simd/isa.h"
 #include "sparse/assembler.h"
+#include "sparse/by_column.h"
 #include "sparse/code_memory.h"
 #include "sparse/integer_codes.h"
 #include "sparse/integer_kernels.h"
@@ -22,7 +22,7 @@ namespace espalier::sparse {
 namespace {
 
 // At most nine bytes of code each.
-[[maybe_unused]] constexpr int64_t kMostEntries = int64_t{3} << 20;
+constexpr int64_t kMostEntries = int64_t{3} << 20;
 constexpr int64_t kParts = 8;
 constexpr size_t kAlignment = 64;
 
@@ -41,10 +41,10 @@ struct Words512 {
   void load(Assembler& to, int turn, int32_t offset) const { to.load512(kOperands + turn, kRdi, offset); }
   void start(Assembler& to, int row) const { to.zero512(reg(row)); }
   void resume(Assembler& to, int row) const { to.load512(reg(row), kRsi, 64 * row); }
-  void add(Assembler& to, int row, int turn) const { to.add_words512(reg(row), kOperands + turn); }
-  void subtract(Assembler& to, int row, int turn) const { to.subtract_words512(reg(row), kOperands + turn); }
-  void add_from(Assembler& to, int row, int32_t offset) const { to.add_words512(reg(row), kRdi, offset); }
-  void subtract_from(Assembler& to, int row, int32_t offset) const { to.subtract_words512(reg(row), kRdi, offset); }
+  void add(Assembler& to, int sign, int row, int turn) const { to.add_words512(sign, reg(row), kOperands + turn); }
+  void add_from(Assembler& to, int sign, int row, int32_t offset) const {
+    to.add_words512(sign, reg(row), kRdi, offset);
+  }
 };
 // 16 samples, a quarter of a block. Registers 0 to 2 take the codes, for as such they make instructions of four bytes.
 struct Words256 {
@@ -56,69 +56,31 @@ struct Words256 {
   void load(Assembler& to, int turn, int32_t offset) const { to.load_low256(turn, kRdi, offset); }
   void start(Assembler& to, int row) const { to.zero_words256(kFirstRow + row); }
   void resume(Assembler& to, int row) const { to.load256(kFirstRow + row, kRsi, 128 * row); }
-  void add(Assembler& to, int row, int turn) const { to.add_words_low256(kFirstRow + row, turn); }
-  void subtract(Assembler& to, int row, int turn) const { to.subtract_words_low256(kFirstRow + row, turn); }
-  void add_from(Assembler& to, int row, int32_t offset) const { to.add_words_low256(kFirstRow + row, kRdi, offset); }
-  void subtract_from(Assembler& to, int row, int32_t offset) const {
-    to.subtract_words_low256(kFirstRow + row, kRdi, offset);
+  void add(Assembler& to, int sign, int row, int turn) const { to.add_words_low256(sign, kFirstRow + row, turn); }
+  void add_from(Assembler& to, int sign, int row, int32_t offset) const {
+    to.add_words_low256(sign, kFirstRow + row, kRdi, offset);
   }
   void store(Assembler& to, int row) const { to.store256(kRsi, 128 * row, kFirstRow + row); }
 };
 
-struct SignEntry {
-  int row;
-  bool minus;
-};
-
-// The entries of some rows in a block of columns, by column and then row.
-class ByColumn {
- public:
-  // Of rows and columns [first, last); `next` says which of each row's entries is the first, and is moved on.
-  void sort(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
-            std::vector<int64_t>& next) {
-    const Pattern& pattern = entries.pattern;
-    // (A place more: where a column begins becomes where it ends as its entries are placed.)
-    start_.assign(static_cast<size_t>(last - first) + 2, 0);
-    const auto each = [&](auto body) {
-      for (int64_t r = first_row; r < last_row; ++r)
-        for (int64_t i = next[static_cast<size_t>(r)]; i < pattern.end(r) && pattern.at(i) < last; ++i)
-          body(r, i, static_cast<size_t>(pattern.at(i) - first));
-    };
-    each([&](int64_t, int64_t, size_t column) { ++start_[column + 2]; });
-    std::partial_sum(start_.begin(), start_.end(), start_.begin());
-    entries_.resize(static_cast<size_t>(start_.back()));
-    each([&](int64_t r, int64_t i, size_t column) {
-      entries_[static_cast<size_t>(start_[column + 1]++)] = {static_cast<int>(r - first_row),
-                                                             entries.value[static_cast<size_t>(i)] < 0};
-      next[static_cast<size_t>(r)] = i + 1;
-    });
-  }
-  int64_t columns() const { return static_cast<int64_t>(start_.size()) - 2; }
-  const SignEntry* begin(int64_t column) const { return entries_.data() + start_[static_cast<size_t>(column)]; }
-  const SignEntry* end(int64_t column) const { return begin(column + 1); }
-
- private:
-  std::vector<int32_t> start_;
-  std::vector<SignEntry> entries_;
-};
-
 // The additions of a group. A column of one entry is added from memory; codes of others are loaded once.
 template <class Words>
-void emit_additions(const ByColumn& by_column, const Words& words, bool backwards, Walk& x, Assembler& code) {
+void emit_additions(const ByColumn& by_column, const int8_t* sign, const Words& words, bool backwards, Walk& x,
+                    Assembler& code) {
   int turn = 0;
   for (int64_t i = 0; i < by_column.columns(); ++i) {
     const int64_t c = backwards ? by_column.columns() - 1 - i : i;
-    const SignEntry *const begin = by_column.begin(c), *const end = by_column.end(c);
-    if (begin == end) continue;
+    const auto entries = by_column.at(c);
+    if (entries.empty()) continue;
     const int32_t offset = x.to(code, static_cast<int32_t>(c * 2 * Words::kSamples));
-    if (end - begin == 1) {
-      begin->minus ? words.subtract_from(code, begin->row, offset) : words.add_from(code, begin->row, offset);
+    if (entries.size() == 1) {
+      const auto [row, entry] = entries[0];
+      words.add_from(code, sign[entry], row, offset);
       continue;
     }
     turn = (turn + 1) % Words::kOperandCount;
     words.load(code, turn, offset);
-    for (const SignEntry* one = begin; one != end; ++one)
-      one->minus ? words.subtract(code, one->row, turn) : words.add(code, one->row, turn);
+    for (const auto [row, entry] : entries) words.add(code, sign[entry], row, turn);
   }
 }
 
@@ -164,8 +126,7 @@ class SignsInARow final : public IntegerSigns {
   // False where the system gives no executable memory.
   bool make(const IntegerEntries& entries) {
     const Pattern& pattern = entries.pattern;
-    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-    ByColumn by_column;
+    ByColumn by_column(pattern);
     Assembler code;
     code.expect(static_cast<size_t>(pattern.entries() * 9 + cut_.groups * cut_.blocks * 256 + 16384));
     emit_begin(code);
@@ -178,11 +139,11 @@ class SignsInARow final : public IntegerSigns {
         group_.push_back(code.size());
         const Words512 words{static_cast<int>(cut_.row(g + 1) - cut_.row(g))};
         for (int r = 0; r < words.rows; ++r) b == 0 ? words.start(code, r) : words.resume(code, r);
-        by_column.sort(entries, cut_.row(g), cut_.row(g + 1), first, last, next);
+        by_column.sort(cut_.row(g), cut_.row(g + 1), first, last);
         // Every other group walks backwards: it begins with what the last one left in the cache.
         const bool backwards = g % 2 == 1;
         Walk x{kRdi, Words512::kReach, backwards};
-        emit_additions(by_column, words, backwards, x, code);
+        emit_additions(by_column, entries.value.data(), words, backwards, x, code);
         if (x.position != 0) code.add(kRdi, -x.position);
         code.call(kRdx, words.rows == most_rows() ? kEndingOfMost : kEndingOfLess);
         code.add(kR11, -1);
@@ -310,8 +271,7 @@ class SignsByTurns final : public IntegerSigns {
 
   bool make(const IntegerEntries& entries) {
     const Pattern& pattern = entries.pattern;
-    std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
-    ByColumn by_column;
+    ByColumn by_column(pattern);
     Assembler code;
     code.expect(static_cast<size_t>(pattern.entries() * 9 + cut_.groups * cut_.blocks * 512));
     for (int64_t g = 0; g < cut_.groups; ++g)
@@ -320,9 +280,9 @@ class SignsByTurns final : public IntegerSigns {
         function_.push_back(code.size());
         const Words256 words{static_cast<int>(cut_.row(g + 1) - cut_.row(g))};
         for (int r = 0; r < words.rows; ++r) b == 0 ? words.start(code, r) : words.resume(code, r);
-        by_column.sort(entries, cut_.row(g), cut_.row(g + 1), cut_.column(b), cut_.column(b + 1), next);
+        by_column.sort(cut_.row(g), cut_.row(g + 1), cut_.column(b), cut_.column(b + 1));
         Walk x{kRdi, Words256::kReach};
-        emit_additions(by_column, words, false, x, code);
+        emit_additions(by_column, entries.value.data(), words, false, x, code);
         for (int r = 0; r < words.rows; ++r) words.store(code, r);
         code.end();
       }
@@ -385,24 +345,13 @@ class SignsByTurns final : public IntegerSigns {
 
 }  // namespace
 
-bool can_make_integer_signs(int64_t entries) {
-#if ESPALIER_X86
-  return can_generate() && entries <= kMostEntries;
-#else
-  // No emitter for this processor.
-  (void)entries;
-  return false;
-#endif
-}
+bool can_make_integer_signs(int64_t entries) { return can_generate() && entries <= kMostEntries; }
 
 std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range) {
-#if ESPALIER_X86
-  if (isa() == Isa::avx512) {
-    if (auto made = std::make_unique<SignsInARow>(entries, range); made->make(entries)) return made;
-  } else if (auto made = std::make_unique<SignsByTurns>(entries, range); made->make(entries)) return made;
-#else
-  (void)entries, (void)range;
-#endif
+  if (!can_make_integer_signs(entries.pattern.entries())) return nullptr;
+  if (is_avx2()) {
+    if (auto made = std::make_unique<SignsByTurns>(entries, range); made->make(entries)) return made;
+  } else if (auto made = std::make_unique<SignsInARow>(entries, range); made->make(entries)) return made;
   return nullptr;
 }
 

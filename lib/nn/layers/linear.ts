@@ -62,7 +62,11 @@ export class Linear extends Module {
 function denseProduct(layer: Linear, x: Tensor, rectified: boolean): Tensor {
   const [weight, bias] = [beside(x, layer.effective('weight')), beside(x, layer.effectiveOrNull('bias'))]
   const whole = wholeFor(layer, x, weight)
-  if (whole !== null) return sparseLinear(x, weight, whole, bias, rectified)
+  if (whole !== null) {
+    inPanels.set(layer, whole.formatFor(samplesIn(x)))
+    return sparseLinear(x, weight, whole, bias, rectified)
+  }
+  inPanels.delete(layer)
   const y = linear(x, weight, bias)
   return rectified ? relu(lent(y)) : y
 }
@@ -71,6 +75,10 @@ function denseProduct(layer: Linear, x: Tensor, rectified: boolean): Tensor {
 // and the gradient back, took longer than its products. (Code of more weights outgrows the nearer caches.)
 const mostInPanels = 1 << 15
 const wholes = new WeakMap<Linear, SparseMatrix>()
+const inPanels = new WeakMap<Module, string>()
+
+/** What multiplied by all weights of a layer, if its latest pass by these was in panels; null if not. @internal */
+export const kernelInPanels = (layer: Module): string | null => inPanels.get(layer) ?? null
 
 /** The matrix by which a layer multiplies x in panels; null where it does not. */
 function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null {
