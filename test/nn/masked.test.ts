@@ -296,7 +296,7 @@ test('explain runs a model on its own, leaves its mode and prints a table', (t) 
   t.deepEqual([told.layers[1].reason, typeof told.layers[1].kernel], ['it has no mask; in panels', 'string'])
   const asked = nn.explain(small.clone().maskedKernels('dense'), { input: [256], batch: 32 }).layers[1]
   t.deepEqual(asked, { layer: '2', type: 'Linear', runs: 'dense', reason: 'it has no mask' })
-  small.at(2).maskedKernels('dense')
+  small.at(-1)?.maskedKernels('dense')
   t.is(nn.explain(small, { input: [256], batch: 32 }).layers[1].kernel, undefined)
   small.maskedKernels('auto')
   t.is(nn.explain(nn.SparseLinear.from(wide())).layers[0].reason, 'it holds its kept weights alone')
