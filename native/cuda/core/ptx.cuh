@@ -66,6 +66,19 @@ __device__ __forceinline__ bool barrier_passed([[maybe_unused]] uint64_t* barrie
 #endif
   return passed != 0;
 }
+// The same without giving the phase a while to end: barrier_passed may wait for it, this does not.
+__device__ __forceinline__ bool barrier_passed_now([[maybe_unused]] uint64_t* barrier,
+                                                   [[maybe_unused]] uint32_t parity) {
+  uint32_t passed = 1;
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "{\n.reg .pred done;\nmbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, 1, 0, done;\n}"
+      : "=r"(passed)
+      : "r"(shared_address(barrier)), "r"(parity)
+      : "memory");
+#endif
+  return passed != 0;
+}
 // Waits for the end of the phase of this parity; a wait of some two seconds is a deadlock, and ends the kernel.
 __device__ __forceinline__ void barrier_wait(uint64_t* barrier, uint32_t parity) {
   if (barrier_passed(barrier, parity)) return;
@@ -112,6 +125,34 @@ __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unu
       "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier))
       : "memory");
 #endif
+}
+
+// How long the L2 is to keep what an access brings there: an operand of copies and stores.
+enum class Keep { kNormal, kFirstOut, kLong };
+__device__ __forceinline__ uint64_t keep_policy(Keep keep) {
+  uint64_t policy;
+  switch (keep) {
+    case Keep::kFirstOut: asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy)); break;
+    case Keep::kLong: asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy)); break;
+    default: asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy)); break;
+  }
+  return policy;
+}
+__device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unused]] const CUtensorMap* map,
+                                          [[maybe_unused]] uint64_t* barrier, [[maybe_unused]] int x,
+                                          [[maybe_unused]] int y, [[maybe_unused]] uint64_t policy) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, "
+      "%3}], [%4], %5;" ::"r"(shared_address(to)),
+      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier)), "l"(policy)
+      : "memory");
+#endif
+}
+__device__ __forceinline__ void store16(void* to, uint4 value, uint64_t policy) {
+  asm volatile("st.global.L2::cache_hint.v4.b32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(__cvta_generic_to_global(to)),
+               "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w), "l"(policy)
+               : "memory");
 }
 
 // Where a byte lies in a tile whose rows are 128 bytes, as copies with the 128-byte swizzle place it (the tile
@@ -194,6 +235,58 @@ __device__ __forceinline__ void raise_registers() {
 template <int kRegisters>
 __device__ __forceinline__ void lower_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
+}
+
+// Clusters of blocks. Which block of it this is; all threads of all its blocks, in whole warps, meet, and see each
+// other's shared memory as it was before.
+__device__ __forceinline__ uint32_t cluster_rank() {
+  uint32_t rank;
+  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return rank;
+}
+__device__ __forceinline__ void cluster_meet() {
+  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+// The address, for instructions on shared::cluster, of what lies in block `rank` where `pointer` points here.
+__device__ __forceinline__ uint32_t cluster_address(const void* pointer, uint32_t rank) {
+  uint32_t there;
+  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(pointer)), "r"(rank));
+  return there;
+}
+// An arrival at a barrier of block `rank` that orders, as barrier_arrive does, reads of shared memory before copies.
+__device__ __forceinline__ void barrier_arrive_at(uint64_t* barrier, uint32_t rank) {
+  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(cluster_address(barrier, rank)) : "memory");
+}
+// A word into the shared memory of block `rank`, then an arrival there; barrier_hear waits for it, and may then read
+// the word.
+__device__ __forceinline__ void barrier_tell(uint64_t* barrier, uint32_t* word, uint32_t value, uint32_t rank) {
+  asm volatile(
+      "st.shared::cluster.u32 [%0], %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [%2];" ::"r"(
+          cluster_address(word, rank)),
+      "r"(value), "r"(cluster_address(barrier, rank))
+      : "memory");
+}
+__device__ __forceinline__ void barrier_hear(uint64_t* barrier, uint32_t parity) {
+  const int64_t began = clock64();
+  for (uint32_t passed = 0;;) {
+    asm volatile(
+        "{\n.reg .pred done;\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, "
+        "1, 0, done;\n}"
+        : "=r"(passed)
+        : "r"(shared_address(barrier)), "r"(parity)
+        : "memory");
+    if (passed) return;
+    if (clock64() - began > (int64_t{1} << 32)) __trap();
+  }
+}
+// load_tile to the same place in all blocks of the cluster that `blocks` has bits for; each one's barrier hears of it.
+__device__ __forceinline__ void load_tile_multicast(void* to, const CUtensorMap* map, uint64_t* barrier, int x, int y,
+                                                    uint16_t blocks, uint64_t policy) {
+  asm volatile(
+      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint "
+      "[%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(shared_address(to)),
+      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"(blocks), "l"(policy)
+      : "memory");
 }
 
 // Before the first product, and after the accumulators were touched otherwise.
