@@ -404,7 +404,8 @@ unsigned* dealing_counter() {
   const std::lock_guard<std::mutex> hold(lock);
   unsigned*& counter = made[{device, now.number}];
   if (counter == nullptr) {
-    unsigned* const fresh = static_cast<unsigned*>(allocate(sizeof(unsigned)));
+    unsigned* fresh = nullptr;  // stays: not counted as memory in use
+    ESPALIER_CUDA(cudaMalloc(&fresh, sizeof(unsigned)));
     ESPALIER_CUDA(cudaMemsetAsync(fresh, 0, sizeof(unsigned), now.handle));
     counter = fresh;
   }
