@@ -139,7 +139,8 @@ __global__ void __launch_bounds__(kThreads, 1)
       bool keep = walk.keep_a;
       if (keep)
         keep = int64_t{walk.start[walk.units / walk.per_tile]} * walk.per_tile * walk.steps_per_tile *
-                   (kRows * kSide * 2) <= kKeptBytes;
+                   (kRows * kSide * 2) <=
+               kKeptBytes;
       const uint64_t keep_a = ptx::keep_policy(keep ? ptx::Keep::kLong : ptx::Keep::kNormal);
       const uint64_t keep_b = ptx::keep_policy(ptx::Keep::kNormal);
       // One step: waits for room, says what it is, has both operands brought.
@@ -387,7 +388,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     }
   }
   if constexpr (kCluster > 1) {  // the other block may still reach into this one
-    __syncwarp();                 // the producer's lanes come together
+    __syncwarp();                // the producer's lanes come together
     ptx::cluster_meet();
   }
 #endif

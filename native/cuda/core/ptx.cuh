@@ -260,11 +260,10 @@ __device__ __forceinline__ void barrier_arrive_at(uint64_t* barrier, uint32_t ra
 // A word into the shared memory of block `rank`, then an arrival there; barrier_hear waits for it, and may then read
 // the word.
 __device__ __forceinline__ void barrier_tell(uint64_t* barrier, uint32_t* word, uint32_t value, uint32_t rank) {
-  asm volatile(
-      "st.shared::cluster.u32 [%0], %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [%2];" ::"r"(
-          cluster_address(word, rank)),
-      "r"(value), "r"(cluster_address(barrier, rank))
-      : "memory");
+  asm volatile("st.shared::cluster.u32 [%0], %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [%2];" ::"r"(
+                   cluster_address(word, rank)),
+               "r"(value), "r"(cluster_address(barrier, rank))
+               : "memory");
 }
 __device__ __forceinline__ void barrier_hear(uint64_t* barrier, uint32_t parity) {
   const int64_t began = clock64();
