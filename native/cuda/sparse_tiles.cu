@@ -28,7 +28,7 @@ __device__ void sort_by_length(int count, const int32_t* start, int32_t* order) 
 
 // One block makes the whole plan: there are few tiles, and seldom a new mask.
 __global__ void __launch_bounds__(kPlanThreads)
-    plan_kernel(const uint8_t* mask, int rows, int columns, int blocks_per_tile, TilePlan<int32_t> plan, bool by_size) {
+    plan_kernel(const uint8_t* mask, int rows, int columns, int blocks_per_tile, TilePlan<int32_t> plan) {
   const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = kPlanThreads / 32;
   const auto kept = [=](int row, int column) { return mask[int64_t{row} * columns + column] != 0; };
   // How long each list is; the lists' beginnings; the lists.
@@ -67,54 +67,20 @@ __global__ void __launch_bounds__(kPlanThreads)
   __syncthreads();
   sort_by_length(rows, plan.row_start, plan.row_order);
   sort_by_length(columns, plan.column_start, plan.column_order);
-  // The weight gradient's groups, those of 8 blocks first, then those of 7: a thread for each size.
-  static_assert(kSampledBlocks <= 32);
-  const auto blocks_of = [=](int row) { return (plan.row_start[row + 1] - plan.row_start[row]) * blocks_per_tile; };
-  const auto parts_of = [](int blocks) { return (blocks + kSampledBlocks - 1) / kSampledBlocks; };
-  __shared__ int of_size[kSampledBlocks];
-  const int size = kSampledBlocks - threadIdx.x;
-  // Of a row's parts, those that have `size` blocks: body(row, first, last).
-  const auto each_part = [&](auto body) {
-    for (int row = 0; row < rows; ++row) {
-      const int blocks = blocks_of(row), parts = parts_of(blocks);
-      if (parts == 0) continue;
-      const int least = blocks / parts, larger = blocks % parts;
-      if (size == least + 1) body(row, 0, larger);
-      if (size == least) body(row, larger, parts);
-    }
+  // The weight gradient's groups.
+  const auto parts = [=](int row) {
+    const int64_t blocks = int64_t{plan.row_start[row + 1] - plan.row_start[row]} * blocks_per_tile;
+    return static_cast<int>((blocks + kSampledBlocks - 1) / kSampledBlocks);
   };
-  if (!by_size) {  // TRIAL: as they were
-    if (threadIdx.x == 0) {
-      int before = 0;
-      for (int row = 0; row < rows; ++row)
-        for (int part = 0; part < parts_of(blocks_of(row)); ++part, ++before) {
-          plan.group[2 * before] = row;
-          plan.group[2 * before + 1] = part;
-        }
-      *plan.groups = before;
-      *plan.kept = plan.row_start[rows];
-    }
-    return;
-  }
-  if (size > 0) {
-    int count = 0;
-    each_part([&](int, int first, int last) { count += last - first; });
-    of_size[threadIdx.x] = count;
-  }
-  __syncthreads();
-  if (size > 0) {
-    int at = 0;
-    for (int i = 0; i < static_cast<int>(threadIdx.x); ++i) at += of_size[i];
-    each_part([&](int row, int first, int last) {
-      for (int part = first; part < last; ++part, ++at) {
-        plan.group[2 * at] = row;
-        plan.group[2 * at + 1] = part;
+  int before = 0;  // few rows: one thread counts
+  if (threadIdx.x == 0) {
+    for (int row = 0; row < rows; ++row)
+      for (int part = 0; part < parts(row); ++part, ++before) {
+        plan.group[2 * before] = row;
+        plan.group[2 * before + 1] = part;
       }
-    });
-    if (size == 1) {
-      *plan.groups = at;
-      *plan.kept = plan.row_start[rows];
-    }
+    *plan.groups = before;
+    *plan.kept = plan.row_start[rows];
   }
 }
 
@@ -259,7 +225,7 @@ espalier_status espalier_cuda_tiles_plan(espalier_in mask, espalier_out plan, es
     int32_t* const to = elements<int32_t>("plan", plan, TilePlan<int32_t>::length(shape));
     plan_kernel<<<1, kPlanThreads, 0, stream()>>>(kept, static_cast<int>(rows), static_cast<int>(columns),
                                                   static_cast<int>((shape.tile_columns + 63) / 64),
-                                                  TilePlan<int32_t>(to, shape), (tiles_trial() & kTryDealing) != 0);
+                                                  TilePlan<int32_t>(to, shape));
     launched("tiles plan");
   });
 }

@@ -50,10 +50,6 @@ struct TilePlan {
   }
 };
 
-// TRIAL: which ways of Hopper's kernel to try, a sum of kTry….
-constexpr int kTryDealing = 1, kTryMerging = 2, kTryStreaming = 4, kTryKeeping = 8, kTryEarly = 16, kTryClusters = 32;
-int tiles_trial();
-
 enum class TileProduct { kForward, kDataGrad, kWeightGrad };
 
 // One product. a is W (W, dY for the weight gradient), b what stands on its right; out what is written.

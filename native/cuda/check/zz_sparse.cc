@@ -51,7 +51,7 @@ ESPALIER_CHECK(zz_tiles_large) {
   check_tiles(ESPALIER_BFLOAT16, {8192, 1024, 72, 1}, 64, 64, tile_mask(2048, 0.6));
 }
 
-// More pieces of work than blocks, or pairs of them, take at once: dealt as they go. Rows that keep nothing or a tile
+// More pieces of work than blocks take at once: dealt as they go. Rows that keep nothing or a tile
 // are done before the copies of the next are under way.
 ESPALIER_CHECK(zz_tiles_dealt) {
   for (const int64_t batch : {0, 1}) {

@@ -28,6 +28,17 @@ __device__ __forceinline__ uint32_t shared_address(const void* pointer) {
 // One lane of the warp, always the same; to be called by whole warps.
 __device__ __forceinline__ bool elect_lane() { return (threadIdx.x & 31) == 0; }
 
+// elect_lane for one warp of the block, that of number `warp`, so that the compiler sees that a single thread goes on:
+// else it guards each copy by a loop over the threads that might be there.
+__device__ __forceinline__ bool elect_thread([[maybe_unused]] int warp) {
+  uint32_t elected = 0;
+#if __CUDA_ARCH__ >= 900
+  if (__shfl_sync(0xffffffffu, static_cast<int>(threadIdx.x / 32), 0) == warp)
+    asm volatile("{\n.reg .pred one;\nelect.sync _|one, 0xffffffff;\nselp.u32 %0, 1, 0, one;\n}" : "=r"(elected));
+#endif
+  return elected != 0;
+}
+
 // mbarrier: counts arrivals of threads and bytes of copies; a phase ends when both are complete, and the
 // parity of phases alternates from 0.
 
@@ -60,19 +71,6 @@ __device__ __forceinline__ bool barrier_passed([[maybe_unused]] uint64_t* barrie
 #if __CUDA_ARCH__ >= 900
   asm volatile(
       "{\n.reg .pred done;\nmbarrier.try_wait.parity.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, 1, 0, done;\n}"
-      : "=r"(passed)
-      : "r"(shared_address(barrier)), "r"(parity)
-      : "memory");
-#endif
-  return passed != 0;
-}
-// The same without giving the phase a while to end: barrier_passed may wait for it, this does not.
-__device__ __forceinline__ bool barrier_passed_now([[maybe_unused]] uint64_t* barrier,
-                                                   [[maybe_unused]] uint32_t parity) {
-  uint32_t passed = 1;
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "{\n.reg .pred done;\nmbarrier.test_wait.parity.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, 1, 0, done;\n}"
       : "=r"(passed)
       : "r"(shared_address(barrier)), "r"(parity)
       : "memory");
@@ -127,15 +125,12 @@ __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unu
 #endif
 }
 
-// How long the L2 is to keep what an access brings there: an operand of copies and stores.
-enum class Keep { kNormal, kFirstOut, kLong };
-__device__ __forceinline__ uint64_t keep_policy(Keep keep) {
+// How the L2 is to keep what an access brings there, as other data or longer: an operand of copies and stores.
+// volatile: made where it is needed, since it would take two registers otherwise.
+__device__ __forceinline__ uint64_t keep_policy(bool longer) {
   uint64_t policy;
-  switch (keep) {
-    case Keep::kFirstOut: asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy)); break;
-    case Keep::kLong: asm("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy)); break;
-    default: asm("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy)); break;
-  }
+  if (longer) asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
+  else asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
   return policy;
 }
 __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unused]] const CUtensorMap* map,
@@ -235,57 +230,6 @@ __device__ __forceinline__ void raise_registers() {
 template <int kRegisters>
 __device__ __forceinline__ void lower_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
-}
-
-// Clusters of blocks. Which block of it this is; all threads of all its blocks, in whole warps, meet, and see each
-// other's shared memory as it was before.
-__device__ __forceinline__ uint32_t cluster_rank() {
-  uint32_t rank;
-  asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-__device__ __forceinline__ void cluster_meet() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
-}
-// The address, for instructions on shared::cluster, of what lies in block `rank` where `pointer` points here.
-__device__ __forceinline__ uint32_t cluster_address(const void* pointer, uint32_t rank) {
-  uint32_t there;
-  asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(shared_address(pointer)), "r"(rank));
-  return there;
-}
-// An arrival at a barrier of block `rank` that orders, as barrier_arrive does, reads of shared memory before copies.
-__device__ __forceinline__ void barrier_arrive_at(uint64_t* barrier, uint32_t rank) {
-  asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(cluster_address(barrier, rank)) : "memory");
-}
-// A word into the shared memory of block `rank`, then an arrival there; barrier_hear waits for it, and may then read
-// the word.
-__device__ __forceinline__ void barrier_tell(uint64_t* barrier, uint32_t* word, uint32_t value, uint32_t rank) {
-  asm volatile("st.shared::cluster.u32 [%0], %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [%2];" ::"r"(
-                   cluster_address(word, rank)),
-               "r"(value), "r"(cluster_address(barrier, rank))
-               : "memory");
-}
-__device__ __forceinline__ void barrier_hear(uint64_t* barrier, uint32_t parity) {
-  const int64_t began = clock64();
-  for (uint32_t passed = 0;;) {
-    asm volatile(
-        "{\n.reg .pred done;\nmbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%1], %2;\nselp.u32 %0, "
-        "1, 0, done;\n}"
-        : "=r"(passed)
-        : "r"(shared_address(barrier)), "r"(parity)
-        : "memory");
-    if (passed) return;
-    if (clock64() - began > (int64_t{1} << 32)) __trap();
-  }
-}
-// load_tile to the same place in all blocks of the cluster that `blocks` has bits for; each one's barrier hears of it.
-__device__ __forceinline__ void load_tile_multicast(void* to, const CUtensorMap* map, uint64_t* barrier, int x, int y,
-                                                    uint16_t blocks, uint64_t policy) {
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster.L2::cache_hint "
-      "[%0], [%1, {%2, %3}], [%4], %5, %6;" ::"r"(shared_address(to)),
-      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier)), "h"(blocks), "l"(policy)
-      : "memory");
 }
 
 // Before the first product, and after the accumulators were touched otherwise.
