@@ -273,7 +273,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     T* const out = static_cast<T*>(walk.out);
     const auto store = [](void* to, uint4 value) {
       if constexpr (kHints) ptx::store16(to, value, ptx::keep_policy(false));
-      else *static_cast<uint4*>(to) = value;
+      else ptx::store16(to, value);
     };
     for (;;) {
       ptx::barrier_wait(&full[stage], parity);

@@ -50,11 +50,12 @@ __device__ __forceinline__ uint32_t transpose8x8(uint32_t row) {
   return column;
 }
 
+struct StorePlainly {
+  __device__ __forceinline__ void operator()(void* to, uint4 value) const { ptx::store16(to, value); }
+};
+
 // Columns 32·part to 32·part + 31 of the warp's 16 rows, in pieces of 16 bytes: out[row·ld + column], or
 // transposed, out[column·ld + row].
-struct StorePlainly {
-  __device__ __forceinline__ void operator()(void* to, uint4 value) const { *static_cast<uint4*>(to) = value; }
-};
 template <class T, bool kTransposed, int kCount, class Store = StorePlainly>
 __device__ __forceinline__ void store_part(const float (&d)[kCount], int part, T* out, int64_t ld, int64_t row,
                                            int64_t rows, int64_t column, int64_t columns, const float (&bias)[2],
