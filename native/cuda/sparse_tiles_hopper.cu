@@ -9,9 +9,40 @@
 // What limits it: a 64×64 tile of W uses each element of X it loads for 64 rows only, so the tensor cores at full
 // speed would read 64 bytes of X a clock and multiprocessor, about twice what the L2 delivers. Wide blocks keep
 // what W adds to that small (512 columns: an eighth), and all blocks that run at a time share the same columns of
-// X, so that X comes from device memory once. Tiles of 128 rows need half as much.
+// X, a slab, so that X comes from device memory once. Tiles of 128 rows need half as much. A result is stored while
+// the copies of the next three steps are under way; since those are what is waited for, storing costs nothing more.
+//
+// What is lost beside is the uneven end: of 8192³, a tenth of the tiles kept, 2048 items over 132 blocks are 15 or 16
+// to each, of unequal length. So items are not dealt out before, but taken: a block's producer asks a counter for
+// its next item when it nears the end of the one at hand. Rows come longest first in each slab, and the last two
+// slabs are dealt as one, first the longest row of both, so that short items even out the end. On an H200, bfloat16,
+// 8192³, against items dealt out in turns, one slab from the longest row and one from the shortest (ms, forward):
+// tiles of 128×128, a tenth kept, .273 to .212 (.221 without the last slabs as one); 64×64, a tenth, .266 to .260, a
+// twentieth, .164 to .157; batch major, a tenth, .279 to .270, half, 1.237 to 1.184. (A count over random masks of this
+// size, a step and a store as long each: dealt out, the slowest block takes 6.3% longer than the mean; taken, 1.6%;
+// with the last two slabs as one, 1.1%; three or four slabs, or halves of items at the end, no better.)
+//
+// The groups of a weight gradient, two to a block, stay dealt out: taken, the largest first, .349 to .373, against
+// .342.
+//
+// The counter ends every launch at zero, without anyone's clearing it: of n items, blocks begin with one each and
+// ask until they are told of one past the end, each the same once, so that there are n questions, whatever the
+// order; and atomicInc(counter, n − 1) is back at zero after n.
+//
+// Also tried, on the same card, and not kept (64×64, a tenth kept, forward, unless said otherwise):
+// - W's tiles brought once for two blocks of a cluster, which then must keep step: .260 to .264, and .284 with the
+//   last slabs as one; a twentieth kept .156 to .165; only half kept, batch major, gained: 1.186 to 1.137.
+// - The last stage given back as soon as its products are done where the next one's data is not there: .260 to .258,
+//   half kept, batch major, 1.212 to 1.176, but tiles of 128×128 .209 to .216.
+// - Results stored as the first to leave the L2: .260 to .261.
 #include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string_view>
+#include <utility>
 
+#include "cuda/core/streams.h"
 #include "cuda/core/tensor_map.h"
 #include "cuda/sparse_tiles.cuh"
 #include "cuda/sparse_wgmma.cuh"
@@ -31,7 +62,14 @@ struct Walk {
   void* out;
   int64_t ld;
   const void* bias;
+  unsigned* counter;  // of items taken: zero before and after every launch (not the weight gradient)
+  int most_kept;      // TRIAL
 };
+
+// The next item is looked for in so many steps before the end of the one at hand: see `look`.
+[[maybe_unused]] constexpr int kLooksAhead = 5;
+// TRIAL: W is kept in the L2 where what the mask keeps of it takes no more: a third of an H200's.
+constexpr int64_t kKeptBytes = int64_t{16} << 20;
 
 // What a stage of the pipeline holds beside data.
 struct Step {
@@ -49,8 +87,9 @@ struct Tiling {
   static constexpr int kSharedBytes = 1024 + kStages * (kStageBytes + 16 + sizeof(Step));
 };
 
-// kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient.
-template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
+// kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient. TRIAL kHints: copies and
+// stores say how long the L2 is to keep what they bring.
+template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled, bool kHints>
 __global__ void __launch_bounds__(kThreads, 1)
     tiles_kernel([[maybe_unused]] const __grid_constant__ CUtensorMap map_a,
                  [[maybe_unused]] const __grid_constant__ CUtensorMap map_b, [[maybe_unused]] const Walk walk) {
@@ -83,27 +122,47 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   if (threadIdx.x < 128) {
     ptx::lower_registers<40>();
-    if (threadIdx.x == 0) {
-      // One step: waits for room, says what it is, has both operands brought.
-      const auto put = [&](const Step& step, int a_row, int slice, auto b_at, int b_blocks) {
+    if (ptx::elect_thread(0)) {
+      // The 64×64 block of A, or B, from `at` along M, or N, and `slice` along the contracted dimension.
+      [[maybe_unused]] bool keep = false;
+      if constexpr (kHints)  // every slab reads all of W; between, as much of X and of the result passes through the L2
+        keep = walk.start[walk.units / walk.per_tile] <= walk.most_kept;
+      const auto load_a = [&](void* to, int at, int slice) {
+        const int x = kMMajor ? at : slice, y = kMMajor ? slice : at;
+        if constexpr (kHints) ptx::load_tile(to, &map_a, &full[stage], x, y, ptx::keep_policy(keep));
+        else ptx::load_tile(to, &map_a, &full[stage], x, y);
+      };
+      const auto load_b = [&](void* to, int at, int slice) {
+        const int x = kNMajor ? at : slice, y = kNMajor ? slice : at;
+        if constexpr (kHints) ptx::load_tile(to, &map_b, &full[stage], x, y, ptx::keep_policy(false));
+        else ptx::load_tile(to, &map_b, &full[stage], x, y);
+      };
+      // One step: waits for room, says what it is, and where there is data, has A's and so many of B's blocks brought.
+      const auto put = [&](const Step& step) {
         ptx::barrier_wait(&empty[stage], parity ^ 1);
         steps[stage] = step;
-        const bool data = !(step.flags & (kEmpty | kStop));
-        ptx::barrier_arrive_expect(&full[stage], data ? (Shape::kABlocks + b_blocks) * kBlockBytes : 0);
-        if (data) {
-          unsigned char* to = shared + stage * Shape::kStageBytes;
-          for (int i = 0; i < Shape::kABlocks; ++i, to += kBlockBytes) {
-            const int at = a_row + i * kSide;
-            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
-          }
-          for (int i = 0; i < b_blocks; ++i, to += kBlockBytes) {
-            const int at = b_at(i);
-            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
-          }
+        ptx::barrier_arrive_expect(&full[stage], 0);
+        advance();
+      };
+      const auto put_data = [&](const Step& step, int slice, int b_blocks) {
+        ptx::barrier_wait(&empty[stage], parity ^ 1);
+        steps[stage] = step;
+        int column = step.column;
+        asm volatile("" : "+r"(column), "+r"(b_blocks));  // else registers are kept for all that follows from them
+        ptx::barrier_arrive_expect(&full[stage], (Shape::kABlocks + b_blocks) * kBlockBytes);
+        unsigned char* const to = shared + stage * Shape::kStageBytes;
+        const auto load = [&](int i) { load_b(to + (Shape::kABlocks + i) * kBlockBytes, column + i * kSide, slice); };
+#pragma unroll
+        for (int i = 0; i < Shape::kABlocks; ++i) load_a(to + i * kBlockBytes, step.row + i * kSide, slice);
+        if (b_blocks == Shape::kBBlocks) {
+#pragma unroll
+          for (int i = 0; i < Shape::kBBlocks; ++i) load(i);
+        } else {
+#pragma unroll 1
+          for (int i = 0; i < b_blocks; ++i) load(i);
         }
         advance();
       };
-      const auto nowhere = [](int) { return 0; };
 
       if constexpr (kSampled) {
         const int slices = static_cast<int>((walk.columns + kSide - 1) / kSide);
@@ -130,45 +189,80 @@ __global__ void __launch_bounds__(kThreads, 1)
             ptx::barrier_arrive_expect(&full[stage], (1 + count) * kBlockBytes);
             unsigned char* const to = shared + stage * Shape::kStageBytes;
             const int at = slice * kSide;
-            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? row : at, kMMajor ? at : row);
+            load_a(to, row, at);
 #pragma unroll
             for (int i = 0; i < kSampledBlocks; ++i)
-              if (i < count)
-                ptx::load_tile(to + (1 + i) * kBlockBytes, &map_b, &full[stage], kNMajor ? column[i] : at,
-                               kNMajor ? at : column[i]);
+              if (i < count) load_b(to + (1 + i) * kBlockBytes, column[i], at);
             advance();
           }
         }
       } else {
-        const int64_t slabs = (walk.columns + kColumns - 1) / kColumns, items = slabs * walk.units;
-        for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
-          // The longest rows first, every other time the shortest: a block's rows even out.
-          const int slab = static_cast<int>(item / walk.units), rank = static_cast<int>(item % walk.units);
-          const int unit = slab % 2 == 0 ? rank : walk.units - 1 - rank;
-          const int tile = walk.order[unit / walk.per_tile];
-          const int row = (tile * walk.per_tile + unit % walk.per_tile) * kRows, column = slab * kColumns;
-          const int b_blocks =
-              static_cast<int>(min(int64_t{Shape::kBBlocks}, (walk.columns - column + kSide - 1) / kSide));
-          const int first = walk.start[tile], last = walk.start[tile + 1];
-          if (first == last) {
-            put({row, column, 0, kFirst | kLast | kEmpty}, 0, 0, nowhere, 0);
+        const int slabs = static_cast<int>((walk.columns + kColumns - 1) / kColumns), merged = min(slabs, 2);
+        const unsigned units = static_cast<unsigned>(walk.units), items = static_cast<unsigned>(slabs) * units;
+        const unsigned one_by_one = items - static_cast<unsigned>(merged) * units;
+        // The next item. What it is takes four reads that each need the one before: `look` does one at a time, before
+        // each of the last steps of the item at hand, and touches what it reads only the next time, so that reads
+        // arrive while those steps wait for room. Asking earlier would take items before it is known who will be done
+        // first.
+        constexpr int kLooks = 4;
+        int looked = 1;
+        unsigned item =
+            blockIdx.x - gridDim.x;  // as the counter would have answered: the first item is the block's own
+        int row = 0, column = 0, first = 0, last = 0, entry = 0;
+        const auto look = [&] {
+          switch (looked++) {
+            case 0: item = atomicInc(walk.counter, items - 1); break;
+            case 1:
+              item += gridDim.x;
+              if (item < items) {
+                int slab, unit;
+                if (item < one_by_one) {
+                  slab = static_cast<int>(item / units), unit = static_cast<int>(item % units);
+                } else {
+                  const int rest = static_cast<int>(item - one_by_one);
+                  slab = slabs - merged + (rest & (merged - 1)), unit = rest >> (merged - 1);
+                }
+                row = unit % walk.per_tile * kRows, column = slab * kColumns;
+                first = walk.order[unit / walk.per_tile];  // the tile, until it is known where its list begins
+              }
+              break;
+            case 2:
+              if (item < items) {
+                row += first * walk.per_tile * kRows;
+                last = walk.start[first + 1];
+                first = walk.start[first];
+              }
+              break;
+            default:
+              if (item < items && first < last) entry = walk.list[first];
+          }
+        };
+        for (;;) {
+          while (looked < kLooks) look();
+          if (item >= items) break;
+          const int at_row = row, at_column = column;
+          int left = (last - first) * walk.steps_per_tile;
+          looked = 0;
+          if (left == 0) {
+            look();
+            put({at_row, at_column, 0, kFirst | kLast | kEmpty});
             continue;
           }
-          int next = walk.list[first];
-          for (int entry = first; entry < last; ++entry) {
+          const int b_blocks = min(Shape::kBBlocks, (static_cast<int>(walk.columns) - column + kSide - 1) / kSide);
+          uint32_t flags = kFirst;
+          for (int at = first, next = entry; left > 0;) {
             const int slice = next * walk.steps_per_tile;
-            if (entry + 1 < last) next = walk.list[entry + 1];  // arrives while this one's copies are queued
+            if (left > walk.steps_per_tile) next = walk.list[++at];  // arrives while this one's copies are queued
             for (int part = 0; part < walk.steps_per_tile; ++part) {
-              const uint32_t flags = (entry == first && part == 0 ? kFirst : 0) |
-                                     (entry + 1 == last && part + 1 == walk.steps_per_tile ? kLast : 0);
-              put(
-                  {row, column, 0, flags}, row, (slice + part) * kSide, [&](int i) { return column + i * kSide; },
-                  b_blocks);
+              if (left <= kLooksAhead && looked < kLooks) look();
+              if (--left == 0) flags |= kLast;
+              put_data({at_row, at_column, 0, flags}, (slice + part) * kSide, b_blocks);
+              flags = 0;
             }
           }
         }
       }
-      put({0, 0, 0, kStop}, 0, 0, nowhere, 0);
+      put({0, 0, 0, kStop});
     }
   } else {
     ptx::raise_registers<232>();
@@ -177,6 +271,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     const uint32_t b_offset =
         Shape::kABlocks * kBlockBytes + (Shape::kABlocks == 1 ? group * (kOwn / kSide) * kBlockBytes : 0);
     T* const out = static_cast<T*>(walk.out);
+    const auto store = [](void* to, uint4 value) {
+      if constexpr (kHints) ptx::store16(to, value, ptx::keep_policy(false));
+      else ptx::store16(to, value);
+    };
     for (;;) {
       ptx::barrier_wait(&full[stage], parity);
       const Step step = steps[stage];
@@ -195,7 +293,8 @@ __global__ void __launch_bounds__(kThreads, 1)
         advance();
         const float zeros[16] = {};
         for (int part = 0; part < kOwn / 32; ++part)
-          store_part<T, kTransposed>(zeros, 0, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
+          store_part<T, kTransposed>(zeros, 0, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias,
+                                     store);
         continue;
       }
 
@@ -234,9 +333,10 @@ __global__ void __launch_bounds__(kThreads, 1)
           const int at = step.column + block, steps_per_tile = walk.steps_per_tile;
           const int64_t to =
               (int64_t{walk.list[at / steps_per_tile]} * steps_per_tile + at % steps_per_tile) * kSide + part % 2 * 32;
-          store_part<T, false>(d, part, out, walk.ld, row, kAllRows, to, walk.ld, bias);
+          store_part<T, false>(d, part, out, walk.ld, row, kAllRows, to, walk.ld, bias, store);
         } else {
-          store_part<T, kTransposed>(d, part, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
+          store_part<T, kTransposed>(d, part, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias,
+                                     store);
         }
       }
     }
@@ -244,13 +344,48 @@ __global__ void __launch_bounds__(kThreads, 1)
 #endif
 }
 
+// A counter of the calling thread's stream, in device memory: zero whenever a kernel begins, since those of a stream
+// follow one another and each leaves it so.
+unsigned* dealing_counter() {
+  static std::mutex lock;
+  static std::map<std::pair<int, int64_t>, unsigned*>& made = *new std::map<std::pair<int, int64_t>, unsigned*>;
+  int device = 0;
+  ESPALIER_CUDA(cudaGetDevice(&device));
+  const Stream now = current_stream();
+  const std::lock_guard<std::mutex> hold(lock);
+  unsigned*& counter = made[{device, now.number}];
+  if (counter == nullptr) {
+    unsigned* fresh = nullptr;  // stays: not counted as memory in use
+    ESPALIER_CUDA(cudaMalloc(&fresh, sizeof(unsigned)));
+    ESPALIER_CUDA(cudaMemsetAsync(fresh, 0, sizeof(unsigned), now.handle));
+    counter = fresh;
+  }
+  return counter;
+}
+
+// TRIAL: 1 is without hints.
+bool trial_hints() {
+  static const bool chosen = [] {
+    const char* const text = std::getenv("ESPALIER_TRIAL_TILES");
+    return text == nullptr || std::string_view(text) != "1";
+  }();
+  return chosen;
+}
+
 template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
-void launch(const CUtensorMap& a, const CUtensorMap& b, const Walk& walk) {
+void launch(const CUtensorMap& a, const CUtensorMap& b, Walk walk) {
   constexpr int kShared = Tiling<kRows, kColumns>::kSharedBytes;
-  const auto kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled>;
+  auto* kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled, false>;
+  if (!kSampled && trial_hints())
+    kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled, !kSampled>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   int64_t blocks = traits().multiprocessors;
-  if (!kSampled) blocks = std::min(blocks, walk.units * ceil_div(walk.columns, kColumns));
+  if (!kSampled) {
+    blocks = std::min(blocks, walk.units * ceil_div(walk.columns, kColumns));
+    walk.counter = dealing_counter();
+    walk.most_kept =
+        static_cast<int>(kKeptBytes / (int64_t{walk.per_tile} * walk.steps_per_tile * (kRows * kSide * 2)));
+  }
   kernel<<<static_cast<unsigned>(blocks), kThreads, kShared, stream()>>>(a, b, walk);
   launched("tiles");
 }

@@ -51,6 +51,17 @@ ESPALIER_CHECK(zz_tiles_large) {
   check_tiles(ESPALIER_BFLOAT16, {8192, 1024, 72, 1}, 64, 64, tile_mask(2048, 0.6));
 }
 
+// More pieces of work than blocks take at once: dealt as they go. Rows that keep nothing or a tile
+// are done before the copies of the next are under way.
+ESPALIER_CHECK(zz_tiles_dealt) {
+  for (const int64_t batch : {0, 1}) {
+    check_tiles(ESPALIER_BFLOAT16, {8192, 512, 1032, batch}, 64, 64, tile_mask(1024, 0.1), false, true);
+    check_tiles(ESPALIER_BFLOAT16, {512, 4096, 1544, batch}, 64, 64, tile_mask(512, 0.2));
+    check_tiles(ESPALIER_FLOAT16, {8192, 256, 1288, batch}, 128, 64, tile_mask(256, 0.3), false, true);
+    check_tiles(ESPALIER_BFLOAT16, {9216, 256, 520, batch}, 64, 64, tile_mask(576, 0.0), false, true);
+  }
+}
+
 ESPALIER_CHECK(zz_masked_smallest) {
   for (const espalier_dtype dtype : {ESPALIER_BFLOAT16, ESPALIER_FLOAT16})
     for (const int64_t batch : {0, 1}) check_masked(dtype, {64, 64, 64, batch}, tile_mask(4096, 0.5), ESPALIER_UINT8);
