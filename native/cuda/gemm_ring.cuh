@@ -15,6 +15,7 @@
 //   multiply<kPart>(sum, a, b, add, where)   all of a stage, for the rows of one consumer; the kPart-th of the two
 #pragma once
 
+#include "cuda/core/ptx.cuh"
 #include "cuda/gemm_hopper.cuh"
 #include "cuda/two_four.h"
 
@@ -115,7 +116,7 @@ __device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Targe
         const int room = kTransposed ? (j < left ? rows - i : 0) : (i < rows ? left - j : 0);
         C* const at = corner + i * step_i + j * step_j;
         if (room >= 8) {
-          *reinterpret_cast<uint4*>(at) = make_uint4(word[0], word[1], word[2], word[3]);
+          ptx::store16(at, make_uint4(word[0], word[1], word[2], word[3]));
         } else {
 #pragma unroll
           for (int e = 0; e < 8; ++e)
@@ -183,7 +184,7 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
 
   if (warpgroup == 0) {
     registers_fewer<24>();
-    if (threadIdx.x == 0) {
+    if (ptx::elect_thread(0)) {
       int stage = 0;
       uint32_t phase = 0;
       for (int64_t at = blockIdx.x / kCluster; at < pieces; at += gridDim.x / kCluster) {

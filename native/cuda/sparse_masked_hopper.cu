@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
   if (threadIdx.x < 128) {
     ptx::lower_registers<40>();
-    if (threadIdx.x == 0) {
+    if (ptx::elect_thread(0)) {
       for (int64_t item = blockIdx.x; item < items; item += gridDim.x) {
         const Corner corner = corner_of(item, down, across, kRows, kColumns);
         const int row = static_cast<int>(corner.row), column = static_cast<int>(corner.column);
