@@ -191,7 +191,7 @@ async function sanitizer() {
   }
   const memcheck = ['--tool', 'memcheck', '--target-processes', 'all', '--error-exitcode', '9', program]
   const look = (family) => () => {
-    const own = Math.max(1, Math.min(40, left() - 40))
+    const own = Math.max(1, Math.min(40, Math.floor((left() - 20) / 2)))
     return part(`memcheck ${family}`, 'compute-sanitizer', [...memcheck, '--only', family, '--except', 'zz_,large', '--seconds', String(own)], {
       seconds: own + 75,
       lines: 6,
