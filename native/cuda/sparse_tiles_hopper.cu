@@ -34,12 +34,10 @@
 //   last slabs as one; a twentieth kept .156 to .165; only half kept, batch major, gained: 1.186 to 1.137.
 // - The last stage given back as soon as its products are done where the next one's data is not there: .260 to .258,
 //   half kept, batch major, 1.212 to 1.176, but tiles of 128×128 .209 to .216.
-// - Results stored as the first to leave the L2: .260 to .261.
+// - Results stored as the first to leave the L2: .260 to .261; W as the last, .261 to .257.
 #include <algorithm>
-#include <cstdlib>
 #include <map>
 #include <mutex>
-#include <string_view>
 #include <utility>
 
 #include "cuda/core/streams.h"
@@ -63,13 +61,10 @@ struct Walk {
   int64_t ld;
   const void* bias;
   unsigned* counter;  // of items taken: zero before and after every launch (not the weight gradient)
-  int most_kept;      // TRIAL
 };
 
 // The next item is looked for in so many steps before the end of the one at hand: see `look`.
 [[maybe_unused]] constexpr int kLooksAhead = 5;
-// TRIAL: W is kept in the L2 where what the mask keeps of it takes no more: a third of an H200's.
-constexpr int64_t kKeptBytes = int64_t{16} << 20;
 
 // What a stage of the pipeline holds beside data.
 struct Step {
@@ -87,9 +82,8 @@ struct Tiling {
   static constexpr int kSharedBytes = 1024 + kStages * (kStageBytes + 16 + sizeof(Step));
 };
 
-// kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient. TRIAL kHints: copies and
-// stores say how long the L2 is to keep what they bring.
-template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled, bool kHints>
+// kTransposed: the result is stored with its rows along memory. kSampled: the weight gradient.
+template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
 __global__ void __launch_bounds__(kThreads, 1)
     tiles_kernel([[maybe_unused]] const __grid_constant__ CUtensorMap map_a,
                  [[maybe_unused]] const __grid_constant__ CUtensorMap map_b, [[maybe_unused]] const Walk walk) {
@@ -124,18 +118,11 @@ __global__ void __launch_bounds__(kThreads, 1)
     ptx::lower_registers<40>();
     if (ptx::elect_thread(0)) {
       // The 64×64 block of A, or B, from `at` along M, or N, and `slice` along the contracted dimension.
-      [[maybe_unused]] bool keep = false;
-      if constexpr (kHints)  // every slab reads all of W; between, as much of X and of the result passes through the L2
-        keep = walk.start[walk.units / walk.per_tile] <= walk.most_kept;
       const auto load_a = [&](void* to, int at, int slice) {
-        const int x = kMMajor ? at : slice, y = kMMajor ? slice : at;
-        if constexpr (kHints) ptx::load_tile(to, &map_a, &full[stage], x, y, ptx::keep_policy(keep));
-        else ptx::load_tile(to, &map_a, &full[stage], x, y);
+        ptx::load_tile(to, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
       };
       const auto load_b = [&](void* to, int at, int slice) {
-        const int x = kNMajor ? at : slice, y = kNMajor ? slice : at;
-        if constexpr (kHints) ptx::load_tile(to, &map_b, &full[stage], x, y, ptx::keep_policy(false));
-        else ptx::load_tile(to, &map_b, &full[stage], x, y);
+        ptx::load_tile(to, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
       };
       // One step: waits for room, says what it is, and where there is data, has A's and so many of B's blocks brought.
       const auto put = [&](const Step& step) {
@@ -271,10 +258,6 @@ __global__ void __launch_bounds__(kThreads, 1)
     const uint32_t b_offset =
         Shape::kABlocks * kBlockBytes + (Shape::kABlocks == 1 ? group * (kOwn / kSide) * kBlockBytes : 0);
     T* const out = static_cast<T*>(walk.out);
-    const auto store = [](void* to, uint4 value) {
-      if constexpr (kHints) ptx::store16(to, value, ptx::keep_policy(false));
-      else ptx::store16(to, value);
-    };
     for (;;) {
       ptx::barrier_wait(&full[stage], parity);
       const Step step = steps[stage];
@@ -293,8 +276,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         advance();
         const float zeros[16] = {};
         for (int part = 0; part < kOwn / 32; ++part)
-          store_part<T, kTransposed>(zeros, 0, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias,
-                                     store);
+          store_part<T, kTransposed>(zeros, 0, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
         continue;
       }
 
@@ -333,10 +315,9 @@ __global__ void __launch_bounds__(kThreads, 1)
           const int at = step.column + block, steps_per_tile = walk.steps_per_tile;
           const int64_t to =
               (int64_t{walk.list[at / steps_per_tile]} * steps_per_tile + at % steps_per_tile) * kSide + part % 2 * 32;
-          store_part<T, false>(d, part, out, walk.ld, row, kAllRows, to, walk.ld, bias, store);
+          store_part<T, false>(d, part, out, walk.ld, row, kAllRows, to, walk.ld, bias);
         } else {
-          store_part<T, kTransposed>(d, part, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias,
-                                     store);
+          store_part<T, kTransposed>(d, part, out, walk.ld, row, kAllRows, column + part * 32, walk.columns, bias);
         }
       }
     }
@@ -363,28 +344,15 @@ unsigned* dealing_counter() {
   return counter;
 }
 
-// TRIAL: 1 is without hints.
-bool trial_hints() {
-  static const bool chosen = [] {
-    const char* const text = std::getenv("ESPALIER_TRIAL_TILES");
-    return text == nullptr || std::string_view(text) != "1";
-  }();
-  return chosen;
-}
-
 template <class T, int kRows, int kColumns, bool kMMajor, bool kNMajor, bool kTransposed, bool kSampled>
 void launch(const CUtensorMap& a, const CUtensorMap& b, Walk walk) {
   constexpr int kShared = Tiling<kRows, kColumns>::kSharedBytes;
-  auto* kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled, false>;
-  if (!kSampled && trial_hints())
-    kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled, !kSampled>;
+  const auto kernel = tiles_kernel<T, kRows, kColumns, kMMajor, kNMajor, kTransposed, kSampled>;
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kShared));
   int64_t blocks = traits().multiprocessors;
   if (!kSampled) {
     blocks = std::min(blocks, walk.units * ceil_div(walk.columns, kColumns));
     walk.counter = dealing_counter();
-    walk.most_kept =
-        static_cast<int>(kKeptBytes / (int64_t{walk.per_tile} * walk.steps_per_tile * (kRows * kSide * 2)));
   }
   kernel<<<static_cast<unsigned>(blocks), kThreads, kShared, stream()>>>(a, b, walk);
   launched("tiles");

@@ -50,16 +50,11 @@ __device__ __forceinline__ uint32_t transpose8x8(uint32_t row) {
   return column;
 }
 
-struct StorePlainly {
-  __device__ __forceinline__ void operator()(void* to, uint4 value) const { ptx::store16(to, value); }
-};
-
 // Columns 32·part to 32·part + 31 of the warp's 16 rows, in pieces of 16 bytes: out[row·ld + column], or
 // transposed, out[column·ld + row].
-template <class T, bool kTransposed, int kCount, class Store = StorePlainly>
+template <class T, bool kTransposed, int kCount>
 __device__ __forceinline__ void store_part(const float (&d)[kCount], int part, T* out, int64_t ld, int64_t row,
-                                           int64_t rows, int64_t column, int64_t columns, const float (&bias)[2],
-                                           const Store& store = {}) {
+                                           int64_t rows, int64_t column, int64_t columns, const float (&bias)[2]) {
   const int lane = threadIdx.x & 31, g = lane / 4, t = lane % 4;
   if constexpr (!kTransposed) {
 #pragma unroll
@@ -72,7 +67,7 @@ __device__ __forceinline__ void store_part(const float (&d)[kCount], int part, T
       }
       transpose_quad(word);
       if (row + g + 8 * h < rows && column + 8 * t < columns)
-        store(out + (row + g + 8 * h) * ld + column + 8 * t, make_uint4(word[0], word[1], word[2], word[3]));
+        ptx::store16(out + (row + g + 8 * h) * ld + column + 8 * t, make_uint4(word[0], word[1], word[2], word[3]));
     }
   } else {
 #pragma unroll
@@ -86,7 +81,7 @@ __device__ __forceinline__ void store_part(const float (&d)[kCount], int part, T
       transpose_quad(word);
       const int64_t to = column + 16 * pair + 8 * (t / 2) + g;
       if (row + 8 * (t % 2) < rows && to < columns)
-        store(out + to * ld + row + 8 * (t % 2), make_uint4(word[0], word[1], word[2], word[3]));
+        ptx::store16(out + to * ld + row + 8 * (t % 2), make_uint4(word[0], word[1], word[2], word[3]));
     }
   }
 }

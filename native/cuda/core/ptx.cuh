@@ -145,34 +145,10 @@ __device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unu
 #endif
 }
 
-// How the L2 is to keep what an access brings there, as other data or longer: an operand of copies and stores.
-// volatile: made where it is needed, since it would take two registers otherwise.
-__device__ __forceinline__ uint64_t keep_policy(bool longer) {
-  uint64_t policy;
-  if (longer) asm volatile("createpolicy.fractional.L2::evict_last.b64 %0, 1.0;" : "=l"(policy));
-  else asm volatile("createpolicy.fractional.L2::evict_normal.b64 %0, 1.0;" : "=l"(policy));
-  return policy;
-}
-__device__ __forceinline__ void load_tile([[maybe_unused]] void* to, [[maybe_unused]] const CUtensorMap* map,
-                                          [[maybe_unused]] uint64_t* barrier, [[maybe_unused]] int x,
-                                          [[maybe_unused]] int y, [[maybe_unused]] uint64_t policy) {
-#if __CUDA_ARCH__ >= 900
-  asm volatile(
-      "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint [%0], [%1, {%2, "
-      "%3}], [%4], %5;" ::"r"(shared_address(to)),
-      "l"(reinterpret_cast<uint64_t>(map)), "r"(x), "r"(y), "r"(shared_address(barrier)), "l"(policy)
-      : "memory");
-#endif
-}
 // 16 bytes to global memory by one instruction: of assignments to a uint4 the compiler makes four now and then.
 __device__ __forceinline__ void store16(void* to, uint4 value) {
   asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)), "r"(value.x),
                "r"(value.y), "r"(value.z), "r"(value.w)
-               : "memory");
-}
-__device__ __forceinline__ void store16(void* to, uint4 value, uint64_t policy) {
-  asm volatile("st.global.L2::cache_hint.v4.b32 [%0], {%1, %2, %3, %4}, %5;" ::"l"(__cvta_generic_to_global(to)),
-               "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w), "l"(policy)
                : "memory");
 }
 
