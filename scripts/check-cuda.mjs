@@ -3,9 +3,9 @@
 // Usage: node scripts/check-cuda.mjs [--json file] [--logs folder] [--only text] [--no-bench] [--parts list] [--seconds n] [--js folder] [--join folder]
 //   --json     writes the rows of the benches, rivals joined to them, for bench/RESULTS-cuda.md
 //   --logs     keeps what each part printed
-//   --only     checks and benches whose names hold the text
+//   --only     checks and benches whose names hold the text; neither compute-sanitizer nor the benches through Node
 //   --parts    some of checks, goals, rivals, sanitizer, rest; by default all, in that order
-//   --seconds  begins nothing after so long: a machine may be lent for minutes
+//   --seconds  begins nothing after so long, where a machine is to be had for minutes alone
 //   --join     only joins what earlier runs left in such a folder of logs, and prints it
 //   --js       where the library stands compiled to JavaScript, on a machine without npm; see scripts/carry-cuda.mjs
 import { spawn, spawnSync } from 'node:child_process'
@@ -63,11 +63,12 @@ function part(name, command, args, { seconds, lines = 40, env = {}, counts = tru
   const log = join(logs, `${name.replace(/\W+/g, '-')}.log`)
   const file = openSync(log, 'w')
   const began = Date.now()
-  const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', file, file] })
+  // A group of its own: the program works in a child, which is to end with it.
+  const child = spawn(command, args, { cwd: root, env: { ...process.env, ...env }, stdio: ['ignore', file, file], detached: true })
   let stopped = false
   const stop = setTimeout(() => {
     stopped = true
-    child.kill('SIGKILL')
+    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
   }, Math.min(seconds, left()) * 1000)
   return new Promise((resolve) => {
     let error
@@ -92,9 +93,10 @@ function report(name, text, { status, stopped, lines, counts, seconds }) {
   const found = [...text.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1)
   passed += Number(found?.[1] ?? [...text.matchAll(/^ok /gm)].length)
   failed += Number(found?.[2] ?? [...text.matchAll(/^FAIL /gm)].length)
-  if ((counts && found === undefined) || (status !== 0 && (found?.[2] ?? '0') === '0')) {
+  const idle = /nothing was checked/.test(text)
+  if (idle || (counts && found === undefined) || (status !== 0 && (found?.[2] ?? '0') === '0')) {
     failed++
-    console.log(`${name} did not end well: ${stopped ? 'stopped, it took too long' : `status ${status}`}`)
+    console.log(`${name} did not end well: ${idle ? 'nothing was checked' : stopped ? 'stopped, it took too long' : `status ${status}`}`)
   }
   console.log(`${name}: ${seconds.toFixed(1)} s`)
 }
@@ -134,8 +136,10 @@ async function checkOnGpu() {
 
 /** Every operation against the CPU in higher precision, and the library through Node. */
 async function checks() {
-  const seconds = Math.max(1, Math.min(300, left() - 60))
-  const native = (name, args) => () => part(name, program, [...args, '--seconds', String(seconds)], { seconds: seconds + 60, lines: 6 })
+  const native = (name, args) => () => {
+    const own = Math.max(1, Math.min(300, left() - 60))
+    return part(name, program, [...args, '--seconds', String(own)], { seconds: own + 60, lines: 6 })
+  }
   const tasks =
     values.only === ''
       ? [
@@ -156,7 +160,7 @@ function throughNode(name, args, counts = true) {
 
 /** Benches of the native program: nothing is begun once its time is up, so that it ends by itself, and leaves its rows. */
 async function timed(name, args) {
-  if (values['no-bench']) return
+  if (values['no-bench'] || !worthwhile(`benches, ${name}`)) return
   const own = Math.max(1, Math.min(240, left() - 60))
   const which = values.only === '' ? args : only
   await part(`benches, ${name}`, program, ['--no-checks', '--bench', ...which, '--seconds', String(own), '--json', join(logs, `${name}.json`)], {
@@ -164,13 +168,20 @@ async function timed(name, args) {
   })
 }
 
+/** Whether there is time for what leaves rows: those of an earlier run in the same folder stay otherwise. */
+function worthwhile(name) {
+  if (left() >= 20) return true
+  console.log(`\n── ${name}\nskipped, the time is up`)
+  return false
+}
+
 async function rest() {
   if (values.only === '') await timed('rest', ['--except', goals])
-  if (!values['no-bench']) await throughNode('benches through Node', ['--no-checks', '--bench', '--json', join(logs, 'node.json')], false)
+  if (!values['no-bench'] && values.only === '') await throughNode('benches through Node', ['--no-checks', '--bench', '--json', join(logs, 'node.json')], false)
 }
 
 function rivals() {
-  if (values['no-bench']) return
+  if (values['no-bench'] || !worthwhile('PyTorch')) return
   console.log('\n── PyTorch')
   const { stdout, stderr, error } = spawnSync('python3', ['bench/cuda/rivals.py', ...only, '--seconds', String(Math.min(150, left()))], {
     cwd: root,
@@ -185,6 +196,7 @@ function rivals() {
 
 /** Checks again under compute-sanitizer, each family for a while. */
 async function sanitizer() {
+  if (values.only !== '') return
   if (spawnSync('compute-sanitizer', ['--version']).status !== 0) {
     console.log('\n── compute-sanitizer: skipped, it is not installed')
     return

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs'
 import type { Row } from '../support/measure.js'
 
 const [file, machine, date] = process.argv.slice(2)
-// Rows without a rival and a limit compared variants with each other.
-const rows = (JSON.parse(readFileSync(file, 'utf8')) as Row[]).filter(({ verified }) => verified)
-const time = (ms: number): string => (ms < 0.1 ? `${(ms * 1000).toPrecision(3)} µs` : `${ms.toPrecision(3)} ms`)
+// Rows through Node time calls that the checks have compared; rivals' rows may have none of ours beside them.
+const rows = (JSON.parse(readFileSync(file, 'utf8')) as Row[]).filter(({ verified }) => verified !== false)
+const time = (ms: number | null): string => (ms === null ? '' : ms < 0.1 ? `${(ms * 1000).toPrecision(3)} µs` : `${ms.toPrecision(3)} ms`)
 
 console.log(`# Results on a GPU
 
