@@ -147,14 +147,15 @@ void finish_pass(const Product<T, T>& p) {
 
 // cuBLAS where it is there: measured on an H200, at each size that was tried it took less time than the kernels here.
 // It adds no bias and does not clamp. A pass over C does, where sums are so long that the product gains more than the
-// pass takes: exact float32 at 4096³ 1.3 ms against 0.04, a vector by 4096² some 0.09 against 0.003. (In 16 bits C
-// would be rounded twice.)
+// pass takes: exact float32 at 4096³ 1.2 ms against some 0.04. (The lengths are estimates from that and from what tf32
+// gains. In 16 bits C would be rounded twice.)
 template <class T>
 bool run_blas(const Product<T, T>& p, bool tf32) {
   const Finish<T>& finish = p.finish;
   if (p.k == 0 || p.kept.count != 1 || p.added.count != 1 || !blas_found()) return false;
   const bool bare = finish.row.data == nullptr && finish.column.data == nullptr && !finish.relu;
-  if (!bare && (sizeof(T) == 2 || p.k < (tf32 ? 2048 : 256) || p.m * p.n < (1 << 20) / p.k)) return false;
+  const int64_t deep = tf32 && sizeof(T) == 4 ? 2048 : 256;
+  if (!bare && (sizeof(T) == 2 || p.k < deep || p.m * p.n < (1 << 20) / p.k)) return false;
   if (!blas_product(dtype_of<T>(), tf32, p.transpose_a, p.transpose_b, p.m, p.n, p.k, finish.alpha, p.a, p.lda, p.b,
                     p.ldb, finish.beta, p.c, p.ldc))
     return false;

@@ -1,5 +1,5 @@
 // The kernel of Hopper's products, dense and 2:4. A producer warp has the copy engine fill a ring of stages in
-// shared memory; two to four warpgroups of consumers multiply from it. Blocks stay and walk over the tiles of
+// shared memory; two warpgroups of consumers multiply from it. Blocks stay and walk over the tiles of
 // C, so that the ring fills for the next tile while the last one is stored. Two blocks of a cluster compute
 // neighbouring tiles of one column of tiles: each fetches half of their common part of B for both.
 //
@@ -34,6 +34,7 @@ struct Ring {
   static constexpr int kAtStart = 65536 / kThreads / 8 * 8;
   static constexpr int kRegisters = std::min((kAtStart * kThreads - 24 * 128) / (kThreads - 128) / 8 * 8, 240);
   static_assert(kStages >= 3);
+  static_assert(!Math::kTransposeA || Math::kBlocks == 1);  // a box for each consumer
 };
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)

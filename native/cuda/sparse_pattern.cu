@@ -153,7 +153,7 @@ void scatter(const Lists& lists, int64_t k, const T* values, T* weight) {
 // product: 60 µs element by element, 51 so; at 98% 14 and 12.
 constexpr int kPermuteThreads = 1024, kPermuteLanes = 8;
 template <class T>
-__global__ void __launch_bounds__(kPermuteThreads, 2)
+__global__ void __launch_bounds__(kPermuteThreads)
     permute_kernel(Lists lists, int64_t pieces, const int32_t* __restrict__ position, const T* __restrict__ values,
                    T* __restrict__ to) {
   constexpr int kReads = 2;

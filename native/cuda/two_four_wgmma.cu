@@ -1,8 +1,9 @@
 // 2:4 products on Hopper. At their full rate the instructions read twice the B of dense ones: 128 bytes a cycle of
 // shared memory, which is all there is; W's values and the copy engine's writes come on top. So tiles are as high as
 // the registers of two warpgroups allow, 256×192 in 16 bits (each holds two blocks of 64×192; in int8 the compiler
-// spills those, and 128×256 is the faster), and steps begin two by two: a warpgroup that waits for its products at
-// every step leaves the tensor cores without work where both wait.
+// spills those, and 128×256 is the faster, as it is where high tiles would be too few or half empty), and steps begin
+// two by two: a warpgroup that waits for its products at every step leaves the tensor cores without work where both
+// wait.
 //
 // Measured at 8192³ in bfloat16 on an H200, beside cuBLAS's dense product of 1.39 ms: as they are 0.97 ms; step by
 // step 0.99; tiles of 128×256 1.00, step by step 1.15, with W's values read into registers first (ldmatrix) 1.04 and
@@ -47,12 +48,13 @@ struct Lookahead {
   }
 };
 
-template <class T>
+// kHigh: in tiles of 256×192, else of 128×256.
+template <class T, bool kHigh>
 struct Sparse {
   using Element = T;
   using Sum = std::conditional_t<sizeof(T) == 1, int32_t, float>;
   static constexpr int kWords = sizeof(T) == 1 ? 2 : 1;
-  static constexpr int kConsumers = 2, kBlocks = sizeof(T) == 1 ? 1 : 2, kN = sizeof(T) == 1 ? 256 : 192;
+  static constexpr int kConsumers = 2, kBlocks = kHigh ? 2 : 1, kN = kHigh ? 192 : 256;
   static constexpr int kRowA = 64, kK = 128 / int{sizeof(T)};
   // Places must not change while products are under way.
   static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
@@ -87,6 +89,7 @@ bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& p) {
   if (!wgmma_enabled() || traits().capability != 90 || p.k < 256) return false;
   if (reinterpret_cast<uintptr_t>(p.values) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
   if (std::max({p.to.m, p.to.n, p.k}) > INT32_MAX / 2) return false;
+  if (int64_t{p.places.blocks_m} * p.places.blocks_k * 32 > UINT32_MAX) return false;
   return tiles_of(p.to.m, 128) * tiles_of(p.to.n, 256) >= traits().multiprocessors / 2;
 }
 
@@ -96,14 +99,26 @@ struct ByRows : F {
   __device__ static constexpr bool looks() { return false; }
 };
 
-template <class T, class C, bool kTransposed, class F>
-void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
-  using Math = Sparse<T>;
-  constexpr int kCluster = 2;
+constexpr int kCluster = 2;
+
+template <class Math, class T, class C, bool kTransposed, class F>
+void in_tiles(const TwoFourProduct<T, C, kTransposed, F>& p) {
   constexpr espalier_dtype dtype = dtype_of<T>();
   const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)});
   const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kCluster, Math::kK);
   launch_ring<Math, kCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
+}
+
+template <class T, class C, bool kTransposed, class F>
+void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
+  if constexpr (sizeof(T) == 2) {
+    using High = Sparse<T, true>;
+    constexpr int64_t kRows = kCluster * Ring<High>::kM, kColumns = High::kN;
+    const int64_t tiles = tiles_of(p.to.m, kRows) * tiles_of(p.to.n, kColumns);
+    if (tiles * kCluster >= traits().multiprocessors && 2 * p.to.m * p.to.n >= tiles * kRows * kColumns)
+      return in_tiles<High>(p);
+  }
+  in_tiles<Sparse<T, false>>(p);
 }
 
 #define ESPALIER_INSTANCE(T, C, F)                                           \

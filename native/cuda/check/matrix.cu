@@ -66,6 +66,7 @@ int64_t Matrix::bytes() const {
     case ESPALIER_INT32: return 4 * count;
     case ESPALIER_INT8:
     case ESPALIER_UINT8: return count;
+    case ESPALIER_FLOAT64: return 8 * count;
     default: return 2 * count;
   }
 }

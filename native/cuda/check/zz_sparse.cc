@@ -62,6 +62,19 @@ ESPALIER_CHECK(zz_tiles_dealt) {
   }
 }
 
+// Each stream counts its own items, from zero at every launch.
+ESPALIER_CHECK(zz_tiles_on_streams) {
+  for (int turn = 0; turn < 2; ++turn) {
+    int64_t stream = 0;
+    ok(espalier_cuda_stream_create(&stream), "stream_create");
+    ok(espalier_cuda_set_stream(stream), "set_stream");
+    for (int again = 0; again < 2; ++again)
+      check_tiles(ESPALIER_BFLOAT16, {8192, 256, 1032, again}, 64, 64, tile_mask(512, 0.1));
+    ok(espalier_cuda_set_stream(0), "set_stream");
+    ok(espalier_cuda_stream_destroy(stream), "stream_destroy");
+  }
+}
+
 ESPALIER_CHECK(zz_masked_smallest) {
   for (const espalier_dtype dtype : {ESPALIER_BFLOAT16, ESPALIER_FLOAT16})
     for (const int64_t batch : {0, 1}) check_masked(dtype, {64, 64, 64, batch}, tile_mask(4096, 0.5), ESPALIER_UINT8);
