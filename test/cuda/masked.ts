@@ -233,6 +233,25 @@ check('gradients that are still to come when their mask goes, scopes, and a move
   }
 })
 
+check('a mask written to between two moves is seen in the next pass', () => {
+  const layer = new nn.Linear(40, 24)
+  nn.setMask(layer, 'weight', randomMask([24, 40], 0.3, 1))
+  const models = triplets(layer)
+  const x = rand([8, 40])
+  const outputs = (): Tensor[] => models.map((one) => noGrad(() => one.forward(x.to(deviceOf(one)))))
+  outputs()
+  for (const one of models) {
+    const device = deviceOf(one)
+    one.to('cpu')
+    ;(nn.maskOf(one, 'weight') as Tensor).data.fill(1, 0, 300)
+    one.to(device)
+  }
+  const [here, dense, sparse] = outputs()
+  close(dense, here, 1e-5, 'dense')
+  close(sparse, here, 1e-5, 'sparse')
+  tells(models[2], 'sparse: asked for')
+})
+
 check('quantised linear layers multiply by what their masks keep', () => {
   manualSeed(4)
   const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 6 }), new qnn.QuantLinear(70, 30, { weightBits: 4 }), new nn.Tanh(), new nn.Linear(30, 4))

@@ -362,6 +362,21 @@ test('a mask written to, replaced or loaded is seen in the next pass', (t) => {
   t.is(nn.explain(layer).layers[0].reason, 'it has no mask')
 })
 
+test('a mask written to between two conversions is seen in the next pass', (t) => {
+  const [dense, sparse] = twins(wide(), 'sparse')
+  const x = rand([8, 256])
+  const same = (): boolean => apart(sparse.forward(x), dense.forward(x)) < 1e-5
+  t.true(same())
+  // (No pass sees the elements in hands: there is none in float64.)
+  for (const one of [dense, sparse]) {
+    one.to('float64')
+    ;(nn.maskOf(one, 'weight') as Tensor).data.fill(1, 0, 500)
+    one.to('float32')
+  }
+  t.true(same())
+  t.deepEqual(runs(sparse), ['sparse'])
+})
+
 test('a parameter held by its kept values is like any other to whoever looks', (t) => {
   const [dense, sparse] = twins(wide(), 'sparse')
   const optimizers = [dense, sparse].map((one) => new optim.SGD(one.parameters(), { lr: 0.1, momentum: 0.9 }))
