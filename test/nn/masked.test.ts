@@ -1,9 +1,9 @@
 // Masked layers on sparse kernels: what they compute and learn is what the dense product with weight · mask does.
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { backward, graph, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
+import { backward, graph, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
-import { isAlone } from '../../lib/tensor/index.js'
+import { isAlone, panelsOf } from '../../lib/tensor/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
 const rules = { masked: prune.masked, straightThrough: prune.straightThrough, srSte: prune.srSte() } as const
@@ -375,6 +375,32 @@ test('a mask written to between two conversions is seen in the next pass', (t) =
   }
   t.true(same())
   t.deepEqual(runs(sparse), ['sparse'])
+})
+
+test('masked_linear gives the gradient of all entries, or of the kept ones and 0 elsewhere', (t) => {
+  const [rows, columns] = [9, 21]
+  const mask = maskLike(rand([rows, columns]), 0.3, 11)
+  const kept = mask.data as Float32Array
+  const matrix = new kernels.SparseMatrix(kept, rows, columns, { mask: kept })
+  // By rows, and in panels.
+  for (const samples of [3, 40]) {
+    const drawn = [rand([samples, columns]), rand([rows, columns]), rand([rows])]
+    const grad = rand([samples, rows])
+    const of = (product: (x: Tensor, weight: Tensor, bias: Tensor) => Tensor): Tensor[] => {
+      const [x, weight, bias] = drawn.map(({ data, shape }) => tensor(data.slice(), shape, { requiresGrad: true }))
+      const output = product(x, weight, bias)
+      backward(output, grad)
+      return [output, ...[x, weight, bias].map((one) => one.grad as Tensor)]
+    }
+    const [output, dx, , db] = of((x, weight, bias) => ops.linear(x, weight.mul(mask), bias))
+    const [, , dw] = of(ops.linear)
+    for (const ofKept of [true, false]) {
+      const found = of((x, weight, bias) => ops.maskedLinear(x, weight, matrix, bias, ofKept))
+      t.is(panelsOf(found[0]) !== null, samples === 40)
+      for (const [i, expected] of [output, dx, ofKept ? dw.mul(mask) : dw, db].entries())
+        t.true(apart(found[i], expected) < 1e-5, `${samples} samples, ${ofKept ? 'of the kept' : 'of all'}: ${['output', 'x', 'weight', 'bias'][i]}`)
+    }
+  }
 })
 
 test('a parameter held by its kept values is like any other to whoever looks', (t) => {
