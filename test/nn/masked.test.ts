@@ -403,6 +403,22 @@ test('masked_linear gives the gradient of all entries, or of the kept ones and 0
   }
 })
 
+test('masked_linear refuses what is no matrix, and a weight of another shape', (t) => {
+  const kept = new Float32Array(12).fill(1)
+  const matrix = new kernels.SparseMatrix(kept, 3, 4, { mask: kept })
+  const [x, weight] = [rand([2, 4]), rand([3, 4])]
+  const refusals: [code: string, message: RegExp, body: () => unknown][] = [
+    ['INVALID_ARGUMENT', /^masked_linear: matrix is null, expected a SparseMatrix$/, () => ops.maskedLinear(x, weight, null as never)],
+    ['INVALID_ARGUMENT', /^masked_linear: matrix is .*, expected a SparseMatrix$/, () => ops.maskedLinear(x, weight, {} as never)],
+    ['INVALID_ARGUMENT', /^masked_linear: weight is null, expected a tensor$/, () => ops.maskedLinear(x, null as never, matrix)],
+    ['INVALID_ARGUMENT', /^masked_linear: x is undefined, expected a tensor$/, () => ops.maskedLinear(undefined as never, weight, matrix)],
+    ['SHAPE_MISMATCH', /^masked_linear: weight has shape \[4, 3\], the matrix is \[3, 4\]$/, () => ops.maskedLinear(x, rand([4, 3]), matrix)],
+    ['SHAPE_MISMATCH', /^masked_linear: weight has shape \[12\], the matrix is \[3, 4\]$/, () => ops.maskedLinear(x, rand([12]), matrix)],
+    ['DTYPE_MISMATCH', /^masked_linear: a float64 tensor meets a float32 one$/, () => ops.maskedLinear(x, weight.to('float64'), matrix)],
+  ]
+  for (const [code, message, body] of refusals) t.throws(body, { code, message })
+})
+
 test('a parameter held by its kept values is like any other to whoever looks', (t) => {
   const [dense, sparse] = twins(wide(), 'sparse')
   const optimizers = [dense, sparse].map((one) => new optim.SGD(one.parameters(), { lr: 0.1, momentum: 0.9 }))
