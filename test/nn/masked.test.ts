@@ -296,6 +296,12 @@ test('explain runs a model on its own, leaves its mode and prints a table', (t) 
   t.deepEqual([told.layers[1].reason, typeof told.layers[1].kernel], ['it has no mask; in panels', 'string'])
   const asked = nn.explain(small.clone().maskedKernels('dense'), { input: [256], batch: 32 }).layers[1]
   t.deepEqual(asked, { layer: '2', type: 'Linear', runs: 'dense', reason: 'it has no mask' })
+  // It says so no more of one that got a mask since, until that has run.
+  const later = small.clone()
+  nn.explain(later, { input: [256], batch: 32 })
+  nn.setMask(layerOf(later, 2), 'weight', maskLike(weightIn(later, 2), 0.9, 1))
+  t.deepEqual(nn.explain(later).layers[1], { layer: '2', type: 'Linear', runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' })
+  t.regex(nn.explain(later, { input: [256], batch: 32 }).layers[1].reason, /^(?!it has not run).*; in panels$/)
   small.at(-1)?.maskedKernels('dense')
   t.is(nn.explain(small, { input: [256], batch: 32 }).layers[1].kernel, undefined)
   small.maskedKernels('auto')
