@@ -4,6 +4,9 @@ import type { Costs } from './sparseMatrix.js'
 // Fitted to times of an H200 in exact float32, in nanoseconds, each figure weighed alike: 8192×8192 with 20%, 10%, 5% and
 // 2% kept on 128 samples, 4096×4096 with 10% and 5% on 1,024, 1024×1024 with 5% on 64. The fit is within 4% of the sparse
 // ones. Without the term of an entry alone it was off by up to 17%, without that of components up to 23%.
+// These are figures of the kernels of commit 167ef16. Those since take 16% to 30% less where they were measured again,
+// which is 8192×8192 with 10%, 5% and 2% kept: layers stay dense somewhat longer than they need. A fit to figures of both
+// would rank shapes by which kernels they were measured with.
 /** A call; a kept entry; a kept entry of a sample; a component (of x or of y) of a sample. */
 const sparse = [
   [20_900, 0.00397, 0.000156, 0.01165],

@@ -33,7 +33,10 @@ export const nativeOnGpu = {} as CudaOperations
 export class Cuda implements Owner {
   /** The device that calls go to. */
   current: number
-  /** How products of float32 are computed. */
+  /**
+   * How products of float32 are computed, as far as this thread knows: what it set last. The setting is the process's,
+   * and the addon does not tell it; masked layers go by this when they choose.
+   */
   precision: keyof typeof CudaPrecision = 'float32'
   /** Bytes handed out since the last collection of garbage, less those given back by hand. */
   sinceCollection = 0

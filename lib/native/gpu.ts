@@ -32,7 +32,8 @@ export function emptyCache(device: Device = 'cuda'): void {
 /**
  * How products and convolutions of float32 tensors are computed: 'float32' (exactly, without tensor cores;
  * the default), 'tf32' (operands rounded to 10 bits of mantissa) or 'bfloat16' (7 bits). Sums are
- * float32 always. One setting for the process.
+ * float32 always. One setting for the process; but masked layers choose their kernels by what their own thread
+ * has set, so that a worker thread that runs them has to set it too.
  */
 export function setPrecision(precision: keyof typeof CudaPrecision): void {
   if (!Object.hasOwn(CudaPrecision, precision))

@@ -93,13 +93,15 @@ function choiceOf(module: Module): KernelChoice | null {
   const latent = [...module.ownParameters()].find(([name]) => name === module.latentName('weight'))?.[1]
   if (latent === undefined || latent.rank < 2) return null
   const choice = chosenFor(module)
-  const kernel = choice.runs === 'dense' ? kernelInPanels(module) : null
+  // (What ran in panels and got its mask since has not run with that.)
+  const kernel = choice.runs === 'dense' && choice !== notRun ? kernelInPanels(module) : null
   return kernel === null ? choice : { ...choice, kernel, reason: `${choice.reason}; in panels` }
 }
 
+const notRun: KernelChoice = { runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' }
+
 function chosenFor(module: Module): KernelChoice {
   const transforms = module.weightTransforms('weight')
-  if (transforms.some((one) => one instanceof MaskTransform))
-    return latestChoice(module) ?? { runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' }
+  if (transforms.some((one) => one instanceof MaskTransform)) return latestChoice(module) ?? notRun
   return { runs: 'dense', reason: transforms.some(({ kind }) => kind === 'mask') ? 'its zeros come of no mask' : 'it has no mask' }
 }

@@ -45,8 +45,9 @@ interface Place {
 // One core of a Zen 4 (a Zen 3 takes 0.17 a mask's entry while masks stay in its caches, 0.6 otherwise). With fewer products
 // a call takes hardly longer than being called.
 const host: Place = { densest: 0.6, fewest: 100_000, maskTime: 0.25 }
-// An H200. With a fifth kept the gradients take longer than dense ones; with fewer products what is saved, masking
-// included, is less than what a sparse call takes beyond a dense one. Masking reads and writes 12 bytes, at 4.2 TB/s.
+// An H200. With a fifth kept the gradients took longer than dense ones (by the kernels of commit 167ef16; those since take
+// less, see lib/kernels/patternCosts.ts); with fewer products what is saved, masking included, is less than what a sparse
+// call takes beyond a dense one. Masking reads and writes 12 bytes, at 4.2 TB/s.
 const gpu: Place = { densest: 0.25, fewest: 4_000_000, maskTime: 12 / 4200 }
 
 /** What a masked layer ran on in its latest forward pass; null where that was no question. */

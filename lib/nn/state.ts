@@ -15,7 +15,7 @@ function* saved(module: Module, prefix = ''): Generator<[name: string, tensor: T
 
 const writes = new WeakMap<Tensor, number>()
 
-/** How often a loaded state overwrote a tensor: whoever keeps what it made of the elements remembers for which count. */
+/** How often a loaded state or a conversion gave a tensor other elements: whoever keeps what it made of them remembers for which count. */
 export const timesWritten = (tensor: Tensor): number => writes.get(tensor) ?? 0
 
 /** See `Module.stateDict`. */
@@ -56,5 +56,7 @@ export function loadState(module: Module, state: StateDict | ReadonlyMap<string,
 export function convertInPlace(tensor: Tensor, dtype: DType, device: Device): void {
   if (tensor.dtype === dtype && tensor.device === device) return
   Object.assign(tensor, { storage: converted(tensor.storage, dtype, device), dtype, grad: null, shown: false })
+  // Nobody holds the new elements, but the old ones may have been written to before.
+  writes.set(tensor, timesWritten(tensor) + 1)
   tensor.keep()
 }

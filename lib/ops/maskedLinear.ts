@@ -1,8 +1,8 @@
-import { defineOp } from '../autograd/index.js'
+import { asTensor, defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { type Pattern, patternOn } from '../kernels/pattern.js'
-import { native } from '../native/index.js'
-import { empty, gathered, recycle, type Shape, type Tensor, zeros } from '../tensor/index.js'
+import { Pattern, patternOn } from '../kernels/pattern.js'
+import { describe, EspalierError, ensure, native } from '../native/index.js'
+import { empty, formatShape, gathered, recycle, type Shape, sameDtype, sameShape, type Tensor, zeros } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
 import { linear } from './linear.js'
 import { sparseLinear } from './sparseLinear.js'
@@ -13,10 +13,14 @@ type Arguments = [x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern, bia
  * x·weightᵀ + bias, as `linear`, by the entries of the weight that `matrix` keeps: the others are taken for 0. The
  * weight's gradient is that of all entries, as a dense product has it: for rules by which masked weights learn. With
  * `ofKept` it is that of the kept ones, and 0 elsewhere.
+ *
+ * @throws EspalierError SHAPE_MISMATCH where x, weight or bias do not fit the matrix; DTYPE_MISMATCH for several types;
+ * INVALID_ARGUMENT for a matrix that is no SparseMatrix; DEVICE_MISMATCH for a pattern elsewhere
  */
 export const maskedLinear = defineOp({
   name: 'masked_linear',
   forward(x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern, bias?: Tensor | null, ofKept = false) {
+    check(x, weight, matrix)
     const values = keptOf(weight, matrix)
     const made = sparseLinear.spec.forward(x, values, matrix, bias)
     if (!('output' in made)) return { output: made, saved: { values, saved: undefined } }
@@ -49,6 +53,23 @@ export const maskedLinear = defineOp({
       return [call(sample([rows])), call(null), call(sample([rows]), true)]
     }),
 })
+
+/** Checks what the entries of the weight are read by; the rest is the sparse product's to check. */
+function check(x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern): void {
+  asTensor('masked_linear', 'x', x)
+  asTensor('masked_linear', 'weight', weight)
+  const isPattern = matrix instanceof Pattern
+  ensure(isPattern || matrix instanceof SparseMatrix, 'INVALID_ARGUMENT', () => `masked_linear: matrix is ${describe(matrix)}, expected a SparseMatrix`)
+  const { rows, columns } = matrix
+  ensure(
+    sameShape(weight.shape, [rows, columns]),
+    'SHAPE_MISMATCH',
+    () => `masked_linear: weight has shape ${formatShape(weight.shape)}, the matrix is [${rows}, ${columns}]`,
+  )
+  sameDtype('masked_linear', x, weight)
+  if (isPattern && matrix.storage.device !== weight.device)
+    throw new EspalierError('DEVICE_MISMATCH', `masked_linear: the weight is on ${weight.device}, the pattern on ${matrix.storage.device}`)
+}
 
 /** The entries of a weight that are kept, one after the other. */
 function keptOf(weight: Tensor, matrix: SparseMatrix | Pattern): Tensor {

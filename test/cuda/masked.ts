@@ -1,6 +1,7 @@
 // Masked layers on the sparse kernels of the device, beside dense ones there and on the CPU.
-import { cuda, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, scope, type Tensor, tensor } from '../../lib/index.js'
-import { cudaOn, native, nativeOnGpu } from '../../lib/native/index.js'
+import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, scope, type Tensor, tensor } from '../../lib/index.js'
+import { Pattern } from '../../lib/kernels/pattern.js'
+import { cudaOn, type DeviceArray, native, nativeOnGpu } from '../../lib/native/index.js'
 import { randomSource } from '../support/gradcheck.js'
 import { check, close, refused, require } from './harness.js'
 
@@ -233,6 +234,25 @@ check('gradients that are still to come when their mask goes, scopes, and a move
   }
 })
 
+check('a mask written to between two moves is seen in the next pass', () => {
+  const layer = new nn.Linear(40, 24)
+  nn.setMask(layer, 'weight', randomMask([24, 40], 0.3, 1))
+  const models = triplets(layer)
+  const x = rand([8, 40])
+  const outputs = (): Tensor[] => models.map((one) => noGrad(() => one.forward(x.to(deviceOf(one)))))
+  outputs()
+  for (const one of models) {
+    const device = deviceOf(one)
+    one.to('cpu')
+    ;(nn.maskOf(one, 'weight') as Tensor).data.fill(1, 0, 300)
+    one.to(device)
+  }
+  const [here, dense, sparse] = outputs()
+  close(dense, here, 1e-5, 'dense')
+  close(sparse, here, 1e-5, 'sparse')
+  tells(models[2], 'sparse: asked for')
+})
+
 check('quantised linear layers multiply by what their masks keep', () => {
   manualSeed(4)
   const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 6 }), new qnn.QuantLinear(70, 30, { weightBits: 4 }), new nn.Tanh(), new nn.Linear(30, 4))
@@ -319,4 +339,24 @@ check('what has no sparse kernels on the device says so, and what is wrong is re
   tells(layer, 'dense: there is nothing to multiply')
   layer.to('float64').forward(rand([4, 24]).to('cuda').to('float64'))
   tells(layer, 'dense: masked layers have sparse kernels on a GPU for float32 alone')
+})
+
+check('masked_linear refuses what is no matrix, a weight of another shape and a pattern elsewhere', () => {
+  const mask = randomMask([6, 8], 0.5, 1)
+  const there = mask.to('cuda')
+  const pattern = new Pattern(there.storage as DeviceArray, 6, 8, native.countOnes(there.storage))
+  const matrix = new kernels.SparseMatrix(mask.data as Float32Array, 6, 8)
+  const [x, weight] = [rand([3, 8]), rand([6, 8])]
+  const [xThere, weightThere] = [x.to('cuda'), weight.to('cuda')]
+  const y = ops.maskedLinear(x, weight, matrix)
+  for (const one of [matrix, pattern]) {
+    close(ops.maskedLinear(xThere, weightThere, one), y, 1e-5, 'output')
+    refused('SHAPE_MISMATCH', () => ops.maskedLinear(xThere, weightThere.reshape([8, 6]), one))
+    refused('SHAPE_MISMATCH', () => ops.maskedLinear(xThere, weightThere.reshape([-1]), one))
+    refused('DTYPE_MISMATCH', () => ops.maskedLinear(xThere, weightThere.to('float64'), one))
+    refused('INVALID_ARGUMENT', () => ops.maskedLinear(xThere, null as never, one))
+  }
+  for (const one of [null, {}]) refused('INVALID_ARGUMENT', () => ops.maskedLinear(xThere, weightThere, one as never))
+  refused('DEVICE_MISMATCH', () => ops.maskedLinear(x, weight, pattern))
+  refused('DEVICE_MISMATCH', () => ops.maskedLinear(xThere, weight, matrix))
 })

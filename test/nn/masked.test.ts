@@ -1,9 +1,9 @@
 // Masked layers on sparse kernels: what they compute and learn is what the dense product with weight · mask does.
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { backward, graph, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
+import { backward, graph, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
 import { native } from '../../lib/native/index.js'
-import { isAlone } from '../../lib/tensor/index.js'
+import { isAlone, panelsOf } from '../../lib/tensor/index.js'
 import { randomSource } from '../support/gradcheck.js'
 
 const rules = { masked: prune.masked, straightThrough: prune.straightThrough, srSte: prune.srSte() } as const
@@ -296,6 +296,12 @@ test('explain runs a model on its own, leaves its mode and prints a table', (t) 
   t.deepEqual([told.layers[1].reason, typeof told.layers[1].kernel], ['it has no mask; in panels', 'string'])
   const asked = nn.explain(small.clone().maskedKernels('dense'), { input: [256], batch: 32 }).layers[1]
   t.deepEqual(asked, { layer: '2', type: 'Linear', runs: 'dense', reason: 'it has no mask' })
+  // It says so no more of one that got a mask since, until that has run.
+  const later = small.clone()
+  nn.explain(later, { input: [256], batch: 32 })
+  nn.setMask(layerOf(later, 2), 'weight', maskLike(weightIn(later, 2), 0.9, 1))
+  t.deepEqual(nn.explain(later).layers[1], { layer: '2', type: 'Linear', runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' })
+  t.regex(nn.explain(later, { input: [256], batch: 32 }).layers[1].reason, /^(?!it has not run).*; in panels$/)
   small.at(-1)?.maskedKernels('dense')
   t.is(nn.explain(small, { input: [256], batch: 32 }).layers[1].kernel, undefined)
   small.maskedKernels('auto')
@@ -360,6 +366,63 @@ test('a mask written to, replaced or loaded is seen in the next pass', (t) => {
   nn.removeMask(layer, 'weight')
   t.true(same())
   t.is(nn.explain(layer).layers[0].reason, 'it has no mask')
+})
+
+test('a mask written to between two conversions is seen in the next pass', (t) => {
+  const [dense, sparse] = twins(wide(), 'sparse')
+  const x = rand([8, 256])
+  const same = (): boolean => apart(sparse.forward(x), dense.forward(x)) < 1e-5
+  t.true(same())
+  // (No pass sees the elements in hands: there is none in float64.)
+  for (const one of [dense, sparse]) {
+    one.to('float64')
+    ;(nn.maskOf(one, 'weight') as Tensor).data.fill(1, 0, 500)
+    one.to('float32')
+  }
+  t.true(same())
+  t.deepEqual(runs(sparse), ['sparse'])
+})
+
+test('masked_linear gives the gradient of all entries, or of the kept ones and 0 elsewhere', (t) => {
+  const [rows, columns] = [9, 21]
+  const mask = maskLike(rand([rows, columns]), 0.3, 11)
+  const kept = mask.data as Float32Array
+  const matrix = new kernels.SparseMatrix(kept, rows, columns, { mask: kept })
+  // By rows, and in panels.
+  for (const samples of [3, 40]) {
+    const drawn = [rand([samples, columns]), rand([rows, columns]), rand([rows])]
+    const grad = rand([samples, rows])
+    const of = (product: (x: Tensor, weight: Tensor, bias: Tensor) => Tensor): Tensor[] => {
+      const [x, weight, bias] = drawn.map(({ data, shape }) => tensor(data.slice(), shape, { requiresGrad: true }))
+      const output = product(x, weight, bias)
+      backward(output, grad)
+      return [output, ...[x, weight, bias].map((one) => one.grad as Tensor)]
+    }
+    const [output, dx, , db] = of((x, weight, bias) => ops.linear(x, weight.mul(mask), bias))
+    const [, , dw] = of(ops.linear)
+    for (const ofKept of [true, false]) {
+      const found = of((x, weight, bias) => ops.maskedLinear(x, weight, matrix, bias, ofKept))
+      t.is(panelsOf(found[0]) !== null, samples === 40)
+      for (const [i, expected] of [output, dx, ofKept ? dw.mul(mask) : dw, db].entries())
+        t.true(apart(found[i], expected) < 1e-5, `${samples} samples, ${ofKept ? 'of the kept' : 'of all'}: ${['output', 'x', 'weight', 'bias'][i]}`)
+    }
+  }
+})
+
+test('masked_linear refuses what is no matrix, and a weight of another shape', (t) => {
+  const kept = new Float32Array(12).fill(1)
+  const matrix = new kernels.SparseMatrix(kept, 3, 4, { mask: kept })
+  const [x, weight] = [rand([2, 4]), rand([3, 4])]
+  const refusals: [code: string, message: RegExp, body: () => unknown][] = [
+    ['INVALID_ARGUMENT', /^masked_linear: matrix is null, expected a SparseMatrix$/, () => ops.maskedLinear(x, weight, null as never)],
+    ['INVALID_ARGUMENT', /^masked_linear: matrix is .*, expected a SparseMatrix$/, () => ops.maskedLinear(x, weight, {} as never)],
+    ['INVALID_ARGUMENT', /^masked_linear: weight is null, expected a tensor$/, () => ops.maskedLinear(x, null as never, matrix)],
+    ['INVALID_ARGUMENT', /^masked_linear: x is undefined, expected a tensor$/, () => ops.maskedLinear(undefined as never, weight, matrix)],
+    ['SHAPE_MISMATCH', /^masked_linear: weight has shape \[4, 3\], the matrix is \[3, 4\]$/, () => ops.maskedLinear(x, rand([4, 3]), matrix)],
+    ['SHAPE_MISMATCH', /^masked_linear: weight has shape \[12\], the matrix is \[3, 4\]$/, () => ops.maskedLinear(x, rand([12]), matrix)],
+    ['DTYPE_MISMATCH', /^masked_linear: a float64 tensor meets a float32 one$/, () => ops.maskedLinear(x, weight.to('float64'), matrix)],
+  ]
+  for (const [code, message, body] of refusals) t.throws(body, { code, message })
 })
 
 test('a parameter held by its kept values is like any other to whoever looks', (t) => {
