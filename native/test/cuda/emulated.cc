@@ -182,6 +182,10 @@ void each_element(espalier_in pattern, espalier_cuda_sparse shape, Body body) {
   for (int64_t i = 0; i < pattern.length; ++i) body(i, places[i] / shape.k, places[i] % shape.k);
 }
 
+void check_kept(int64_t weight, int64_t values, espalier_in pattern, espalier_cuda_sparse shape) {
+  if (weight != shape.m * shape.k || values != pattern.length) fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+}
+
 // Where sample j of component i stands in an array of `size` components.
 int64_t at(espalier_cuda_sparse shape, int64_t size, int64_t i, int64_t j) {
   return shape.batch_major == 1 ? j * size + i : i * shape.n + j;
@@ -210,8 +214,7 @@ espalier_status espalier_cuda_sparse_pattern(espalier_in mask, int64_t count, es
 espalier_status espalier_cuda_sparse_gather(espalier_in weight, espalier_in pattern, espalier_out values,
                                             espalier_cuda_sparse shape) {
   return guarded(__func__, [&] {
-    if (weight.length != shape.m * shape.k || values.length != pattern.length)
-      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    check_kept(weight.length, values.length, pattern, shape);
     each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
       store(values, e, load(weight, row * shape.k + column));
     });
@@ -220,8 +223,7 @@ espalier_status espalier_cuda_sparse_gather(espalier_in weight, espalier_in patt
 espalier_status espalier_cuda_sparse_scatter(espalier_in values, espalier_in pattern, espalier_out weight,
                                              espalier_cuda_sparse shape) {
   return guarded(__func__, [&] {
-    if (weight.length != shape.m * shape.k || values.length != pattern.length)
-      fail(ESPALIER_SHAPE_MISMATCH, "lengths differ");
+    check_kept(weight.length, values.length, pattern, shape);
     each_element(pattern, shape, [&](int64_t e, int64_t row, int64_t column) {
       store(weight, row * shape.k + column, load(values, e));
     });
