@@ -12,22 +12,24 @@ using sparse::Layout;
 
 namespace espalier::sparse {
 
-void pack_panels(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
+void pack_panels(const Samples& samples, const Part& part, const float* x, int64_t first, int64_t count,
                  const Layout& layout, float* to) {
   const int64_t from = first * kPanel, there = std::min(count * kPanel, samples.count - from);
   switch (samples.layout) {
     case ESPALIER_SPARSE_LAYOUT_COLUMNS:
-      ESPALIER_ON_ISA(pack_columns(components, samples.count, x + from, count, there, layout, to));
+      ESPALIER_ON_ISA(
+          pack_columns(part.count, samples.count, x + part.first * samples.count + from, count, there, layout, to));
       break;
     case ESPALIER_SPARSE_LAYOUT_ROWS:
       for (int64_t p = 0; p < count; ++p)
-        ESPALIER_ON_ISA(pack_rows(components, x + (from + p * kPanel) * components,
+        ESPALIER_ON_ISA(pack_rows(part.count, x + (from + p * kPanel) * part.all + part.first, part.all,
                                   std::min(kPanel, there - p * kPanel), to + p * layout.panel, layout.component));
       break;
     case ESPALIER_SPARSE_LAYOUT_PANELS:
-      ESPALIER_ON_ISA(copy_panels(components, x + from * components, close_together(components), count, to, layout));
+      ESPALIER_ON_ISA(copy_panels(part.count, x + from * part.all + part.first * kPanel, close_together(part.all),
+                                  count, to, layout));
       for (int64_t s = there; s < count * kPanel; ++s)
-        for (int64_t c = 0; c < components; ++c)
+        for (int64_t c = 0; c < part.count; ++c)
           to[s / kPanel * layout.panel + c * layout.component + s % kPanel] = 0.0f;
       break;
   }

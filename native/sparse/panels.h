@@ -24,9 +24,18 @@ inline Layout stacked(int64_t components) { return {(components | 1) * kPanel, k
 // A component's panels side by side: all its samples stand together.
 inline Layout side_by_side(int64_t panels) { return {kPanel, panels * kPanel}; }
 
-// Panels first … first + count of x, whose vectors have `components` elements; samples past the last are 0.
-void pack_panels(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
+// Components of a vector: [first, first + count) of `all`.
+struct Part {
+  int64_t first, count, all;
+};
+// Panels first … first + count of a part of the components of x, which `to` then holds alone; samples past the last are
+// 0.
+void pack_panels(const Samples& samples, const Part& part, const float* x, int64_t first, int64_t count,
                  const Layout& layout, float* to);
+inline void pack_panels(const Samples& samples, int64_t components, const float* x, int64_t first, int64_t count,
+                        const Layout& layout, float* to) {
+  pack_panels(samples, {0, components, components}, x, first, count, layout, to);
+}
 
 // Where row 0 would stand if row `first` stands at `at`, of rows of so many elements. (By way of integers: pointers
 // must not leave their array, as this one may.)
@@ -35,11 +44,7 @@ T* row_zero(T* at, int64_t first, int64_t elements) {
   return reinterpret_cast<T*>(reinterpret_cast<uintptr_t>(at) - static_cast<uintptr_t>(first * elements) * sizeof(T));
 }
 
-// Components of a vector: [first, first + count) of `all`.
-struct Part {
-  int64_t first, count, all;
-};
-// The reverse for a part of y's components, which `from` holds alone. Writes only samples that exist.
+// The reverse, into a part of y's components. Writes only samples that exist.
 void unpack_panels(const Samples& samples, const Part& part, const float* from, const Layout& layout, int64_t first,
                    int64_t count, float* y);
 

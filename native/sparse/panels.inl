@@ -2,12 +2,12 @@
 
 // Four columns at a time of as many rows as there are lanes, over a run of components.
 template <int Lanes>
-ESPALIER_INLINE void pack_rows_by_four(int64_t components, const float* x, float* to, int64_t pitch) {
+ESPALIER_INLINE void pack_rows_by_four(int64_t components, const float* x, int64_t apart, float* to, int64_t pitch) {
   constexpr int64_t kRun = 128;
   using V = typename Pieces<Lanes>::type;
   const auto pack_four = [&](int64_t s, int64_t at) __attribute__((always_inline)) {
     V columns[4];
-    load_columns<Lanes>(x + s * components + at, components, columns);
+    load_columns<Lanes>(x + s * apart + at, apart, columns);
     for (int i = 0; i < 4; ++i) std::memcpy(to + (at + i) * pitch + s, &columns[i], sizeof(V));
   };
   const int64_t fours = components / 4 * 4;
@@ -18,27 +18,26 @@ ESPALIER_INLINE void pack_rows_by_four(int64_t components, const float* x, float
   for (int64_t s = 0; fours < components && s < 16; s += Lanes) pack_four(s, components - 4);
 }
 
-// x has a row of `components` a sample; in `to` 16 samples of a component stand together, `pitch` apart from the
-// next one's. As many rows at a time as a vector has lanes; but where rows stand a multiple of 4 KiB apart, a
-// first-level cache of eight ways has room for the lines of eight.
-inline void pack_rows(int64_t components, const float* x, int64_t there, float* to, int64_t pitch) {
+// x has a row of `components` a sample, `apart` from the next one's; in `to` 16 samples of a component stand together,
+// `pitch` apart from the next one's. As many rows at a time as a vector has lanes; but where rows stand a multiple of 4
+// KiB apart, a first-level cache of eight ways has room for the lines of eight.
+inline void pack_rows(int64_t components, const float* x, int64_t apart, int64_t there, float* to, int64_t pitch) {
   constexpr int kStep = kLanes<float>;
   if (there == 16 && components >= 4) {
-    if (components % 1024 == 0) pack_rows_by_four<std::min(kStep, 8)>(components, x, to, pitch);
-    else pack_rows_by_four<kStep>(components, x, to, pitch);
+    if (apart % 1024 == 0) pack_rows_by_four<std::min(kStep, 8)>(components, x, apart, to, pitch);
+    else pack_rows_by_four<kStep>(components, x, apart, to, pitch);
     return;
   }
   int64_t c = 0;
   for (; c + kStep <= components; c += kStep)
     for (int64_t s = 0; s < 16; s += kStep) {
       Vec<float> rows[kStep];
-      for (int i = 0; i < kStep; ++i)
-        rows[i] = s + i < there ? load<float>(x + (s + i) * components + c) : Vec<float>{};
+      for (int i = 0; i < kStep; ++i) rows[i] = s + i < there ? load<float>(x + (s + i) * apart + c) : Vec<float>{};
       transpose<float>(rows);
       for (int i = 0; i < kStep; ++i) store<float>(to + (c + i) * pitch + s, rows[i]);
     }
   for (; c < components; ++c)
-    for (int64_t s = 0; s < 16; ++s) to[c * pitch + s] = s < there ? x[s * components + c] : 0.0f;
+    for (int64_t s = 0; s < 16; ++s) to[c * pitch + s] = s < there ? x[s * apart + c] : 0.0f;
 }
 
 ESPALIER_INLINE void copy16(const float* from, float* to) {

@@ -30,6 +30,7 @@ struct SampledSums {
 }  // namespace sparse
 using sparse::kOffsetsTogether;
 using sparse::kPiecesAhead;
+using sparse::SampledRows;
 using sparse::SampledSums;
 }  // namespace espalier
 
@@ -61,8 +62,6 @@ int64_t blocks_of(int64_t columns, int64_t most) {
   if (columns <= most) return 1;
   return (columns + (is_avx2() ? 2 * most - 1 : most)) / (2 * most) * 2;
 }
-// Panels that a thread packs at a time.
-constexpr int64_t kPanelsPacked = 2;
 // A piece's sums fill whole vectors, of at most so many.
 constexpr int64_t kLargestVector = 16;
 
@@ -72,7 +71,7 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
   plan.tasks = {{}};
   std::vector<int64_t> next(pattern.row_start.begin(), pattern.row_start.end() - 1);
   const int64_t blocks = blocks_of(pattern.columns, lines_nearby() / panels);
-  const int64_t columns = (pattern.columns + blocks - 1) / blocks;
+  const int64_t columns = plan.columns = (pattern.columns + blocks - 1) / blocks;
   std::vector<std::vector<SampledPlan::Piece>> by_count(static_cast<size_t>(columns) + 1);
   int64_t sums = 0;
   const int64_t parts = std::clamp((kTasks + blocks - 1) / blocks, int64_t{1}, pattern.rows / kLeastRows + 1);
@@ -135,28 +134,48 @@ void Sampled::multiply(const Samples& samples, const float* dy, const float* x, 
   // A pass takes as many panels as the registers hold of a row of dY, the last passes fewer.
   int64_t most = 1;
   ESPALIER_ON_ISA(sampled_panels(most));
-  const int64_t room = std::min(panels, most) * kPanel;
-  float* const packed_x = scratch<float>(Scratch::kPackB, pattern_.columns * room);
-  float* const packed_dy = scratch<float>(Scratch::kPackA, pattern_.rows * room);
-  int64_t first = 0;
-  for (int64_t count = most; count > 0; count /= 2) {
+  for (int64_t first = 0, count = most; count > 0; count /= 2) {
     const int64_t passes = (panels - first) / count;
     if (passes == 0) continue;
-    const SampledPlan& order = plan(count);
-    SampledSums to{scratch<float>(Scratch::kPartial, order.tasks.back().sum), values, false, false, first > 0};
-    for (int64_t pass = 0; pass < passes; ++pass, first += count) {
-      to.first = pass == 0, to.last = pass == passes - 1;
-      const int64_t parts = (count + kPanelsPacked - 1) / kPanelsPacked;
-      parallel_for(2 * parts, [&](int64_t task) {
-        const int64_t begin = task / 2 * kPanelsPacked, panels_here = std::min(kPanelsPacked, count - begin);
-        const bool of_x = task % 2 == 0;
-        pack_panels(samples, of_x ? pattern_.columns : pattern_.rows, of_x ? x : dy, first + begin, panels_here,
-                    side_by_side(count), (of_x ? packed_x : packed_dy) + begin * kPanel);
-      });
-      parallel_for(static_cast<int64_t>(order.tasks.size()) - 1,
-                   [&](int64_t task) { ESPALIER_ON_ISA(sampled_task(order, task, count, packed_dy, packed_x, to)); });
-    }
+    multiply(plan(count), {first, count, passes}, samples, dy, x, values);
+    first += passes * count;
   }
+}
+
+void Sampled::multiply(const SampledPlan& order, const SampledPasses& all, const Samples& samples, const float* dy,
+                       const float* x, float* values) {
+  const auto [first_panel, count, passes] = all;
+  const int64_t tasks = static_cast<int64_t>(order.tasks.size()) - 1, groups = std::min(tasks, threads());
+  float* const sums = scratch<float>(Scratch::kPartial, order.tasks.back().sum);
+  parallel_for(groups, [&](int64_t group) {
+    float* const packed_x = scratch<float>(Scratch::kPackB, order.columns * count * kPanel);
+    for (int64_t pass = 0; pass < passes; ++pass) {
+      const int64_t first = first_panel + pass * count;
+      const SampledRows rows = rows_of(samples, dy, first, count, passes == 1);
+      const SampledSums to{sums, values, pass == 0, pass == passes - 1, first_panel > 0};
+      int64_t packed_column = -1;
+      for (int64_t task = tasks * group / groups; task < tasks * (group + 1) / groups; ++task) {
+        const int64_t column = order.tasks[static_cast<size_t>(task)].column;
+        if (column != packed_column) {
+          pack_panels(samples, {column, std::min(order.columns, pattern_.columns - column), pattern_.columns}, x, first,
+                      count, side_by_side(count), packed_x);
+          packed_column = column;
+        }
+        ESPALIER_ON_ISA(sampled_task(order, task, count, rows, packed_x, to));
+      }
+    }
+  });
+}
+
+SampledRows Sampled::rows_of(const Samples& samples, const float* dy, int64_t first, int64_t count, bool alone) const {
+  if (alone && (first + count) * kPanel <= samples.count) {
+    if (samples.layout == ESPALIER_SPARSE_LAYOUT_COLUMNS) return {dy + first * kPanel, {kPanel, samples.count}};
+    if (samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS)
+      return {dy + first * kPanel * pattern_.rows, close_together(pattern_.rows)};
+  }
+  float* const packed = scratch<float>(Scratch::kPackA, pattern_.rows * count * kPanel);
+  pack_panels(samples, pattern_.rows, dy, first, count, side_by_side(count), packed);
+  return {packed, side_by_side(count)};
 }
 
 }  // namespace espalier::sparse

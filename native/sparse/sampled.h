@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "sparse/panels.h"
 #include "sparse/product.h"
 
 namespace espalier::sparse {
@@ -24,12 +25,24 @@ struct SampledPlan {
     int64_t column;                   // the first of the block
     int64_t run, piece, offset, sum;  // the first of each
   };
+  int64_t columns = 0;      // of a block; the last has fewer
   std::vector<Task> tasks;  // and one more, that says where the last one ends
   std::vector<Run> runs;
   std::vector<Piece> pieces;  // and a few more, since they are read ahead
   // Of each entry: the bytes from the block's first column to its own. Pieces are filled up to whole fours, which are
   // read at once.
   std::vector<uint16_t> offset;
+};
+
+// Passes over `count` panels each, from panel `first` on.
+struct SampledPasses {
+  int64_t first, count, passes;
+};
+
+// Where the rows of a pass's dY stand, and its panels of each.
+struct SampledRows {
+  const float* at;
+  Layout layout;
 };
 
 class Sampled {
@@ -40,6 +53,9 @@ class Sampled {
   int64_t bytes() const;
 
  private:
+  void multiply(const SampledPlan& order, const SampledPasses& all, const Samples& samples, const float* dy,
+                const float* x, float* values);
+  SampledRows rows_of(const Samples& samples, const float* dy, int64_t first, int64_t count, bool alone) const;
   const SampledPlan& plan(int64_t panels);
 
   const Pattern& pattern_;

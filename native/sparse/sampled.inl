@@ -94,19 +94,22 @@ ESPALIER_INLINE Vec<float> vector_of_sums(const Vec<float>* of_row, const float*
 // Pieces of whole vectors and Rest entries.
 template <int Vectors, int Rest>
 [[gnu::noinline]] void sampled_run(int pieces, int whole, const SampledPlan::Piece* piece, Offsets& offsets,
-                                   const float* dy, const float* x, const SampledSums& where, float*& sums) {
+                                   const SampledRows& dy, const float* x, const SampledSums& where, float*& sums) {
   constexpr int kStep = kLanes<float>;
   // (Copies of what the caller has: it would be read anew after every store.)
   const SampledSums to = where;
+  const auto [at, layout] = dy;
   Offsets here = offsets;
   float* sum = sums;
   for (const SampledPlan::Piece* const end = piece + pieces; piece < end; ++piece) {
-    const auto row = [&](int i) { return dy + piece[i].row * static_cast<int64_t>(Vectors * kStep); };
+    const auto row = [&](int i, int v) {
+      return at + piece[i].row * layout.component + v * kStep / 16 * layout.panel + v * kStep % 16;
+    };
     Vec<float> of_row[Vectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(row(0) + v * kStep);
+    for (int v = 0; v < Vectors; ++v) of_row[v] = load<float>(row(0, v));
 #pragma GCC unroll 8
-    for (int v = 0; v < Vectors; v += 16 / kStep) __builtin_prefetch(row(kPiecesAhead) + v * kStep);
+    for (int v = 0; v < Vectors; v += 16 / kStep) __builtin_prefetch(row(kPiecesAhead, v));
     float* value = to.values + piece->entry;
     const auto leave = [&](Vec<float> made, auto count) {
       if (!to.first) made = made + load<float>(sum);
@@ -136,13 +139,12 @@ void any_run(int rest, Arguments&&... arguments) {
 }
 
 template <int Vectors>
-void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const float* x, const SampledSums& to) {
+void sampled_pass(const SampledPlan& plan, int64_t task, const SampledRows& dy, const float* x, const SampledSums& to) {
   constexpr int kStep = kLanes<float>;
   const SampledPlan::Task& from = plan.tasks[task];
   const SampledPlan::Piece* piece = plan.pieces.data() + from.piece;
   Offsets offsets(plan.offset.data() + from.offset);
   float* sums = to.sums + from.sum;
-  x += from.column * Vectors * kStep;
   for (int64_t i = from.run; i < plan.tasks[task + 1].run; ++i) {
     const auto [pieces, entries] = plan.runs[i];
     any_run<Vectors>(entries % kStep, pieces, entries / kStep, piece, offsets, dy, x, to, sums);
@@ -151,7 +153,7 @@ void sampled_pass(const SampledPlan& plan, int64_t task, const float* dy, const 
 }
 
 template <int Vectors = kSampledVectors>
-void sampled_task(const SampledPlan& plan, int64_t task, int64_t panels, const float* dy, const float* x,
+void sampled_task(const SampledPlan& plan, int64_t task, int64_t panels, const SampledRows& dy, const float* x,
                   const SampledSums& to) {
   if constexpr (Vectors * kLanes < float >> 16) {
     if (panels * 16 < Vectors * kLanes<float>) return sampled_task<Vectors / 2>(plan, task, panels, dy, x, to);
