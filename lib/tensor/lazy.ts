@@ -9,16 +9,20 @@ import { Tensor } from './tensor.js'
  * @internal
  */
 export abstract class LazyTensor extends Tensor {
+  // One for all: a getter made for each tensor takes as long as a small product.
+  static readonly #elements: PropertyDescriptor = {
+    configurable: true,
+    enumerable: true,
+    get(this: LazyTensor): Storage {
+      const value = this.spread()
+      Object.defineProperty(this, 'storage', { configurable: true, enumerable: true, writable: true, value })
+      return value
+    },
+  }
+
   constructor(held: Storage, shape: Shape, dtype: DType) {
     super(held, shape, dtype)
-    const put = (what: PropertyDescriptor): void => void Object.defineProperty(this, 'storage', { configurable: true, enumerable: true, ...what })
-    put({
-      get: () => {
-        const storage = this.spread()
-        put({ value: storage, writable: true })
-        return storage
-      },
-    })
+    Object.defineProperty(this, 'storage', LazyTensor.#elements)
   }
 
   /** All elements; the other form is given up. */
