@@ -53,29 +53,87 @@ const nOfM =
   (row, column) =>
     (column + row * 3 + Math.floor(column / m) * 5) % m < n
 
+interface Structured extends Format {
+  keeps: () => Keeps
+  /** Masks of its structure that kernels could stumble over. */
+  edges: Record<string, Keeps>
+}
+
+const none: Keeps = () => false
+const all: Keeps = () => true
+/** Masks of whole blocks. */
+function blockEdges(height: number, width: number): Record<string, Keeps> {
+  const half = inBlocks(height, width, 0.5)
+  return {
+    'no entry': none,
+    'one block': (row, column, rows, columns) =>
+      row - (row % height) === (rows >> 1) - ((rows >> 1) % height) && column >= columns - 1 - ((columns - 1) % width),
+    'empty rows': (row, column, rows, columns) => Math.floor(row / height) % 3 === 1 && half(row, column, rows, columns),
+    'empty columns': (_, column) => Math.floor(column / width) % 3 === 1,
+    'every entry': all,
+  }
+}
+/** Masks of at most N of each M; of exactly as many, but for the first. */
+function groupEdges(n: number, m: number): Record<string, Keeps> {
+  const some = nOfM(n, m)
+  return {
+    'no entry': none,
+    'one entry': masks['one entry'],
+    'empty rows': (row, column, rows, columns) => row % 3 === 1 && some(row, column, rows, columns),
+    'empty columns': (_, column) => column % m < n,
+    'full groups beside empty ones': (row, column, rows, columns) => (row + Math.floor(column / m)) % 3 === 0 && some(row, column, rows, columns),
+  }
+}
+/** A structure of N:M, or of blocks. */
+const ofGroups = (n: number, m: number, keeps: () => Keeps = () => nOfM(n, m)): Structured => ({
+  kind: SparseFormat.nOfM,
+  parameters: [n, m],
+  keeps,
+  edges: groupEdges(n, m),
+})
+const ofBlocks = (height: number, width: number): Structured => ({
+  kind: SparseFormat.blocks,
+  parameters: [height, width],
+  keeps: () => inBlocks(height, width, 0.3),
+  edges: blockEdges(height, width),
+})
+
 /** Formats that need a structure, with masks that have it. */
-const structured: Record<string, Format & { keeps: () => Keeps }> = {
-  'fan-in': { kind: SparseFormat.fanIn, keeps: () => (row, column, _, columns) => (column + row * 3) % columns < columns / 3 },
-  '2:4': { kind: SparseFormat.nOfM, parameters: [2, 4], keeps: () => nOfM(2, 4) },
-  '1:4': { kind: SparseFormat.nOfM, parameters: [1, 4], keeps: () => nOfM(1, 4) },
-  '4:8, not all of them': {
-    kind: SparseFormat.nOfM,
-    parameters: [4, 8],
-    keeps: () => (row, column, rows, columns) => nOfM(4, 8)(row, column, rows, columns) && random() < 0.8,
+const structured: Record<string, Structured> = {
+  'fan-in': {
+    kind: SparseFormat.fanIn,
+    keeps: () => (row, column, _, columns) => (column + row * 3) % columns < columns / 3,
+    // (A row is empty only where all are.)
+    edges: {
+      'no entry': none,
+      'one entry a row': (row, column, _, columns) => column === (row * 7) % columns,
+      'empty columns': (_, column) => column % 4 === 2,
+      'all but one': (row, column, _, columns) => column !== (row * 5) % columns,
+      'every entry': all,
+    },
   },
-  ...Object.fromEntries(
-    [
-      [4, 1],
-      [8, 1],
-      [1, 4],
-      [4, 4],
-      [3, 2],
-      [2, 16],
-    ].map(([height, width]) => [`${height}x${width}`, { kind: SparseFormat.blocks, parameters: [height, width], keeps: () => inBlocks(height, width, 0.3) }]),
-  ),
-  channels: { kind: SparseFormat.channels, keeps: () => (row, column) => row % 3 !== 1 && column % 5 !== 2 },
-  'channels, none': { kind: SparseFormat.channels, keeps: () => () => false },
-  dense: { kind: SparseFormat.dense, keeps: () => () => true },
+  '2:4': ofGroups(2, 4),
+  '1:4': ofGroups(1, 4),
+  '4:8, not all of them': ofGroups(4, 8, () => (row, column, rows, columns) => nOfM(4, 8)(row, column, rows, columns) && random() < 0.8),
+  '4x1': ofBlocks(4, 1),
+  '8x1': ofBlocks(8, 1),
+  '1x4': ofBlocks(1, 4),
+  '4x4': ofBlocks(4, 4),
+  '3x2': ofBlocks(3, 2),
+  '2x16': ofBlocks(2, 16),
+  channels: {
+    kind: SparseFormat.channels,
+    keeps: () => (row, column) => row % 3 !== 1 && column % 5 !== 2,
+    edges: {
+      'no entry': none,
+      'one entry': masks['one entry'],
+      'empty rows': (row) => row % 3 === 1,
+      'empty columns': (_, column) => column % 4 === 2,
+      'one full row': masks['one full row'],
+      'every entry': all,
+    },
+  },
+  dense: { kind: SparseFormat.dense, keeps: () => all, edges: {} },
 }
 
 const shapes: readonly (readonly [rows: number, columns: number, samples: number])[] = [
@@ -94,6 +152,14 @@ const shapes: readonly (readonly [rows: number, columns: number, samples: number
   [20, 380, 70],
   [530, 20, 49],
 ]
+
+const few: typeof shapes = [
+  [8, 24, 1],
+  [16, 64, 2],
+  [33, 62, 3],
+]
+/** For masks of which most is the same everywhere. */
+const edgeShapes: typeof shapes = [[1, 1, 1], [3, 700, 5], [29, 17, 15], [64, 100, 33], [140, 400, 37], [7, 5, 200], ...few]
 
 interface Sparse {
   readonly number: number
@@ -241,19 +307,48 @@ for (const [format, of] of Object.entries(unstructured))
     })
 
 for (const [format, of] of Object.entries(structured))
-  test(`${format}: products are those of float64, what is packed comes back`, (t) => {
-    for (const [rows, columns, samples] of [...shapes, [8, 24, 1], [16, 64, 2], [33, 62, 3]]) {
-      const matrix = sparse(rows, columns, of.keeps(), of)
-      check(t, matrix, samples)
-      const weight = new Float32Array(rows * columns).fill(NaN)
-      native.sparseUnpack(matrix.number, weight)
-      t.true(sameBits(weight, Float32Array.from(matrix.dense)))
-      t.is(native.sparseFormatOf(matrix.number, samples), format.split(',')[0])
-      t.true(native.sparseBytes(matrix.number) >= matrix.kept.length * 4)
-      t.true(native.sparseCost(matrix.number, samples) > 0)
-      native.sparseFree(matrix.number)
+  for (const [mask, makes] of Object.entries<() => Keeps>({
+    '': of.keeps,
+    ...Object.fromEntries(Object.entries(of.edges).map(([name, edge]) => [`, ${name}`, () => edge])),
+  }))
+    test(`${format}${mask}: products are those of float64, what is packed comes back`, (t) => {
+      for (const [rows, columns, samples] of mask === '' ? [...shapes, ...few] : edgeShapes) {
+        const matrix = sparse(rows, columns, makes(), of)
+        check(t, matrix, samples)
+        const weight = new Float32Array(rows * columns).fill(NaN)
+        native.sparseUnpack(matrix.number, weight)
+        t.true(sameBits(weight, Float32Array.from(matrix.dense)))
+        t.is(native.sparseFormatOf(matrix.number, samples), format.split(',')[0])
+        t.true(native.sparseBytes(matrix.number) >= matrix.kept.length * 4)
+        t.true(native.sparseCost(matrix.number, samples) > 0)
+        native.sparseFree(matrix.number)
+      }
+    })
+
+/** A random mask of a structure, and the format that is for it. */
+function drawnIn(of: 'blocks' | 'fan-in' | 'N:M' | 'channels', a: number, b: number, density: number, columns: number): [Keeps, Format] {
+  if (of === 'blocks') return [inBlocks(a, b, density), { kind: SparseFormat.blocks, parameters: [a, b] }]
+  if (of === 'channels') {
+    const [rows, lines] = [inBlocks(1, columns, Math.sqrt(density)), inBlocks(1 << 20, 1, Math.sqrt(density))]
+    return [(row, column) => rows(row, 0, 0, 0) && lines(0, column, 0, 0), { kind: SparseFormat.channels }]
+  }
+  // The first so many of each row's columns, or of each of its groups, in an order drawn for it.
+  const orders = new Map<string, number[]>()
+  const rank = (row: number, column: number, size: number): number => {
+    const group = `${row},${Math.floor(column / size)}`
+    if (!orders.has(group)) {
+      const lots = Array.from({ length: size }, () => random())
+      orders.set(
+        group,
+        Array.from(lots.keys()).sort((i, j) => lots[i] - lots[j]),
+      )
     }
-  })
+    return (orders.get(group) as number[])[column % size]
+  }
+  if (of === 'fan-in') return [(row, column) => rank(row, column, columns) < Math.round(density * columns), { kind: SparseFormat.fanIn }]
+  const kept = (row: number, column: number): number => Math.min(a, Math.round(density * 2 * b * ((row + Math.floor(column / b)) % 2 === 0 ? 1 : 0.4)))
+  return [(row, column) => rank(row, column, b) < kept(row, column), { kind: SparseFormat.nOfM, parameters: [a, b] }]
+}
 
 test('any mask: every format that holds it computes what the portable rows do', (t) => {
   const drawn = fc.record({
@@ -261,17 +356,21 @@ test('any mask: every format that holds it computes what the portable rows do', 
     columns: fc.integer({ min: 1, max: 90 }),
     samples: fc.integer({ min: 1, max: 40 }),
     density: fc.constantFrom(0, 0.02, 0.1, 0.5, 1),
-    height: fc.constantFrom(1, 1, 2, 4, 8),
-    width: fc.constantFrom(1, 1, 2, 4),
+    structure: fc.oneof(
+      fc.record({ of: fc.constant('blocks' as const), a: fc.constantFrom(1, 1, 2, 4, 8), b: fc.constantFrom(1, 1, 2, 4) }),
+      fc.record({ of: fc.constant('fan-in' as const), a: fc.constant(0), b: fc.constant(0) }),
+      fc.integer({ min: 2, max: 16 }).chain((m) => fc.record({ of: fc.constant('N:M' as const), a: fc.integer({ min: 1, max: m - 1 }), b: fc.constant(m) })),
+      fc.record({ of: fc.constant('channels' as const), a: fc.constant(0), b: fc.constant(0) }),
+    ),
     transpose: fc.boolean(),
     layout: fc.constantFrom(...layouts),
     bias: fc.boolean(),
     relu: fc.boolean(),
   })
   fc.assert(
-    fc.property(drawn, ({ rows, columns, density, height, width, ...call }) => {
+    fc.property(drawn, ({ rows, columns, density, structure: { of, a, b }, ...call }) => {
       const weight = noise(rows * columns)
-      const keeps = inBlocks(height, width, density)
+      const [keeps, itsOwn] = drawnIn(of, a, b, density, columns)
       const mask = Uint8Array.from(weight, (_, i) => Number(keeps(Math.floor(i / columns), i % columns, rows, columns)))
       const [inputs, outputs] = call.transpose ? [rows, columns] : [columns, rows]
       const x = noise(elements(inputs, call.samples, call.layout))
@@ -286,7 +385,7 @@ test('any mask: every format that holds it computes what the portable rows do', 
       const expected = multiplied(unstructured.rows)
       // Terms are at most 1; sums in any order.
       const tolerance = 2 * (inputs + 2) ** 2 * 2 ** -24
-      for (const format of [...Object.values(unstructured), { kind: SparseFormat.blocks, parameters: [height, width] }]) {
+      for (const format of [...Object.values(unstructured), itsOwn]) {
         const y = multiplied(format)
         for (let o = 0; o < outputs; o++)
           for (let s = 0; s < call.samples; s++) {
@@ -295,7 +394,7 @@ test('any mask: every format that holds it computes what the portable rows do', 
           }
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 250 },
   )
   t.pass()
 })
