@@ -7,7 +7,11 @@ import { randomSource } from '../support/gradcheck.js'
 import { sameBits } from '../support/same.js'
 
 const random = randomSource(23)
-const noise = (length: number): Float32Array => Float32Array.from({ length }, () => random() * 2 - 1)
+function noise(length: number): Float32Array {
+  const made = new Float32Array(length)
+  for (let i = 0; i < length; i++) made[i] = random() * 2 - 1
+  return made
+}
 
 type Keeps = (row: number, column: number, rows: number, columns: number) => boolean
 interface Format {
@@ -40,11 +44,15 @@ const masks: Record<string, Keeps> = {
 }
 /** Each block of `height` by `width` kept or not, as drawn once. */
 function inBlocks(height: number, width: number, density: number): Keeps {
-  const drawn = new Map<string, boolean>()
+  const drawn = new Map<number, boolean>()
   return (row, column) => {
-    const block = `${Math.floor(row / height)},${Math.floor(column / width)}`
-    if (!drawn.has(block)) drawn.set(block, random() < density)
-    return drawn.get(block) as boolean
+    const block = Math.floor(row / height) * 2 ** 20 + Math.floor(column / width)
+    let kept = drawn.get(block)
+    if (kept === undefined) {
+      kept = random() < density
+      drawn.set(block, kept)
+    }
+    return kept
   }
 }
 /** N of each M, by a rotation that differs from row to row and group to group. */
@@ -172,10 +180,17 @@ interface Sparse {
 
 function sparse(rows: number, columns: number, keeps: Keeps, { kind, parameters = [] }: Format): Sparse {
   const weight = noise(rows * columns)
-  const mask = Uint8Array.from(weight, (_, i) => Number(keeps(Math.floor(i / columns), i % columns, rows, columns)))
-  const number = native.sparseCreate(rows, columns, weight, mask, kind, parameters)
-  const dense = Float64Array.from(weight, (value, i) => (mask[i] === 1 ? value : 0))
-  return { number, rows, columns, dense, kept: Array.from(mask.keys()).filter((i) => mask[i] === 1) }
+  const mask = new Uint8Array(weight.length)
+  const dense = new Float64Array(weight.length)
+  const kept: number[] = []
+  for (let row = 0, i = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++, i++)
+      if (keeps(row, column, rows, columns)) {
+        mask[i] = 1
+        dense[i] = weight[i]
+        kept.push(i)
+      }
+  return { number: native.sparseCreate(rows, columns, weight, mask, kind, parameters), rows, columns, dense, kept }
 }
 
 const layouts = Object.keys(SparseLayout) as (keyof typeof SparseLayout)[]
