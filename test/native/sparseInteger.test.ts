@@ -103,7 +103,7 @@ function exact(weight: Int8Array, rows: number, columns: number, guise: Guise, s
   // Bytes wrap: any of them, where the range is none of their type.
   const mixed = guise.includes(', a ')
   const codes = new Codes(columns * samples).map(() => (mixed ? whole(-128, 255) : whole(range[0], range[1])))
-  const clamped = Int32Array.from(codes, (code) => Math.min(Math.max(code, range[0]), range[1]))
+  const clamped = new Int32Array(codes.length).map((_, i) => Math.min(Math.max(codes[i], range[0]), range[1]))
   const sums = new Int32Array(rows * samples)
   for (let r = 0; r < rows; r++)
     for (let c = 0; c < columns; c++) {
@@ -125,7 +125,7 @@ function wrong(
   // Lanes past the last sample hold something too.
   const x = new Codes(elements(columns, samples, layout)).fill(range[1])
   for (let c = 0; c < columns; c++) for (let s = 0; s < samples; s++) x[place(c, s, columns, samples, layout)] = codes[c * samples + s]
-  const start = withStart ? Int32Array.from({ length: rows }, () => whole(-5000, 5000)) : null
+  const start = withStart ? new Int32Array(rows).map(() => whole(-5000, 5000)) : null
   const y = new Sums(elements(rows, samples, layout)).fill(123456)
   native.integerSpmm(number, samples, SparseLayout[layout], x, start, relu ? Finish.relu : Finish.none, y)
   for (let r = 0; r < rows; r++)
@@ -142,11 +142,12 @@ for (const [name, { kind, bits, weight, guises: only }] of Object.entries(kernel
   for (const [mask, keeps] of Object.entries(masks))
     test(`${name}, ${mask}: every product is exact`, (t) => {
       for (const [rows, columns, samples] of shapes) {
-        const values = Int8Array.from({ length: rows * columns }, (_, i) => (keeps(Math.floor(i / columns), i % columns, rows, columns) ? weight() : 0))
+        const values = new Int8Array(rows * columns).map((_, i) => (keeps(Math.floor(i / columns), i % columns, rows, columns) ? weight() : 0))
+        const count = values.filter((value) => value !== 0).length
         for (const guise of only ?? (Object.keys(guises) as Guise[])) {
           const matrix = integers(rows, columns, values, kind, guises[guise].range, bits)
           const expected = exact(values, rows, columns, guise, samples)
-          t.is(native.sparseIntegerSize(matrix.number), values.filter((value) => value !== 0).length)
+          t.is(native.sparseIntegerSize(matrix.number), count)
           for (const layout of layouts)
             for (const finished of [false, true])
               t.is(wrong(matrix, expected, layout, finished, finished), undefined, JSON.stringify({ rows, columns, samples, guise, layout, finished }))
@@ -207,7 +208,7 @@ test('signs: several groups of rows and blocks of columns, the whole range of co
   ] as const)
     for (const guise of Object.keys(guises) as Guise[]) {
       // One entry in ten: no row has more than 128.
-      const values = Int8Array.from({ length: rows * columns }, (_, i) => ((i * 7919) % 103 < 10 && i % columns < 1000 ? sign() : 0))
+      const values = new Int8Array(rows * columns).map((_, i) => ((i * 7919) % 103 < 10 && i % columns < 1000 ? sign() : 0))
       const matrix = integers(rows, columns, values, IntegerKernel.signs, guises[guise].range, 16)
       const expected = exact(values, rows, columns, guise, samples)
       for (const layout of layouts)
@@ -235,7 +236,7 @@ test('any matrix: all kernels agree, bit for bit', (t) => {
   })
   fc.assert(
     fc.property(drawn, ({ rows, columns, samples, density, signs, low, layout, relu }) => {
-      const weight = Int8Array.from({ length: rows * columns }, () => (random() < density ? (signs ? sign() : anyWeight()) : 0))
+      const weight = new Int8Array(rows * columns).map(() => (random() < density ? (signs ? sign() : anyWeight()) : 0))
       const high = low === 0 ? 255 : low === -3 ? 3 : 127
       const Codes = low === 0 ? Uint8Array : Int8Array
       const x = new Codes(elements(columns, samples, layout)).map(() => whole(low, high))
@@ -262,7 +263,7 @@ test('any matrix: all kernels agree, bit for bit', (t) => {
 })
 
 test('codes outside of the range count as its nearest end, whatever they are', (t) => {
-  const weight = Int8Array.from({ length: 40 }, (_, i) => (i % 2 === 0 ? 1 : -1))
+  const weight = new Int8Array(40).map((_, i) => (i % 2 === 0 ? 1 : -1))
   for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.automatic]) {
     const { number } = integers(1, 40, weight, kind, [-2, 3])
     for (const layout of layouts) {
@@ -315,7 +316,7 @@ test('pairs at the bounds of 16 bits: the greatest weights and codes of one sign
   ])
     for (const [name, of] of Object.entries(patterns))
       for (const kept of [1, 0.4]) {
-        const weight = Int8Array.from({ length: rows * columns }, (_, i) => (random() < kept ? of(i % columns) : 0))
+        const weight = new Int8Array(rows * columns).map((_, i) => (random() < kept ? of(i % columns) : 0))
         for (const [low, high] of codes)
           for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense]) {
             const { number } = integers(rows, columns, weight, kind, [low, high])
@@ -349,7 +350,7 @@ test('small weights: sums of any number of steps in words', (t) => {
     ])
       for (const kept of [0.1, 0.5, 1]) {
         const [rows, columns] = [37, 300]
-        const weight = Int8Array.from({ length: rows * columns }, () => (random() < kept ? whole(-most, most) : 0))
+        const weight = new Int8Array(rows * columns).map(() => (random() < kept ? whole(-most, most) : 0))
         for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense])
           for (const samples of [20, 64, 100]) {
             const { number } = integers(rows, columns, weight, kind, [low, high])
@@ -441,7 +442,7 @@ test('sums of 32 bits: the greatest, start values that wrap, and weights that re
 test('the same results from 1, 2, 3 and 8 threads', (t) => {
   const before = native.threads()
   for (const { kind, weight } of [kernels.rows, kernels['1x4'], kernels['automatic, signs']]) {
-    const values = Int8Array.from({ length: 300 * 700 }, () => (random() < 0.1 ? weight() : 0))
+    const values = new Int8Array(300 * 700).map(() => (random() < 0.1 ? weight() : 0))
     const { number } = integers(300, 700, values, kind, [0, 255])
     const runs = [1, 2, 3, 8].map((threads) => {
       native.setThreads(threads)
