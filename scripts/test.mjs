@@ -1,17 +1,22 @@
-// The whole test run: build, lint, types, tests, then goldens and gradients on every instruction set.
+// The whole test run: build, lint, types, tests, then goldens, operations and kernels on every instruction set, and the
+// kernels that stand in where no code is generated.
 // Usage: node scripts/test.mjs
 import { availableParallelism } from 'node:os'
 import { avaLines, bin, closingLine, node, output, Steps } from './steps.mjs'
 
 const steps = new Steps()
 const ava = bin('ava', 'entrypoints/cli.mjs')
+const native = (...names) => names.map((name) => `test/native/${name}.test.ts`)
 /** Whose answers may depend on the instruction set. */
-const kernels = ['test/ops/**', ...['sparse', 'sparseConv', 'accumulator', 'budget'].map((name) => `test/native/${name}.test.ts`)]
+const kernels = ['test/ops/**', ...native('sparse', 'sparseConv', 'sparseInteger', 'program', 'accumulator', 'budget')]
+/** Which runs on generated code where that can be had, and without it has to do. */
+const generating = native('sparse', 'sparseConv', 'sparseInteger', 'program')
 
 if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
   steps.run('lint', node, ['scripts/lint.mjs'], { count: closingLine })
   steps.run('types', node, [bin('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])
   steps.run('tests', node, [ava], { count: avaLines })
+  const wide = ['--concurrency', String(availableParallelism())]
   const addon = "require('node-gyp-build')(process.cwd())"
   for (const isa of output(node, ['-p', `${addon}.isas()`])
     .trim()
@@ -20,7 +25,8 @@ if (steps.run('build', node, ['scripts/build-native.mjs', '--if-needed'])) {
     // Forcing must have worked, else the runs below prove nothing.
     steps.run(`${isa} is used when forced`, node, ['-e', `process.exit(${addon}.isa() === '${isa}' ? 0 : 1)`], { env })
     steps.run(`goldens, ${isa}`, node, ['--import=tsx', 'test/goldens/run.ts'], { env, count: closingLine })
-    steps.run(`operations, ${isa}`, node, [ava, ...kernels, '--concurrency', String(availableParallelism())], { env, count: avaLines })
+    steps.run(`operations, ${isa}`, node, [ava, ...kernels, ...wide], { env, count: avaLines })
+    if (isa !== 'baseline') steps.run(`no generated code, ${isa}`, node, [ava, ...generating, ...wide], { env: { ...env, ESPALIER_JIT: '0' }, count: avaLines })
   }
 }
 steps.finish()

@@ -63,7 +63,7 @@ class Bytes {
 const shortened = (name: string, most: number): string => (new TextEncoder().encode(name).length <= most ? name : name.slice(-Math.floor(most / 4)))
 
 /** The kinds of steps, in the order of the table in native/program/steps.cc. */
-const kinds = [
+export const kinds = [
   ...(['linear', 'conv', 'convTranspose', 'chain', 'broadcast', 'pool', 'adaptivePool'] as const),
   ...(['softmax', 'layerNorm', 'sum', 'extreme', 'move', 'fill', 'matmul'] as const),
 ] as const

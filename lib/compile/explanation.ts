@@ -28,6 +28,8 @@ export interface ExplainedStep {
   /** What the cost model expects of this format, and of those that were not taken. */
   readonly predicted?: number
   readonly others?: Readonly<Record<string, number>>
+  /** What was spent so far on making the weights ready in this format, its machine code among them: measured. */
+  readonly making?: number
   /** Whether the format was found by measurement. */
   readonly tuned?: boolean
   /** The median of what it took, where it was measured. */
@@ -60,6 +62,7 @@ export class Explanation {
       kernel: ({ kernel }) => kernel,
       density: ({ density }) => percent(density),
       'sum bits': ({ accumulatorBits }) => accumulatorBits,
+      'made µs': ({ making }) => micro(making, 1),
       'predicted µs': ({ predicted }) => micro(predicted, 2),
       'measured µs': ({ measured }) => micro(measured, 2),
       'of limit': ({ limit }) => percent(limit),

@@ -122,6 +122,11 @@ export class SparseConv2d implements ConvWeight {
     return native.sparseConv2dCodeSize(this.#live)
   }
 
+  /** Nanoseconds spent so far on making the convolution and, at the first call of each pass with a geometry, its code. Measured. */
+  get makingTime(): number {
+    return native.sparseConv2dMakingTime(this.#live)
+  }
+
   /**
    * What the passes are told of a batch; for calls that are made again and again.
    *

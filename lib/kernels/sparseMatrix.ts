@@ -187,6 +187,14 @@ export class SparseMatrix {
     return native.sparseCodeSize(this.#live)
   }
 
+  /**
+   * Nanoseconds spent so far on making the matrix and, at the first product of each kind, its code, tables and
+   * transpose. Measured, unlike `cost`; nothing depends on it.
+   */
+  get makingTime(): number {
+    return native.sparseMakingTime(this.#live)
+  }
+
   /** W·x for every vector of `x`, or Wᵀ·x; `x` holds any number of vectors. */
   multiply(x: Float32Array, { transpose = false, layout = 'rows', samples, bias = null, relu = false, out }: ProductOptions = {}): Float32Array {
     const [from, to] = transpose ? [this.rows, this.columns] : [this.columns, this.rows]

@@ -487,6 +487,9 @@ export interface NativeOperations {
   sparseBytes(matrix: number): number
   /** Those of machine code alone; 0 where its products need none. */
   sparseCodeSize(matrix: number): number
+  /** Nanoseconds that were spent so far on making the matrix, and at the first product of each kind its code, tables and
+   * transpose: measured, where everything else about costs is expected. */
+  sparseMakingTime(matrix: number): number
   /** Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
    * column's. `bias` is optional: an element a component of Y's vectors. */
   spmm(matrix: number, transpose: number, samples: number, layout: SparseLayout, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null): void
@@ -526,6 +529,9 @@ export interface NativeOperations {
   sparseConv2dSetValues(convolution: number, values: Storage | null): void
   /** Bytes of machine code that the convolution holds so far; 0 where its passes are portable. */
   sparseConv2dCodeSize(convolution: number): number
+  /** Nanoseconds that were spent so far on making the convolution and what its passes prepare, as
+   * espalier_sparse_making_time. */
+  sparseConv2dMakingTime(convolution: number): number
   /** As espalier_conv2d_forward: y = finish(the convolution of x + bias), where `bias` [out_channels] is optional. */
   sparseConv2dForward(convolution: number, x: Storage | null, bias: Storage | null, finish: Finish, y: Storage | null, ...shape: Conv2d): void
   /** dx, the gradient of sum(dy * y) for x. */

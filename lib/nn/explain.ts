@@ -5,7 +5,7 @@ import { SparseConv2d } from './layers/sparseConv2d.js'
 import { SparseLinear } from './layers/sparseLinear.js'
 import { MaskTransform } from './mask.js'
 import { latestChoice } from './masked.js'
-import type { KernelChoice } from './maskPlan.js'
+import { type KernelChoice, plans } from './maskPlan.js'
 import type { Module } from './module.js'
 
 /** What a layer with a weight runs on, and why. */
@@ -13,6 +13,8 @@ export interface ExplainedLayer extends KernelChoice {
   /** Its name in the model; empty for the model itself. */
   readonly layer: string
   readonly type: string
+  /** Nanoseconds spent so far on making what its mask's products run on: measured, of kernels of the CPU. */
+  readonly making?: number
 }
 
 export interface ExplainOptions {
@@ -36,6 +38,7 @@ export class KernelExplanation {
       density: ({ density }) => percent(density),
       'dense µs': ({ dense }) => micro(dense, 1),
       'sparse µs': ({ sparse }) => micro(sparse, 1),
+      'made µs': ({ making }) => micro(making, 0),
       why: ({ reason }) => reason,
     })
   }
@@ -48,7 +51,7 @@ export class KernelExplanation {
 /**
  * Which kernels the layers of a model run on, and why: those of its latest forward pass, or with `input` of one that
  * is made for it, in evaluation mode but with gradients, as a training step asks for them. Times are what the model of
- * costs expects of a pass and its gradients, of either kind of kernels: they rank, they are not measured.
+ * costs expects of a pass and its gradients, of either kind of kernels: they rank, they are not measured. What making the kernels took is.
  *
  * @throws EspalierError INVALID_ARGUMENT for a shape that is none
  * @example
@@ -66,7 +69,9 @@ export function explain(model: Module, { input, batch = 64 }: ExplainOptions = {
   const layers: ExplainedLayer[] = []
   for (const [layer, module] of model.namedModules()) {
     const choice = choiceOf(module)
-    if (choice !== null) layers.push({ layer, type: module.constructor.name, ...choice })
+    if (choice === null) continue
+    const making = makingTimeOf(module)
+    layers.push({ layer, type: module.constructor.name, ...choice, ...(making === undefined ? {} : { making }) })
   }
   return new KernelExplanation(layers)
 }
@@ -96,6 +101,11 @@ function choiceOf(module: Module): KernelChoice | null {
   // (What ran in panels and got its mask since has not run with that.)
   const kernel = choice.runs === 'dense' && choice !== notRun ? kernelInPanels(module) : null
   return kernel === null ? choice : { ...choice, kernel, reason: `${choice.reason}; in panels` }
+}
+
+/** What making a module's sparse kernels took so far; undefined where it has none. */
+function makingTimeOf(module: Module): number | undefined {
+  return module instanceof SparseLinear || module instanceof SparseConv2d ? module.makingTime : plans.get(module)?.makingTime
 }
 
 const notRun: KernelChoice = { runs: 'dense', reason: 'it has not run, or is no layer with sparse kernels' }

@@ -25,6 +25,8 @@ export interface Prepared {
   readonly count: number
   /** Null where the CPU does not know them. */
   readonly places: Int32Array | null
+  /** Nanoseconds that making it took so far, where that is measured. */
+  readonly makingTime?: number
   retire(): void
 }
 
@@ -36,6 +38,12 @@ const timesOnGpu = [250_000, 0.08, 0]
 const trialPasses = 50
 // Batches of ever other sizes would pile up.
 const mostChoices = 64
+
+/** Nanoseconds that preparing kernels for a mask of `size` entries that keeps `count` is expected to take: `npm run bench -- making` compares. */
+export function preparationTime(device: Device, size: number, count: number): number {
+  const [any, entry, kept] = device === 'cpu' ? timesHere : timesOnGpu
+  return any + entry * size + kept * count
+}
 
 /** What is known of a layer's mask. */
 export class MaskPlan<P extends Prepared> {
@@ -108,6 +116,11 @@ export class MaskPlan<P extends Prepared> {
     return this.#prepared
   }
 
+  /** What preparing for this mask took so far, in nanoseconds; undefined where nothing is prepared. */
+  get makingTime(): number | undefined {
+    return this.#prepared?.makingTime
+  }
+
   /** Frees what is prepared. */
   retire(): void {
     this.#prepared?.retire()
@@ -118,13 +131,8 @@ export class MaskPlan<P extends Prepared> {
   settle(key: string, choice: KernelChoice, saved: number | null): KernelChoice {
     if (this.choices.size >= mostChoices) this.choices.clear()
     this.choices.set(key, choice)
-    if (saved !== null) this.#needed = saved > 0 ? Math.ceil(this.#preparation / saved) : trialPasses
+    if (saved !== null) this.#needed = saved > 0 ? Math.ceil(preparationTime(this.device, this.#kept.length, this.count) / saved) : trialPasses
     return choice
-  }
-
-  get #preparation(): number {
-    const [any, entry, kept] = this.device === 'cpu' ? timesHere : timesOnGpu
-    return any + entry * this.#kept.length + kept * this.count
   }
 }
 

@@ -132,6 +132,10 @@ espalier_status espalier_sparse_code_size(int64_t matrix, int64_t* bytes) {
   return guarded(__func__, [&] { *bytes = matrices().find(matrix)->code_size(); });
 }
 
+espalier_status espalier_sparse_making_time(int64_t matrix, double* nanoseconds) {
+  return guarded(__func__, [&] { *nanoseconds = matrices().find(matrix)->making_time(); });
+}
+
 espalier_status espalier_spmm(int64_t matrix, int64_t transpose, int64_t samples, espalier_sparse_layout layout,
                               espalier_in x, espalier_in bias, espalier_finish finish, espalier_out y) {
   return guarded(__func__, [&] {

@@ -111,6 +111,10 @@ espalier_status espalier_sparse_conv2d_code_size(int64_t convolution, int64_t* b
   return guarded(__func__, [&] { *bytes = convolutions().find(convolution)->code_size(); });
 }
 
+espalier_status espalier_sparse_conv2d_making_time(int64_t convolution, double* nanoseconds) {
+  return guarded(__func__, [&] { *nanoseconds = convolutions().find(convolution)->making_time(); });
+}
+
 espalier_status espalier_sparse_conv2d_forward(int64_t convolution, espalier_in x, espalier_in bias,
                                                espalier_finish finish, espalier_out y, espalier_conv2d shape) {
   return guarded(__func__, [&] {

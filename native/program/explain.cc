@@ -73,13 +73,12 @@ std::string Program::explain(int64_t batch, int64_t repeats) {
     if (Layer* const layer = step->layer(); layer != nullptr && batch > 0) {
       const Task& task = layer->task();
       const size_t chosen = layer->choose(together);
-      const Kernel& kernel = layer->kernel(chosen);
-      kernel.make_ready(together);
+      const Kernel& kernel = layer->ready(chosen, together);
       json.put(",\"format\":\"%s\",\"kernel\":\"%s\",\"rows\":%lld,\"columns\":%lld,\"density\":%.6g,\"bytes\":%lld",
                layer->formats()[chosen]->name, kernel.name(together).c_str(), static_cast<long long>(task.rows),
                static_cast<long long>(task.columns), task.density(), static_cast<long long>(kernel.bytes()));
-      json.put(",\"predicted\":%.6g,\"tuned\":%s", layer->expects(chosen, together),
-               layer->measured().empty() ? "false" : "true");
+      json.put(",\"predicted\":%.6g,\"making\":%.6g,\"tuned\":%s", layer->expects(chosen, together),
+               layer->making_time(chosen), layer->measured().empty() ? "false" : "true");
       if (task.codes) {
         const auto& [range, sums] = *task.codes;
         json.put(",\"codes\":{\"min\":%d,\"max\":%d},\"sums\":{\"min\":%lld,\"max\":%lld},\"accumulatorBits\":%d",

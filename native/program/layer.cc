@@ -1,5 +1,6 @@
 #include "program/layer.h"
 
+#include "core/stopwatch.h"
 #include "program/cost.h"
 
 namespace espalier::program {
@@ -36,8 +37,28 @@ double Layer::behind(size_t format, int64_t batch) const {
 const Kernel& Layer::kernel(size_t format) {
   const std::lock_guard<std::mutex> hold(lock_);
   std::unique_ptr<Kernel>& made = prepared_[format];
-  if (made == nullptr) made = formats_[format]->prepare(task_);
+  if (made == nullptr) {
+    const Stopwatch making(making_times_[format]);
+    made = formats_[format]->prepare(task_);
+  }
   return *made;
+}
+
+const Kernel& Layer::ready(size_t format, int64_t batch) {
+  const Kernel& made = kernel(format);
+  double taken = 0;
+  {
+    const Stopwatch making(taken);
+    made.make_ready(batch);
+  }
+  const std::lock_guard<std::mutex> hold(lock_);
+  making_times_[format] += taken;
+  return made;
+}
+
+double Layer::making_time(size_t format) const {
+  const std::lock_guard<std::mutex> hold(lock_);
+  return making_times_[format];
 }
 
 std::map<int64_t, size_t> Layer::measured() const {

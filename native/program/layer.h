@@ -11,7 +11,7 @@ namespace espalier::program {
 class Layer {
  public:
   Layer(const Task& task, std::span<const Format* const> formats)
-      : task_(task), formats_(formats), prepared_(formats.size()) {}
+      : task_(task), formats_(formats), prepared_(formats.size()), making_times_(formats.size()) {}
 
   const Task& task() const { return task_; }
   // Those it chooses among.
@@ -35,6 +35,10 @@ class Layer {
   }
   // Weights in a format, prepared at the first call.
   const Kernel& kernel(size_t format);
+  // The same with all that runs of such a batch need; and the nanoseconds that were spent so far on making the format
+  // so.
+  const Kernel& ready(size_t format, int64_t batch);
+  double making_time(size_t format) const;
 
   // Formats found by measurement, by batch size.
   std::map<int64_t, size_t> measured() const;
@@ -45,6 +49,7 @@ class Layer {
   const std::span<const Format* const> formats_;
   mutable std::mutex lock_;
   std::vector<std::unique_ptr<Kernel>> prepared_;
+  std::vector<double> making_times_;
   std::map<int64_t, size_t> measured_;
 };
 

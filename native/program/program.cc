@@ -186,8 +186,7 @@ std::shared_ptr<const Program::Plan> Program::plan(int64_t batch) {
   const int64_t together = std::min(batch, made.chunk);
   for (const auto& step : steps_)
     if (Layer* const layer = step->layer()) {
-      const Kernel& kernel = layer->kernel(layer->choose(together));
-      kernel.make_ready(together);
+      const Kernel& kernel = layer->ready(layer->choose(together), together);
       made.kernels[static_cast<size_t>(step->index)] = &kernel;
     }
   const auto kept = std::make_shared<const Plan>(std::move(made));

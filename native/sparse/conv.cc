@@ -36,6 +36,7 @@ constexpr int64_t kGrain = 1 << 18;
 Convolution::Convolution(const espalier_sparse_conv2d& size, std::vector<int32_t> positions, std::vector<float> values,
                          espalier_sparse_kernel kernel)
     : size_(size), kernel_(kernel), positions_(std::move(positions)), values_(std::move(values)) {
+  const Stopwatch making(making_time_);
   entries_.reserve(positions_.size());
   // (All below 2³¹, as positions are: divisions of 64 bits would be most of what preparing a mask takes.)
   const auto in_group = static_cast<uint32_t>(size.groups == 0 ? 0 : size.in_channels / size.groups);
@@ -58,6 +59,11 @@ void Convolution::set_values(const float* values) {
     if (known.plan->shifted != nullptr) known.plan->shifted->set_values(values_.data());
     for (const auto& phase : known.plan->phases) phase.kernel->set_values(values_.data());
   }
+}
+
+double Convolution::making_time() const {
+  const std::lock_guard<std::mutex> hold(lock_);
+  return making_time_;
 }
 
 int64_t Convolution::code_size() const {
@@ -234,7 +240,10 @@ std::shared_ptr<Convolution::Plan> Convolution::plan(Pass pass, const espalier_c
     anyhow.n = one.shape.n;
     if (serves(one) && same(one.shape, anyhow) && one.plan->packing.tiling == tiling) plan = one.plan;
   }
-  if (plan == nullptr) plan = made(pass, axes, tiling);
+  if (plan == nullptr) {
+    const Stopwatch making(making_time_);
+    plan = made(pass, axes, tiling);
+  }
   if (known_.size() == kKept) known_.pop_back();
   known_.insert(known_.begin(), {pass, shape, plan});
   return plan;

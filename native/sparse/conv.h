@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/stopwatch.h"
 #include "espalier/conv.h"
 #include "espalier/sparse_conv.h"
 #include "sparse/conv_lines.h"
@@ -28,6 +29,8 @@ class Convolution {
   const std::vector<float>& values() const { return values_; }
   void set_values(const float* values);
   int64_t code_size() const;
+  // Nanoseconds that were spent so far on making it and what its passes prepare, as Matrix has it.
+  double making_time() const;
 
   // Each prepares itself at the first call with a geometry; the last few are kept.
   void forward(const espalier_conv2d& shape, const float* x, const float* bias, bool relu, float* y);
@@ -89,6 +92,7 @@ class Convolution {
   };
   mutable std::mutex lock_;
   std::vector<Known> known_;  // the latest used first
+  double making_time_ = 0;
 };
 
 }  // namespace espalier::sparse

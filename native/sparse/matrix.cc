@@ -60,6 +60,11 @@ int64_t Matrix::code_size() const {
   return bytes;
 }
 
+double Matrix::making_time() const {
+  const std::lock_guard<std::mutex> hold(making_);
+  return making_time_;
+}
+
 int64_t Matrix::bytes() const {
   const std::lock_guard<std::mutex> hold(making_);
   int64_t bytes = static_cast<int64_t>(values_.size() * sizeof(float) + transposed_origin_.size() * sizeof(int32_t));
@@ -100,6 +105,7 @@ const Product& Matrix::product(int64_t samples, bool transpose) {
     const Format& format = choose(samples, transpose);
     made = &made_[{&format, transpose}];
     if (made->product != nullptr) break;
+    const Stopwatch making(making_time_);
     std::vector<int32_t> origin(values_.size());
     if (transpose && transposed_.row_start.empty()) transposed_ = transposed(pattern_, transposed_origin_);
     if (transpose) origin = transposed_origin_;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stopwatch.h"
 #include "espalier/sparse.h"
 #include "sparse/format.h"
 #include "sparse/product.h"
@@ -22,6 +23,7 @@ class Matrix {
   // fastest. Fails where the format cannot hold them.
   template <class Keeps>
   Matrix(int64_t rows, int64_t columns, const float* weight, std::shared_ptr<const Format> format, Keeps keeps) {
+    const Stopwatch making(making_time_);
     pattern_.rows = rows;
     pattern_.columns = columns;
     int64_t entries = 0;
@@ -48,6 +50,7 @@ class Matrix {
   // Entries that are already apart from the rest.
   Matrix(Pattern pattern, std::vector<float> values, std::shared_ptr<const Format> format)
       : pattern_(std::move(pattern)), values_(std::move(values)) {
+    const Stopwatch making(making_time_);
     settle(std::move(format));
   }
 
@@ -60,6 +63,9 @@ class Matrix {
 
   int64_t bytes() const;
   int64_t code_size() const;
+  // Nanoseconds that were spent so far on making it, and what products by it and by its transpose prepare: a
+  // measurement, on which nothing depends.
+  double making_time() const;
   // The format of a product with so many samples, and the nanoseconds it is expected to take.
   const Format& format(int64_t samples, bool transpose = false) const;
   double cost(int64_t samples, bool transpose = false) const;
@@ -89,6 +95,7 @@ class Matrix {
   Sampled sampled_{pattern_};
   std::vector<float> values_;
   int64_t version_ = 0;
+  double making_time_ = 0;
   std::vector<std::shared_ptr<const Format>> formats_;  // all that can hold it, or the one asked for
   mutable std::mutex making_;
   mutable std::array<std::array<const Format*, kMany + 1>, 2> choices_{};  // by direction and samples, or null

@@ -233,8 +233,8 @@ test('what follows a layer becomes part of it', (t) => {
     ],
   )
   t.true(memory < memoryUnshared)
-  for (const { format, kernel, density, predicted, measured, limit, bytes } of steps.slice(0, 2)) {
+  for (const { format, kernel, density, predicted, measured, making, limit, bytes } of steps.slice(0, 2)) {
     t.true(typeof format === 'string' && typeof kernel === 'string' && density === 1)
-    t.true((predicted as number) > 0 && (measured as number) > 0 && (limit as number) > 0 && (bytes as number) > 0)
+    t.true((predicted as number) > 0 && (measured as number) > 0 && (making as number) > 0 && (limit as number) > 0 && (bytes as number) > 0)
   }
 })

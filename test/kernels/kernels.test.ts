@@ -37,9 +37,15 @@ test('formats are named, chosen, told apart and counted', (t) => {
   t.is(automatic.formatFor(1), 'vector')
   t.deepEqual(automatic.unpack(), weight)
   const before = automatic.bytes
+  const making = automatic.makingTime
   const x = Float32Array.from({ length: 64 * 32 }, (_, i) => Math.sin(i))
   const y = automatic.multiply(x)
   t.true(automatic.bytes > before)
+  // What is made is made once, and its time is known.
+  const made = automatic.makingTime
+  t.true(making > 0 && made > making)
+  automatic.multiply(x)
+  t.is(automatic.makingTime, made)
   for (const format of ['rows', 'vector', 'fan-in', '4x1', '4x64'] as const) {
     const mask = format === 'fan-in' ? new Uint8Array(64 * 64).fill(1) : undefined
     const matrix = new kernels.SparseMatrix(weight, 64, 64, { format, mask })

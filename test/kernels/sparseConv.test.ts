@@ -51,8 +51,12 @@ test('SparseConv2d computes what the dense convolution of the masked weight does
       Float32Array.from(conv.positions(), (i) => dw[i]),
     ),
   )
+  // What is made is made once, and its time is known.
+  const made = conv.makingTime
+  t.true(made > 0)
   const out = new Float32Array(y.length)
   t.is(conv.forward(x, conv.geometry(n, 7, 9, sizes), { bias, relu: true, out }), out)
+  t.is(conv.makingTime, made)
   t.true(close(out, y))
 })
 

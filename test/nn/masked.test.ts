@@ -292,6 +292,9 @@ test('explain runs a model on its own, leaves its mode and prints a table', (t) 
   const { density = 0, dense = 0, sparse = Infinity, kernel = '', weightGradient } = told.layers[0]
   t.true(Math.abs(density - 0.1) < 0.02 && sparse < dense && kernel !== '' && weightGradient === 'kept')
   t.regex(String(told), /layer.*why/)
+  // What making the sparse layer's kernels took is measured; it says nothing of the other.
+  t.true((told.layers[0].making as number) > 0)
+  t.is(told.layers[1].making, undefined)
   // Behind a sparse layer so small a one works on panels, unless the dense product is asked for.
   t.deepEqual([told.layers[1].reason, typeof told.layers[1].kernel], ['it has no mask; in panels', 'string'])
   const asked = nn.explain(small.clone().maskedKernels('dense'), { input: [256], batch: 32 }).layers[1]
@@ -305,7 +308,9 @@ test('explain runs a model on its own, leaves its mode and prints a table', (t) 
   small.at(-1)?.maskedKernels('dense')
   t.is(nn.explain(small, { input: [256], batch: 32 }).layers[1].kernel, undefined)
   small.maskedKernels('auto')
-  t.is(nn.explain(nn.SparseLinear.from(wide())).layers[0].reason, 'it holds its kept weights alone')
+  const [compact] = nn.explain(nn.SparseLinear.from(wide())).layers
+  t.is(compact.reason, 'it holds its kept weights alone')
+  t.true((compact.making as number) > 0)
   t.is(nn.explain(wide()).layers[0].reason, 'it has not run, or is no layer with sparse kernels')
   t.throws(() => nn.explain(small, { input: [0.5] }), { code: 'INVALID_ARGUMENT' })
   t.throws(() => nn.explain(small, { input: [256], batch: 0 }), { code: 'INVALID_ARGUMENT' })

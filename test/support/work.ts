@@ -13,3 +13,16 @@ export function startWork(): () => void {
       throw new Error(`took ${work.toFixed(0)} ms of processor time, ${waited.toFixed(0)} ms by the clock`)
   }
 }
+
+// Bytes. The sanitizer keeps what was freed for a while, and marks around everything.
+const mostMemory = process.env.ESPALIER_SANITIZED === undefined ? 64e6 : 1e9
+
+/** Begins to watch; what it gives throws where the process has held that much more, at any time since. */
+export function startMemory(): () => void {
+  const most = () => process.resourceUsage().maxRSS * 1024
+  const start = most()
+  return () => {
+    const grown = most() - start
+    if (grown > mostMemory) throw new Error(`took ${(grown / 1e6).toFixed(0)} MB`)
+  }
+}

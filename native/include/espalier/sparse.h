@@ -18,7 +18,7 @@ typedef enum espalier_sparse_format {
   ESPALIER_SPARSE_FORMAT_VECTOR = 3,    /* compressed indices, for few samples */
   ESPALIER_SPARSE_FORMAT_FAN_IN = 4,    /* as many entries in each row */
   ESPALIER_SPARSE_FORMAT_N_OF_M = 5,    /* parameters [N, M]: N of each M neighbours in a row, at most */
-  ESPALIER_SPARSE_FORMAT_BLOCKS = 6,    /* parameters [r, c]: r×c blocks, whole ones; 4×1, 8×1, 1×4 or 4×4 */
+  ESPALIER_SPARSE_FORMAT_BLOCKS = 6,    /* parameters [r, c]: r×c blocks, whole ones; 1 to 64 each */
   ESPALIER_SPARSE_FORMAT_CHANNELS = 7,  /* whole rows and columns: dense on what is left */
   ESPALIER_SPARSE_FORMAT_DENSE = 8      /* every entry */
 } espalier_sparse_format;
@@ -61,6 +61,10 @@ ESPALIER_API espalier_status espalier_sparse_cost(int64_t matrix, int64_t sample
 ESPALIER_API espalier_status espalier_sparse_bytes(int64_t matrix, int64_t* bytes);
 /* Those of machine code alone; 0 where its products need none. */
 ESPALIER_API espalier_status espalier_sparse_code_size(int64_t matrix, int64_t* bytes);
+
+/* Nanoseconds that were spent so far on making the matrix, and at the first product of each kind its code, tables and
+ * transpose: measured, where everything else about costs is expected. */
+ESPALIER_API espalier_status espalier_sparse_making_time(int64_t matrix, double* nanoseconds);
 
 /* Y = finish(W·X + bias), or with `transpose` 1 finish(Wᵀ·X + bias), where X has a row's length and Y a
  * column's. `bias` is optional: an element a component of Y's vectors. */

@@ -42,6 +42,10 @@ ESPALIER_API espalier_status espalier_sparse_conv2d_set_values(int64_t convoluti
 /* Bytes of machine code that the convolution holds so far; 0 where its passes are portable. */
 ESPALIER_API espalier_status espalier_sparse_conv2d_code_size(int64_t convolution, int64_t* bytes);
 
+/* Nanoseconds that were spent so far on making the convolution and what its passes prepare, as
+ * espalier_sparse_making_time. */
+ESPALIER_API espalier_status espalier_sparse_conv2d_making_time(int64_t convolution, double* nanoseconds);
+
 /* As espalier_conv2d_forward: y = finish(the convolution of x + bias), where `bias` [out_channels] is optional. */
 ESPALIER_API espalier_status espalier_sparse_conv2d_forward(int64_t convolution, espalier_in x, espalier_in bias,
                                                             espalier_finish finish, espalier_out y,
