@@ -34,6 +34,11 @@ class Assembler {
     if (small) byte(value & 0xFF);
     else word(value);
   }
+  void move(Gpr to, Gpr from) {
+    byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
+    byte(0x89);
+    byte(0xC0 | (from & 7) << 3 | (to & 7));
+  }
   void add(Gpr to, Gpr from) {
     byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
     byte(0x01);
@@ -57,6 +62,18 @@ class Assembler {
     byte(0x48 | (reg >= 8 ? 5 : 0));
     byte(0x85);
     byte(0xC0 | (reg & 7) << 3 | (reg & 7));
+    byte(0x0F);
+    byte(0x84);
+    word(0);
+    return size_;
+  }
+  // The same where the byte at base + offset is 0.
+  size_t jump_if_zero_byte(Gpr base, int offset) {
+    if (base >= 8) byte(0x41);
+    byte(0x80);
+    byte(0x40 | 7 << 3 | (base & 7));
+    byte(offset & 0xFF);
+    byte(0);
     byte(0x0F);
     byte(0x84);
     word(0);
@@ -136,6 +153,14 @@ class Assembler {
   // to += the four codes of each lane of `with`, bytes without sign, times the four bytes with sign at base + offset.
   void multiply_add_bytes512(int to, int with, Gpr base, int32_t offset) {
     evex<4>(2, 1, 0x50, to, with, base, offset, true);
+  }
+
+  // Bytes, or words, of a and b by turns, from the first or second half of each quarter.
+  void interleave_bytes512(int half, int to, int a, int b) {
+    evex_registers(1, 1, half == 0 ? 0x60 : 0x68, to, a, b);
+  }
+  void interleave_words512(int half, int to, int a, int b) {
+    evex_registers(1, 1, half == 0 ? 0x61 : 0x69, to, a, b);
   }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
