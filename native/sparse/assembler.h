@@ -95,6 +95,11 @@ class Assembler {
     byte(0xE9);
     word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
   }
+  // The same, and back by `leave`.
+  void call(size_t target) {
+    byte(0xE8);
+    word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
+  }
   // To where the 64 bits at base + offset point, a displacement of one byte; or there and back, by `leave`.
   void jump(Gpr base, int offset) { indirect(4, base, offset); }
   void call(Gpr base, int offset) { indirect(2, base, offset); }

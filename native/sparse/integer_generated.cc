@@ -71,7 +71,7 @@ class Grid {
 class IntegerGenerated final : public IntegerTurns {
  public:
   IntegerGenerated(const IntegerEntries& entries, CodeRange range)
-      : IntegerTurns("1x4", {CodeOrder::panels, kTerms, 1}, entries, range) {}
+      : IntegerTurns("1x4", {CodeOrder::panels, kTerms, 1, kMostRows}, entries, range) {}
 
   // False where the system gives no executable memory.
   bool make(const IntegerEntries& entries, int64_t kept) {
@@ -129,7 +129,7 @@ class IntegerGenerated final : public IntegerTurns {
         weights_.push_back(grid.weights(t, row));
       }
     }
-    finish(block, rows, kX, code);
+    finish(block, code);
     for (int r = 0; r < rows; ++r) code.store512(kRdx, sums(r), r);
   }
 };

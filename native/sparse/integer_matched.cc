@@ -146,7 +146,7 @@ class Group {
 class IntegerMatched final : public IntegerTurns {
  public:
   IntegerMatched(const IntegerEntries& entries, CodeRange range)
-      : IntegerTurns("rows", {CodeOrder::columns, 1, kVectors}, entries, range) {}
+      : IntegerTurns("rows", {CodeOrder::columns, 1, kVectors, kFree}, entries, range) {}
 
   // False where the system gives no executable memory.
   bool make(const IntegerEntries& entries, const MatchedSteps& expected) {
@@ -244,7 +244,7 @@ class IntegerMatched final : public IntegerTurns {
         weights_.push_back(group.weights(four, row));
       }
     }
-    finish(block, rows * kVectors, kFree, code);
+    finish(block, code);
     for (int r = 0; r < rows; ++r)
       for (int j = 0; j < kVectors; ++j)
         code.store512(kSums[static_cast<size_t>(j)], sums(r), r * kVectors + j);

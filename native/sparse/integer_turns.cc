@@ -47,15 +47,15 @@ void IntegerTurns::cut_rows(int64_t turns, int64_t most, int64_t unit) {
   first_row_.push_back(rows_);
 }
 
-void IntegerTurns::finish(int64_t block, int sums, int free, Assembler& code) const {
-  if (block < blocks_ - 1) return;
-  const size_t nothing = code.jump_if_zero(kR8);
+void IntegerTurns::write_ends(Assembler& code) {
+  ends_ = code.size();
+  const int free = form_.sums;
   code.broadcast512(free, kR8, offsetof(Ends, floor));
-  for (int i = 0; i < sums; ++i) code.maximum_integer512(i, free);
+  for (int i = 0; i < form_.sums; ++i) code.maximum_integer512(i, free);
   const size_t whole = code.jump_if_zero_byte(kR8, offsetof(Ends, as_float));
-  for (int i = 0; i < sums; ++i) code.convert_integers512(i, i);
+  for (int i = 0; i < form_.sums; ++i) code.convert_integers512(i, i);
   code.land(whole);
-  code.land(nothing);
+  code.leave();
 }
 
 void IntegerTurns::multiply(const IntegerCall& call) const {
@@ -63,7 +63,8 @@ void IntegerTurns::multiply(const IntegerCall& call) const {
   const int64_t blocks = (panels_of(call.samples.count) + kPanelsOfBlock - 1) / kPanelsOfBlock;
   int64_t tasks = (blocks + blocks_together() - 1) / blocks_together();
   // An even number: two threads then have as much to do. As many at least as threads need, unless turns are.
-  tasks = std::min(blocks, std::max(tasks + (tasks & 1), turns_ < kParts / 2 ? kParts / 2 : 1));
+  if (const bool turns = turns_ >= kParts / 2; !(turns && tasks == 1))
+    tasks = std::min(blocks, std::max(tasks + (tasks & 1), turns ? 1 : kParts / 2));
   if (tasks > 1) {
     parallel_for(tasks, [&](int64_t task) {
       const int64_t first = blocks * task / tasks, last = blocks * (task + 1) / tasks;

@@ -33,9 +33,11 @@ class IntegerTurns : public IntegerProduct {
                             const Ends* ends, int64_t apart);
 
   // A kernel's codes: their order, how many columns share a line, and panels of samples that a function takes at once.
+  // Sums stand in registers [0, sums), of which a group may use fewer, and there is another beyond them.
   struct Form {
     CodeOrder order;
     int64_t terms, panels;
+    int sums;
   };
   IntegerTurns(const char* name, Form form, const IntegerEntries& entries, CodeRange range);
 
@@ -53,6 +55,8 @@ class IntegerTurns : public IntegerProduct {
     for (int64_t t = 0; t < turns_; ++t)
       for (int64_t b = 0; b < blocks_; ++b) {
         code.align(kAlignment);
+        if (b == blocks_ - 1) write_ends(code);
+        code.align(kAlignment);
         functions_.push_back({code.size(), weights_.size()});
         begin(t, b);
         for (int64_t g = first_group_[static_cast<size_t>(t)]; g < first_group_[static_cast<size_t>(t) + 1]; ++g)
@@ -61,8 +65,14 @@ class IntegerTurns : public IntegerProduct {
       }
     return code_.hold(code.code());
   }
-  // The end of a group whose sums stand in registers [0, sums), if `block` is the last one; `free` is another register.
-  void finish(int64_t block, int sums, int free, Assembler& code) const;
+  // The end of a group whose sums stand in registers, if `block` is the last one. (One for all groups of a turn: most
+  // products have none, and go around it.)
+  void finish(int64_t block, Assembler& code) const {
+    if (block < blocks_ - 1) return;
+    const size_t nothing = code.jump_if_zero(kR8);
+    code.call(ends_);
+    code.land(nothing);
+  }
 
   int64_t rows_, columns_, lines_;
   int64_t blocks_ = 1, turns_ = 0;
@@ -75,6 +85,7 @@ class IntegerTurns : public IntegerProduct {
     size_t code, weights;
   };
 
+  void write_ends(Assembler& code);
   int64_t bytes_of_block() const;
   int64_t blocks_together() const;
   void pack(const IntegerCall& call, int64_t block, uint8_t* x) const;
@@ -86,6 +97,7 @@ class IntegerTurns : public IntegerProduct {
   CodeRange range_;
   std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
   std::vector<Beginning> functions_;              // by turn, then by block of columns
+  size_t ends_ = 0;  // where the ends of the function that is written begin
   BiasedStart start_;
   CodeMemory code_;
 };
