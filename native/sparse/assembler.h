@@ -161,12 +161,8 @@ class Assembler {
   }
 
   // Bytes, or words, of a and b by turns, from the first or second half of each quarter.
-  void interleave_bytes512(int half, int to, int a, int b) {
-    evex_registers(1, 1, half == 0 ? 0x60 : 0x68, to, a, b);
-  }
-  void interleave_words512(int half, int to, int a, int b) {
-    evex_registers(1, 1, half == 0 ? 0x61 : 0x69, to, a, b);
-  }
+  void interleave_bytes512(int half, int to, int a, int b) { evex_registers(1, 1, half == 0 ? 0x60 : 0x68, to, a, b); }
+  void interleave_words512(int half, int to, int a, int b) { evex_registers(1, 1, half == 0 ? 0x61 : 0x69, to, a, b); }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
   void shift_lanes512(int to, int from, int by, int mask) {

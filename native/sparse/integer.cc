@@ -112,7 +112,8 @@ constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5, Format::kNev
 // One Zen 4 core, for all others with AVX-512.
 [[maybe_unused]] constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 0.87, 0.8, 15, 5.6, 4.1, 6, 3, 3.25, 4, 14};
 // One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
-[[maybe_unused]] constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 1.4, 26, 20, Format::kNever, 0, Format::kNever, 0, 0, 0};
+[[maybe_unused]] constexpr IntegerRates kPairsRates{13.5, 10.2,           9.7, 1.4, 1.4, 26, 20, Format::kNever,
+                                                    0,    Format::kNever, 0,   0,   0};
 [[maybe_unused]] constexpr double kAddedInWords = 0.65;
 
 // With the instruction set in use, and how much longer steps and the rest take than these say.

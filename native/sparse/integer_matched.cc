@@ -24,8 +24,8 @@ constexpr int kTerms = 4, kVectors = 4;  // products of a lane; vectors of sums 
 constexpr int kFree = kRows * kVectors;
 
 // How the work is cut.
-constexpr int64_t kMostColumns = 576;           // of a block: 36 KB of codes, as in `rows`
-constexpr int64_t kBytesOfTurn = 256 << 10;     // of code
+constexpr int64_t kMostColumns = 576;        // of a block: 36 KB of codes, as in `rows`
+constexpr int64_t kBytesOfTurn = 256 << 10;  // of code
 constexpr double kBytesOfFour = 80, kBytesOfStep = 28, kBytesOfRow = 60;
 // Twelve megabytes of code.
 constexpr int64_t kMostEntries = int64_t{1} << 19;
@@ -61,7 +61,9 @@ struct Four {
 class Group {
  public:
   explicit Group(int64_t columns)
-      : rows_(static_cast<size_t>(columns)), weight_(static_cast<size_t>(columns)), next_(static_cast<size_t>(columns)) {}
+      : rows_(static_cast<size_t>(columns)),
+        weight_(static_cast<size_t>(columns)),
+        next_(static_cast<size_t>(columns)) {}
 
   // Those of rows and columns [first, last); `next` says which of each row's entries is the first, and is moved on.
   void take(const IntegerEntries& entries, int64_t first_row, int64_t last_row, int64_t first, int64_t last,
@@ -137,7 +139,7 @@ class Group {
     }
   }
 
-  std::vector<Kept> rows_;                                        // by column
+  std::vector<Kept> rows_;                                               // by column
   std::vector<std::array<uint8_t, static_cast<size_t>(kRows)>> weight_;  // of those rows
   std::vector<int32_t> next_;
   std::vector<Four> found_, fours_;
@@ -246,8 +248,7 @@ class IntegerMatched final : public IntegerTurns {
     }
     finish(block, code);
     for (int r = 0; r < rows; ++r)
-      for (int j = 0; j < kVectors; ++j)
-        code.store512(kSums[static_cast<size_t>(j)], sums(r), r * kVectors + j);
+      for (int j = 0; j < kVectors; ++j) code.store512(kSums[static_cast<size_t>(j)], sums(r), r * kVectors + j);
   }
 };
 

@@ -97,7 +97,7 @@ class IntegerTurns : public IntegerProduct {
   CodeRange range_;
   std::vector<int64_t> first_group_, first_row_;  // of each turn, of each group; and where the last ends
   std::vector<Beginning> functions_;              // by turn, then by block of columns
-  size_t ends_ = 0;  // where the ends of the function that is written begin
+  size_t ends_ = 0;                               // where the ends of the function that is written begin
   BiasedStart start_;
   CodeMemory code_;
 };
