@@ -27,9 +27,9 @@ constexpr int kFree = kRows * kVectors;
 constexpr int64_t kMostColumns = 576;        // of a block: 36 KB of codes, as in `rows`
 constexpr int64_t kBytesOfTurn = 256 << 10;  // of code
 constexpr double kBytesOfFour = 80, kBytesOfStep = 28, kBytesOfRow = 60;
-// Twelve megabytes of code.
-constexpr int64_t kMostEntries = int64_t{1} << 19;
-// Sums of a turn's rows are reached by offsets of 32 bits, panels of all rows too.
+// Three megabytes of code. (Twice as much is slower than steps where the third-level cache has lost it meanwhile.)
+constexpr int64_t kMostEntries = int64_t{1} << 17;
+// A turn's rows are reached by offsets of 32 bits.
 constexpr int64_t kMostRowsOfAll = int64_t{1} << 20;
 
 // Which of a group's rows keep a column, a bit each.
