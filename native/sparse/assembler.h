@@ -34,6 +34,11 @@ class Assembler {
     if (small) byte(value & 0xFF);
     else word(value);
   }
+  void move(Gpr to, Gpr from) {
+    byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
+    byte(0x89);
+    byte(0xC0 | (from & 7) << 3 | (to & 7));
+  }
   void add(Gpr to, Gpr from) {
     byte(0x48 | (from >= 8 ? 4 : 0) | (to >= 8 ? 1 : 0));
     byte(0x01);
@@ -62,6 +67,18 @@ class Assembler {
     word(0);
     return size_;
   }
+  // The same where the byte at base + offset is 0.
+  size_t jump_if_zero_byte(Gpr base, int offset) {
+    if (base >= 8) byte(0x41);
+    byte(0x80);
+    byte(0x40 | 7 << 3 | (base & 7));
+    byte(offset & 0xFF);
+    byte(0);
+    byte(0x0F);
+    byte(0x84);
+    word(0);
+    return size_;
+  }
   void land(size_t jump) {
     const uint32_t distance = static_cast<uint32_t>(size_ - jump);
     for (size_t i = 0; i < 4; ++i) code_[jump - 4 + i] = static_cast<uint8_t>(distance >> (8 * i));
@@ -76,6 +93,11 @@ class Assembler {
   // To code that stands further up.
   void jump(size_t target) {
     byte(0xE9);
+    word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
+  }
+  // The same, and back by `leave`.
+  void call(size_t target) {
+    byte(0xE8);
     word(static_cast<int32_t>(target) - static_cast<int32_t>(size_ + 4));
   }
   // To where the 64 bits at base + offset point, a displacement of one byte; or there and back, by `leave`.
@@ -137,6 +159,10 @@ class Assembler {
   void multiply_add_bytes512(int to, int with, Gpr base, int32_t offset) {
     evex<4>(2, 1, 0x50, to, with, base, offset, true);
   }
+
+  // Bytes, or words, of a and b by turns, from the first or second half of each quarter.
+  void interleave_bytes512(int half, int to, int a, int b) { evex_registers(1, 1, half == 0 ? 0x60 : 0x68, to, a, b); }
+  void interleave_words512(int half, int to, int a, int b) { evex_registers(1, 1, half == 0 ? 0x61 : 0x69, to, a, b); }
 
   // Lane i of `to` = lane i + by of `from`, for those i that `mask` has; 0 for the others.
   void shift_lanes512(int to, int from, int by, int mask) {

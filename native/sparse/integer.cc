@@ -31,6 +31,7 @@ struct Survey {
   double anywhere = 0, blocks = 0, all = 0;  // steps of four products
   double columns = 0;                        // that groups of rows load, of additions
   double rows = 0;
+  int64_t width = 0;  // in columns
 };
 
 // A row's share. (Plain loops over bytes, which compilers turn into vectors.)
@@ -90,6 +91,7 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
     }
   }
   all.rows = static_cast<double>(rows);
+  all.width = columns;
   all.all = all.rows * static_cast<double>((columns + 3) / 4);
   return all;
 }
@@ -97,18 +99,21 @@ Survey survey(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t
 // Cycles for 64 samples; they rank kernels, and tell time roughly. A step of four products whose codes are brought
 // together, stand together, or are shared by some rows; an addition of words, and a column that is loaded for a group
 // of them; storing a row's sums, widened for the latter; a step of four products by generated code, with its share of
-// what is loaded, and a row's sums there.
+// what is loaded, and a row's sums there; with entries anywhere a four that is brought together for a group, a step, at
+// least, and a row's sums.
 struct IntegerRates {
-  double anywhere, in_blocks, shared, addition, loaded, sums, widened, coded, coded_sums;
+  double anywhere, in_blocks, shared, addition, loaded, sums, widened, coded, coded_sums, four, four_step, least_step,
+      four_sums;
 };
 // One Zen 5 core, which also stands for processors without AVX-512, however much slower they are. (Generated code was
 // not measured on it; additions are as much slower than its steps as they are, on a Zen 4 core, than steps of half the
 // time.)
-constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5, Format::kNever, 0};
+constexpr IntegerRates kZen5Rates{4.1, 2.9, 2.1, 0.54, 0.5, 2, 3.5, Format::kNever, 0, Format::kNever, 0, 0, 0};
 // One Zen 4 core, for all others with AVX-512.
-[[maybe_unused]] constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 0.87, 0.8, 15, 5.6, 4.1, 6};
+[[maybe_unused]] constexpr IntegerRates kLanesRates{7.2, 5.5, 4, 0.87, 0.8, 15, 5.6, 4.1, 6, 3, 3.25, 4, 14};
 // One Zen 3 core; with steps that are widened at once, and as much faster as they are where they are added in words.
-[[maybe_unused]] constexpr IntegerRates kPairsRates{13.5, 10.2, 9.7, 1.4, 1.4, 26, 20, Format::kNever, 0};
+[[maybe_unused]] constexpr IntegerRates kPairsRates{13.5, 10.2,           9.7, 1.4, 1.4, 26, 20, Format::kNever,
+                                                    0,    Format::kNever, 0,   0,   0};
 [[maybe_unused]] constexpr double kAddedInWords = 0.65;
 
 // With the instruction set in use, and how much longer steps and the rest take than these say.
@@ -140,12 +145,22 @@ double cycles_of_coded_blocks(const Survey& of, CodeRange range) {
   return of.blocks * rates.coded + of.rows * rates.coded_sums;
 }
 
+double cycles_of_matched(const Survey& of, CodeRange range) {
+  if (!can_make_integer_matched(static_cast<int64_t>(of.rows), of.entries)) return Format::kNever;
+  const IntegerRates rates = speed(of, range).rates;
+  if (rates.four == Format::kNever) return Format::kNever;  // (of no entries, too)
+  const auto [fours, steps] = matched_steps(static_cast<int64_t>(of.rows), of.width, of.entries);
+  return std::max(fours * rates.four + steps * rates.four_step, steps * rates.least_step) + of.rows * rates.four_sums;
+}
+
 // Without generated code where `code` is false.
 double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kernel, bool code) {
   const auto [rates, steps, rest] = speed(of, range);
   const double sums = rest * of.rows * rates.sums;
   switch (kernel) {
-    case ESPALIER_INTEGER_KERNEL_ROWS: return steps * of.anywhere * rates.anywhere + sums;
+    case ESPALIER_INTEGER_KERNEL_ROWS:
+      return std::min(steps * of.anywhere * rates.anywhere + sums,
+                      code ? cycles_of_matched(of, range) : Format::kNever);
     case ESPALIER_INTEGER_KERNEL_BLOCKS:
       return std::min(steps * of.blocks * rates.in_blocks + sums,
                       code ? cycles_of_coded_blocks(of, range) : Format::kNever);
@@ -171,8 +186,10 @@ bool can_be_signs(const Survey& of, const IntegerOptions& options) {
 Choice choose(const Survey& of, const IntegerOptions& options, bool code = true) {
   const auto choice = [&](espalier_integer_kernel kernel) {
     const double cycles = cycles_of(of, options.range, kernel, code);
-    const bool coded = kernel == ESPALIER_INTEGER_KERNEL_SIGNS || (kernel == ESPALIER_INTEGER_KERNEL_BLOCKS && code &&
-                                                                   cycles == cycles_of_coded_blocks(of, options.range));
+    const bool coded =
+        kernel == ESPALIER_INTEGER_KERNEL_SIGNS ||
+        (code && kernel == ESPALIER_INTEGER_KERNEL_BLOCKS && cycles == cycles_of_coded_blocks(of, options.range)) ||
+        (code && kernel == ESPALIER_INTEGER_KERNEL_ROWS && cycles == cycles_of_matched(of, options.range));
     return Choice{kernel, coded, cycles};
   };
   Choice best = choice(options.kernel);
@@ -235,7 +252,10 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
            "signs: needs weights −1 and 1 whose sums 16 bits hold (these take %d), an instruction set with an emitter, "
            "executable memory and not too many entries",
            extremes_.bits());
-  } else if (choice.code) product_ = make_integer_generated(entries_, range_, static_cast<int64_t>(of.blocks));
+  } else if (choice.code)
+    product_ = choice.kernel == ESPALIER_INTEGER_KERNEL_ROWS
+                   ? make_integer_matched(entries_, range_)
+                   : make_integer_generated(entries_, range_, static_cast<int64_t>(of.blocks));
   // The system may give no executable memory.
   if (product_ == nullptr && choice.code) choice = choose(of, options, false);
   if (product_ == nullptr) product_ = make_integer_rows(entries_, range_, kind_of(choice.kernel));

@@ -16,6 +16,15 @@ std::unique_ptr<IntegerProduct> make_integer_rows(const IntegerEntries& entries,
 bool can_make_integer_generated(int64_t blocks);
 std::unique_ptr<IntegerProduct> make_integer_generated(const IntegerEntries& entries, CodeRange range, int64_t blocks);
 
+// Entries anywhere, by generated code. AVX-512 alone. Fours of columns that groups of rows bring together, and the rows
+// that multiply by them, as many as are expected.
+struct MatchedSteps {
+  double fours, steps;
+};
+MatchedSteps matched_steps(int64_t rows, int64_t columns, int64_t entries);
+bool can_make_integer_matched(int64_t rows, int64_t entries);
+std::unique_ptr<IntegerProduct> make_integer_matched(const IntegerEntries& entries, CodeRange range);
+
 // Weights −1 and 1, whose sums 16 bits are proved to hold. Whether code can be made for so many, where there is memory
 // for it.
 bool can_make_integer_signs(int64_t entries);

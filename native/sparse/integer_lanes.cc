@@ -18,7 +18,7 @@ constexpr int kTogether = 4;
 // A block of columns: for each group of rows the steps [begin[g], begin[g + 1]), each kTogether rows' one after the
 // other.
 struct IntegerStepsView {
-  const int32_t* row;  // kTogether a group, −1 for none
+  const int32_t* row;  // kTogether a group; where there are no more, the last one again
   const int64_t* begin;
   const uint16_t* offset;
   const int32_t* weights;
@@ -75,13 +75,15 @@ class IntegerLanes final : public IntegerSteps {
     begin_.push_back(0);
     for (size_t g = 0; g < rows.size(); g += kTogether) {
       const size_t longest = rows[g].steps.size();
+      const auto one = [&](size_t t) -> const Row& { return rows[std::min(g + t, rows.size() - 1)]; };
       for (size_t s = 0; s < longest; ++s)
-        for (size_t t = g; t < g + kTogether; ++t) {
-          const bool there = t < rows.size() && s < rows[t].steps.size();
-          weights_.push_back(there ? rows[t].steps[s] : 0);
-          for (size_t i = 0; i < per_step; ++i) offset_.push_back(there ? rows[t].offsets[s * per_step + i] : 0);
+        for (size_t t = 0; t < kTogether; ++t) {
+          const Row& row = one(t);
+          const bool there = s < row.steps.size();
+          weights_.push_back(there ? row.steps[s] : 0);
+          for (size_t i = 0; i < per_step; ++i) offset_.push_back(there ? row.offsets[s * per_step + i] : 0);
         }
-      for (size_t t = g; t < g + kTogether; ++t) row_.push_back(t < rows.size() ? rows[t].row : -1);
+      for (size_t t = 0; t < kTogether; ++t) row_.push_back(one(t).row);
       begin_.push_back(begin_.back() + static_cast<int64_t>(longest));
     }
   }

@@ -43,36 +43,50 @@ ESPALIER_INLINE void multiply_group(const IntegerStepsView& of, int64_t steps, c
   }
 }
 
-template <bool Tuples>
+// What is done to sums at last.
+enum class Finish { nothing, maximum, floats };
+
+// (Where sums stand is in variables of its own: what is stored might lie in the caller's, for all that compilers know.)
+template <bool Tuples, Finish Ends>
 void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes, const int32_t* start,
-                    const sparse::SumsPlace& from, const sparse::SumsPlace& to, bool relu, bool as_float) {
+                    const sparse::SumsPlace from, const sparse::SumsPlace to, bool relu) {
   constexpr int kOffsets = Tuples ? 1 : kTerms;
   const Code* const x = static_cast<const Code*>(codes);
+  const Vec<int32_t> floor = broadcast<int32_t>(relu ? 0 : std::numeric_limits<int32_t>::min());
   for (int64_t g = first; g < last; ++g) {
     const int32_t* const rows = of.row + g * kTogether;
     Vec<int32_t> sum[kTogether][kTerms];
+    if (from.at == nullptr)
 #pragma GCC unroll 4
-    for (int t = 0; t < kTogether; ++t)
+      for (int t = 0; t < kTogether; ++t)
 #pragma GCC unroll 4
-      for (int j = 0; j < kTerms; ++j)
-        sum[t][j] = rows[t] < 0          ? Vec<int32_t>{}
-                    : from.at == nullptr ? broadcast<int32_t>(start[rows[t]])
-                                         : load<int32_t>(from.vector_of(rows[t], j));
+        for (int j = 0; j < kTerms; ++j) sum[t][j] = broadcast<int32_t>(start[rows[t]]);
+    else
+#pragma GCC unroll 4
+      for (int t = 0; t < kTogether; ++t)
+#pragma GCC unroll 4
+        for (int j = 0; j < kTerms; ++j) sum[t][j] = load<int32_t>(from.vector_of(rows[t], j));
     const uint16_t* offset = of.offset + of.begin[g] * kTogether * kOffsets;
     const int32_t* weights = of.weights + of.begin[g] * kTogether;
     multiply_group<Tuples>(of, of.begin[g + 1] - of.begin[g], offset, weights, x, sum);
 #pragma GCC unroll 4
-    for (int t = 0; t < kTogether; ++t) {
-      if (rows[t] < 0) continue;
+    for (int t = 0; t < kTogether; ++t)
 #pragma GCC unroll 4
       for (int j = 0; j < kTerms; ++j) {
         Vec<int32_t> one = sum[t][j];
-        if (relu) one = max<int32_t>(one, Vec<int32_t>{});
-        if (as_float) one = reinterpret_cast<Vec<int32_t> >(__builtin_convertvector(one, Vec<float>));
+        if (Ends != Finish::nothing) one = max<int32_t>(one, floor);
+        if (Ends == Finish::floats) one = reinterpret_cast<Vec<int32_t> >(__builtin_convertvector(one, Vec<float>));
         store<int32_t>(to.vector_of(rows[t], j), one);
       }
-    }
   }
+}
+template <bool Tuples>
+void multiply_steps(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes, const int32_t* start,
+                    const sparse::SumsPlace& from, const sparse::SumsPlace& to, bool relu, bool as_float) {
+  const auto run = as_float ? multiply_steps<Tuples, Finish::floats>
+                   : relu   ? multiply_steps<Tuples, Finish::maximum>
+                            : multiply_steps<Tuples, Finish::nothing>;
+  run(of, first, last, codes, start, from, to, relu);
 }
 
 inline void multiply_integer_lanes(const IntegerStepsView& of, int64_t first, int64_t last, const void* codes,

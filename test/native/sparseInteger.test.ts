@@ -10,8 +10,8 @@ const whole = (low: number, high: number): number => low + Math.floor(random() *
 
 // Generated where this instruction set has an emitter, the others always.
 const generates = native.isa() !== 'baseline' && process.env.ESPALIER_JIT !== '0'
-// So may be blocks, where a core was found to gain by it.
-const mayGenerateBlocks = generates && native.isa() === 'avx512'
+// So may be others, where a core was found to gain by it.
+const mayGenerateCode = generates && native.isa() === 'avx512'
 
 const layouts = Object.keys(SparseLayout) as (keyof typeof SparseLayout)[]
 type Layout = (typeof layouts)[number]
@@ -169,33 +169,52 @@ function blocks(rows: number, columns: number, density: number): Int8Array {
       if (random() < density) for (let i = c; i < Math.min(c + 4, columns); i++) weight[r * columns + i] = random() < 0.9 ? anyWeight() : 0
   return weight
 }
+const anywhere = (rows: number, columns: number, density: number): Int8Array =>
+  new Int8Array(rows * columns).map(() => (random() < density ? anyWeight() : 0))
 
 // One turn of rows and several, with one block of columns and several; what is left over on every side.
-for (const [rows, columns, samples, density] of [
-  [31, 64, 16, 0.1],
-  [32, 66, 80, 1],
-  [250, 257, 70, 0.1],
-  [530, 260, 50, 0.3],
-  [70, 1700, 37, 0.1],
-  [190, 1601, 150, 0.5],
-  [64, 3203, 20, 0.02],
-] as const)
-  test(`1x4, ${rows}×${columns} on ${samples} samples, ${density}: generated code and steps are exact`, (t) => {
-    const weight = blocks(rows, columns, density)
-    const expected = (['uint8', 'int8', 'small float32'] as const).map((guise) => exact(weight, rows, columns, guise, samples))
-    const before = process.env.ESPALIER_JIT
-    for (const jit of before === '0' ? ['0'] : ['1', '0']) {
-      process.env.ESPALIER_JIT = jit
-      for (const one of expected) {
-        const matrix = integers(rows, columns, weight, IntegerKernel.blocks, guises[one.guise].range)
-        if (jit === '0' || !mayGenerateBlocks) t.is(native.sparseIntegerCodeSize(matrix.number), 0)
-        for (const layout of layouts) t.is(wrong(matrix, one, layout, true, layout === 'rows'), undefined, JSON.stringify({ jit, guise: one.guise, layout }))
-        native.sparseIntegerFree(matrix.number)
+const cuts = {
+  '1x4': [
+    [31, 64, 16, 0.1],
+    [32, 66, 80, 1],
+    [250, 257, 70, 0.1],
+    [530, 260, 50, 0.3],
+    [70, 1700, 37, 0.1],
+    [190, 1601, 150, 0.5],
+    [64, 3203, 20, 0.02],
+  ],
+  rows: [
+    [6, 64, 64, 0.1],
+    [7, 66, 80, 1],
+    [13, 1, 129, 0.5],
+    [530, 260, 50, 0.3],
+    [400, 500, 60, 0.5],
+    [70, 1700, 37, 0.1],
+    [190, 1601, 150, 0.5],
+    [64, 3203, 330, 0.02],
+  ],
+} as const
+for (const kind of ['1x4', 'rows'] as const)
+  for (const [rows, columns, samples, density] of cuts[kind])
+    test(`${kind}, ${rows}×${columns} on ${samples} samples, ${density}: generated code and steps are exact`, (t) => {
+      const weight = (kind === '1x4' ? blocks : anywhere)(rows, columns, density)
+      const expected = (['uint8', 'int8', 'small float32'] as const).map((guise) => exact(weight, rows, columns, guise, samples))
+      const before = process.env.ESPALIER_JIT
+      for (const jit of before === '0' ? ['0'] : ['1', '0']) {
+        process.env.ESPALIER_JIT = jit
+        for (const one of expected) {
+          const matrix = integers(rows, columns, weight, kernels[kind].kind, guises[one.guise].range)
+          if (jit === '0' || !mayGenerateCode) t.is(native.sparseIntegerCodeSize(matrix.number), 0)
+          for (const layout of layouts) {
+            const relu = (layout === 'rows') === (one.guise === 'uint8')
+            t.is(wrong(matrix, one, layout, true, relu), undefined, JSON.stringify({ jit, guise: one.guise, layout, relu }))
+          }
+          native.sparseIntegerFree(matrix.number)
+        }
       }
-    }
-    if (before === undefined) delete process.env.ESPALIER_JIT
-    else process.env.ESPALIER_JIT = before
-  })
+      if (before === undefined) delete process.env.ESPALIER_JIT
+      else process.env.ESPALIER_JIT = before
+    })
 
 test('signs: several groups of rows and blocks of columns, the whole range of codes, from one task and from several', (t) => {
   if (!generates) return t.pass()
@@ -511,7 +530,7 @@ test('from JavaScript: what is checked there, and what is told', (t) => {
   const weight = Int8Array.of(0, 2, 0, -1, 0, 0)
   using matrix = new jsKernels.IntegerSparseMatrix(weight, 2, 3, { mask: Uint8Array.of(1, 1, 1, 0, 1, 1), range: [0, 9], kernel: '1x4' })
   t.deepEqual([matrix.count, matrix.kernel, matrix.sumBits, matrix.neededBits], [1, '1x4', 32, 6])
-  if (!mayGenerateBlocks) t.is(matrix.codeSize, 0)
+  if (!mayGenerateCode) t.is(matrix.codeSize, 0)
   t.deepEqual(matrix.unpack(), Int8Array.of(0, 2, 0, 0, 0, 0))
   t.deepEqual(matrix.multiply(Int8Array.of(1, 2, 3, 4, 5, 6)), Int32Array.of(4, 0, 10, 0))
   t.deepEqual(matrix.multiply(Float32Array.of(1, 2, 3, 4, 5, 6), { layout: 'columns' }), Float32Array.of(6, 8, 0, 0))
