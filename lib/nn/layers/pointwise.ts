@@ -1,4 +1,4 @@
-// Which masked convolutions a GPU multiplies by their kept weights.
+// Which convolutions a GPU multiplies by their kept weights.
 import type { SparseConv2d } from '../../kernels/index.js'
 import { Pattern } from '../../kernels/pattern.js'
 
@@ -10,13 +10,15 @@ interface Convolving {
 
 const allAre = (option: unknown, value: number): boolean => (Array.isArray(option) ? option : [option]).every((one) => one === value)
 
-/** Whether a convolution takes every element as it is: it is the product of its weight, [out, in], and the elements. */
-export const isPointwise = ({ kernelSize, geometry: { stride = 1, padding = 0, groups = 1 } }: Convolving): boolean =>
-  allAre(kernelSize, 1) && allAre(stride, 1) && (typeof padding === 'string' || allAre(padding, 0)) && groups === 1
-
-/** Why a masked convolution has no sparse kernels on a GPU; null where it has. */
-export const denseUnlessPointwise = (layer: Convolving): string | null =>
-  isPointwise(layer) ? null : 'on a GPU only convolutions of one element in steps of 1, without padding and groups, have sparse kernels'
+/**
+ * Why a convolution has no sparse kernels on a GPU; null where it has: where it takes every element as it is, so that it is
+ * the product of its weight, [out, in], and the elements.
+ */
+export function denseUnlessPointwise({ kernelSize, geometry: { stride = 1, padding = 0, groups = 1 } }: Convolving): string | null {
+  // (The names of paddings mean none where the kernel is one element.)
+  const pointwise = allAre(kernelSize, 1) && allAre(stride, 1) && (typeof padding === 'string' || allAre(padding, 0)) && groups === 1
+  return pointwise ? null : 'on a GPU only convolutions of one element in steps of 1, without padding and groups, have sparse kernels'
+}
 
 /** What multiplies: the sparse product of a GPU, or the CPU's convolution. */
 export const kernelName = (by: SparseConv2d | Pattern): string => (by instanceof Pattern ? by.formatFor() : 'stencil')
