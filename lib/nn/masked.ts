@@ -132,7 +132,7 @@ function chosen<L extends Module, P extends Prepared>(
 }
 
 /** What is weighed for a layer on a GPU. */
-type Weighed<L extends Module, P extends Prepared> = Pick<MaskedWay<L, P>, 'denseOnGpu' | 'work' | 'costs' | 'kernel'>
+export type Weighed<L extends Module, P extends Prepared> = Pick<MaskedWay<L, P>, 'denseOnGpu' | 'work' | 'costs' | 'kernel'>
 
 /**
  * How a layer on a GPU that holds its kept weights alone multiplies, this share of all: by these, or by a dense weight that

@@ -219,6 +219,17 @@ check('layers of kept weights compute on the device what they do on the CPU', ()
   }
 })
 
+check('layers of kept weights refuse what does not fit in the words of their operation', () => {
+  const layer = nn.SparseConv2d.from(new nn.Conv2d(6, 9, 1)).maskedKernels('sparse')
+  const x = rand([2, 6, 3, 3])
+  refused('DEVICE_MISMATCH', () => layer.forward(x.to('cuda')))
+  layer.to('cuda')
+  refused('DEVICE_MISMATCH', () => layer.forward(x))
+  refused('SHAPE_MISMATCH', () => layer.forward(rand([2, 5, 3, 3]).to('cuda')))
+  refused('SHAPE_MISMATCH', () => layer.forward(rand([6, 3]).to('cuda')))
+  refused('DTYPE_MISMATCH', () => layer.forward(x.to('float64').to('cuda')))
+})
+
 check('layers of kept weights are made, masked anew and made dense where they are, in their dtype', () => {
   for (const dtype of ['float32', 'float64'] as const)
     for (const device of ['cpu', 'cuda'] as const) {

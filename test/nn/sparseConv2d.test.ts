@@ -113,6 +113,7 @@ test('a new mask leaves the dtype, whether weights learn, and an optimiser of as
       t.true(after.weight.data.every((value, i) => value === before[i] * mask[i]))
       t.true(close(layer.forward(x), after.forward(x), near))
     }
+    t.is(nn.SparseConv2d.from(new nn.Conv2d(2, 3, 1).to(dtype)).weight.dtype, dtype)
     layer.weight.requiresGrad = true
     ops.sum(layer.forward(x)).backward()
     t.is(layer.weight.grad?.dtype, dtype)

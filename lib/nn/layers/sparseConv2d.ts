@@ -6,7 +6,7 @@ import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber 
 import { type ConvOptions, sparseConv2d } from '../../ops/index.js'
 import { allocate, assign, dtypeOf, gathered, type HostDType, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
-import { chosenForKept } from '../masked.js'
+import { chosenForKept, type Weighed } from '../masked.js'
 import type { KernelChoice } from '../maskPlan.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
@@ -96,8 +96,8 @@ export class SparseConv2d extends Module {
   static from(layer: Conv2d, mask?: KernelMask): SparseConv2d {
     ensure(layer instanceof Conv2d, 'INVALID_ARGUMENT', () => `SparseConv2d.from: the layer is ${describe(layer)}, expected a Conv2d`)
     const weight = layer.effective('weight')
-    const dense = hostValues(weight.storage)
-    const positions = positionsOf('SparseConv2d.from', mask ?? maskOf(layer, 'weight') ?? dense, dense.length)
+    const dense = tensor(hostValues(weight.storage))
+    const positions = positionsOf('SparseConv2d.from', mask ?? maskOf(layer, 'weight') ?? dense, dense.size)
     const bias = layer.effectiveOrNull('bias')
     const made = new SparseConv2d(
       layer.inChannels,
@@ -109,7 +109,7 @@ export class SparseConv2d extends Module {
       layer.geometry,
     )
     moveBeside(made, weight)
-    assign(made.weight.storage, gathered(tensor(dense), { positions }).storage)
+    assign(made.weight.storage, gathered(dense, { positions }).storage)
     if (made.bias !== null && bias !== null) assign(made.bias.storage, bias.storage)
     return made
   }
@@ -179,13 +179,14 @@ export const latestOnGpu = (layer: SparseConv2d): KernelChoice | null => latest.
 function multiplier(layer: SparseConv2d, x: Tensor): Prepared | Pattern {
   const convolution = preparedFor(layer)
   latest.delete(layer)
-  if (!(x instanceof Tensor) || x.device === 'cpu' || x.rank !== 4 || tracing()) return convolution
+  // (What is wrong with x, the operation says.)
+  if (!(x instanceof Tensor) || x.device === 'cpu' || x.rank !== 4 || x.device !== layer.latentWeight('weight').device || tracing()) return convolution
   const choice = chosenForKept(layer, x, layer.density, convolution, onGpu)
   latest.set(layer, choice)
   return choice.runs === 'sparse' ? patternOn(convolution, x.device) : convolution
 }
 
-const onGpu: Parameters<typeof chosenForKept<SparseConv2d, Prepared>>[4] = {
+const onGpu: Weighed<SparseConv2d, Prepared> = {
   denseOnGpu: denseUnlessPointwise,
   work: ({ denseSize }, { shape: [n, , height, width] }) => denseSize * n * height * width,
   costs: (_, convolution, { shape: [n, , height, width] }) => patternCosts(convolution, n * height * width, 'kept'),
@@ -193,7 +194,7 @@ const onGpu: Parameters<typeof chosenForKept<SparseConv2d, Prepared>>[4] = {
 }
 
 /** Where a mask of `size` entries keeps something. */
-function positionsOf(operation: string, mask: KernelMask | NativeArray, size: number): Int32Array {
+function positionsOf(operation: string, mask: KernelMask, size: number): Int32Array {
   const kept = mask instanceof Tensor ? hostValues(mask.storage) : mask
   if (!(mask instanceof Tensor || mask instanceof Float32Array || mask instanceof Uint8Array))
     throw new EspalierError('INVALID_ARGUMENT', `${operation}: the mask is ${describe(mask)}, expected a tensor, a Float32Array or a Uint8Array`)
