@@ -1,6 +1,15 @@
 import { allocateOn, type CudaSparse, type Device, type DeviceArray, nativeOnGpu, type Storage, upload } from '../native/index.js'
 import { patternCosts } from './patternCosts.js'
-import type { Costs, SparseMatrix } from './sparseMatrix.js'
+import type { Costs } from './sparseMatrix.js'
+
+/** What the CPU knows of a matrix's kept entries: a `SparseMatrix`, or a `SparseConv2d` with a row for each output channel. */
+export interface Placed {
+  readonly rows: number
+  readonly columns: number
+  readonly count: number
+  /** Where they stand, row by row. */
+  readonly places: Int32Array
+}
 
 /** Where the kept entries of a matrix stand, as the products of a GPU read it: made from a mask there, without a SparseMatrix. */
 export class Pattern {
@@ -23,9 +32,9 @@ export class Pattern {
     nativeOnGpu.sparsePattern(mask, count, this.storage, ...this.shape(0))
   }
 
-  /** What the kernels are told of a product with so many samples, a row each. */
-  shape(samples: number): CudaSparse {
-    return [this.rows, this.columns, samples, 1, this.fanIn]
+  /** What the kernels are told of a product with so many samples: a row each, or a column each. */
+  shape(samples: number, samplesIn: 'rows' | 'columns' = 'rows'): CudaSparse {
+    return [this.rows, this.columns, samples, samplesIn === 'rows' ? 1 : 0, this.fanIn]
   }
 
   /** The kept values of a dense matrix, row by row. */
@@ -51,10 +60,10 @@ export class Pattern {
   retire(): void {}
 }
 
-const made = new WeakMap<SparseMatrix, Map<Device, Pattern>>()
+const made = new WeakMap<Placed, Map<Device, Pattern>>()
 
 /** A matrix's pattern on a device: made once. */
-export function patternOn(matrix: SparseMatrix | Pattern, device: Device): Pattern {
+export function patternOn(matrix: Placed | Pattern, device: Device): Pattern {
   if (matrix instanceof Pattern) return matrix
   const patterns = made.get(matrix) ?? new Map<Device, Pattern>()
   made.set(matrix, patterns)
@@ -63,7 +72,7 @@ export function patternOn(matrix: SparseMatrix | Pattern, device: Device): Patte
   return pattern
 }
 
-function patternOfMatrix(matrix: SparseMatrix, device: Device): Pattern {
+function patternOfMatrix(matrix: Placed, device: Device): Pattern {
   const { rows, columns, count } = matrix
   const entries = new Uint8Array(rows * columns)
   const inRow = new Int32Array(rows)

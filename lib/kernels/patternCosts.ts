@@ -26,18 +26,28 @@ const byteTime = 1 / 4200
 // An entry of a dense matrix far from the next takes a whole sector, a value beside it its 4 bytes and the 4 of its column.
 const [sectorBytes, valueBytes] = [32, 8]
 
-/** [forward, gradient of x, gradient of W], with the gathering of the values and the scattering of their gradient. */
-export function patternCosts({ rows, columns, count }: { rows: number; columns: number; count: number }, samples: number): Costs {
+/**
+ * [forward, gradient of x, gradient of W], with the moves of values between a dense matrix and the kept ones: sparse
+ * products of a whole weight gather them and scatter their gradient, dense ones of a weight that is held as its kept values
+ * scatter these, twice, and gather their gradient.
+ */
+export function patternCosts(
+  { rows, columns, count }: { rows: number; columns: number; count: number },
+  samples: number,
+  held: 'whole' | 'kept' = 'whole',
+): Costs {
   const size = rows * columns
   const lanes = Math.max(samples, fewestSamples)
-  const moved = byteTime * (count * valueBytes + Math.min(count * sectorBytes, size * 4))
-  const zeroed = byteTime * size * 4
+  const gathered = byteTime * (count * valueBytes + Math.min(count * sectorBytes, size * 4))
+  const scattered = gathered + byteTime * size * 4
+  const [bySparse, byDense] = held === 'whole' ? [[gathered, 0, scattered], still] : [still, [scattered, scattered, gathered]]
   return {
     sparse: Float64Array.from(
       sparse,
-      ([call, entry, product, component], i) => call + count * (entry + product * lanes) + component * (rows + columns) * lanes + [moved, 0, moved + zeroed][i],
+      ([call, entry, product, component], i) => call + count * (entry + product * lanes) + component * (rows + columns) * lanes + bySparse[i],
     ),
     // A few samples wait for the weight.
-    dense: Float64Array.from(dense, ([call, product]) => call + Math.max(product * size * lanes, byteTime * size * 4)),
+    dense: Float64Array.from(dense, ([call, product], i) => call + Math.max(product * size * lanes, byteTime * size * 4) + byDense[i]),
   }
 }
+const still = [0, 0, 0]

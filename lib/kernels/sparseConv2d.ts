@@ -79,6 +79,15 @@ export class SparseConv2d implements ConvWeight {
     forgotten.register(this, this.#number, this)
   }
 
+  /** Of its weight as a matrix, a row for each output channel. @internal */
+  get rows(): number {
+    return this.outChannels
+  }
+  /** @internal */
+  get columns(): number {
+    return (this.inChannels / this.groups) * this.kernelSize[0] * this.kernelSize[1]
+  }
+
   /** The number of the native convolution; an error after `dispose`. */
   get #live(): number {
     if (this.#number !== 0) return this.#number

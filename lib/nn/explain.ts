@@ -1,7 +1,7 @@
 import { describe, ensure, wholeNumber } from '../native/index.js'
 import { micro, percent, type Shape, table, zeros } from '../tensor/index.js'
 import { kernelInPanels } from './layers/linear.js'
-import { SparseConv2d } from './layers/sparseConv2d.js'
+import { latestOnGpu, SparseConv2d } from './layers/sparseConv2d.js'
 import { SparseLinear } from './layers/sparseLinear.js'
 import { MaskTransform } from './mask.js'
 import { latestChoice } from './masked.js'
@@ -93,8 +93,11 @@ function run(model: Module, input: Shape, batch: number): void {
 
 /** What there is to say of a module; null of one without a weight that products are made with. */
 function choiceOf(module: Module): KernelChoice | null {
-  if (module instanceof SparseLinear || module instanceof SparseConv2d)
+  if (module instanceof SparseLinear || module instanceof SparseConv2d) {
+    const onGpu = module instanceof SparseConv2d ? latestOnGpu(module) : null
+    if (onGpu !== null) return { ...onGpu, weightGradient: 'kept' }
     return { runs: 'sparse', reason: 'it holds its kept weights alone', weightGradient: 'kept', density: module.density }
+  }
   const latent = [...module.ownParameters()].find(([name]) => name === module.latentName('weight'))?.[1]
   if (latent === undefined || latent.rank < 2) return null
   const choice = chosenFor(module)

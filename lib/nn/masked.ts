@@ -11,8 +11,8 @@ import type { Module } from './module.js'
 
 /** What a kind of layer makes of a mask. */
 export interface MaskedWay<L extends Module, P extends Prepared> {
-  /** Whether it has sparse kernels on a GPU, too. */
-  readonly onGpu: boolean
+  /** Why it has no sparse kernels on a GPU; null where it has. */
+  denseOnGpu(layer: L): string | null
   /** Whether x is an input of the layer at all: what is wrong with another, the dense product says. */
   takes(layer: L, x: Tensor): boolean
   /** Multiply-adds of the dense product, at most. */
@@ -119,33 +119,49 @@ function chosen<L extends Module, P extends Prepared>(
   if (known !== undefined) return known
   if (wanted === 'auto') {
     if (way.work(layer, x) < place.fewest) return plan.settle(key, dense(tooSmall, density), null)
-    if (density > place.densest) return plan.settle(key, dense(`it keeps more than ${place.densest * 100}%`, density), null)
+    if (density > place.densest) return plan.settle(key, tooDense(place, density), null)
     const waits = plan.waits
     // (Not kept: the next pass may be the one.)
     if (waits !== null) return dense(`masks change too often: one must last ${waits} passes to pay for its kernels`, density)
   }
   const prepared = plan.prepared((...of) => way.prepare(layer, ...of))
   const masking = place.maskTime * latent.size * (trains ? 2 : 1)
-  const times = expected(way.costs(layer, prepared, x), { masking, trains, dataGradient, alone, asked: wanted === 'sparse' })
-  const { dense: slow, sparse: fast } = times
-  const pays = fast * margin < slow
+  const pass = { masking, trains, dataGradient, alone, asked: wanted === 'sparse' }
+  const times = expected(way.costs(layer, prepared, x), pass)
+  return plan.settle(key, ranked(times, pass, density, way.kernel(prepared, x)), times.dense - times.sparse)
+}
+
+/** What is weighed for a layer on a GPU. */
+export type Weighed<L extends Module, P extends Prepared> = Pick<MaskedWay<L, P>, 'denseOnGpu' | 'work' | 'costs' | 'kernel'>
+
+/**
+ * How a layer on a GPU that holds its kept weights alone multiplies, this share of all: by these, or by a dense weight that
+ * is made of them in each pass.
+ */
+export function chosenForKept<L extends Module, P extends Prepared>(layer: L, x: Tensor, density: number, prepared: P, way: Weighed<L, P>): KernelChoice {
+  const wanted = layer[internals].maskedKernels
+  const weight = layer.latentWeight('weight')
+  const unfit = wanted === 'dense' ? refused.asked : unfitForGpu(layer, x, weight, way)
+  if (unfit !== null) return { ...unfit, density }
+  if (wanted === 'auto' && density > gpu.densest) return tooDense(gpu, density)
+  const [trains, dataGradient] = [weight, x].map(({ requiresGrad }) => gradEnabled() && requiresGrad)
+  const pass = { masking: 0, trains, dataGradient, alone: true, asked: wanted === 'sparse' }
+  return ranked(expected(way.costs(layer, prepared, x), pass), pass, density, way.kernel(prepared, x))
+}
+
+/** What is taken where either way is expected to take so long. */
+function ranked({ dense: slow, sparse: fast, weightGradient }: Times, { trains, asked }: Pass, density: number, kernel: string): KernelChoice {
   const facts = { density, dense: slow, sparse: fast }
-  const choice: KernelChoice =
-    wanted === 'auto' && !pays
-      ? { runs: 'dense', reason: fast < slow ? 'sparse kernels are hardly faster for this batch' : 'the dense product is the faster for this batch', ...facts }
-      : {
-          runs: 'sparse',
-          reason: wanted === 'sparse' ? 'asked for' : `${(slow / fast).toFixed(1)} times as fast`,
-          kernel: way.kernel(prepared, x),
-          ...(trains ? { weightGradient: times.weightGradient } : {}),
-          ...facts,
-        }
-  return plan.settle(key, choice, slow - fast)
+  const reason = fast < slow ? 'sparse kernels are hardly faster for this batch' : 'the dense product is the faster for this batch'
+  if (!asked && fast * margin >= slow) return { runs: 'dense', reason, ...facts }
+  const why = asked ? 'asked for' : `${(slow / fast).toFixed(1)} times as fast`
+  return { runs: 'sparse', reason: why, kernel, ...(trains ? { weightGradient } : {}), ...facts }
 }
 
 /** Why a layer on a GPU multiplies densely, whatever its mask: a look at that waits for the device. */
-function unfitForGpu<L extends Module, P extends Prepared>(layer: L, x: Tensor, latent: Tensor, way: MaskedWay<L, P>): KernelChoice | null {
-  if (!way.onGpu) return refused.kind
+function unfitForGpu<L extends Module, P extends Prepared>(layer: L, x: Tensor, latent: Tensor, way: Weighed<L, P>): KernelChoice | null {
+  const without = way.denseOnGpu(layer)
+  if (without !== null) return dense(without)
   if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtypeOnGpu
   if (layer[internals].maskedKernels === 'sparse') return null
   const { precision } = cudaOn(latent.device)
@@ -163,11 +179,14 @@ interface Pass {
   readonly asked: boolean
 }
 
-/** Nanoseconds of a pass and its gradients, either way. */
-function expected(
-  { sparse, dense }: Costs,
-  { masking, trains, dataGradient, alone, asked }: Pass,
-): { dense: number; sparse: number; weightGradient: 'kept' | 'all' } {
+/** Nanoseconds of a pass and its gradients, either way, and how the weight's is made in a sparse one. */
+interface Times {
+  readonly dense: number
+  readonly sparse: number
+  readonly weightGradient: 'kept' | 'all'
+}
+
+function expected({ sparse, dense }: Costs, { masking, trains, dataGradient, alone, asked }: Pass): Times {
   const sum = ([forward, data]: Float64Array): number => forward + (dataGradient ? data : 0)
   const slow = sum(dense) + (trains ? dense[2] : 0) + masking
   const [ofKept, ofAll] = [trains ? sparse[2] : 0, masking + (trains ? dense[2] : 0)]
@@ -177,13 +196,14 @@ function expected(
 
 const dense = (reason: string, density?: number): KernelChoice => ({ runs: 'dense', reason, ...(density === undefined ? {} : { density }) })
 
+const tooDense = ({ densest }: Place, density: number): KernelChoice => dense(`it keeps more than ${densest * 100}%`, density)
+
 const tooSmall = 'so small a product has nothing to gain'
 const refused = {
   asked: dense('asked for'),
   devices: dense('the input or the mask is on another device'),
-  kind: dense('layers of its kind have no sparse kernels on a GPU'),
   dtype: dense('only float32 has sparse kernels'),
-  dtypeOnGpu: dense('masked layers have sparse kernels on a GPU for float32 alone'),
+  dtypeOnGpu: dense('on a GPU masked layers and sparse convolutions have sparse kernels for float32 alone'),
   empty: dense('there is nothing to multiply'),
   small: dense(tooSmall),
   values: dense('the mask holds values other than 0 and 1'),

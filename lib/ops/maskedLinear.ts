@@ -1,9 +1,10 @@
 import { asTensor, defineOp } from '../autograd/index.js'
 import { SparseMatrix } from '../kernels/index.js'
-import { Pattern, patternOn } from '../kernels/pattern.js'
-import { describe, EspalierError, ensure, native } from '../native/index.js'
-import { empty, formatShape, gathered, recycle, type Shape, sameDtype, sameShape, type Tensor, zeros } from '../tensor/index.js'
+import { Pattern } from '../kernels/pattern.js'
+import { describe, EspalierError, ensure } from '../native/index.js'
+import { formatShape, recycle, sameDtype, sameShape, type Tensor } from '../tensor/index.js'
 import { linearShapes } from './cases.js'
+import { keptOf, spread } from './keptEntries.js'
 import { linear } from './linear.js'
 import { sparseLinear } from './sparseLinear.js'
 
@@ -34,8 +35,10 @@ export const maskedLinear = defineOp({
     const sparse = [needs[0], needs[1] && ofKept === true, ...needs.slice(2)]
     const [dx, dvalues = null, db = null] = sparseLinear.spec.backward?.(grad, { args: [x, values, matrix, bias], output, saved, needs: sparse }) ?? []
     let dw: Tensor | null = null
-    if (dvalues !== null) dw = spread(dvalues, matrix, weight.shape)
-    else if (needs[1]) dw = linear.spec.backward?.(grad, { args: [x, weight], output, saved: undefined, needs: [false, true] })[1] ?? null
+    if (dvalues !== null) {
+      dw = spread(dvalues, matrix, weight.shape)
+      dvalues.release()
+    } else if (needs[1]) dw = linear.spec.backward?.(grad, { args: [x, weight], output, saved: undefined, needs: [false, true] })[1] ?? null
     return bias ? [dx, dw, db] : [dx, dw]
   },
   // The gradient of entries that the product does not read: see test/nn/masked.test.ts for what it gives.
@@ -69,21 +72,4 @@ function check(x: Tensor, weight: Tensor, matrix: SparseMatrix | Pattern): void 
   sameDtype('masked_linear', x, weight)
   if (isPattern && matrix.storage.device !== weight.device)
     throw new EspalierError('DEVICE_MISMATCH', `masked_linear: the weight is on ${weight.device}, the pattern on ${matrix.storage.device}`)
-}
-
-/** The entries of a weight that are kept, one after the other. */
-function keptOf(weight: Tensor, matrix: SparseMatrix | Pattern): Tensor {
-  if (weight.device === 'cpu') return gathered(weight, { positions: (matrix as SparseMatrix).places })
-  const values = empty([matrix.count], weight.dtype)
-  patternOn(matrix, weight.device).gather(weight.storage, values.storage)
-  return values
-}
-
-/** The reverse: 0 where none is kept. */
-function spread(values: Tensor, matrix: SparseMatrix | Pattern, shape: Shape): Tensor {
-  const dense = zeros(shape, { dtype: values.dtype })
-  if (values.device === 'cpu') native.scatterKept(values.storage, (matrix as SparseMatrix).places, dense.storage)
-  else patternOn(matrix, values.device).scatter(values.storage, dense.storage)
-  values.release()
-  return dense
 }

@@ -1,35 +1,50 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import type { ConvSteps } from '../kernels/convGeometry.js'
+import { type ConvSteps, type ConvWeight, geometryOf } from '../kernels/convGeometry.js'
 import { SparseConv2d } from '../kernels/index.js'
+import { Pattern } from '../kernels/pattern.js'
 import { type Conv2d, describe, ensure } from '../native/index.js'
-import { allocate, converted, empty, formatShape, hostValues, sameDtype, sizeOf, Tensor } from '../tensor/index.js'
+import { empty, formatShape, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
 import { biasGradient, checkBias, dataGradient, forward, weightGradient } from './convolution.js'
+import { keptOf, spread } from './keptEntries.js'
+import { isPointwise, pointwise, pointwiseDataGradient, pointwiseWeightGradient } from './pointwise.js'
 
 const defaults: ConvSteps = {}
 
 /**
  * Two-dimensional convolution, as `conv2d`, by a sparse weight: `values` are those of its kept entries, in the order
  * of `convolution`, which says where they stand. x is [n, in, h, w], bias [out] or null; the result is
- * [n, out, h', w']. The gradient of `values` is that of the kept entries alone; the dense one is never made. On the
- * CPU in float32; float64, for gradient checks, and a GPU go through a dense weight.
+ * [n, out, h', w']. The gradient of `values` is that of the kept entries alone.
+ *
+ * On the CPU float32 costs what is kept; float64, for gradient checks, and a GPU multiply by a dense weight that is made
+ * of the values, and make a dense gradient of it, where the values are. With a `Pattern` of [out, in] in place of the
+ * convolution, a 1×1 one in steps of 1 without padding, a GPU multiplies by the kept entries.
  *
  * @throws EspalierError SHAPE_MISMATCH where channels, values or bias do not fit, or the kernel is larger than the
- * padded input.
+ * padded input; INVALID_ARGUMENT for a pattern with other steps; DEVICE_MISMATCH for one elsewhere
  */
 export const sparseConv2d = defineOp({
   name: 'sparse_conv2d',
-  forward(x: Tensor, values: Tensor, convolution: SparseConv2d, bias: Tensor | null, steps: ConvSteps = defaults) {
+  forward(x: Tensor, values: Tensor, convolution: SparseConv2d | Pattern, bias: Tensor | null, steps: ConvSteps = defaults) {
     const geometry = checked(x, values, convolution, bias, steps)
     const [n, , , , channels, height, width] = geometry
     const shape = [n, channels, height, width]
-    if (isDense(x)) return { output: forward(geometry, x, scattered(values, convolution), bias, false, shape), saved: geometry }
+    if (convolution instanceof Pattern) return { output: pointwise(x, values, convolution, bias, shape), saved: geometry }
+    if (isDense(x)) {
+      const weight = dense(values, convolution)
+      const y = forward(geometry, x, weight, bias, false, shape)
+      weight.release()
+      return { output: y, saved: geometry }
+    }
     const y = empty(shape, x.dtype)
     convolution.setValues(values.data as Float32Array)
     convolution.forward(x.data as Float32Array, geometry, { bias: (bias?.data ?? null) as Float32Array | null, out: y.data as Float32Array })
     return { output: y, saved: geometry }
   },
   backward(grad, { args: [x, values, convolution, bias], saved, needs }) {
-    const gradients = (isDense(x) ? denseGradients : sparseGradients)(grad, x, values, convolution, saved, needs)
+    const gradients =
+      convolution instanceof Pattern
+        ? productGradients(grad, x, values, convolution, needs)
+        : (isDense(x) ? denseGradients : sparseGradients)(grad, x, values, convolution, saved, needs)
     return bias === null ? gradients : [...gradients, needs[2] ? biasGradient(grad) : null]
   },
   cases: (sample): [Tensor, Tensor, SparseConv2d, Tensor | null, ConvSteps?][] => {
@@ -84,23 +99,36 @@ function sparseGradients(grad: Tensor, x: Tensor, values: Tensor, convolution: S
 }
 
 function denseGradients(grad: Tensor, x: Tensor, values: Tensor, convolution: SparseConv2d, geometry: Conv2d, needs: readonly boolean[]): Gradients {
-  const dense = scattered(values, convolution)
-  return [
-    needs[0] ? dataGradient(geometry, dense, grad, null, x.shape) : null,
-    needs[1] ? gathered(weightGradient(geometry, x, grad, dense.shape), convolution) : null,
-  ]
+  const gradients: Gradients = [null, null]
+  if (needs[0]) {
+    const weight = dense(values, convolution)
+    gradients[0] = dataGradient(geometry, weight, grad, null, x.shape)
+    weight.release()
+  }
+  if (needs[1]) {
+    const ofAll = weightGradient(geometry, x, grad, weightShape(convolution))
+    gradients[1] = keptOf(ofAll, convolution)
+    ofAll.release()
+  }
+  return gradients
 }
 
+const productGradients = (grad: Tensor, x: Tensor, values: Tensor, pattern: Pattern, needs: readonly boolean[]): Gradients => [
+  needs[0] ? pointwiseDataGradient(grad, values, pattern, x.shape) : null,
+  needs[1] ? pointwiseWeightGradient(x, grad, pattern) : null,
+]
+
 /** Checks what belongs together, and returns the sizes that the kernels are told. */
-function checked(x: Tensor, values: Tensor, convolution: SparseConv2d, bias: Tensor | null, steps: ConvSteps): Conv2d {
+function checked(x: Tensor, values: Tensor, convolution: SparseConv2d | Pattern, bias: Tensor | null, steps: ConvSteps): Conv2d {
   asTensor('sparse_conv2d', 'x', x)
   asTensor('sparse_conv2d', 'values', values)
   ensure(
-    convolution instanceof SparseConv2d,
+    convolution instanceof SparseConv2d || convolution instanceof Pattern,
     'INVALID_ARGUMENT',
     () => `sparse_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d`,
   )
-  const { inChannels, outChannels, count } = convolution
+  const { inChannels, outChannels } = weightOf(convolution)
+  const { count } = convolution
   ensure(
     x.rank === 4 && x.shape[1] === inChannels,
     'SHAPE_MISMATCH',
@@ -115,24 +143,26 @@ function checked(x: Tensor, values: Tensor, convolution: SparseConv2d, bias: Ten
   checkBias('sparse_conv2d', bias, outChannels)
   sameDtype('sparse_conv2d', x, values, bias)
   ensure(x.dtype === 'float32' || x.dtype === 'float64', 'DTYPE_MISMATCH', () => `sparse_conv2d: x is ${x.dtype}, expected float32 or float64`)
-  return convolution.geometry(x.shape[0], x.shape[2], x.shape[3], steps)
+  const geometry = geometryOf('sparse_conv2d', weightOf(convolution), x.shape[0], [x.shape[2], x.shape[3]], steps)
+  ensure(
+    convolution instanceof SparseConv2d || isPointwise(geometry),
+    'INVALID_ARGUMENT',
+    () => `sparse_conv2d: stride is ${describe(steps.stride ?? 1)} and padding ${describe(steps.padding ?? 0)}, expected 1 and 0 with a pattern`,
+  )
+  return geometry
 }
 
 /** Whether the product goes through a dense weight: in float64, which is there for gradient checks, and on a GPU. */
 const isDense = (x: Tensor): boolean => x.dtype === 'float64' || x.device !== 'cpu'
 
-function scattered({ storage, dtype, device }: Tensor, convolution: SparseConv2d): Tensor {
-  const { inChannels, outChannels, groups, kernelSize } = convolution
-  const shape = [outChannels, inChannels / groups, ...kernelSize]
-  const dense = allocate(dtype, sizeOf(shape)).fill(0)
-  const values = hostValues(storage)
-  for (const [i, position] of convolution.positions().entries()) dense[position] = values[i]
-  return new Tensor(converted(dense, dtype, device), shape, dtype)
+/** The weight of which a convolution or a pattern tells what is kept. */
+const weightOf = (of: SparseConv2d | Pattern): ConvWeight =>
+  of instanceof Pattern ? { inChannels: of.columns, outChannels: of.rows, kernelSize: [1, 1], groups: 1 } : of
+
+/** Its shape. */
+export function weightShape(of: SparseConv2d | Pattern): Shape {
+  const { inChannels, outChannels, kernelSize, groups } = weightOf(of)
+  return [outChannels, inChannels / groups, ...kernelSize]
 }
 
-function gathered({ storage, dtype, device }: Tensor, convolution: SparseConv2d): Tensor {
-  const dense = hostValues(storage)
-  const values = allocate(dtype, convolution.count)
-  for (const [i, position] of convolution.positions().entries()) values[i] = dense[position]
-  return new Tensor(converted(values, dtype, device), [convolution.count], dtype)
-}
+const dense = (values: Tensor, convolution: SparseConv2d): Tensor => spread(values, convolution, weightShape(convolution))

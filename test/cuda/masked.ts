@@ -1,63 +1,11 @@
 // Masked layers on the sparse kernels of the device, beside dense ones there and on the CPU.
-import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, scope, type Tensor, tensor } from '../../lib/index.js'
+import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, qnn, rand, scope, type Tensor, tensor } from '../../lib/index.js'
 import { Pattern } from '../../lib/kernels/pattern.js'
-import { cudaOn, type DeviceArray, native, nativeOnGpu } from '../../lib/native/index.js'
-import { randomSource } from '../support/gradcheck.js'
+import { type DeviceArray, native } from '../../lib/native/index.js'
 import { check, close, refused, require } from './harness.js'
-
-const rules = { masked: prune.masked, straightThrough: prune.straightThrough, srSte: prune.srSte() } as const
-
-/** A mask of zeros and ones by row and column. */
-const maskBy = ([rows, columns]: readonly number[], keeps: (row: number, column: number) => boolean): Tensor =>
-  tensor(
-    Float32Array.from({ length: rows * columns }, (_, i) => Number(keeps(Math.floor(i / columns), i % columns))),
-    [rows, columns],
-  )
-
-function randomMask(shape: readonly number[], density: number, seed: number): Tensor {
-  const random = randomSource(seed)
-  return maskBy(shape, () => random() < density)
-}
-
-/** A model on dense kernels of the CPU, and on dense and sparse ones of the device. */
-function triplets<M extends nn.Module>(model: M): [here: M, dense: M, sparse: M] {
-  return [model.clone().maskedKernels('dense'), model.clone().to('cuda').maskedKernels('dense'), model.clone().to('cuda').maskedKernels('sparse')]
-}
-
-const deviceOf = (model: nn.Module) => model.parameters()[0].device
-const told = (model: nn.Module, i = 0): string => {
-  const { runs, reason } = nn.explain(model).layers[i]
-  return `${runs}: ${reason}`
-}
-function tells(model: nn.Module, expected: string | RegExp, i = 0): void {
-  const found = told(model, i)
-  require(typeof expected === 'string' ? found === expected : expected.test(found), `${found} = ${expected}`)
-}
-
-/** Output and gradients of one layer. */
-function pass(layer: nn.Linear, x: Tensor): Record<string, Tensor> {
-  const input = tensor(x, { device: deviceOf(layer) }).copy()
-  input.requiresGrad = true
-  layer.zeroGrad()
-  const y = layer.forward(input)
-  ops.sum(ops.square(y)).backward()
-  return {
-    output: y,
-    'gradient of x': input.grad as Tensor,
-    'gradient of the weight': layer.latentWeight('weight').grad as Tensor,
-    ...(layer.bias ? { 'gradient of the bias': layer.bias.grad as Tensor } : {}),
-  }
-}
+import { deviceOf, maskBy, masks, pass, randomMask, rules, tells, triplets, watched } from './layers.js'
 
 check('a masked linear layer by its kept weights: any mask, rule and shape', () => {
-  const masks: Record<string, (row: number, column: number) => boolean> = {
-    all: () => true,
-    none: () => false,
-    one: (row, column) => row === 0 && column === 0,
-    'empty rows': (row, column) => row % 2 === 0 && column % 3 !== 0,
-    'as many in each row': (row, column) => (column + row) % 5 === 0,
-    few: (row, column) => ((row * 67 + column) * 2654435761) % 97 < 9,
-  }
   const shapes: [rows: number, columns: number, x: number[]][] = [
     [33, 67, [19, 67]],
     [64, 130, [64, 130]],
@@ -132,31 +80,13 @@ check('a mask that nobody touched is not looked at again, nor fetched', () => {
   const layer = new nn.Linear(96, 64).to('cuda').maskedKernels('sparse')
   nn.setMask(layer, 'weight', randomMask([64, 96], 0.2, 3))
   const x = rand([8, 96]).to('cuda')
-  const state = cudaOn('cuda')
-  const { addon } = state
-  // (What the addon itself holds cannot be replaced.)
-  const spied = Object.create(addon, { download: { value: addon.download, writable: true } })
-  Object.assign(state, { addon: spied })
-  const seen: string[] = []
-  const watched: [object: Record<string, unknown>, name: string][] = [
-    [spied, 'download'],
-    [native as never, 'countOnes'],
-    [nativeOnGpu as never, 'sparseCount'],
-    [nativeOnGpu as never, 'sparsePattern'],
-  ]
-  const before = watched.map(([object, name]) => object[name] as (...args: unknown[]) => unknown)
-  for (const [i, [object, name]] of watched.entries())
-    object[name] = (...args: unknown[]) => {
-      seen.push(name)
-      return before[i].apply(object, args)
+  watched(['download', 'countOnes', 'sparseCount', 'sparsePattern'], (called) => {
+    const looks = (): string => {
+      const looked = called()
+      layer.zeroGrad()
+      return looked
     }
-  const looks = (): string => {
-    const looked = seen.splice(0).sort().join()
-    layer.zeroGrad()
-    return looked
-  }
-  const step = (): void => ops.sum(ops.square(layer.forward(x))).backward()
-  try {
+    const step = (): void => ops.sum(ops.square(layer.forward(x))).backward()
     nn.maskOf(layer, 'weight')?.to('cpu')
     require(looks() === 'download', 'a transfer is seen')
     step()
@@ -184,10 +114,7 @@ check('a mask that nobody touched is not looked at again, nor fetched', () => {
     step()
     require(looks() === '', 'known to be soft')
     tells(layer, 'dense: the mask holds values other than 0 and 1')
-  } finally {
-    for (const [i, [object, name]] of watched.entries()) object[name] = before[i]
-    Object.assign(state, { addon })
-  }
+  })
 })
 
 check('gradients that are still to come when their mask goes, scopes, and a move', () => {
@@ -327,7 +254,7 @@ check('what has no sparse kernels on the device says so, and what is wrong is re
   const conv = new nn.Conv2d(4, 8, 3).to('cuda').maskedKernels('sparse')
   nn.setMask(conv, 'weight', (conv.weight as Tensor).sign().abs())
   conv.forward(rand([2, 4, 6, 6]).to('cuda'))
-  tells(conv, 'dense: layers of its kind have no sparse kernels on a GPU')
+  tells(conv, 'dense: on a GPU only convolutions of one element in steps of 1, without padding and groups, have sparse kernels')
   const layer = new nn.Linear(24, 16).to('cuda')
   nn.setMask(layer, 'weight', randomMask([16, 24], 0.2, 1))
   layer.forward(rand([4, 24]).to('cuda'))
@@ -338,7 +265,7 @@ check('what has no sparse kernels on the device says so, and what is wrong is re
   layer.forward(rand([0, 24]).to('cuda'))
   tells(layer, 'dense: there is nothing to multiply')
   layer.to('float64').forward(rand([4, 24]).to('cuda').to('float64'))
-  tells(layer, 'dense: masked layers have sparse kernels on a GPU for float32 alone')
+  tells(layer, 'dense: on a GPU masked layers and sparse convolutions have sparse kernels for float32 alone')
 })
 
 check('masked_linear refuses what is no matrix, a weight of another shape and a pattern elsewhere', () => {

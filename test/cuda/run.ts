@@ -9,6 +9,7 @@ import './tensors.js'
 import './training.js'
 import './compression.js'
 import './masked.js'
+import './convolutions.js'
 import './programs.js'
 import { benches } from './bench.js'
 

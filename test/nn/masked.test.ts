@@ -430,6 +430,56 @@ test('masked_linear refuses what is no matrix, and a weight of another shape', (
   for (const [code, message, body] of refusals) t.throws(body, { code, message })
 })
 
+test('masked_conv2d gives the gradient of all entries, or of the kept ones and 0 elsewhere', (t) => {
+  for (const [kernel, groups, steps] of [
+    [3, 1, { padding: 1 }],
+    [1, 1, {}],
+    [2, 2, { stride: 2 }],
+  ] as const) {
+    const shape = [6, 4 / groups, kernel, kernel]
+    const mask = maskLike(rand(shape), 0.3, 11)
+    const kept = mask.data as Float32Array
+    const convolution = new kernels.SparseConv2d(kept, 4, 6, kernel, { groups, mask: kept })
+    const drawn = [rand([3, 4, 6, 6]), rand(shape), rand([6])]
+    const of = (product: (x: Tensor, weight: Tensor, bias: Tensor) => Tensor): Tensor[] => {
+      const [x, weight, bias] = drawn.map(({ data, shape }) => tensor(data.slice(), shape, { requiresGrad: true }))
+      const output = product(x, weight, bias)
+      // (All are given the same gradient.)
+      backward(
+        output,
+        tensor(
+          new Float32Array(output.size).map((_, i) => Math.sin(i)),
+          output.shape,
+        ),
+      )
+      return [output, ...[x, weight, bias].map((one) => one.grad as Tensor)]
+    }
+    const [output, dx, , db] = of((x, weight, bias) => ops.conv2d(x, weight.mul(mask), bias, { ...steps, groups }))
+    const [, , dw] = of((x, weight, bias) => ops.conv2d(x, weight, bias, { ...steps, groups }))
+    for (const ofKept of [true, false]) {
+      const found = of((x, weight, bias) => ops.maskedConv2d(x, weight, convolution, bias, steps, ofKept))
+      for (const [i, expected] of [output, dx, ofKept ? dw.mul(mask) : dw, db].entries())
+        t.true(apart(found[i], expected) < 1e-5, `${kernel}×${kernel}, ${ofKept ? 'of the kept' : 'of all'}: ${['output', 'x', 'weight', 'bias'][i]}`)
+    }
+  }
+})
+
+test('masked_conv2d refuses what is no convolution, and a weight of another shape', (t) => {
+  const kept = new Float32Array(24).fill(1)
+  const convolution = new kernels.SparseConv2d(kept, 4, 6, 1, { mask: kept })
+  const [x, weight] = [rand([2, 4, 3, 3]), rand([6, 4, 1, 1])]
+  const shape = (of: readonly number[]): unknown => ops.maskedConv2d(x, rand(of), convolution, null)
+  const refusals: [code: string, message: RegExp, body: () => unknown][] = [
+    ['INVALID_ARGUMENT', /^masked_conv2d: convolution is null, expected a kernels.SparseConv2d$/, () => ops.maskedConv2d(x, weight, null as never, null)],
+    ['INVALID_ARGUMENT', /^masked_conv2d: weight is null, expected a tensor$/, () => ops.maskedConv2d(x, null as never, convolution, null)],
+    ['INVALID_ARGUMENT', /^masked_conv2d: x is undefined, expected a tensor$/, () => ops.maskedConv2d(undefined as never, weight, convolution, null)],
+    ['SHAPE_MISMATCH', /^masked_conv2d: weight has shape \[4, 6, 1, 1\], that of the convolution is \[6, 4, 1, 1\]$/, () => shape([4, 6, 1, 1])],
+    ['SHAPE_MISMATCH', /^masked_conv2d: weight has shape \[6, 4\], that of the convolution is \[6, 4, 1, 1\]$/, () => shape([6, 4])],
+    ['DTYPE_MISMATCH', /^masked_conv2d: a float64 tensor meets a float32 one$/, () => ops.maskedConv2d(x, weight.to('float64'), convolution, null)],
+  ]
+  for (const [code, message, body] of refusals) t.throws(body, { code, message })
+})
+
 test('a parameter held by its kept values is like any other to whoever looks', (t) => {
   const [dense, sparse] = twins(wide(), 'sparse')
   const optimizers = [dense, sparse].map((one) => new optim.SGD(one.parameters(), { lr: 0.1, momentum: 0.9 }))

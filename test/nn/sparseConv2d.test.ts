@@ -84,6 +84,42 @@ test('training follows the masked path for 200 steps; the mask changes three tim
   t.true(close(models[0].forward(x), models[1].forward(x), 1e-3))
 })
 
+test('a new mask leaves the dtype, whether weights learn, and an optimiser of as many as they are', (t) => {
+  manualSeed(4)
+  for (const dtype of ['float32', 'float64'] as const) {
+    const { masked } = pair({ padding: 1 })
+    masked.to(dtype)
+    const layer = nn.SparseConv2d.from(masked)
+    t.deepEqual([layer.weight.dtype, layer.bias?.dtype, layer.toConv2d().weight.dtype], [dtype, dtype, dtype])
+    const x = rand([2, 6, 7, 7], { dtype })
+    const near = dtype === 'float64' ? 1e-12 : 1e-5
+    t.true(close(layer.forward(x), masked.forward(x), near))
+    layer.weight.requiresGrad = false
+    const parameter = layer.weight
+    for (const more of [0, 3]) {
+      const before = layer.toConv2d().weight.data
+      // The kept ones one further, and some more.
+      const mask = new Uint8Array(layer.denseSize)
+      for (const position of layer.positions.data) mask[(position + 1) % mask.length] = 1
+      for (let i = 0, left = more; left > 0; i++)
+        if (mask[i] === 0) {
+          mask[i] = 1
+          left--
+        }
+      t.is(layer.remask(mask), more > 0)
+      t.is(layer.weight === parameter, more === 0)
+      t.deepEqual([layer.weight.dtype, layer.weight.requiresGrad], [dtype, false])
+      const after = layer.toConv2d()
+      t.true(after.weight.data.every((value, i) => value === before[i] * mask[i]))
+      t.true(close(layer.forward(x), after.forward(x), near))
+    }
+    t.is(nn.SparseConv2d.from(new nn.Conv2d(2, 3, 1).to(dtype)).weight.dtype, dtype)
+    layer.weight.requiresGrad = true
+    ops.sum(layer.forward(x)).backward()
+    t.is(layer.weight.grad?.dtype, dtype)
+  }
+})
+
 test('a mask may be given; states and clones carry the pattern', (t) => {
   manualSeed(3)
   const layer = new nn.Conv2d(4, 6, 3)

@@ -67,6 +67,18 @@ test('training follows the masked path; the pattern changes three times on the w
   t.true(worst < 1e-4, `losses differ by ${worst}`)
 })
 
+test('it is of the dtype of the layer it is made from, and so is the dense one again', (t) => {
+  manualSeed(5)
+  const { masked } = pair(9, 7, 0.5)
+  masked.to('float64')
+  const layer = nn.SparseLinear.from(masked)
+  const x = rand([4, 9], { dtype: 'float64' })
+  for (const made of [layer, layer.toLinear()]) {
+    t.deepEqual([made.weight.dtype, made.bias?.dtype], ['float64', 'float64'])
+    t.true(close(made.forward(x), masked.forward(x), 1e-12))
+  }
+})
+
 test('states and clones carry the pattern; it may be replaced', (t) => {
   manualSeed(3)
   const { sparse } = pair(10, 6, 20)

@@ -1,11 +1,13 @@
 import { type ConvSteps, geometryOf } from '../../kernels/convGeometry.js'
 import { SparseConv2d } from '../../kernels/index.js'
-import { ensure, wholeNumber } from '../../native/index.js'
+import { Pattern } from '../../kernels/pattern.js'
+import { DeviceArray, ensure, wholeNumber } from '../../native/index.js'
 import { type Conv1dOptions, conv1d, maskedConv2d, sparseConv2d, squeeze, unsqueeze } from '../../ops/index.js'
 import { type Generator, Tensor } from '../../tensor/index.js'
 import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
+import { denseUnlessPointwise, kernelName } from './pointwise.js'
 import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
@@ -59,18 +61,23 @@ export class Conv1d extends Module {
 }
 
 /** By the weights that a mask keeps: the two-dimensional convolution of planes of height 1. */
-const masked: MaskedWay<Conv1d, SparseConv2d> = {
-  onGpu: false,
+const masked: MaskedWay<Conv1d, SparseConv2d | Pattern> = {
+  denseOnGpu: denseUnlessPointwise,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 3 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , length] }) => layer.latentWeight('weight').size * n * length,
-  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {
+  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }, count) {
+    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, inChannels, count)
     const mask = storage as Float32Array
     return new SparseConv2d(mask, inChannels, outChannels, [1, kernelSize], { groups, mask })
   },
-  costs: (layer, convolution, { shape: [n, , length] }) => convolution.costs(geometryOf('conv1d', convolution, n, [1, length], inPlanes(layer))),
-  kernel: () => 'stencil',
+  costs(layer, convolution, { shape: [n, , length] }) {
+    if (convolution instanceof Pattern) return convolution.costs(n * length)
+    return convolution.costs(geometryOf('conv1d', convolution, n, [1, length], inPlanes(layer)))
+  },
+  kernel: kernelName,
   byValues: (layer, x, values, convolution, bias) => squeeze(sparseConv2d(unsqueeze(x, 2), values, convolution, bias, inPlanes(layer)), 2),
-  byWeight: (layer, x, weight, convolution, bias) => squeeze(maskedConv2d(unsqueeze(x, 2), unsqueeze(weight, 2), convolution, bias, inPlanes(layer)), 2),
+  byWeight: (layer, x, weight, convolution, bias, ofKept) =>
+    squeeze(maskedConv2d(unsqueeze(x, 2), unsqueeze(weight, 2), convolution, bias, inPlanes(layer), ofKept), 2),
 }
 
 const inPlanes = ({ geometry: { stride, padding, dilation } }: Conv1d): ConvSteps => ({

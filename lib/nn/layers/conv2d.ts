@@ -1,12 +1,14 @@
 import { geometryOf } from '../../kernels/convGeometry.js'
 import { SparseConv2d } from '../../kernels/index.js'
-import { ensure, wholeNumber } from '../../native/index.js'
+import { Pattern } from '../../kernels/pattern.js'
+import { DeviceArray, ensure, wholeNumber } from '../../native/index.js'
 import { type ConvOptions, conv2d, maskedConv2d, sparseConv2d } from '../../ops/index.js'
 import { type Generator, Tensor } from '../../tensor/index.js'
 import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { type Pair, pairOf } from './pair.js'
+import { denseUnlessPointwise, kernelName } from './pointwise.js'
 import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
@@ -62,18 +64,20 @@ export class Conv2d extends Module {
 }
 
 /** By the weights that a mask keeps. @internal */
-export const conv2dWay: MaskedWay<Conv2d, SparseConv2d> = {
-  onGpu: false,
+export const conv2dWay: MaskedWay<Conv2d, SparseConv2d | Pattern> = {
+  denseOnGpu: denseUnlessPointwise,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
-  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }) {
+  prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }, count) {
+    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, inChannels, count)
     const mask = storage as Float32Array
     return new SparseConv2d(mask, inChannels, outChannels, kernelSize, { groups, mask })
   },
   costs({ geometry }, convolution, { shape: [n, , height, width] }) {
+    if (convolution instanceof Pattern) return convolution.costs(n * height * width)
     return convolution.costs(geometryOf('conv2d', convolution, n, [height, width], geometry))
   },
-  kernel: () => 'stencil',
+  kernel: kernelName,
   byValues: ({ geometry }, x, values, convolution, bias) => sparseConv2d(x, values, convolution, bias, geometry),
-  byWeight: ({ geometry }, x, weight, convolution, bias) => maskedConv2d(x, weight, convolution, bias, geometry),
+  byWeight: ({ geometry }, x, weight, convolution, bias, ofKept) => maskedConv2d(x, weight, convolution, bias, geometry, ofKept),
 }

@@ -1,20 +1,30 @@
+import { tracing } from '../../autograd/index.js'
 import { SparseConv2d as Prepared } from '../../kernels/index.js'
-import { describe, EspalierError, ensure, wholeNumber } from '../../native/index.js'
+import { type Pattern, patternOn } from '../../kernels/pattern.js'
+import { patternCosts } from '../../kernels/patternCosts.js'
+import { describe, EspalierError, ensure, type NativeArray, native, wholeNumber } from '../../native/index.js'
 import { type ConvOptions, sparseConv2d } from '../../ops/index.js'
-import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
+import { allocate, assign, dtypeOf, gathered, type HostDType, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
+import { chosenForKept, type Weighed } from '../masked.js'
+import type { KernelChoice } from '../maskPlan.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
 import { Conv2d } from './conv2d.js'
 import { type Pair, pairOf } from './pair.js'
-import { beside, showOptions } from './weights.js'
+import { denseUnlessPointwise } from './pointwise.js'
+import { beside, moveBeside, showOptions } from './weights.js'
 
 /** What says which weights are kept: those where it is not 0, in the order of the dense weight. */
 export type KernelMask = Tensor | Float32Array | Uint8Array
 
 /**
  * A two-dimensional convolution that holds only its kept weights: `weight` [kept] is what is learned and what
- * optimisers update, and every pass, the gradients' among them, costs what is kept. float32, on the CPU.
+ * optimisers update, and on the CPU every pass, the gradients' among them, costs what is kept. float32.
+ *
+ * On a GPU passes are dense, by a weight that is made of the kept ones there and forgotten; but a convolution that takes
+ * every pixel as it is (1×1, stride 1, no padding, one group) multiplies by the kept ones alone where that is expected to
+ * be the faster, or with `maskedKernels('sparse')`: see docs/cuda.md.
  *
  * `positions` (int32, [kept], ascending) says where the weights stand in the dense
  * [outChannels, inChannels / groups, kh, kw]: it is saved with the state, and may be replaced between steps together
@@ -81,22 +91,27 @@ export class SparseConv2d extends Module {
 
   /**
    * The weights of a layer that `mask` keeps: by default those its own mask keeps, or those that are not 0 of one
-   * without a mask.
+   * without a mask. Of their dtype and where they are.
    */
   static from(layer: Conv2d, mask?: KernelMask): SparseConv2d {
     ensure(layer instanceof Conv2d, 'INVALID_ARGUMENT', () => `SparseConv2d.from: the layer is ${describe(layer)}, expected a Conv2d`)
-    const dense = hostValues(layer.effective('weight').storage) as Float32Array
-    const positions = positionsOf('SparseConv2d.from', mask ?? maskOf(layer, 'weight') ?? dense, dense.length)
+    const weight = layer.effective('weight')
+    const dense = tensor(hostValues(weight.storage))
+    const positions = positionsOf('SparseConv2d.from', mask ?? maskOf(layer, 'weight') ?? dense, dense.size)
     const bias = layer.effectiveOrNull('bias')
-    return new SparseConv2d(
+    const made = new SparseConv2d(
       layer.inChannels,
       layer.outChannels,
       layer.kernelSize,
       positions,
-      Float32Array.from(positions, (i) => dense[i]),
-      bias === null ? null : (hostValues(bias.storage) as Float32Array).slice(),
+      new Float32Array(positions.length),
+      bias === null ? null : new Float32Array(bias.size),
       layer.geometry,
     )
+    moveBeside(made, weight)
+    assign(made.weight.storage, gathered(dense, { positions }).storage)
+    if (made.bias !== null && bias !== null) assign(made.bias.storage, bias.storage)
+    return made
   }
 
   /** How many weights the dense layer has. */
@@ -123,39 +138,64 @@ export class SparseConv2d extends Module {
    */
   remask(mask: KernelMask): boolean {
     const positions = positionsOf('SparseConv2d.remask', mask, this.denseSize)
-    const dense = this.dense()
-    const values = Float32Array.from(positions, (i) => dense[i])
-    const renewed = positions.length !== this.weight.size
-    if (renewed) this.weight = new Parameter(tensor(values))
-    else assign(this.weight.storage, values)
+    const { size, device, requiresGrad } = this.weight
+    const values = gathered(tensor(this.dense()), { positions })
+    const renewed = values.size !== size
+    if (renewed) this.weight = new Parameter(tensor(values, { device }), requiresGrad)
+    else assign(this.weight.storage, values.storage)
     this.registerBuffer('positions', tensor(positions), { onHost: true })
     return renewed
   }
 
-  /** A dense layer of the same weights. */
+  /** A dense layer of the same weights, of their dtype and where they are. */
   toConv2d(): Conv2d {
     const layer = new Conv2d(this.inChannels, this.outChannels, this.kernelSize, { ...this.geometry, bias: this.bias !== null })
+    moveBeside(layer, this.weight)
     assign(layer.weight.storage, this.dense())
     if (this.bias !== null && layer.bias !== null) assign(layer.bias.storage, this.bias.storage)
     return layer
   }
 
-  private dense(): Float32Array {
-    const dense = new Float32Array(this.denseSize)
+  /** The elements of the dense weight, on the CPU. */
+  private dense(): NativeArray {
     const values = hostValues(this.weight.storage)
-    for (const [i, position] of this.positions.data.entries()) dense[position] = values[i]
+    const dense = allocate(dtypeOf(values) as HostDType, this.denseSize).fill(0)
+    native.scatterKept(values, this.positions.storage, dense)
     return dense
   }
 
   forward(x: Tensor): Tensor {
     const { stride, padding, dilation } = this.geometry
-    return sparseConv2d(x, beside(x, this.effective('weight')), preparedFor(this), beside(x, this.effectiveOrNull('bias')), { stride, padding, dilation })
+    return sparseConv2d(x, beside(x, this.effective('weight')), multiplier(this, x), beside(x, this.effectiveOrNull('bias')), { stride, padding, dilation })
   }
 
   override extraRepr(): string {
     const options = showOptions({ ...this.geometry, bias: this.bias !== null }, { stride: 1, padding: 0, dilation: 1, groups: 1, bias: true })
     return `${this.inChannels}, ${this.outChannels}, [${this.kernelSize.join(', ')}]${options}, kept: ${this.weight.size}`
   }
+}
+
+const latest = new WeakMap<SparseConv2d, KernelChoice>()
+
+/** How a layer multiplied on a GPU, if its latest forward pass was there; null if not. @internal */
+export const latestOnGpu = (layer: SparseConv2d): KernelChoice | null => latest.get(layer) ?? null
+
+/** What a layer's product is made with: its convolution, or on a GPU the pattern of its weight where that pays. */
+function multiplier(layer: SparseConv2d, x: Tensor): Prepared | Pattern {
+  const convolution = preparedFor(layer)
+  latest.delete(layer)
+  // (What is wrong with x, the operation says.)
+  if (!(x instanceof Tensor) || x.device === 'cpu' || x.rank !== 4 || x.device !== layer.latentWeight('weight').device || tracing()) return convolution
+  const choice = chosenForKept(layer, x, layer.density, convolution, onGpu)
+  latest.set(layer, choice)
+  return choice.runs === 'sparse' ? patternOn(convolution, x.device) : convolution
+}
+
+const onGpu: Weighed<SparseConv2d, Prepared> = {
+  denseOnGpu: denseUnlessPointwise,
+  work: ({ denseSize }, { shape: [n, , height, width] }) => denseSize * n * height * width,
+  costs: (_, convolution, { shape: [n, , height, width] }) => patternCosts(convolution, n * height * width, 'kept'),
+  kernel: () => 'elements',
 }
 
 /** Where a mask of `size` entries keeps something. */

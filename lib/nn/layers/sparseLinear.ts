@@ -1,13 +1,13 @@
 import { SparseMatrix } from '../../kernels/index.js'
-import { describe, ensure, wholeNumber } from '../../native/index.js'
+import { describe, ensure, native, wholeNumber } from '../../native/index.js'
 import { sparseLinear } from '../../ops/index.js'
-import { assign, hostValues, Tensor, tensor } from '../../tensor/index.js'
+import { allocate, assign, dtypeOf, gathered, type HostDType, hostValues, Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
 import { timesWritten } from '../state.js'
 import { Linear } from './linear.js'
-import { beside } from './weights.js'
+import { beside, moveBeside } from './weights.js'
 
 /**
  * A linear layer that holds only its kept weights: `weight` [kept] is what is learned and what optimisers update,
@@ -56,21 +56,26 @@ export class SparseLinear extends Module {
     preparedFor(this)
   }
 
-  /** The kept weights of a masked layer, or those that are not 0 of one without a mask. */
+  /** The kept weights of a masked layer, or those that are not 0 of one without a mask. Of their dtype and where they are. */
   static from(layer: Linear): SparseLinear {
     ensure(layer instanceof Linear, 'INVALID_ARGUMENT', () => `SparseLinear.from: the layer is ${describe(layer)}, expected a Linear`)
-    const dense = hostValues(layer.effective('weight').storage) as Float32Array
+    const weight = layer.effective('weight')
+    const dense = hostValues(weight.storage)
     const mask = maskOf(layer, 'weight')
     const kept = mask === null ? dense : hostValues(mask.storage)
     const positions = placesOf(kept)
     const bias = layer.effectiveOrNull('bias')
-    return new SparseLinear(
+    const made = new SparseLinear(
       layer.inFeatures,
       layer.outFeatures,
       positions,
-      Float32Array.from({ length: positions.length }, (_, i) => dense[positions[i]]),
-      bias === null ? null : (hostValues(bias.storage) as Float32Array),
+      new Float32Array(positions.length),
+      bias === null ? null : new Float32Array(bias.size),
     )
+    moveBeside(made, weight)
+    assign(made.weight.storage, gathered(tensor(dense), { positions }).storage)
+    if (made.bias !== null && bias !== null) assign(made.bias.storage, bias.storage)
+    return made
   }
 
   /** The share of the weights that is kept. */
@@ -84,12 +89,14 @@ export class SparseLinear extends Module {
     return preparedFor(this).makingTime
   }
 
-  /** A dense layer of the same weights. */
+  /** A dense layer of the same weights, of their dtype and where they are. */
   toLinear(): Linear {
     const layer = new Linear(this.inFeatures, this.outFeatures, { bias: this.bias !== null })
-    layer.weight.data.fill(0)
+    moveBeside(layer, this.weight)
     const values = hostValues(this.weight.storage)
-    for (const [i, position] of hostValues(this.positions.storage).entries()) layer.weight.data[position] = values[i]
+    const dense = allocate(dtypeOf(values) as HostDType, layer.weight.size).fill(0)
+    native.scatterKept(values, this.positions.storage, dense)
+    assign(layer.weight.storage, dense)
     if (this.bias !== null && layer.bias !== null) assign(layer.bias.storage, this.bias.storage)
     return layer
   }

@@ -32,6 +32,11 @@ export function resetWeights(module: Module, generator?: Generator): void {
 export const beside = <T extends Tensor | null>(x: Tensor, weight: T): T =>
   isHalf(x.dtype) && weight?.dtype === 'float32' ? (cast(weight, x.dtype) as T) : weight
 
+/** Gives a layer the dtype of a weight, and moves it to its device. */
+export function moveBeside(layer: Module, { dtype, device }: Tensor): void {
+  layer.to(dtype as 'float32' | 'float64').to(device)
+}
+
 /** A pair as error messages and `toString` show it. */
 export const show = (value: unknown): string => (Array.isArray(value) ? `[${value.join(', ')}]` : typeof value === 'string' ? `'${value}'` : String(value))
 
