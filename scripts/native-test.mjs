@@ -1,8 +1,9 @@
 // The C library: compiled by every compiler at hand with warnings as errors, its native tests run, then
 // installed and used by a C program that knows only the installed package.
 // Usage: node scripts/native-test.mjs
-import { copyFileSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { buildWithCMake } from './cmake.mjs'
+import { useInstalled } from './consumer.mjs'
 import { available, closingLine, googleTestLines, node, output, root, Steps } from './steps.mjs'
 
 const steps = new Steps()
@@ -41,26 +42,9 @@ function buildAndTest(c, cxx) {
     })
 }
 
-/** The library as its users have it: installed, found by find_package, linked statically and shared. */
 function installAndUse(folder) {
-  const prefix = `${root}build-consumer/installed`
-  rmSync(`${root}build-consumer`, { recursive: true, force: true })
-  mkdirSync(`${root}build-consumer/program`, { recursive: true })
-  copyFileSync(`${root}native/test/c99.c`, `${root}build-consumer/program/main.c`)
-  writeFileSync(
-    `${root}build-consumer/program/CMakeLists.txt`,
-    ['cmake_minimum_required(VERSION 3.20)', 'project(consumer C)', 'find_package(espalier 0.1 REQUIRED)']
-      .concat(['shared', 'static'].flatMap((kind) => [`add_executable(${kind} main.c)`, `target_link_libraries(${kind} PRIVATE espalier::${kind})`]))
-      .join('\n'),
-  )
-  const program = `${root}build-consumer/program`
-  const build = `${root}build-consumer/build`
-  if (
-    steps.run('install', 'cmake', ['--install', folder, '--prefix', prefix], { quiet: true }) &&
-    steps.run('find the package', 'cmake', ['-S', program, '-B', build, `-DCMAKE_PREFIX_PATH=${prefix}`], { quiet: true }) &&
-    steps.run('compile against it', 'cmake', ['--build', build], { quiet: true })
-  )
-    for (const kind of ['shared', 'static']) steps.run(`run, ${kind}`, `${build}/${kind}`, [], { count: closingLine })
+  const prefix = useInstalled(steps, folder, 'build-consumer', 'native/test/c99.c', ['shared', 'static'])
+  if (prefix === null) return
   // The example of docs/embedding.md: a network that JavaScript compiled, in a program of C.
   const example = `${root}build-consumer/embedding`
   if (

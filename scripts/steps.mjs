@@ -45,6 +45,11 @@ export class Steps {
     this.#rows.push({ name, passed: 0, failed: 0, skipped: why, seconds: 0 })
   }
 
+  fail(name, why) {
+    console.log(`\n── ${name}: failed, ${why}`)
+    this.#rows.push({ name, passed: 0, failed: 1, seconds: 0 })
+  }
+
   /** The table, then `N passed, N failed` as the last line. */
   finish() {
     const width = Math.max(...this.#rows.map(({ name }) => name.length))

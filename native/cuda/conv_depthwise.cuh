@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/conv_plan.cuh"
+#include "cuda/core/launch.cuh"
 
 namespace espalier::cuda::conv {
 

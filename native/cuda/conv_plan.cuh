@@ -2,9 +2,11 @@
 // channels-last layout with padded channels that they read.
 #pragma once
 
+#include <algorithm>
 #include <numeric>
 
-#include "cuda/core/launch.cuh"
+#include "cuda/core/counts.h"
+#include "cuda/core/device.h"
 #include "espalier/conv.h"
 
 namespace espalier::cuda::conv {

@@ -44,6 +44,28 @@ endfunction()
 add_library(espalier_cuda_objects OBJECT ${cuda_sources})
 espalier_cuda_options(espalier_cuda_objects)
 
+# As the CPU's: static, beside espalier::static; shared, with the CPU's half and the CUDA runtime in it, in place of
+# espalier::shared (whose insides are hidden).
+add_library(espalier_cuda_static STATIC $<TARGET_OBJECTS:espalier_cuda_objects>)
+target_link_libraries(espalier_cuda_static PUBLIC espalier_static CUDA::cudart_static ${CMAKE_DL_LIBS} rt)
+add_library(espalier_cuda_shared SHARED $<TARGET_OBJECTS:espalier_cuda_objects> $<TARGET_OBJECTS:espalier_objects>)
+target_link_libraries(espalier_cuda_shared PUBLIC Threads::Threads PRIVATE CUDA::cudart_static ${CMAKE_DL_LIBS} rt)
+target_link_options(espalier_cuda_shared PRIVATE -Wl,-z,nodelete)
+foreach(kind shared static)
+  add_library(espalier::cuda_${kind} ALIAS espalier_cuda_${kind})
+  set_target_properties(espalier_cuda_${kind} PROPERTIES
+    OUTPUT_NAME espalier_cuda EXPORT_NAME cuda_${kind} LINKER_LANGUAGE CXX CUDA_ARCHITECTURES OFF
+    ARCHIVE_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR} LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}
+    VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
+  target_include_directories(espalier_cuda_${kind} INTERFACE
+    $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+endforeach()
+install(TARGETS espalier_cuda_shared espalier_cuda_static EXPORT espalier-cuda-targets
+  LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(FILES include/espalier_cuda.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(DIRECTORY include/espalier/cuda DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/espalier)
+install(EXPORT espalier-cuda-targets NAMESPACE espalier:: DESTINATION ${package_folder})
+
 # Checks on a GPU, and benches; linked statically so that it can be carried to a bare machine.
 add_executable(espalier_cuda_check ${cuda_check_sources} $<TARGET_OBJECTS:espalier_cuda_objects> $<TARGET_OBJECTS:espalier_objects>)
 espalier_cuda_options(espalier_cuda_check)

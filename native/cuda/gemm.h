@@ -2,11 +2,9 @@
 #pragma once
 
 #include "cuda/core/launch.cuh"
+#include "cuda/splits.h"
 
 namespace espalier::cuda {
-
-// How many tiles cover n.
-__host__ __device__ constexpr int64_t tiles_of(int64_t n, int64_t tile) { return (n + tile - 1) / tile; }
 
 // One axis of a batch: its size, and how many matrices of A, B and C a step along it passes.
 struct BatchAxis {
@@ -127,18 +125,6 @@ struct Along {
     b = p.b + (at.b + more.b) * p.stride_b;
   }
 };
-
-// Into how many parts of K a product is cut where C alone has too few tiles to fill the device, and where
-// their sums wait for each other. Parts are added in order: the result does not depend on timing.
-struct Splits {
-  int64_t parts, steps;  // steps of the K loop in a part
-};
-inline Splits split_for(int64_t tiles, int64_t steps) {
-  const int64_t room = traits().multiprocessors / std::max<int64_t>(tiles, 1);
-  const int64_t parts = std::clamp<int64_t>(std::min(room, steps / 8), 1, 64);
-  const int64_t each = std::max<int64_t>(tiles_of(steps, parts), 1);
-  return {std::max<int64_t>(tiles_of(steps, each), 1), each};
-}
 
 // On CUDA cores: float and double.
 template <class T>

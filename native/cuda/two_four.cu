@@ -11,20 +11,6 @@ using namespace espalier::cuda;
 
 namespace {
 
-// The groups of four that one word of places describes: `kRows` rows (8 apart) of kGroups each.
-template <class T>
-struct Word {
-  static constexpr int kRows = sizeof(T) == 2 ? 2 : 1, kGroups = sizeof(T) == 2 ? 4 : 8;
-
-  // The first row and the first step of K of word `at`.
-  static __device__ void place(int64_t at, int64_t blocks_k, int64_t* row, int64_t* k) {
-    const int lane = static_cast<int>(at % 32), g = lane / 4, q = lane % 4;
-    const int64_t block = at / 32;
-    *row = block / blocks_k * kPlaceRows + g + (sizeof(T) == 2 ? 0 : q % 2 * 8);
-    *k = block % blocks_k * kPlaceK + q / 2 * 32 + (sizeof(T) == 2 ? q % 2 * 16 : 0);
-  }
-};
-
 // Larger for what is larger in absolute value; NaN the largest.
 template <class T>
 __device__ int magnitude(T value) {
@@ -47,24 +33,6 @@ __device__ uint32_t choose(const Pack<T, 4>& group) {
     if (before < 2) chosen |= static_cast<uint32_t>(i) << (2 * count++);
   }
   return chosen;
-}
-
-// body(group, bits) for every group of four of W: `group` counts them along the rows, `bits` is where in its
-// word its four bits begin, `at` the word.
-template <class T, class Body>
-__device__ void each_group(int64_t at, const espalier_cuda_two_four& shape, int64_t blocks_k, Body body) {
-  int64_t row, k;
-  Word<T>::place(at, blocks_k, &row, &k);
-#pragma unroll
-  for (int r = 0; r < Word<T>::kRows; ++r)
-#pragma unroll
-    for (int g = 0; g < Word<T>::kGroups; ++g)
-      if (row + r * 8 < shape.m && k + g * 4 < shape.k)
-        body(((row + r * 8) * shape.k + k) / 4 + g, (r * Word<T>::kGroups + g) * 4);
-}
-
-int64_t words_of(const espalier_cuda_two_four& shape) {
-  return tiles_of(shape.m, kPlaceRows) * tiles_of(shape.k, kPlaceK) * 32;
 }
 
 template <class T>

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "cuda/gemm.h"
+#include "cuda/two_four_plan.h"
 
 namespace espalier::cuda {
 
@@ -18,7 +19,6 @@ struct Places {
   const uint32_t* words = nullptr;  // [block of rows][block of K][lane]
   int blocks_m = 0, blocks_k = 0;
 };
-constexpr int kPlaceRows = 16, kPlaceK = 64;
 
 // What is done to sums of int8 products: plus a bias of the row.
 struct WholeFinish {

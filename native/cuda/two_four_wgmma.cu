@@ -90,7 +90,7 @@ bool two_four_wgmma_takes(const TwoFourProduct<T, C, kTransposed, F>& p) {
   if (reinterpret_cast<uintptr_t>(p.values) % 16 != 0 || reinterpret_cast<uintptr_t>(p.b) % 16 != 0) return false;
   if (std::max({p.to.m, p.to.n, p.k}) > INT32_MAX / 2) return false;
   if (int64_t{p.places.blocks_m} * p.places.blocks_k * 32 > UINT32_MAX) return false;
-  return tiles_of(p.to.m, 128) * tiles_of(p.to.n, 256) >= traits().multiprocessors / 2;
+  return fills_hopper(p.to.m, p.to.n);
 }
 
 // These products' sums get no more than a row's bias: code for the rest would take registers that sums fill.
@@ -99,26 +99,24 @@ struct ByRows : F {
   __device__ static constexpr bool looks() { return false; }
 };
 
-constexpr int kCluster = 2;
-
 template <class Math, class T, class C, bool kTransposed, class F>
 void in_tiles(const TwoFourProduct<T, C, kTransposed, F>& p) {
   constexpr espalier_dtype dtype = dtype_of<T>();
   const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)});
-  const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kCluster, Math::kK);
-  launch_ring<Math, kCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
+  const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kTwoFourCluster, Math::kK);
+  launch_ring<Math, kTwoFourCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
 }
 
 template <class T, class C, bool kTransposed, class F>
 void two_four_wgmma(const TwoFourProduct<T, C, kTransposed, F>& p) {
   if constexpr (sizeof(T) == 2) {
     using High = Sparse<T, true>;
-    constexpr int64_t kRows = kCluster * Ring<High>::kM, kColumns = High::kN;
-    const int64_t tiles = tiles_of(p.to.m, kRows) * tiles_of(p.to.n, kColumns);
-    if (tiles * kCluster >= traits().multiprocessors && 2 * p.to.m * p.to.n >= tiles * kRows * kColumns)
-      return in_tiles<High>(p);
+    static_assert(Ring<High>::kM == kHighRows && High::kN == kHighColumns);
+    if (takes_high_tiles(p.to.m, p.to.n)) return in_tiles<High>(p);
   }
-  in_tiles<Sparse<T, false>>(p);
+  using Wide = Sparse<T, false>;
+  static_assert(Ring<Wide>::kM == kWideRows && Wide::kN == kWideColumns);
+  in_tiles<Wide>(p);
 }
 
 #define ESPALIER_INSTANCE(T, C, F)                                           \

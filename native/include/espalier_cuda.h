@@ -8,8 +8,8 @@
  *
  * Work is queued on the calling thread's current stream and runs in its order; a call returns when
  * its work is queued. What depends on the values of an array (an index out of range, a NaN among
- * scores) and what the hardware reports late is an error of the next call that waits for the device,
- * whose message names the call at fault. */
+ * scores) is an error of the next call that waits for the device, whose message names the call at
+ * fault. So is what the hardware reports late, but its message names only the CUDA call that told of it. */
 #ifndef ESPALIER_CUDA_H
 #define ESPALIER_CUDA_H
 

@@ -151,7 +151,10 @@ check('too much memory is an error with figures', () => {
   try {
     zeros([2 ** 42], { device: 'cuda' })
   } catch (error) {
-    require((error as { code: string }).code === 'OUT_OF_MEMORY' && /asked for/.test((error as Error).message), `a message with figures: ${error}`)
+    const [, asked, free] = /(\d+) bytes asked for\b.*?(\d+) free/.exec((error as Error).message) ?? []
+    const { memory } = devices()[1]
+    require((error as { code: string }).code === 'OUT_OF_MEMORY', `code ${(error as { code: string }).code}`)
+    require(Number(asked) === 4 * 2 ** 42 && Number(free) > 0 && Number(free) <= memory, `a message with figures: ${error}`)
     close(ones([3], { device: 'cuda' }), ones([3]), 0, 'what follows')
     return
   }

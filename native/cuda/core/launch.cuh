@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "cuda/core/counts.h"
 #include "cuda/core/device.h"
 
 namespace espalier {
@@ -49,8 +50,6 @@ struct alignas(sizeof(T) * N) Pack {
 };
 
 constexpr int kBlock = 256;
-
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Blocks that cover n threads, at most as many as keep the device full: kernels step by the grid.
 inline unsigned grid_for(int64_t n, int block = kBlock) {

@@ -83,13 +83,17 @@ class Conv final : public Dense<T> {
 };
 
 double nanoseconds(const Task& task, int64_t batch) {
-  return product_time(task.dense_flops() * static_cast<double>(batch), kFlops,
+  return dense_time(sizes_of(task, batch), task.bias == nullptr && !task.relu);
+}
+double nanoseconds_conv(const Task& task, int64_t batch) {
+  return product_time(task.dense_flops() * static_cast<double>(batch), kFlopsOwn,
                       4 * static_cast<double>(task.weight->size()), 1);
 }
 double nanoseconds_double(const Task& task, int64_t batch) {
+  const Sizes sizes = sizes_of(task, batch);
   return product_time(task.dense_flops() * static_cast<double>(batch), kFlopsDouble,
                       8 * static_cast<double>(task.weight->size()), 3) +
-         passing_time(elements_in(task, batch) + elements_out(task, batch), 12);
+         passing_time(sizes.in() + sizes.out(), 12);
 }
 
 template <double (*kTime)(const Task&, int64_t), bool kIsConv>
@@ -101,7 +105,7 @@ double only(const Task& task, int64_t batch) {
 
 const Format kGemm{"gemm", only<nanoseconds, false>, made_ready<Gemm<float>>};
 const Format kGemmDouble{"gemm float64", only<nanoseconds_double, false>, made_ready<Gemm<double>>, true};
-const Format kConv{"implicit gemm", only<nanoseconds, true>, made_ready<Conv<float>>};
+const Format kConv{"implicit gemm", only<nanoseconds_conv, true>, made_ready<Conv<float>>};
 const Format kConvDouble{"implicit gemm float64", only<nanoseconds_double, true>, made_ready<Conv<double>>, true};
 
 }  // namespace espalier::program::cuda

@@ -92,22 +92,21 @@ struct UnrolledElements final : ElementProduct {
       : ElementProduct(of_unrolled(task), Unrolled(task).bias(), task.conv->n, task.relu) {}
 };
 
-// Of so many kept elements by so many vectors: a value and its place each.
-double time_of(double kept, double vectors, const Task& task, int64_t batch) {
-  return product_time(2 * kept * vectors, kFlopsElements, 8 * kept, 1) + relu_time(task, batch);
-}
-
 double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv || task.weight->kept == 0) return -1;
-  return time_of(static_cast<double>(task.weight->kept), static_cast<double>(batch) * static_cast<double>(task.vectors),
-                 task, batch);
+  return elements_time(sizes_of(task, batch), static_cast<double>(task.weight->kept)) + relu_time(task, batch);
 }
 
 double nanoseconds_unrolled(const Task& task, int64_t batch) {
-  if (!task.conv || task.weight->kept == 0 || !Unrolled(task).is_small()) return -1;
+  if (!task.conv || task.weight->kept == 0) return -1;
+  const Unrolled map(task);
+  if (!map.is_small()) return -1;
   const espalier_conv2d& s = *task.conv;
-  return time_of(static_cast<double>(task.weight->kept) * static_cast<double>(s.out_height * s.out_width),
-                 static_cast<double>(batch) * static_cast<double>(s.n), task, batch);
+  const Sizes sizes{static_cast<double>(map.rows()), static_cast<double>(map.columns()),
+                    static_cast<double>(batch) * static_cast<double>(s.n)};
+  return elements_time(sizes,
+                       static_cast<double>(task.weight->kept) * static_cast<double>(s.out_height * s.out_width)) +
+         relu_time(task, batch);
 }
 
 }  // namespace

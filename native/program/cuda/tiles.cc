@@ -80,9 +80,7 @@ class TileProduct final : public Kernel {
 double nanoseconds(const Task& task, int64_t batch) {
   const Cut cut = best_cut(task);
   if (cut.side == 0) return -1;
-  return product_time(cut.share() * task.dense_flops() * static_cast<double>(batch), kFlopsTiles,
-                      4 * cut.share() * static_cast<double>(task.weight->size()), 1) +
-         relu_time(task, batch);
+  return tiles_time(sizes_of(task, batch), cut.share(), static_cast<double>(cut.side)) + relu_time(task, batch);
 }
 
 }  // namespace

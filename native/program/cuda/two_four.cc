@@ -63,10 +63,7 @@ double nanoseconds(const Task& task, int64_t batch) {
   if (task.conv || task.weight->size() == 0 || task.columns % 32 != 0 || !task.codes || task.codes->range.high > 127 ||
       !tiles_of(task).two_of_four)
     return -1;
-  return product_time(task.dense_flops() * static_cast<double>(batch), kFlopsTwoFour,
-                      0.75 * static_cast<double>(task.weight->size()), 4) +
-         passing_time(elements_in(task, batch), 13) + passing_time(elements_out(task, batch), 8) +
-         relu_time(task, batch);
+  return two_four_time(sizes_of(task, batch)) + relu_time(task, batch);
 }
 
 }  // namespace

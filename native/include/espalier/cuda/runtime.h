@@ -21,8 +21,9 @@ typedef struct espalier_cuda_properties {
 ESPALIER_API espalier_status espalier_cuda_describe(int64_t device, espalier_cuda_properties* properties);
 
 /* Memory of the current device, at least 256-byte aligned, from a cache: what is freed is handed out
- * again to work of the same stream without a word to the driver. Out of memory is an error that says how
- * much was asked for, is in use, cached and free. */
+ * again to work of the same stream without a word to the driver. Where there is not enough, what is kept for
+ * reuse goes back to the driver first; if that does not help, an error says how much was asked for, is in use and
+ * is free. */
 ESPALIER_API espalier_status espalier_cuda_allocate(int64_t bytes, void** address);
 ESPALIER_API espalier_status espalier_cuda_free(void* address);
 
