@@ -206,12 +206,19 @@ void require(const IntegerOptions& options) {
 }
 
 // Of so many samples: a call, and packing, beside what a block takes; or sample by sample.
-IntegerCost cost_of_samples(double cycles, const VectorCost& few, int64_t rows, int64_t columns, int64_t samples) {
-  constexpr int64_t kBlock = 64;
-  const double blocks =
-      static_cast<double>((samples + kBlock - 1) / kBlock) * (cycles + static_cast<double>(rows * 6 + columns * 4));
+IntegerCost cost_of_samples(const BlockCost& block, const VectorCost& few, int64_t rows, int64_t columns,
+                            int64_t samples) {
+  const double parts = static_cast<double>((samples + block.samples - 1) / block.samples);
+  const double blocks = parts * static_cast<double>(block.samples) / 64 *
+                        (block.cycles + static_cast<double>(rows * 6 + columns * 4));
   const double vector = few.of(samples);
   return {rates().nanoseconds * (kCyclesOfCall + std::min(blocks, vector)), vector < blocks};
+}
+
+BlockCost cost_of_block(const Choice& choice) {
+  // Signs go by 32 samples, other generated code by panels.
+  const int64_t samples = choice.kernel == ESPALIER_INTEGER_KERNEL_SIGNS ? 32 : choice.code ? 16 : code_shape().half();
+  return {choice.cycles, samples};
 }
 
 // Sample by sample; never where another kernel was asked for.
@@ -241,7 +248,7 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
   few_ = cost_of_few(of, columns, options.kernel);
   if (options.kernel == ESPALIER_INTEGER_KERNEL_VECTOR) {
     product_ = make_integer_vector(entries_, range_, few_.kind);
-    cycles_ = Format::kNever;
+    block_.cycles = Format::kNever;
     return;
   }
   Choice choice = choose(of, options);
@@ -256,7 +263,7 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
   // The system may give no executable memory.
   if (product_ == nullptr && choice.code) choice = choose(of, options, false);
   if (product_ == nullptr) product_ = make_integer_rows(entries_, range_, kind_of(choice.kernel));
-  cycles_ = choice.cycles;
+  block_ = cost_of_block(choice);
 }
 
 IntegerCost IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
@@ -264,7 +271,7 @@ IntegerCost IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* 
   require(options);
   const Survey of = survey(rows, columns, weight, nullptr, options.range);
   require_held(of, options);
-  return cost_of_samples(choose(of, options).cycles, cost_of_few(of, columns, options.kernel), rows, columns, samples);
+  return cost_of_samples(cost_of_block(choose(of, options)), cost_of_few(of, columns, options.kernel), rows, columns, samples);
 }
 
 // The entries, of which there are so many.
@@ -310,11 +317,11 @@ int64_t IntegerMatrix::bytes() const {
 }
 
 IntegerCost IntegerMatrix::cost_of(int64_t samples) const {
-  return cost_of_samples(cycles_, few_, rows(), columns(), samples);
+  return cost_of_samples(block_, few_, rows(), columns(), samples);
 }
 
 const IntegerProduct& IntegerMatrix::product(int64_t samples) const {
-  if (cycles_ == Format::kNever || !cost_of(samples).vector) return *product_;
+  if (block_.cycles == Format::kNever || !cost_of(samples).vector) return *product_;
   const std::lock_guard lock(making_);
   if (vector_ == nullptr) vector_ = make_integer_vector(entries_, range_, few_.kind);
   return *vector_;

@@ -70,6 +70,12 @@ struct VectorCost {
   double of(int64_t samples) const { return once + of_sample * static_cast<double>(samples); }
 };
 
+// And those of a block of 64 samples in other products, which take no part of one for less than so many samples.
+struct BlockCost {
+  double cycles = 0;
+  int64_t samples = 64;
+};
+
 // What a matrix's product is expected to take, and whether it goes sample by sample.
 struct IntegerCost {
   double nanoseconds;
@@ -96,11 +102,11 @@ class IntegerMatrix {
   // What sums of products can come to, start values apart.
   const Extremes& extremes() const { return extremes_; }
 
-  // "rows", "signs", …; the bits of its sums. Of many samples.
+  // "rows", "signs", …; the bits of its sums. Of many samples, or of so many.
   std::string name() const { return product_->name(); }
+  std::string name(int64_t samples) const { return cost_of(samples).vector ? "vector" : name(); }
   int sum_bits() const { return product_->sum_bits(); }
-  // The same of so many.
-  const IntegerProduct& product(int64_t samples) const;
+  int sum_bits(int64_t samples) const { return cost_of(samples).vector ? 32 : sum_bits(); }
   int64_t bytes() const;
   int64_t code_size() const { return product_->code_size(); }
   // Nanoseconds that a product with so many samples is expected to take on one core.
@@ -121,12 +127,13 @@ class IntegerMatrix {
   void take(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, int64_t count);
   void multiply(const IntegerCall& call) const;
   IntegerCost cost_of(int64_t samples) const;
+  const IntegerProduct& product(int64_t samples) const;
 
   IntegerEntries entries_;
   CodeRange range_;
   Extremes extremes_;
   std::unique_ptr<IntegerProduct> product_;
-  double cycles_ = 0;  // that it is expected to take for a block of samples
+  BlockCost block_;
   // For few samples, made when they come for the first time.
   VectorCost few_;
   mutable std::mutex making_;
