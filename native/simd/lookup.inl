@@ -50,13 +50,12 @@ ESPALIER_INLINE Bytes lookup(const ByteTable& table, const BytePlaces& places) {
   return reinterpret_cast<Bytes>(
       _mm256_or_si256(_mm256_or_si256(found[0], found[1]), _mm256_or_si256(found[2], found[3])));
 }
-#else
+#elif ESPALIER_LEVEL == 2
 constexpr int kBytesInTable = 128;
-typedef Bytes BytePlaces;
-#if ESPALIER_LEVEL == 2
 struct ByteTable {
   Bytes half[2];
 };
+typedef Bytes BytePlaces;
 ESPALIER_INLINE ByteTable byte_table(const uint8_t* from) {
   return {{in_register<uint8_t>(load<uint8_t>(from)), in_register<uint8_t>(load<uint8_t>(from + 64))}};
 }
@@ -73,16 +72,16 @@ ESPALIER_INLINE Bytes lookup(const ByteTable& table, const BytePlaces& places) {
   asm("vpermi2b %2, %1, %0" : "+v"(found) : "v"(table.half[0]), "v"(table.half[1]));
   return found;
 }
-#else
-struct ByteTable {
-  const uint8_t* at;
-};
-ESPALIER_INLINE ByteTable byte_table(const uint8_t* from) { return {from}; }
+#elif defined(__aarch64__)
+constexpr int kBytesInTable = 64;
+typedef uint8x16x4_t ByteTable;
+typedef Bytes BytePlaces;
+ESPALIER_INLINE ByteTable byte_table(const uint8_t* from) { return vld1q_u8_x4(from); }
 ESPALIER_INLINE BytePlaces byte_places(Bytes at) { return at; }
 ESPALIER_INLINE Bytes lookup(const ByteTable& table, const BytePlaces& places) {
-  Bytes found;
-  for (int i = 0; i < kVectorBytes; ++i) found[i] = table.at[places[i]];
-  return found;
+  return reinterpret_cast<Bytes>(vqtbl4q_u8(table, reinterpret_cast<uint8x16_t>(places)));
 }
-#endif
+#else
+// No instruction looks bytes up: memory does.
+constexpr int kBytesInTable = 128;
 #endif

@@ -1,5 +1,12 @@
 #include "simd/lookup.inl"
 
+// Where nothing looks bytes up, products go one by one.
+#if ESPALIER_LEVEL == 0 && !defined(__aarch64__)
+#define ESPALIER_ONE_BY_ONE 1
+#else
+#define ESPALIER_ONE_BY_ONE 0
+#endif
+
 inline void tell_vector_shape(IntegerVectorShape& shape) {
   shape.rows = kLanes<int32_t>;
   shape.window = kBytesInTable;
@@ -10,7 +17,7 @@ inline void tell_vector_shape(IntegerVectorShape& shape) {
   shape.apart = 16;
   shape.window_of_signs = kBytesInTable;
 #else
-  shape.apart = 64;
+  shape.apart = 16;
   shape.window_of_signs = 0;
 #endif
 }
@@ -52,28 +59,91 @@ ESPALIER_INLINE Vec<uint32_t> total(const RowSums<Kind>& sums) {
 ESPALIER_INLINE Vec<uint32_t> total(const RowSums<sparse::VectorSteps::signs>& sums) {
   return reinterpret_cast<Vec<uint32_t>>(sums.all);
 }
-#else
+#elif ESPALIER_LEVEL == 2
 template <sparse::VectorSteps>
 struct RowSums {
-  Vec<uint32_t> all{};  // (They may wrap on their way, as numbers without sign do.)
+  Vec<uint32_t> all{};
 };
 ESPALIER_INLINE Bytes weights_of(Bytes bytes) { return bytes; }
 template <sparse::VectorSteps Kind>
 ESPALIER_INLINE void add_products(RowSums<Kind>& sums, Bytes codes, Bytes weights) {
-#if ESPALIER_LEVEL == 2
   sums.all = reinterpret_cast<Vec<uint32_t>>(_mm512_dpbusd_epi32(
       reinterpret_cast<__m512i>(sums.all), reinterpret_cast<__m512i>(codes), reinterpret_cast<__m512i>(weights)));
-#else
-  for (int i = 0; i < kVectorBytes; ++i)
-    sums.all[i / 4] += static_cast<uint32_t>(codes[i] * static_cast<int8_t>(weights[i]));
-#endif
 }
 template <sparse::VectorSteps Kind>
 ESPALIER_INLINE Vec<uint32_t> total(const RowSums<Kind>& sums) {
   return sums.all;
 }
+#elif ESPALIER_ONE_BY_ONE
+template <sparse::VectorSteps>
+struct RowSums {
+  Vec<uint32_t> all{};  // (They may wrap on their way, as numbers without sign do.)
+};
+template <sparse::VectorSteps Kind>
+ESPALIER_INLINE Vec<uint32_t> total(const RowSums<Kind>& sums) {
+  return sums.all;
+}
+#else
+// A vector a row, whose lanes are sums of an entry of each step.
+template <sparse::VectorSteps>
+struct RowSums {
+  int32x4_t row[4]{};
+};
+struct RowWeights {
+  int16x8_t first, second;
+};
+ESPALIER_INLINE RowWeights weights_of(Bytes bytes) {
+  const int8x16_t weights = reinterpret_cast<int8x16_t>(bytes);
+  return {vmovl_s8(vget_low_s8(weights)), vmovl_high_s8(weights)};
+}
+template <sparse::VectorSteps Kind>
+ESPALIER_INLINE void add_products(RowSums<Kind>& sums, Bytes bytes, const RowWeights& weights) {
+  const uint8x16_t codes = reinterpret_cast<uint8x16_t>(bytes);
+  const int16x8_t first = vreinterpretq_s16_u16(vmovl_u8(vget_low_u8(codes))),
+                  second = vreinterpretq_s16_u16(vmovl_high_u8(codes));
+  sums.row[0] = vmlal_s16(sums.row[0], vget_low_s16(first), vget_low_s16(weights.first));
+  sums.row[1] = vmlal_high_s16(sums.row[1], first, weights.first);
+  sums.row[2] = vmlal_s16(sums.row[2], vget_low_s16(second), vget_low_s16(weights.second));
+  sums.row[3] = vmlal_high_s16(sums.row[3], second, weights.second);
+}
+template <sparse::VectorSteps Kind>
+ESPALIER_INLINE Vec<uint32_t> total(const RowSums<Kind>& sums) {
+  return reinterpret_cast<Vec<uint32_t>>(
+      vpaddq_s32(vpaddq_s32(sums.row[0], sums.row[1]), vpaddq_s32(sums.row[2], sums.row[3])));
+}
 #endif
 
+#if ESPALIER_ONE_BY_ONE
+// Samples' codes in a window, `pitch` apart, and the products of a step.
+template <sparse::VectorSteps Kind, int Samples>
+struct Tables {
+  const uint8_t* codes;
+  int64_t pitch;
+
+  ESPALIER_INLINE void add_step(const uint8_t* step, RowSums<Kind> (&sums)[Samples]) const {
+    for (int s = 0; s < Samples; ++s) {
+      uint32_t row[4];
+      for (int i = 0; i < 4; ++i) {
+        int32_t sum = 0;
+        for (int t = 4 * i; t < 4 * i + 4; ++t)
+          sum += codes[s * pitch + step[t]] * static_cast<int8_t>(step[kVectorBytes + t]);
+        row[i] = static_cast<uint32_t>(sum);
+      }
+      sums[s].all += load<uint32_t>(row);
+    }
+  }
+};
+template <int Samples>
+ESPALIER_INLINE void add_dense_step(const uint8_t* step, const uint8_t* codes, int64_t pitch,
+                                    RowSums<sparse::VectorSteps::dense> (&sums)[Samples]) {
+  for (int s = 0; s < Samples; ++s)
+    for (int i = 0; i < 4; ++i) {
+      int32_t sum = 0;
+      for (int t = 0; t < 4; ++t) sum += codes[s * pitch + t] * static_cast<int8_t>(step[4 * i + t]);
+      sums[s].all[i] += static_cast<uint32_t>(sum);
+    }
+}
+#else
 // Samples' codes in a window, `pitch` apart, and the products of a step that looks them up.
 template <sparse::VectorSteps Kind, int Samples>
 struct Tables {
@@ -134,6 +204,7 @@ ESPALIER_INLINE void add_dense_step(const uint8_t* step, const uint8_t* codes, i
     add_products(sums[s], reinterpret_cast<Bytes>(broadcast<int32_t>(four)), weights);
   }
 }
+#endif
 
 // Groups of rows: their sums of `Samples` samples, from `base` on.
 template <sparse::VectorSteps Kind, int Samples>
@@ -205,3 +276,4 @@ inline void multiply_integer_vectors(const IntegerVectorView& of, int64_t first,
       break;
   }
 }
+#undef ESPALIER_ONE_BY_ONE
