@@ -35,9 +35,9 @@ ESPALIER_INLINE BytePlaces byte_places(Bytes at) {
   BytePlaces places;
 #pragma GCC unroll 4
   for (int i = 0; i < 4; ++i)
-    places.in_quarter[i] = _mm256_add_epi8(
-        _mm256_xor_si256(reinterpret_cast<__m256i>(at), _mm256_set1_epi8(static_cast<char>(16 * i))),
-        _mm256_set1_epi8(0x70));
+    places.in_quarter[i] =
+        _mm256_add_epi8(_mm256_xor_si256(reinterpret_cast<__m256i>(at), _mm256_set1_epi8(static_cast<char>(16 * i))),
+                        _mm256_set1_epi8(0x70));
   return places;
 }
 ESPALIER_INLINE Bytes lookup(const ByteTable& table, const BytePlaces& places) {

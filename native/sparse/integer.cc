@@ -209,8 +209,8 @@ void require(const IntegerOptions& options) {
 IntegerCost cost_of_samples(const BlockCost& block, const VectorCost& few, int64_t rows, int64_t columns,
                             int64_t samples) {
   const double parts = static_cast<double>((samples + block.samples - 1) / block.samples);
-  const double blocks = parts * static_cast<double>(block.samples) / 64 *
-                        (block.cycles + static_cast<double>(rows * 6 + columns * 4));
+  const double blocks =
+      parts * static_cast<double>(block.samples) / 64 * (block.cycles + static_cast<double>(rows * 6 + columns * 4));
   const double vector = few.of(samples);
   return {rates().nanoseconds * (kCyclesOfCall + std::min(blocks, vector)), vector < blocks};
 }
@@ -271,7 +271,8 @@ IntegerCost IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* 
   require(options);
   const Survey of = survey(rows, columns, weight, nullptr, options.range);
   require_held(of, options);
-  return cost_of_samples(cost_of_block(choose(of, options)), cost_of_few(of, columns, options.kernel), rows, columns, samples);
+  return cost_of_samples(cost_of_block(choose(of, options)), cost_of_few(of, columns, options.kernel), rows, columns,
+                         samples);
 }
 
 // The entries, of which there are so many.
@@ -312,8 +313,9 @@ void IntegerMatrix::take(int64_t rows, int64_t columns, const int8_t* weight, co
 int64_t IntegerMatrix::bytes() const {
   const Pattern& pattern = entries_.pattern;
   const std::lock_guard lock(making_);
-  return product_->bytes() + (vector_ == nullptr ? 0 : vector_->bytes()) + static_cast<int64_t>(entries_.value.size() + pattern.column.size() * sizeof(int32_t) +
-                                                  pattern.row_start.size() * sizeof(int64_t));
+  return product_->bytes() + (vector_ == nullptr ? 0 : vector_->bytes()) +
+         static_cast<int64_t>(entries_.value.size() + pattern.column.size() * sizeof(int32_t) +
+                              pattern.row_start.size() * sizeof(int64_t));
 }
 
 IntegerCost IntegerMatrix::cost_of(int64_t samples) const {

@@ -112,7 +112,7 @@ class IntegerVector final : public IntegerProduct {
     const int64_t pitch = (columns_ + shape_.window + 63) / 64 * 64, sums_pitch = groups() * shape_.rows;
     uint8_t* const codes = scratch<uint8_t>(Scratch::kPackB, kTogether * pitch);
     uint32_t* const sums = scratch<uint32_t>(Scratch::kColumns, kTogether * sums_pitch);
-    const IntegerVectorView view{kind_,         lines_.data()->bytes, step_start_.data(), window_start_.data(),
+    const IntegerVectorView view{kind_,           lines_.data()->bytes, step_start_.data(), window_start_.data(),
                                  windows_.data(), base_.data()};
     for (int64_t first = 0; first < call.samples.count; first += kTogether) {
       const int64_t count = std::min(kTogether, call.samples.count - first);
@@ -222,7 +222,8 @@ class IntegerVector final : public IntegerProduct {
     const auto put = [&](auto* y) {
       for (int64_t i = begin; i < end; ++i) {
         const int64_t r = row_[static_cast<size_t>(i)];
-        const auto sum = static_cast<int32_t>(sums[i] + (call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])));
+        const auto sum =
+            static_cast<int32_t>(sums[i] + (call.start == nullptr ? 0u : static_cast<uint32_t>(call.start[r])));
         y[r * by_row + at] = static_cast<std::remove_pointer_t<decltype(y)>>(call.relu ? std::max(sum, 0) : sum);
       }
     };
@@ -243,8 +244,8 @@ class IntegerVector final : public IntegerProduct {
   std::vector<uint32_t> base_;
 };
 
-// Cycles: of a step by what it holds, once and for each sample; of a row and a column for each sample. And how much of a
-// step is not taken, at one entry in two.
+// Cycles: of a step by what it holds, once and for each sample; of a row and a column for each sample. And how much of
+// a step is not taken, at one entry in two.
 struct VectorRates {
   struct Step {
     double once, of_sample;
@@ -256,8 +257,8 @@ struct VectorRates {
 [[maybe_unused]] constexpr VectorRates kLanesRates{{2.8, 1.8}, {2, 1.8}, {2, 1.2}, 2.7, 0.35, 0.026};
 [[maybe_unused]] constexpr VectorRates kPairsRates{{1.5, 6}, {1.5, 5.6}, {1, 4.5}, 3, 0.4, 0.033};
 // NEON, by its instructions; not measured. Where nothing looks bytes up blocks of few samples are faster.
-constexpr VectorRates kPortableRates =
-    ESPALIER_X86 ? VectorRates{{0, 40}, {0, 40}, {0, 40}, 4, 0.4, 0.02} : VectorRates{{1, 8}, {1, 8}, {1, 6}, 4, 0.4, 0.033};
+constexpr VectorRates kPortableRates = ESPALIER_X86 ? VectorRates{{0, 40}, {0, 40}, {0, 40}, 4, 0.4, 0.02}
+                                                    : VectorRates{{1, 8}, {1, 8}, {1, 6}, 4, 0.4, 0.033};
 
 const VectorRates& vector_rates() {
 #if ESPALIER_X86

@@ -183,8 +183,8 @@ struct Tables<sparse::VectorSteps::signs, Samples> {
         reinterpret_cast<Bytes>(_mm512_mask_blend_epi8(negative, _mm512_set1_epi8(1), _mm512_set1_epi8(-1)));
     const BytePlaces places = byte_places(at);
 #else
-    const Bytes signs = reinterpret_cast<Bytes>(_mm256_or_si256(
-        _mm256_cmpgt_epi8(__m256i{}, reinterpret_cast<__m256i>(at)), _mm256_set1_epi8(1)));
+    const Bytes signs = reinterpret_cast<Bytes>(
+        _mm256_or_si256(_mm256_cmpgt_epi8(__m256i{}, reinterpret_cast<__m256i>(at)), _mm256_set1_epi8(1)));
     const BytePlaces places = byte_places(at & broadcast<uint8_t>(0x7F));
 #endif
 #pragma GCC unroll 8

@@ -205,7 +205,11 @@ for (const [name, draw] of [
         const each = guise === 'uint8' || guise === 'int8' ? Array.from({ length: 17 }, (_, i) => i + 1) : [1, 6, 17]
         for (const samples of each)
           for (const layout of layouts)
-            t.is(wrong(matrix, guise, samples, layout, samples % 2 === 0, samples % 3 === 0), undefined, JSON.stringify({ rows, columns, samples, guise, layout }))
+            t.is(
+              wrong(matrix, guise, samples, layout, samples % 2 === 0, samples % 3 === 0),
+              undefined,
+              JSON.stringify({ rows, columns, samples, guise, layout }),
+            )
         native.sparseIntegerFree(matrix.number)
       }
     }

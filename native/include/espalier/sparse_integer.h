@@ -35,7 +35,8 @@ ESPALIER_API espalier_status espalier_sparse_integer_size(int64_t matrix, int64_
 /* weight (int8 [rows, columns]): the kept entries where they stand, 0 elsewhere. */
 ESPALIER_API espalier_status espalier_sparse_integer_unpack(int64_t matrix, espalier_out weight);
 
-/* The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the process. */
+/* The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the
+ * process. */
 ESPALIER_API espalier_status espalier_sparse_integer_kernel_of(int64_t matrix, const char** name);
 /* The bits of the sums it computes with. */
 ESPALIER_API espalier_status espalier_sparse_integer_sum_bits(int64_t matrix, int64_t* bits);
