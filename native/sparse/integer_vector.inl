@@ -239,7 +239,7 @@ void multiply_groups(const IntegerVectorView& of, int64_t first, int64_t last, c
     const Vec<uint32_t> base = load<uint32_t>(of.base + g * kLanes<uint32_t>);
     for (int s = 0; s < Samples; ++s) {
       Vec<uint32_t> all = base + total(sum[0][s]);
-      if (kChains == 2) all += total(sum[1][s]);
+      if constexpr (kChains == 2) all += total(sum[1][s]);
       store<uint32_t>(sums + s * sums_pitch + g * kLanes<uint32_t>, all);
     }
   }
