@@ -80,6 +80,14 @@ export class IntegerProblem {
     return { case: `${this.case}${what}`, rival, ours, theirs: () => this.oneDNN(), verify: this.verify, limit: this.limit }
   }
 
+  /** One sample, whose limit is what is read: of the matrix, made for vectors, what it holds beyond what gives it back. */
+  vector(): Match {
+    const [rows, columns] = this.shape
+    using matrix = new kernels.IntegerSparseMatrix(this.weight, rows, columns, { kernel: 'vector' })
+    const kept = matrix.count * 5 + (rows + 1) * 8
+    return { ...this.match(), limit: { read: matrix.bytes - kept } }
+  }
+
   /** From rows, from panels, and with a matrix that is made for one product. */
   *matches(): Iterable<Match> {
     yield this.match()

@@ -18,4 +18,5 @@ export default function* ternary(): Iterable<Match> {
       yield problem.match(' by signs', () => inRows(problem.product({ kernel: 'signs' })))
       yield problem.match(' by signs in panels', () => inPanels(problem.product({ kernel: 'signs' })))
     }
+  for (const size of [512, 2048, 4096]) yield new IntegerProblem([size, size, 1], 0.9, (value) => (value < 0 ? -1 : 1)).vector()
 }

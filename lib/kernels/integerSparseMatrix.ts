@@ -9,8 +9,9 @@ import { lengthOfVectors, type SampleLayout, samplesIn } from './vectors.js'
  * - 'signs': weights −1 and 1 in sums of 16 bits, which must be proved to be enough; machine code
  * - '1x4': blocks of four neighbours in a row; those that are not whole are filled up
  * - 'dense': every entry
+ * - 'vector': one sample or few, entries anywhere; what 'automatic' takes for few, whatever it is for others
  */
-export type IntegerKernelName = 'automatic' | 'rows' | 'signs' | '1x4' | 'dense'
+export type IntegerKernelName = 'automatic' | 'rows' | 'signs' | '1x4' | 'dense' | 'vector'
 
 /** Codes of 8 bits, or float32 that hold such. */
 export type CodeArray = Uint8Array | Int8Array | Float32Array
@@ -48,6 +49,7 @@ const kernels: Record<IntegerKernelName, IntegerKernel> = {
   signs: IntegerKernel.signs,
   '1x4': IntegerKernel.blocks,
   dense: IntegerKernel.dense,
+  vector: IntegerKernel.vector,
 }
 
 /**
@@ -113,7 +115,7 @@ export class IntegerSparseMatrix {
     return weight
   }
 
-  /** What multiplies, as 'automatic' chose it or as was asked. */
+  /** What multiplies many samples, as 'automatic' chose it or as was asked. */
   get kernel(): IntegerKernelName {
     return native.sparseIntegerKernelOf(this.#live) as IntegerKernelName
   }

@@ -135,6 +135,7 @@ export const IntegerKernel = {
   signs: 2,
   blocks: 3,
   dense: 4,
+  vector: 5,
 } as const
 export type IntegerKernel = (typeof IntegerKernel)[keyof typeof IntegerKernel]
 
@@ -551,7 +552,8 @@ export interface NativeOperations {
   sparseIntegerSize(matrix: number): number
   /** weight (int8 [rows, columns]): the kept entries where they stand, 0 elsewhere. */
   sparseIntegerUnpack(matrix: number, weight: Storage | null): void
-  /** The kernel's name: "rows", "signs", "1x4", "dense". The text lives as long as the process. */
+  /** The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the
+   * process. */
   sparseIntegerKernelOf(matrix: number): string
   /** The bits of the sums it computes with. */
   sparseIntegerSumBits(matrix: number): number

@@ -58,7 +58,8 @@ double cost(const std::vector<int8_t>& weight, int64_t groups, int64_t rows, int
   double sum = 0;
   for (int64_t g = 0; g < groups; ++g)
     sum += without_call(
-        sparse::IntegerMatrix::cost_of(rows, columns, weight.data() + g * rows * columns, options_of(task), samples));
+        sparse::IntegerMatrix::cost_of(rows, columns, weight.data() + g * rows * columns, options_of(task), samples)
+            .nanoseconds);
   return sum * integer_slowness();
 }
 
@@ -66,23 +67,22 @@ double cost(const std::vector<int8_t>& weight, int64_t groups, int64_t rows, int
 constexpr int64_t kBlock = 64;
 int64_t filled(int64_t samples) { return (samples + kBlock - 1) / kBlock * kBlock; }
 
-// Of samples that stand as rows of float32: components are packed as bytes, and sums unpacked.
+// Of samples that stand as rows of float32: in blocks components are packed as bytes, and sums unpacked.
 double cost_of_rows(const std::vector<int8_t>& weight, int64_t rows, int64_t columns, const Task& task,
                     int64_t samples) {
+  const sparse::IntegerCost product =
+      sparse::IntegerMatrix::cost_of(rows, columns, weight.data(), options_of(task), samples);
+  const double taken = without_call(product.nanoseconds) * integer_slowness();
+  if (product.vector) return taken;
   const double each =
       code_slowness() * (3 * static_cast<double>(filled(samples) / kBlock) + 0.11 * static_cast<double>(samples));
-  return cost(weight, 1, rows, columns, task, samples) + each * static_cast<double>(rows + columns);
+  return taken + each * static_cast<double>(rows + columns);
 }
 
 class Integers : public Kernel {
  public:
   Integers(std::shared_ptr<IntegerMatrices> matrices, std::vector<int32_t> start, bool relu)
-      : matrices_(std::move(matrices)), start_(std::move(start)), relu_(relu) {
-    int bits = 0;
-    for (const auto& matrix : *matrices_) bits = std::max(bits, matrix->sum_bits());
-    name_ = "integer " + matrices_->front()->name() + ", " + std::to_string(bits) + "-bit sums";
-  }
-  std::string name(int64_t) const override { return name_; }
+      : matrices_(std::move(matrices)), start_(std::move(start)), relu_(relu) {}
   int64_t bytes() const override {
     int64_t sum = 0;
     for (const auto& matrix : *matrices_) sum += matrix->bytes();
@@ -90,6 +90,12 @@ class Integers : public Kernel {
   }
 
  protected:
+  // Of so many samples.
+  std::string name_of(int64_t samples) const {
+    int bits = 0;
+    for (const auto& matrix : *matrices_) bits = std::max(bits, matrix->sum_bits(samples));
+    return "integer " + matrices_->front()->name(samples) + ", " + std::to_string(bits) + "-bit sums";
+  }
   // Group g's sums, float32 where the codes are, else int32.
   template <class Code, class Sum>
   void multiply(int64_t g, const sparse::Samples& samples, const Code* x, Sum* y) const {
@@ -101,7 +107,6 @@ class Integers : public Kernel {
  private:
   const std::vector<int32_t> start_;
   const bool relu_;
-  std::string name_;
 };
 
 // Vectors are rows of x and y.
@@ -109,6 +114,7 @@ class IntegerRows final : public Integers {
  public:
   IntegerRows(std::shared_ptr<IntegerMatrices> matrices, int64_t vectors, std::vector<int32_t> start, bool relu)
       : Integers(std::move(matrices), std::move(start), relu), vectors_(vectors) {}
+  std::string name(int64_t batch) const override { return name_of(batch * vectors_); }
   void run(int64_t batch, const float* x, float* y) const override {
     multiply(0, {batch * vectors_, ESPALIER_SPARSE_LAYOUT_ROWS}, x, y);
   }
@@ -133,6 +139,7 @@ class IntegerColumns final : public Integers {
         used_[static_cast<size_t>(i / columns_ / made * columns_ + i % columns_)] = 1;
   }
 
+  std::string name(int64_t) const override { return name_of(filled(shape_.out_height * shape_.out_width)); }
   void run(int64_t batch, const float* x, float* y) const override {
     if (range_.low < 0) images<int8_t>(batch, x, y);
     else images<uint8_t>(batch, x, y);

@@ -76,6 +76,15 @@ bool is_avx2() {
 #endif
 }
 
+bool looks_up_bytes() {
+#if ESPALIER_X86
+  static const bool found = __builtin_cpu_supports("avx512vbmi") != 0;
+  return found;
+#else
+  return false;
+#endif
+}
+
 const char* isa_name(Isa isa) { return kNames[static_cast<int>(isa)]; }
 
 const char* runnable_isas() {

@@ -25,6 +25,9 @@ Isa isa();
 // Whether that is AVX2: vectors of half a cache line, in sixteen registers, on cores whose caches are small. (A
 // question that can be asked where its name is unknown.)
 bool is_avx2();
+// Whether this processor has the instructions that lookup.inl takes with AVX-512 to look up bytes (VBMI). All with
+// VNNI do, but for the first.
+bool looks_up_bytes();
 const char* isa_name(Isa isa);
 // Those this processor runs, best first, separated by commas.
 const char* runnable_isas();

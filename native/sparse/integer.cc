@@ -168,6 +168,7 @@ double cycles_of(const Survey& of, CodeRange range, espalier_integer_kernel kern
     case ESPALIER_INTEGER_KERNEL_SIGNS:
       return rest *
              (static_cast<double>(of.entries) * rates.addition + of.columns * rates.loaded + of.rows * rates.widened);
+    case ESPALIER_INTEGER_KERNEL_VECTOR:
     case ESPALIER_INTEGER_KERNEL_AUTOMATIC: break;
   }
   return Format::kNever;
@@ -221,11 +222,28 @@ void require(const IntegerOptions& options) {
     fail(ESPALIER_INVALID_ARGUMENT, "bits is %d, expected 0, 16 or 32", options.bits);
 }
 
-// Of so many samples: a call, and packing, beside what a block takes.
-double cost_of_blocks(double cycles, int64_t rows, int64_t columns, int64_t samples) {
-  constexpr int64_t kBlock = 64;
-  const double blocks = static_cast<double>((samples + kBlock - 1) / kBlock);
-  return rates().nanoseconds * (kCyclesOfCall + blocks * (cycles + static_cast<double>(rows * 6 + columns * 4)));
+// Of so many samples: a call, and packing, beside what a block takes; or sample by sample.
+IntegerCost cost_of_samples(const BlockCost& block, const VectorCost& few, int64_t rows, int64_t columns,
+                            int64_t samples) {
+  const double parts = static_cast<double>((samples + block.samples - 1) / block.samples);
+  const double blocks =
+      parts * static_cast<double>(block.samples) / 64 * (block.cycles + static_cast<double>(rows * 6 + columns * 4));
+  const double vector = few.of(samples);
+  return {rates().nanoseconds * (kCyclesOfCall + std::min(blocks, vector)), vector < blocks};
+}
+
+BlockCost cost_of_block(const Choice& choice) {
+  // Signs go by 32 samples, other generated code by panels.
+  const int64_t samples = choice.kernel == ESPALIER_INTEGER_KERNEL_SIGNS ? 32 : choice.code ? 16 : code_shape().half();
+  return {choice.cycles, samples};
+}
+
+// Sample by sample; never where another kernel was asked for.
+VectorCost cost_of_few(const Survey& of, int64_t columns, espalier_integer_kernel kernel) {
+  VectorCost cost = cost_of_integer_vector(static_cast<int64_t>(of.rows), columns, of.entries, of.signs);
+  if (kernel != ESPALIER_INTEGER_KERNEL_AUTOMATIC && kernel != ESPALIER_INTEGER_KERNEL_VECTOR)
+    cost.once = Format::kNever;
+  return cost;
 }
 
 }  // namespace
@@ -244,6 +262,12 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
   require_held(of, options);
   extremes_ = of.extremes;
   take(rows, columns, weight, mask, of.entries);
+  few_ = cost_of_few(of, columns, options.kernel);
+  if (options.kernel == ESPALIER_INTEGER_KERNEL_VECTOR) {
+    product_ = make_integer_vector(entries_, range_, few_.kind);
+    block_.cycles = Format::kNever;
+    return;
+  }
   Choice choice = choose(of, options);
   if (choice.kernel == ESPALIER_INTEGER_KERNEL_SIGNS) {
     if (can_be_signs(of, options)) product_ = make_integer_signs(entries_, range_);
@@ -259,15 +283,16 @@ IntegerMatrix::IntegerMatrix(int64_t rows, int64_t columns, const int8_t* weight
   // The system may give no executable memory.
   if (product_ == nullptr && choice.code) choice = choose(of, options, false);
   if (product_ == nullptr) product_ = make_integer_rows(entries_, range_, kind_of(choice.kernel));
-  cycles_ = choice.cycles;
+  block_ = cost_of_block(choice);
 }
 
-double IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
-                              int64_t samples) {
+IntegerCost IntegerMatrix::cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
+                                   int64_t samples) {
   require(options);
   const Survey of = survey(rows, columns, weight, nullptr, options.range);
   require_held(of, options);
-  return cost_of_blocks(choose(of, options).cycles, rows, columns, samples);
+  return cost_of_samples(cost_of_block(choose(of, options)), cost_of_few(of, columns, options.kernel), rows, columns,
+                         samples);
 }
 
 // The entries, of which there are so many.
@@ -307,14 +332,25 @@ void IntegerMatrix::take(int64_t rows, int64_t columns, const int8_t* weight, co
 
 int64_t IntegerMatrix::bytes() const {
   const Pattern& pattern = entries_.pattern;
-  return product_->bytes() + static_cast<int64_t>(entries_.value.size() + pattern.column.size() * sizeof(int32_t) +
-                                                  pattern.row_start.size() * sizeof(int64_t));
+  const std::lock_guard lock(making_);
+  return product_->bytes() + (vector_ == nullptr ? 0 : vector_->bytes()) +
+         static_cast<int64_t>(entries_.value.size() + pattern.column.size() * sizeof(int32_t) +
+                              pattern.row_start.size() * sizeof(int64_t));
 }
 
-double IntegerMatrix::cost(int64_t samples) const { return cost_of_blocks(cycles_, rows(), columns(), samples); }
+IntegerCost IntegerMatrix::cost_of(int64_t samples) const {
+  return cost_of_samples(block_, few_, rows(), columns(), samples);
+}
+
+const IntegerProduct& IntegerMatrix::product(int64_t samples) const {
+  if (block_.cycles == Format::kNever || !cost_of(samples).vector) return *product_;
+  const std::lock_guard lock(making_);
+  if (vector_ == nullptr) vector_ = make_integer_vector(entries_, range_, few_.kind);
+  return *vector_;
+}
 
 void IntegerMatrix::multiply(const IntegerCall& call) const {
-  if (call.samples.count > 0 && rows() > 0) product_->multiply(call);
+  if (call.samples.count > 0 && rows() > 0) product(call.samples.count).multiply(call);
 }
 void IntegerMatrix::multiply(const Samples& samples, const uint8_t* x, const int32_t* start, bool relu,
                              int32_t* y) const {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,28 @@ class IntegerProduct {
   virtual void multiply(const IntegerCall& call) const = 0;
 };
 
+// Steps of products with few samples (integer_vector.cc): values and places; places with a sign, of weights −1 and 1;
+// values of all columns. Which are expected to be the fastest for a matrix, and the cycles they take, once and for each
+// sample.
+enum class VectorSteps { entries, signs, dense };
+struct VectorCost {
+  VectorSteps kind = VectorSteps::entries;
+  double once = 0, of_sample = 0;
+  double of(int64_t samples) const { return once + of_sample * static_cast<double>(samples); }
+};
+
+// And those of a block of 64 samples in other products, which take no part of one for less than so many samples.
+struct BlockCost {
+  double cycles = 0;
+  int64_t samples = 64;
+};
+
+// What a matrix's product is expected to take, and whether it goes sample by sample.
+struct IntegerCost {
+  double nanoseconds;
+  bool vector;
+};
+
 class IntegerMatrix {
  public:
   // The entries of weight [rows, columns] that are not 0 and, where there is a mask, are not 0 in it either. Fails
@@ -69,8 +92,8 @@ class IntegerMatrix {
 
   // Nanoseconds that a product by such a matrix, of automatic kernel or another, is expected to take on one core: the
   // cost of one that is made, before it is. Fails where the matrix would not be for its range or sums.
-  static double cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
-                        int64_t samples);
+  static IntegerCost cost_of(int64_t rows, int64_t columns, const int8_t* weight, const IntegerOptions& options,
+                             int64_t samples);
 
   int64_t rows() const { return entries_.pattern.rows; }
   int64_t columns() const { return entries_.pattern.columns; }
@@ -79,13 +102,15 @@ class IntegerMatrix {
   // What sums of products can come to, start values apart.
   const Extremes& extremes() const { return extremes_; }
 
-  // "rows", "lookup", …; the bits of its sums.
+  // "rows", "signs", …; the bits of its sums. Of many samples, or of so many.
   std::string name() const { return product_->name(); }
+  std::string name(int64_t samples) const { return cost_of(samples).vector ? "vector" : name(); }
   int sum_bits() const { return product_->sum_bits(); }
+  int sum_bits(int64_t samples) const { return cost_of(samples).vector ? 32 : sum_bits(); }
   int64_t bytes() const;
   int64_t code_size() const { return product_->code_size(); }
   // Nanoseconds that a product with so many samples is expected to take on one core.
-  double cost(int64_t samples) const;
+  double cost(int64_t samples) const { return cost_of(samples).nanoseconds; }
 
   // y = W·x + start, exactly (in 32 bits, wrapping where start takes it beyond), then max(·, 0) with relu. Codes
   // outside of the range count as its nearest end.
@@ -101,12 +126,18 @@ class IntegerMatrix {
  private:
   void take(int64_t rows, int64_t columns, const int8_t* weight, const uint8_t* mask, int64_t count);
   void multiply(const IntegerCall& call) const;
+  IntegerCost cost_of(int64_t samples) const;
+  const IntegerProduct& product(int64_t samples) const;
 
   IntegerEntries entries_;
   CodeRange range_;
   Extremes extremes_;
   std::unique_ptr<IntegerProduct> product_;
-  double cycles_ = 0;  // that it is expected to take for a block of samples
+  BlockCost block_;
+  // For few samples, made when they come for the first time.
+  VectorCost few_;
+  mutable std::mutex making_;
+  mutable std::unique_ptr<IntegerProduct> vector_;
 };
 
 }  // namespace espalier::sparse

@@ -42,14 +42,18 @@ int32_t code_bias(CodeRange range) {
   return bias;
 }
 
-BiasedStart::BiasedStart(const IntegerEntries& entries, CodeRange range) {
+std::vector<uint32_t> of_bias(const IntegerEntries& entries, int32_t bias) {
   const Pattern& pattern = entries.pattern;
-  const auto bias = static_cast<uint32_t>(code_bias(range));
-  of_bias_.resize(static_cast<size_t>(pattern.rows));
+  std::vector<uint32_t> sums(static_cast<size_t>(pattern.rows));
   for (int64_t r = 0; r < pattern.rows; ++r)
     for (int64_t i = pattern.begin(r); i < pattern.end(r); ++i)
-      of_bias_[static_cast<size_t>(r)] += bias * static_cast<uint32_t>(entries.value[static_cast<size_t>(i)]);
+      sums[static_cast<size_t>(r)] +=
+          static_cast<uint32_t>(bias) * static_cast<uint32_t>(entries.value[static_cast<size_t>(i)]);
+  return sums;
 }
+
+BiasedStart::BiasedStart(const IntegerEntries& entries, CodeRange range)
+    : of_bias_(of_bias(entries, code_bias(range))) {}
 
 std::vector<int32_t> BiasedStart::of(const IntegerCall& call) const {
   std::vector<int32_t> start(of_bias_.size());
@@ -105,6 +109,11 @@ void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64
     view.there = std::min(view.there, samples);
     ESPALIER_ON_ISA(pack_words(view, x, to));
   });
+}
+
+void pack_sample(const IntegerCall& call, int64_t columns, CodeRange range, int64_t sample, int32_t bias, uint8_t* to) {
+  for_codes(call, columns, range, sample,
+            [&](const CodesView& view, const auto* x) { ESPALIER_ON_ISA(take_sample(view, x, bias, to)); });
 }
 
 int64_t samples_computed(const IntegerCall& call, int64_t first) {

@@ -22,6 +22,9 @@ CodeShape code_shape();
 // What is added to codes of a range with negative ones, so that they are none; 0 where kernels take them with a sign.
 int32_t code_bias(CodeRange range);
 
+// What a bias of the codes adds to each row's sum. (Of numbers without sign: what wraps on the way wraps back.)
+std::vector<uint32_t> of_bias(const IntegerEntries& entries, int32_t bias);
+
 // What sums start from: `start`, less what the bias of the codes adds to each row.
 class BiasedStart {
  public:
@@ -30,7 +33,7 @@ class BiasedStart {
   int64_t bytes() const { return static_cast<int64_t>(of_bias_.size() * sizeof(int32_t)); }
 
  private:
-  std::vector<uint32_t> of_bias_;  // what wraps on the way wraps back
+  std::vector<uint32_t> of_bias_;
 };
 
 // How a kernel wants the codes of a block of samples.
@@ -47,6 +50,9 @@ void pack_codes(const IntegerCall& call, int64_t columns, CodeRange range, CodeO
 // The same as words, vectors of samples as they come, so many of them: [sample / 32][column][sample % 32] with AVX-512,
 // by 16 with AVX2, which takes a block or half of one.
 void pack_words(const IntegerCall& call, int64_t columns, CodeRange range, int64_t first, int64_t samples, int16_t* to);
+
+// One sample's codes side by side, as bytes, with that bias.
+void pack_sample(const IntegerCall& call, int64_t columns, CodeRange range, int64_t sample, int32_t bias, uint8_t* to);
 
 // How many samples of the block from `first` on are computed: all, or its first half if no more are there.
 int64_t samples_computed(const IntegerCall& call, int64_t first);

@@ -84,6 +84,21 @@ ESPALIER_INLINE void take(const T* x, int64_t n, sparse::CodeRange range, Code* 
   for (int64_t i = 0; i < n; ++i) to[i] = static_cast<Code>(within(x[i], range) + bias);
 }
 
+// One sample's codes side by side, as bytes.
+template <class T>
+void take_sample(const CodesView& view, const T* x, int32_t bias, uint8_t* to) {
+  const int64_t by = view.steps.by_component;
+  const sparse::CodeRange range = view.range;
+  if (by != 1) {
+    for (int64_t c = 0; c < view.columns; ++c) to[c] = static_cast<uint8_t>(within(x[c * by], range) + bias);
+    return;
+  }
+  if (std::is_same_v<T, uint8_t> && range.low == 0 && range.high == 255)
+    std::memcpy(to, x, static_cast<size_t>(view.columns));
+  else
+    for (int64_t c = 0; c < view.columns; ++c) to[c] = static_cast<uint8_t>(within(x[c], range) + bias);
+}
+
 // Whether samples stand in the order of sample_at; where nothing brings lanes together they stand as they are.
 constexpr bool in_order_of_lanes(CodeOrder order) { return order != CodeOrder::words; }
 

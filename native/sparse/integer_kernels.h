@@ -30,4 +30,8 @@ std::unique_ptr<IntegerProduct> make_integer_matched(const IntegerEntries& entri
 bool can_make_integer_signs(int64_t entries);
 std::unique_ptr<IntegerProduct> make_integer_signs(const IntegerEntries& entries, CodeRange range);
 
+// Few samples. What it is expected to take for so many entries, all of them −1 or 1 where `signs` says so.
+VectorCost cost_of_integer_vector(int64_t rows, int64_t columns, int64_t entries, bool signs);
+std::unique_ptr<IntegerProduct> make_integer_vector(const IntegerEntries& entries, CodeRange range, VectorSteps kind);
+
 }  // namespace espalier::sparse

@@ -51,6 +51,8 @@ const kernels: Record<string, Kernel> = {
   rows: { kind: IntegerKernel.rows, bits: 32, weight: anyWeight },
   '1x4': { kind: IntegerKernel.blocks, bits: 32, weight: anyWeight },
   dense: { kind: IntegerKernel.dense, bits: 32, weight: anyWeight },
+  vector: { kind: IntegerKernel.vector, bits: 32, weight: anyWeight },
+  'vector, signs': { kind: IntegerKernel.vector, bits: 0, weight: sign },
   automatic: { kind: IntegerKernel.automatic, bits: 0, weight: anyWeight },
   'automatic, signs': { kind: IntegerKernel.automatic, bits: 0, weight: sign },
   'automatic, 32 bits': { kind: IntegerKernel.automatic, bits: 32, weight: sign },
@@ -216,6 +218,83 @@ for (const kind of ['1x4', 'rows'] as const)
       else process.env.ESPALIER_JIT = before
     })
 
+// Windows that are full, empty, at the end and beside it; groups that are not whole; chunks of samples of every size.
+for (const [name, draw] of [
+  ['any weight', anyWeight],
+  ['signs', sign],
+  ['−128 alone', () => -128],
+] as const)
+  test(`vector, ${name}: 1 to 17 samples are exact`, (t) => {
+    for (const [rows, columns, density] of [
+      [1, 1, 1],
+      [5, 63, 0.3],
+      [16, 64, 0.1],
+      [17, 65, 0.9],
+      [40, 127, 0.1],
+      [33, 128, 0.5],
+      [67, 129, 0.02],
+      [50, 300, 0.1],
+      [31, 1000, 0.25],
+      [300, 257, 0.05],
+    ] as const) {
+      // Rows of every length beside each other; none, and one of all columns.
+      const values = new Int8Array(rows * columns).map((_, i) => {
+        const row = Math.floor(i / columns)
+        return row % 7 === 3 ? 0 : row % 11 === 5 || random() < density * (0.5 + (row % 5) / 4) ? draw() : 0
+      })
+      for (const guise of Object.keys(guises) as Guise[]) {
+        const matrix = integers(rows, columns, values, IntegerKernel.vector, guises[guise].range)
+        t.is(native.sparseIntegerKernelOf(matrix.number), 'vector')
+        const each = guise === 'uint8' || guise === 'int8' ? Array.from({ length: 17 }, (_, i) => i + 1) : [1, 6, 17]
+        for (const samples of each) {
+          const expected = exact(values, rows, columns, guise, samples)
+          for (const layout of layouts)
+            t.is(
+              wrong(matrix, expected, layout, samples % 2 === 0, samples % 3 === 0),
+              undefined,
+              JSON.stringify({ rows, columns, samples, guise, layout }),
+            )
+        }
+        native.sparseIntegerFree(matrix.number)
+      }
+    }
+  })
+
+test('vector: entries of one place of each window, of the last ones, and of windows far apart', (t) => {
+  const patterns: Record<string, (row: number, column: number) => boolean> = {
+    first: (_, c) => c % 128 === 0,
+    last: (_, c) => c % 128 === 127,
+    'half over each other': (r, c) => c % 64 === (r % 2 === 0 ? 63 : 0),
+    'far apart': (r, c) => c === 0 || c === 1023 - (r % 3),
+    'rows that wait': (r, c) => (r % 16 === 0 ? c < 200 : c >= 400 + (r % 16)),
+  }
+  for (const [name, keeps] of Object.entries(patterns))
+    for (const draw of [anyWeight, sign]) {
+      const values = new Int8Array(37 * 1024).map((_, i) => (keeps(Math.floor(i / 1024), i % 1024) ? draw() : 0))
+      const matrix = integers(37, 1024, values, IntegerKernel.vector, [0, 255])
+      for (const samples of [1, 3]) t.is(wrong(matrix, exact(values, 37, 1024, 'uint8', samples), 'rows', false, false), undefined, name)
+      native.sparseIntegerFree(matrix.number)
+    }
+})
+
+test('automatic kernels take few samples one by one where that is expected to be faster, and give the same sums', (t) => {
+  for (const [draw, density] of [
+    [anyWeight, 0.1],
+    [sign, 0.1],
+    [anyWeight, 0.9],
+  ] as const) {
+    const values = new Int8Array(256 * 512).map(() => (random() < density ? draw() : 0))
+    const matrix = integers(256, 512, values, IntegerKernel.automatic, [0, 255])
+    const before = native.sparseIntegerBytes(matrix.number)
+    for (const samples of [1, 2, 7, 16, 33, 64, 130])
+      t.is(wrong(matrix, exact(values, 256, 512, 'uint8', samples), 'rows', true, false), undefined, `${samples} samples`)
+    // Made when they came.
+    if (native.isa() !== 'baseline') t.true(native.sparseIntegerBytes(matrix.number) > before)
+    t.true(native.sparseIntegerCost(matrix.number, 1) < native.sparseIntegerCost(matrix.number, 64))
+    native.sparseIntegerFree(matrix.number)
+  }
+})
+
 test('signs: several groups of rows and blocks of columns, the whole range of codes, from one task and from several', (t) => {
   if (!generates) return t.pass()
   for (const [rows, columns, samples] of [
@@ -268,7 +347,7 @@ test('any matrix: all kernels agree, bit for bit', (t) => {
         return layout === 'panels' ? y.filter((_, i) => Math.floor(i / (rows * 16)) * 16 + (i % 16) < samples) : y
       }
       const expected = multiplied(IntegerKernel.rows)
-      const others: IntegerKernel[] = [IntegerKernel.automatic, IntegerKernel.blocks, IntegerKernel.dense]
+      const others: IntegerKernel[] = [IntegerKernel.automatic, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.vector]
       const fits = rows > 0 && columns * Math.max(high, -low) < 2 ** 15
       if (signs && fits && generates) others.push(IntegerKernel.signs)
       for (const kind of others) {
@@ -283,7 +362,7 @@ test('any matrix: all kernels agree, bit for bit', (t) => {
 
 test('codes outside of the range count as its nearest end, whatever they are', (t) => {
   const weight = new Int8Array(40).map((_, i) => (i % 2 === 0 ? 1 : -1))
-  for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.automatic]) {
+  for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.vector, IntegerKernel.automatic]) {
     const { number } = integers(1, 40, weight, kind, [-2, 3])
     for (const layout of layouts) {
       const of = (value: number): number => {
@@ -337,7 +416,7 @@ test('pairs at the bounds of 16 bits: the greatest weights and codes of one sign
       for (const kept of [1, 0.4]) {
         const weight = new Int8Array(rows * columns).map((_, i) => (random() < kept ? of(i % columns) : 0))
         for (const [low, high] of codes)
-          for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense]) {
+          for (const kind of [IntegerKernel.rows, IntegerKernel.blocks, IntegerKernel.dense, IntegerKernel.vector]) {
             const { number } = integers(rows, columns, weight, kind, [low, high])
             const Codes = low < 0 ? Int8Array : Uint8Array
             // Both ends alone, then either at random.
@@ -460,7 +539,7 @@ test('sums of 32 bits: the greatest, start values that wrap, and weights that re
 
 test('the same results from 1, 2, 3 and 8 threads', (t) => {
   const before = native.threads()
-  for (const { kind, weight } of [kernels.rows, kernels['1x4'], kernels['automatic, signs']]) {
+  for (const { kind, weight } of [kernels.rows, kernels['1x4'], kernels['automatic, signs'], kernels.vector]) {
     const values = new Int8Array(300 * 700).map(() => (random() < 0.1 ? weight() : 0))
     const { number } = integers(300, 700, values, kind, [0, 255])
     const runs = [1, 2, 3, 8].map((threads) => {

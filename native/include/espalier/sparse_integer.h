@@ -16,7 +16,8 @@ typedef enum espalier_integer_kernel {
   ESPALIER_INTEGER_KERNEL_ROWS = 1,      /* entries anywhere */
   ESPALIER_INTEGER_KERNEL_SIGNS = 2,  /* weights −1 and 1, sums of 16 bits; an error where code cannot be generated */
   ESPALIER_INTEGER_KERNEL_BLOCKS = 3, /* 1×4 blocks; those that are not whole are filled up */
-  ESPALIER_INTEGER_KERNEL_DENSE = 4   /* every entry */
+  ESPALIER_INTEGER_KERNEL_DENSE = 4,  /* every entry */
+  ESPALIER_INTEGER_KERNEL_VECTOR = 5  /* one sample or few, which automatic ones take so, whatever they are */
 } espalier_integer_kernel;
 
 /* A matrix with the entries of `weight` (int8 [rows, columns]) that are not 0 and, where there is a mask (uint8 of its
@@ -34,7 +35,8 @@ ESPALIER_API espalier_status espalier_sparse_integer_size(int64_t matrix, int64_
 /* weight (int8 [rows, columns]): the kept entries where they stand, 0 elsewhere. */
 ESPALIER_API espalier_status espalier_sparse_integer_unpack(int64_t matrix, espalier_out weight);
 
-/* The kernel's name: "rows", "signs", "1x4", "dense". The text lives as long as the process. */
+/* The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the
+ * process. */
 ESPALIER_API espalier_status espalier_sparse_integer_kernel_of(int64_t matrix, const char** name);
 /* The bits of the sums it computes with. */
 ESPALIER_API espalier_status espalier_sparse_integer_sum_bits(int64_t matrix, int64_t* bits);
