@@ -226,7 +226,7 @@ void multiply_groups(const IntegerVectorView& of, int64_t first, int64_t last, c
       if (left > 0) add_dense_step<Samples>(step, four, pitch, sum[0]);
     } else
       for (int64_t w = of.window_start[g]; w < of.window_start[g + 1]; ++w) {
-        const Tables<Kind, Samples> tables(codes + of.windows[w].first, pitch);
+        const Tables<Kind, Samples> tables{codes + of.windows[w].first, pitch};
         int32_t left = of.windows[w].steps;
         for (; left >= 2; left -= 2, step += 2 * kStep) {
           tables.add_step(step, sum[0]);
