@@ -171,8 +171,7 @@ function blocks(rows: number, columns: number, density: number): Int8Array {
       if (random() < density) for (let i = c; i < Math.min(c + 4, columns); i++) weight[r * columns + i] = random() < 0.9 ? anyWeight() : 0
   return weight
 }
-const anywhere = (rows: number, columns: number, density: number): Int8Array =>
-  new Int8Array(rows * columns).map(() => (random() < density ? anyWeight() : 0))
+const anywhere = (rows: number, columns: number, density: number): Int8Array => new Int8Array(rows * columns).map(() => (random() < density ? anyWeight() : 0))
 
 // One turn of rows and several, with one block of columns and several; what is left over on every side.
 const cuts = {
@@ -249,11 +248,7 @@ for (const [name, draw] of [
         for (const samples of each) {
           const expected = exact(values, rows, columns, guise, samples)
           for (const layout of layouts)
-            t.is(
-              wrong(matrix, expected, layout, samples % 2 === 0, samples % 3 === 0),
-              undefined,
-              JSON.stringify({ rows, columns, samples, guise, layout }),
-            )
+            t.is(wrong(matrix, expected, layout, samples % 2 === 0, samples % 3 === 0), undefined, JSON.stringify({ rows, columns, samples, guise, layout }))
         }
         native.sparseIntegerFree(matrix.number)
       }
