@@ -96,6 +96,9 @@ class Integers : public Kernel {
     for (const auto& matrix : *matrices_) bits = std::max(bits, matrix->sum_bits(samples));
     return "integer " + matrices_->front()->name(samples) + ", " + std::to_string(bits) + "-bit sums";
   }
+  void make_for(int64_t samples) const {
+    for (const auto& matrix : *matrices_) matrix->prepare(samples);
+  }
   // Group g's sums, float32 where the codes are, else int32.
   template <class Code, class Sum>
   void multiply(int64_t g, const sparse::Samples& samples, const Code* x, Sum* y) const {
@@ -115,6 +118,7 @@ class IntegerRows final : public Integers {
   IntegerRows(std::shared_ptr<IntegerMatrices> matrices, int64_t vectors, std::vector<int32_t> start, bool relu)
       : Integers(std::move(matrices), std::move(start), relu), vectors_(vectors) {}
   std::string name(int64_t batch) const override { return name_of(batch * vectors_); }
+  void make_ready(int64_t batch) const override { make_for(batch * vectors_); }
   void run(int64_t batch, const float* x, float* y) const override {
     multiply(0, {batch * vectors_, ESPALIER_SPARSE_LAYOUT_ROWS}, x, y);
   }
@@ -140,6 +144,7 @@ class IntegerColumns final : public Integers {
   }
 
   std::string name(int64_t) const override { return name_of(filled(shape_.out_height * shape_.out_width)); }
+  void make_ready(int64_t) const override { make_for(filled(shape_.out_height * shape_.out_width)); }
   void run(int64_t batch, const float* x, float* y) const override {
     if (range_.low < 0) images<int8_t>(batch, x, y);
     else images<uint8_t>(batch, x, y);
@@ -205,7 +210,7 @@ double nanoseconds(const Task& task, int64_t batch) {
   const double converted = 0.05 * static_cast<double>(s.in_channels * s.in_height * s.in_width);
   const double moved = (is_avx2() ? 2.5 : 1) * (converted + columns_time(s, 0.04));
   return static_cast<double>(batch * s.n) * (moved + cost(bytes_of(task.weight->data), s.groups, task.rows / s.groups,
-                                                          task.columns, task, s.out_height * s.out_width));
+                                                          task.columns, task, filled(s.out_height * s.out_width)));
 }
 
 std::unique_ptr<Kernel> prepare(const Task& task) { return std::make_unique<IntegerColumns>(by_group(task), task); }

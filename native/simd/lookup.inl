@@ -1,4 +1,4 @@
-// Values looked up in a small table that fits two registers. Included by the kernels that need it, after vec.inl.
+// Values looked up in a small table that fits a few registers. Included by the kernels that need it, after vec.inl.
 
 // The lanes table[index[i]] of a table of twice as many elements as a vector has.
 ESPALIER_INLINE Vec<float> lookup(const float* table, const uint8_t* index) {

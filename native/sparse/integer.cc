@@ -146,7 +146,7 @@ double cycles_of_coded_blocks(const Survey& of, CodeRange range) {
 }
 
 double cycles_of_matched(const Survey& of, CodeRange range) {
-  if (!can_make_integer_matched(static_cast<int64_t>(of.rows), of.entries)) return Format::kNever;
+  if (!can_make_integer_matched(static_cast<int64_t>(of.rows), of.width, of.entries)) return Format::kNever;
   const IntegerRates rates = speed(of, range).rates;
   if (rates.four == Format::kNever) return Format::kNever;  // (of no entries, too)
   const auto [fours, steps] = matched_steps(static_cast<int64_t>(of.rows), of.width, of.entries);
@@ -226,16 +226,22 @@ void require(const IntegerOptions& options) {
 IntegerCost cost_of_samples(const BlockCost& block, const VectorCost& few, int64_t rows, int64_t columns,
                             int64_t samples) {
   const double parts = static_cast<double>((samples + block.samples - 1) / block.samples);
-  const double blocks =
-      parts * static_cast<double>(block.samples) / 64 * (block.cycles + static_cast<double>(rows * 6 + columns * 4));
+  // (Of no samples no parts, however long one is expected to take.)
+  const double blocks = samples == 0 ? 0
+                                     : parts * static_cast<double>(block.samples) / 64 *
+                                           (block.cycles + static_cast<double>(rows * 6 + columns * 4));
   const double vector = few.of(samples);
   return {rates().nanoseconds * (kCyclesOfCall + std::min(blocks, vector)), vector < blocks};
 }
 
 BlockCost cost_of_block(const Choice& choice) {
-  // Signs go by 32 samples, other generated code by panels.
-  const int64_t samples = choice.kernel == ESPALIER_INTEGER_KERNEL_SIGNS ? 32 : choice.code ? 16 : code_shape().half();
-  return {choice.cycles, samples};
+  if (!choice.code) return {choice.cycles, code_shape().half()};
+  // Signs go by 32 samples, the code of blocks by panels, that of matched fours by four of them.
+  switch (choice.kernel) {
+    case ESPALIER_INTEGER_KERNEL_SIGNS: return {choice.cycles, 32};
+    case ESPALIER_INTEGER_KERNEL_BLOCKS: return {choice.cycles, 16};
+    default: return {choice.cycles, 64};
+  }
 }
 
 // Sample by sample; never where another kernel was asked for.

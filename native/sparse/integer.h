@@ -109,6 +109,10 @@ class IntegerMatrix {
   int sum_bits(int64_t samples) const { return cost_of(samples).vector ? 32 : sum_bits(); }
   int64_t bytes() const;
   int64_t code_size() const { return product_->code_size(); }
+  // Makes what products with so many samples need and none before has made.
+  void prepare(int64_t samples) const {
+    if (samples > 0 && rows() > 0) product(samples);
+  }
   // Nanoseconds that a product with so many samples is expected to take on one core.
   double cost(int64_t samples) const { return cost_of(samples).nanoseconds; }
 

@@ -304,18 +304,19 @@ ESPALIER_INLINE RunOf<int16_t, Count> run_of_words(const T* from, const CodesVie
 template <class T>
 ESPALIER_INLINE Vec<Code> column_of_codes(const CodesView& view, const T* from, int64_t there) {
   constexpr int64_t kRun = std::min<int64_t>(16, kHalf);
+  // Where not all samples are there the others are any: taken one by one they cost fifteen times as much.
+  T near[kHalf];
+  int64_t apart = view.steps.by_panel;
   if (there < kHalf) {
-    Code column[kHalf];
-    for (int64_t s = 0; s < kHalf; ++s)
-      if (s < there) take(from + s / 16 * view.steps.by_panel + s % 16, 1, view.range, column + s);
-      else column[s] = 0;
-    return load<Code>(column);
+    std::fill_n(near, kHalf, T{});
+    for (int64_t s = 0; s < there; s += 16)
+      std::memcpy(near + s, from + s / 16 * apart, static_cast<size_t>(std::min<int64_t>(16, there - s)) * sizeof(T));
+    from = near;
+    apart = 16;
   }
   if constexpr (kHalf == kRun) return run_of_codes<kHalf>(from, view);
   else {
-    const auto run = [&](int i) __attribute__((always_inline)) {
-      return run_of_codes<kRun>(from + i * view.steps.by_panel, view);
-    };
+    const auto run = [&](int i) __attribute__((always_inline)) { return run_of_codes<kRun>(from + i * apart, view); };
     constexpr std::make_integer_sequence<int, 2 * kRun> kTwo{};
     if constexpr (kHalf == 2 * kRun) return joined(run(0), run(1), kTwo);
     else {
@@ -451,13 +452,9 @@ void pack_columns_in_panel(const CodesView& view, const T* x, int64_t there, int
   const int64_t by = view.steps.by_component;
   const auto run = [&](int64_t c) __attribute__((always_inline)) {
     if (there >= kPanelSamples) return run_of_codes<kPanelSamples>(x + c * by, view);
-    RunOf<Code, kPanelSamples> codes{};
-    for (int64_t s = 0; s < there; ++s) {
-      Code code;
-      take(x + c * by + s, 1, view.range, &code);
-      codes[s] = code;
-    }
-    return codes;
+    T near[kPanelSamples] = {};
+    std::memcpy(near, x + c * by, static_cast<size_t>(there) * sizeof(T));
+    return run_of_codes<kPanelSamples>(near, view);
   };
   constexpr std::make_integer_sequence<int, 2 * kPanelSamples> kTwo{};
   constexpr std::make_integer_sequence<int, 4 * kPanelSamples> kAll{};

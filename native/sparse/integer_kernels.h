@@ -1,4 +1,4 @@
-// The kernels of integer matrices, a file each. All but rows give null where they cannot be had: the processor, the
+// The kernels of integer matrices, a file each. All but rows and vector give null where they cannot be had: the processor, the
 // weights or their bound are not of that kind, or code cannot be generated.
 #pragma once
 
@@ -22,7 +22,7 @@ struct MatchedSteps {
   double fours, steps;
 };
 MatchedSteps matched_steps(int64_t rows, int64_t columns, int64_t entries);
-bool can_make_integer_matched(int64_t rows, int64_t entries);
+bool can_make_integer_matched(int64_t rows, int64_t columns, int64_t entries);
 std::unique_ptr<IntegerProduct> make_integer_matched(const IntegerEntries& entries, CodeRange range);
 
 // Weights −1 and 1, whose sums 16 bits are proved to hold. Whether code can be made for so many, where there is memory

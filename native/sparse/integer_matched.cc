@@ -27,10 +27,17 @@ constexpr int kFree = kRows * kVectors;
 constexpr int64_t kMostColumns = 576;        // of a block: 36 KB of codes, as in `rows`
 constexpr int64_t kBytesOfTurn = 256 << 10;  // of code
 constexpr double kBytesOfFour = 80, kBytesOfStep = 28, kBytesOfRow = 60;
-// Three megabytes of code. (Twice as much is slower than steps where the third-level cache has lost it meanwhile.)
-constexpr int64_t kMostEntries = int64_t{1} << 17;
+// Of code. (Twice as much is slower than steps where the third-level cache has lost it meanwhile.)
+constexpr double kMostCode = 3.5e6;
 // A turn's rows are reached by offsets of 32 bits.
 constexpr int64_t kMostRowsOfAll = int64_t{1} << 20;
+
+int64_t blocks_of(int64_t columns) { return std::max<int64_t>(1, (columns + kMostColumns - 1) / kMostColumns); }
+// Of code, as many as are expected.
+double bytes_of_code(int64_t rows, int64_t columns, const MatchedSteps& of) {
+  return of.fours * kBytesOfFour + of.steps * kBytesOfStep +
+         static_cast<double>(rows) * static_cast<double>(blocks_of(columns)) * kBytesOfRow;
+}
 
 // Which of a group's rows keep a column, a bit each.
 using Kept = uint8_t;
@@ -152,9 +159,8 @@ class IntegerMatched final : public IntegerTurns {
 
   // False where the system gives no executable memory.
   bool make(const IntegerEntries& entries, const MatchedSteps& expected) {
-    blocks_ = std::max<int64_t>(1, (columns_ + kMostColumns - 1) / kMostColumns);
-    const double of_code = expected.fours * kBytesOfFour + expected.steps * kBytesOfStep +
-                           static_cast<double>(rows_ * blocks_) * kBytesOfRow;
+    blocks_ = blocks_of(columns_);
+    const double of_code = bytes_of_code(rows_, columns_, expected);
     const int64_t of_groups = (rows_ + kRows - 1) / kRows;
     cut_rows(std::clamp<int64_t>(static_cast<int64_t>(of_code / kBytesOfTurn / static_cast<double>(blocks_) + 0.9), 1,
                                  std::max<int64_t>(of_groups, 1)),
@@ -266,8 +272,9 @@ MatchedSteps matched_steps(int64_t rows, int64_t columns, int64_t entries) {
   return {groups * (1 - none) * all, std::min(static_cast<double>(entries) / kOfFour, static_cast<double>(rows) * all)};
 }
 
-bool can_make_integer_matched(int64_t rows, int64_t entries) {
-  return can_generate() && !is_avx2() && entries <= kMostEntries && rows <= kMostRowsOfAll;
+bool can_make_integer_matched(int64_t rows, int64_t columns, int64_t entries) {
+  return can_generate() && !is_avx2() && rows <= kMostRowsOfAll &&
+         bytes_of_code(rows, columns, matched_steps(rows, columns, entries)) <= kMostCode;
 }
 
 std::unique_ptr<IntegerProduct> make_integer_matched(const IntegerEntries& entries, CodeRange range) {

@@ -76,6 +76,7 @@ class IntegerVector final : public IntegerProduct {
       : rows_(entries.pattern.rows),
         columns_(entries.pattern.columns),
         range_(range),
+        // (Not code_bias: lookups take codes of either sign so on every instruction set.)
         bias_(range.low < 0 ? 128 : 0),
         kind_(kind),
         shape_(vector_shape()),

@@ -62,7 +62,7 @@ int64_t Matrix::code_size() const {
 
 double Matrix::making_time() const {
   const std::lock_guard<std::mutex> hold(making_);
-  return making_time_;
+  return making_time_ + sampled_.making_time();
 }
 
 int64_t Matrix::bytes() const {

@@ -97,8 +97,11 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
           sums += (count + kLargestVector - 1) / kLargestVector * kLargestVector;
         }
       }
-      plan.tasks.back().column = block;
-      plan.tasks.push_back({0, static_cast<int64_t>(plan.runs.size()), static_cast<int64_t>(plan.pieces.size()),
+      SampledPlan::Task& made = plan.tasks.back();
+      made.column = block;
+      made.first_row = begin;
+      made.last_row = end;
+      plan.tasks.push_back({0, 0, 0, static_cast<int64_t>(plan.runs.size()), static_cast<int64_t>(plan.pieces.size()),
                             static_cast<int64_t>(plan.offset.size()), sums});
     }
   }
@@ -112,7 +115,14 @@ SampledPlan planned(const Pattern& pattern, int64_t panels) {
 const SampledPlan& Sampled::plan(int64_t panels) {
   const std::lock_guard<std::mutex> hold(making_);
   const auto found = plans_.find(panels);
-  return found != plans_.end() ? found->second : plans_.emplace(panels, planned(pattern_, panels)).first->second;
+  if (found != plans_.end()) return found->second;
+  const Stopwatch making(making_time_);
+  return plans_.emplace(panels, planned(pattern_, panels)).first->second;
+}
+
+double Sampled::making_time() const {
+  const std::lock_guard<std::mutex> hold(making_);
+  return making_time_;
 }
 
 int64_t Sampled::bytes() const {
@@ -148,13 +158,19 @@ void Sampled::multiply(const SampledPlan& order, const SampledPasses& all, const
   const int64_t tasks = static_cast<int64_t>(order.tasks.size()) - 1, groups = std::min(tasks, threads());
   float* const sums = scratch<float>(Scratch::kPartial, order.tasks.back().sum);
   parallel_for(groups, [&](int64_t group) {
+    const int64_t begin = tasks * group / groups, end = tasks * (group + 1) / groups;
+    RowRange of_group{pattern_.rows, 0};
+    for (int64_t task = begin; task < end; ++task) {
+      of_group.first = std::min(of_group.first, order.tasks[static_cast<size_t>(task)].first_row);
+      of_group.last = std::max(of_group.last, order.tasks[static_cast<size_t>(task)].last_row);
+    }
     float* const packed_x = scratch<float>(Scratch::kPackB, order.columns * count * kPanel);
     for (int64_t pass = 0; pass < passes; ++pass) {
       const int64_t first = first_panel + pass * count;
-      const SampledRows rows = rows_of(samples, dy, first, count, passes == 1);
+      const SampledRows rows = rows_of(samples, dy, of_group, first, count, passes == 1);
       const SampledSums to{sums, values, pass == 0, pass == passes - 1, first_panel > 0};
       int64_t packed_column = -1;
-      for (int64_t task = tasks * group / groups; task < tasks * (group + 1) / groups; ++task) {
+      for (int64_t task = begin; task < end; ++task) {
         const int64_t column = order.tasks[static_cast<size_t>(task)].column;
         if (column != packed_column) {
           pack_panels(samples, {column, std::min(order.columns, pattern_.columns - column), pattern_.columns}, x, first,
@@ -167,15 +183,17 @@ void Sampled::multiply(const SampledPlan& order, const SampledPasses& all, const
   });
 }
 
-SampledRows Sampled::rows_of(const Samples& samples, const float* dy, int64_t first, int64_t count, bool alone) const {
+SampledRows Sampled::rows_of(const Samples& samples, const float* dy, const RowRange& rows, int64_t first,
+                             int64_t count, bool alone) const {
   if (alone && (first + count) * kPanel <= samples.count) {
     if (samples.layout == ESPALIER_SPARSE_LAYOUT_COLUMNS) return {dy + first * kPanel, {kPanel, samples.count}};
     if (samples.layout == ESPALIER_SPARSE_LAYOUT_PANELS)
       return {dy + first * kPanel * pattern_.rows, close_together(pattern_.rows)};
   }
-  float* const packed = scratch<float>(Scratch::kPackA, pattern_.rows * count * kPanel);
-  pack_panels(samples, pattern_.rows, dy, first, count, side_by_side(count), packed);
-  return {packed, side_by_side(count)};
+  const int64_t number = rows.last - rows.first;
+  float* const packed = scratch<float>(Scratch::kPackA, number * count * kPanel);
+  pack_panels(samples, {rows.first, number, pattern_.rows}, dy, first, count, side_by_side(count), packed);
+  return {row_zero(packed, rows.first, count * kPanel), side_by_side(count)};
 }
 
 }  // namespace espalier::sparse

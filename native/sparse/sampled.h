@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "core/stopwatch.h"
 #include "sparse/panels.h"
 #include "sparse/product.h"
 
@@ -23,6 +24,7 @@ struct SampledPlan {
   };
   struct Task {
     int64_t column;                   // the first of the block
+    int64_t first_row, last_row;      // [first, last)
     int64_t run, piece, offset, sum;  // the first of each
   };
   int64_t columns = 0;      // of a block; the last has fewer
@@ -51,15 +53,23 @@ class Sampled {
   // values[i] = Σ over samples of dy[row of entry i]·x[column of entry i].
   void multiply(const Samples& samples, const float* dy, const float* x, float* values);
   int64_t bytes() const;
+  // Nanoseconds that orders took to make, so far.
+  double making_time() const;
 
  private:
   void multiply(const SampledPlan& order, const SampledPasses& all, const Samples& samples, const float* dy,
                 const float* x, float* values);
-  SampledRows rows_of(const Samples& samples, const float* dy, int64_t first, int64_t count, bool alone) const;
+  // Rows of dY that a group of tasks reads.
+  struct RowRange {
+    int64_t first, last;  // [first, last)
+  };
+  SampledRows rows_of(const Samples& samples, const float* dy, const RowRange& rows, int64_t first, int64_t count,
+                      bool alone) const;
   const SampledPlan& plan(int64_t panels);
 
   const Pattern& pattern_;
   mutable std::mutex making_;
+  double making_time_ = 0;
   std::map<int64_t, SampledPlan> plans_;  // by the panels of a pass
 };
 

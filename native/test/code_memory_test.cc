@@ -189,6 +189,7 @@ TEST(CodeMemory, WholeNumbersFallBack) {
   const std::vector<int8_t> signs = drawn<int8_t>(kRows * kColumns, 10, 1);
   falls_back("signs", multiplied(signs, ESPALIER_INTEGER_KERNEL_AUTOMATIC));
   falls_back("1x4", multiplied(blocks, ESPALIER_INTEGER_KERNEL_BLOCKS));
+  falls_back("rows", multiplied(drawn<int8_t>(kRows * kColumns, 10, 9), ESPALIER_INTEGER_KERNEL_ROWS));
 }
 
 // Once memory is given again, code is made again.
