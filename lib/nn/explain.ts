@@ -94,8 +94,7 @@ function run(model: Module, input: Shape, batch: number): void {
 /** What there is to say of a module; null of one without a weight that products are made with. */
 function choiceOf(module: Module): KernelChoice | null {
   if (module instanceof SparseLinear || module instanceof SparseConv2d) {
-    const onGpu = module instanceof SparseConv2d ? latestOnGpu(module) : null
-    if (onGpu !== null) return { ...onGpu, weightGradient: 'kept' }
+    if (module instanceof SparseConv2d && module.latentWeight('weight').device !== 'cpu') return latestOnGpu(module) ?? notRun
     return { runs: 'sparse', reason: 'it holds its kept weights alone', weightGradient: 'kept', density: module.density }
   }
   const latent = [...module.ownParameters()].find(([name]) => name === module.latentName('weight'))?.[1]

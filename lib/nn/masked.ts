@@ -146,7 +146,8 @@ export function chosenForKept<L extends Module, P extends Prepared>(layer: L, x:
   if (wanted === 'auto' && density > gpu.densest) return tooDense(gpu, density)
   const [trains, dataGradient] = [weight, x].map(({ requiresGrad }) => gradEnabled() && requiresGrad)
   const pass = { masking: 0, trains, dataGradient, alone: true, asked: wanted === 'sparse' }
-  return ranked(expected(way.costs(layer, prepared, x), pass), pass, density, way.kernel(prepared, x))
+  // (Whatever it costs, a sparse pass makes the gradient of the kept ones.)
+  return ranked(expected(way.costs(layer, prepared, x), { ...pass, asked: true }), pass, density, way.kernel(prepared, x))
 }
 
 /** What is taken where either way is expected to take so long. */

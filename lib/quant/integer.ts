@@ -63,6 +63,8 @@ export function recordingLayers<T>(record: (call: LayerCall) => void, body: () =
 
 /** A quantised layer's forward pass. */
 export function accumulate(layer: AccumulatingLayer, x: Tensor, product: Product): Tensor {
+  // (What is no tensor the operation refuses.)
+  if (!(x instanceof Tensor)) return product(x, layer.effective('weight'), null)
   const input = x.quantisation
   if (input !== null) layer.inputQuantisation = { ...input, scale: (input.plain ?? input.scale.detach()).keep() }
   if (recorder !== null) return recorded(layer, x, product, recorder)

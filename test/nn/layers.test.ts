@@ -1,5 +1,5 @@
 import test from 'ava'
-import { arange, EspalierError, Generator, nn, ones, ops, rand, type Tensor, tensor, zeros } from '../../lib/index.js'
+import { arange, EspalierError, Generator, nn, ones, ops, qnn, rand, type Tensor, tensor, zeros } from '../../lib/index.js'
 
 const close = (actual: Tensor, expected: ArrayLike<number>, tolerance = 1e-6): boolean =>
   actual.size === expected.length &&
@@ -234,4 +234,19 @@ test('sizes that are none are errors', (t) => {
     () => new nn.MaxPool2d(0),
   ]
   for (const make of bad) t.throws(make, { instanceOf: EspalierError }, String(make))
+})
+
+test('layers with a weight refuse what is no tensor in the words of their operations', (t) => {
+  const dense = [new nn.Linear(2, 3), new nn.Conv1d(2, 3, 1), new nn.Conv2d(2, 3, 1), new nn.ConvTranspose2d(2, 3, 1)]
+  const sparse = [nn.SparseLinear.from(new nn.Linear(2, 3)), nn.SparseConv2d.from(new nn.Conv2d(2, 3, 1))]
+  const quantised = [new qnn.QuantLinear(2, 3), new qnn.QuantConv2d(2, 3, 1)]
+  const all: nn.Module[] = [...dense, ...sparse, ...quantised]
+  for (const layer of [...dense.slice(0, 3), ...quantised]) {
+    const masked = layer.clone()
+    nn.setMask(masked, 'weight', zeros(masked.latentWeight('weight').shape))
+    all.push(masked.maskedKernels('sparse'))
+  }
+  for (const layer of all)
+    for (const x of [undefined, null, 3, {}, [1, 2]])
+      t.throws(() => layer.forward(x as never), { instanceOf: EspalierError, code: 'INVALID_ARGUMENT', message: /: x is .*, expected a tensor/ }, String(layer))
 })

@@ -12,6 +12,7 @@ import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
 import { Conv2d } from './conv2d.js'
 import { type Pair, pairOf } from './pair.js'
+import { bufferOf, madeForPlaces, placesOf } from './places.js'
 import { denseUnlessPointwise } from './pointwise.js'
 import { beside, moveBeside, showOptions } from './weights.js'
 
@@ -84,7 +85,7 @@ export class SparseConv2d extends Module {
       () => `SparseConv2d: bias is ${describe(bias)}, expected null or a Float32Array of ${outChannels} elements`,
     )
     this.weight = new Parameter(tensor(values.slice()))
-    this.registerBuffer('positions', tensor(positions.slice()), { onHost: true })
+    this.registerBuffer('positions', bufferOf(positions.slice()), { onHost: true })
     this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
     preparedFor(this)
   }
@@ -143,7 +144,7 @@ export class SparseConv2d extends Module {
     const renewed = values.size !== size
     if (renewed) this.weight = new Parameter(tensor(values, { device }), requiresGrad)
     else assign(this.weight.storage, values.storage)
-    this.registerBuffer('positions', tensor(positions), { onHost: true })
+    this.registerBuffer('positions', bufferOf(positions), { onHost: true })
     return renewed
   }
 
@@ -204,34 +205,11 @@ function positionsOf(operation: string, mask: KernelMask, size: number): Int32Ar
   if (!(mask instanceof Tensor || mask instanceof Float32Array || mask instanceof Uint8Array))
     throw new EspalierError('INVALID_ARGUMENT', `${operation}: the mask is ${describe(mask)}, expected a tensor, a Float32Array or a Uint8Array`)
   ensure(kept.length === size, 'SHAPE_MISMATCH', () => `${operation}: the mask has ${kept.length} entries, the weight ${size}`)
-  return Int32Array.from(kept.keys()).filter((i) => kept[i] !== 0)
+  return placesOf(kept)
 }
 
-// The convolution of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
-const prepared = new WeakMap<SparseConv2d, { readonly positions: Int32Array; readonly convolution: Prepared }>()
-
-/** A layer's convolution; made anew where the positions changed: by `remask`, by a loaded state, or because they were written to. */
-function preparedFor(layer: SparseConv2d): Prepared {
-  const positions = layer.positions.data as Int32Array
-  const present = prepared.get(layer)
-  if (present !== undefined && sameValues(present.positions, positions)) return present.convolution
-  const mask = new Uint8Array(layer.denseSize)
-  for (let i = 0; i < positions.length; i++) {
-    ensure(
-      positions[i] > (i === 0 ? -1 : positions[i - 1]) && positions[i] < mask.length,
-      'INVALID_ARGUMENT',
-      () => `SparseConv2d: position ${i} is ${positions[i]}, expected ascending ones below ${mask.length}`,
-    )
-    mask[positions[i]] = 1
-  }
-  const { inChannels, outChannels, kernelSize, geometry } = layer
-  const convolution = new Prepared(new Float32Array(mask.length), inChannels, outChannels, kernelSize, { groups: geometry.groups, mask })
-  prepared.set(layer, { positions: positions.slice(), convolution })
-  return convolution
-}
-
-function sameValues(a: Int32Array, b: Int32Array): boolean {
-  if (a.length !== b.length) return false
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
-  return true
-}
+const preparedFor = madeForPlaces<SparseConv2d, Prepared>(
+  ({ denseSize }) => denseSize,
+  ({ inChannels, outChannels, kernelSize, geometry: { groups } }, mask) =>
+    new Prepared(new Float32Array(mask.length), inChannels, outChannels, kernelSize, { groups, mask }),
+)

@@ -1,12 +1,12 @@
 import { SparseMatrix } from '../../kernels/index.js'
 import { describe, ensure, native, wholeNumber } from '../../native/index.js'
 import { sparseLinear } from '../../ops/index.js'
-import { allocate, assign, dtypeOf, gathered, type HostDType, hostValues, Tensor, tensor } from '../../tensor/index.js'
+import { allocate, assign, dtypeOf, gathered, type HostDType, hostValues, type Tensor, tensor } from '../../tensor/index.js'
 import { maskOf } from '../mask.js'
 import { Module } from '../module.js'
 import { Parameter } from '../parameter.js'
-import { timesWritten } from '../state.js'
 import { Linear } from './linear.js'
+import { bufferOf, madeForPlaces, placesOf } from './places.js'
 import { beside, moveBeside } from './weights.js'
 
 /**
@@ -51,7 +51,7 @@ export class SparseLinear extends Module {
       () => `SparseLinear: values is ${describe(values)}, expected a Float32Array of ${positions.length} elements`,
     )
     this.weight = new Parameter(tensor(values.slice()))
-    this.registerBuffer('positions', new Tensor(positions.slice(), [positions.length], 'int32'), { onHost: true })
+    this.registerBuffer('positions', bufferOf(positions.slice()), { onHost: true })
     this.bias = bias === null ? null : new Parameter(tensor(bias.slice()))
     preparedFor(this)
   }
@@ -115,56 +115,10 @@ export class SparseLinear extends Module {
   }
 }
 
-/** Where something is kept. (To filter all places took 70 ms of a million.) */
-function placesOf(kept: ArrayLike<number>): Int32Array {
-  const places = new Int32Array(kept.length)
-  let count = 0
-  for (let i = 0; i < kept.length; i++) if (kept[i] !== 0) places[count++] = i
-  return places.slice(0, count)
-}
-
 const product = (layer: SparseLinear, x: Tensor, rectified: boolean): Tensor =>
   sparseLinear(x, beside(x, layer.effective('weight')), preparedFor(layer), beside(x, layer.effectiveOrNull('bias')), rectified)
 
-// The matrix of each layer, made for the positions as they were then. (No field: a copy of a layer makes its own.)
-interface Made {
-  /** Where the positions were read, and how often a state had been loaded into it. */
-  buffer: Tensor
-  writes: number
-  readonly positions: Int32Array
-  readonly matrix: SparseMatrix
-}
-const prepared = new WeakMap<SparseLinear, Made>()
-
-/** A layer's matrix; made anew where the positions changed, because a state was loaded or they were written to. */
-function preparedFor(layer: SparseLinear): SparseMatrix {
-  const { positions: buffer } = layer
-  const positions = buffer.storage as Int32Array
-  const present = prepared.get(layer)
-  // (Compared only where they may have been written to: it takes as long as a pass over the weights.)
-  const writes = timesWritten(buffer)
-  const touched = buffer.shown || present?.buffer !== buffer || present.writes !== writes
-  if (present !== undefined && (!touched || samePositions(present.positions, positions))) {
-    present.buffer = buffer
-    present.writes = writes
-    return present.matrix
-  }
-  const mask = new Uint8Array(layer.inFeatures * layer.outFeatures)
-  for (let i = 0; i < positions.length; i++) {
-    ensure(
-      positions[i] > (i === 0 ? -1 : positions[i - 1]) && positions[i] < mask.length,
-      'INVALID_ARGUMENT',
-      () => `SparseLinear: position ${i} is ${positions[i]}, expected ascending ones below ${mask.length}`,
-    )
-    mask[positions[i]] = 1
-  }
-  const matrix = new SparseMatrix(new Float32Array(mask.length), layer.outFeatures, layer.inFeatures, { mask })
-  prepared.set(layer, { buffer, writes, positions: positions.slice(), matrix })
-  return matrix
-}
-
-// (As bytes: a loop in JavaScript took longer than a small product.)
-function samePositions(a: Int32Array, b: Int32Array): boolean {
-  return bytesOf(a).equals(bytesOf(b))
-}
-const bytesOf = ({ buffer, byteOffset, byteLength }: Int32Array): Buffer => Buffer.from(buffer as ArrayBuffer, byteOffset, byteLength)
+const preparedFor = madeForPlaces<SparseLinear, SparseMatrix>(
+  ({ inFeatures, outFeatures }) => inFeatures * outFeatures,
+  ({ inFeatures, outFeatures }, mask) => new SparseMatrix(new Float32Array(mask.length), outFeatures, inFeatures, { mask }),
+)

@@ -27,10 +27,10 @@ export function resetWeights(module: Module, generator?: Generator): void {
 
 /**
  * A weight or bias as it meets x: float32 parameters take part in 16 bits where x has 16, and their gradients
- * come back in float32. So a network computes in the type of its input.
+ * come back in float32. So a network computes in the type of its input. (What is no tensor the operation refuses.)
  */
 export const beside = <T extends Tensor | null>(x: Tensor, weight: T): T =>
-  isHalf(x.dtype) && weight?.dtype === 'float32' ? (cast(weight, x.dtype) as T) : weight
+  isHalf(x?.dtype) && weight?.dtype === 'float32' ? (cast(weight, x.dtype) as T) : weight
 
 /** Gives a layer the dtype of a weight, and moves it to its device. */
 export function moveBeside(layer: Module, { dtype, device }: Tensor): void {
