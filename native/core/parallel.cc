@@ -54,10 +54,9 @@ bool spin(bool allowed, Condition condition) {
 // that have yet to wake.
 //
 // Threads that are awake meet in atomics alone: a mutex that one holds for an instant while the other looks
-// for it may put that one to sleep, for longer than a small product takes. (Of jobs of 2 µs that follow each
-// other at once, helpers took part in a sixth to three quarters with a mutex; without, in three quarters or
-// more.) Who sleeps says so before it looks for the last time, and who has something to tell does so before it
-// looks for sleepers: at least one of them sees the other.
+// for it may put that one to sleep, for longer than a small product takes. Who sleeps says so before it looks
+// for the last time, and who has something to tell does so before it looks for sleepers: at least one of them
+// sees the other.
 class Pool {
  public:
   std::atomic<int64_t> limit{initial_threads()};
