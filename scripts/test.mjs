@@ -1,5 +1,5 @@
-// The whole test run: build, lint, types, tests, then goldens, operations and kernels on every instruction set, and the
-// kernels that stand in where no code is generated.
+// The whole test run: build, lint, types, tests, then goldens, operations, and sparse kernels and programs on every
+// instruction set, and those that stand in where no code is generated.
 // Usage: node scripts/test.mjs
 import { availableParallelism } from 'node:os'
 import { avaLines, bin, closingLine, node, output, Steps } from './steps.mjs'
@@ -7,7 +7,7 @@ import { avaLines, bin, closingLine, node, output, Steps } from './steps.mjs'
 const steps = new Steps()
 const ava = bin('ava', 'entrypoints/cli.mjs')
 const native = (...names) => names.map((name) => `test/native/${name}.test.ts`)
-/** Whose answers may depend on the instruction set. */
+/** What runs on every instruction set: operations, which call the dense kernels, sparse kernels and programs, and bounds of sums. */
 const kernels = ['test/ops/**', ...native('sparse', 'sparseConv', 'sparseInteger', 'program', 'accumulator', 'budget')]
 /** Which runs on generated code where that can be had, and without it has to do. */
 const generating = native('sparse', 'sparseConv', 'sparseInteger', 'program')

@@ -20,7 +20,7 @@ export interface Match {
   ours(): Contender | Promise<Contender>
   /** Throws `Missing` where the rival is not installed. */
   theirs(): Contender | Promise<Contender>
-  /** Throws where the values are not what a float64 reference says. */
+  /** Throws where the values are wrong: see README.md. */
   verify(output: NativeArray): void
   /** The same for the rival's, where it computes something else: the same network without quantisers. Default: `verify`. */
   verifyTheirs?(output: NativeArray): void

@@ -23,7 +23,10 @@ export interface IntegerSparseMatrixOptions {
   kernel?: IntegerKernelName
   /** The codes that X may hold, inclusive, within [0, 255] or within [−128, 127]. Default [0, 255]. */
   range?: readonly [low: number, high: number]
-  /** How wide sums are, 16 or 32. By default whatever is the fastest of what is proved to hold every sum. */
+  /**
+   * How wide the sums of many samples are, 16 or 32; few may be summed in 32. By default whatever is the fastest of what is
+   * proved to hold every sum.
+   */
   bits?: 16 | 32
 }
 
@@ -120,7 +123,7 @@ export class IntegerSparseMatrix {
     return native.sparseIntegerKernelOf(this.#live) as IntegerKernelName
   }
 
-  /** The bits of the sums it computes with. */
+  /** The bits of the sums of many samples; few may be summed in 32. */
   get sumBits(): number {
     return native.sparseIntegerSumBits(this.#live)
   }

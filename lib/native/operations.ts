@@ -555,7 +555,7 @@ export interface NativeOperations {
   /** The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the
    * process. */
   sparseIntegerKernelOf(matrix: number): string
-  /** The bits of the sums it computes with. */
+  /** The bits of the sums of many samples; few may be summed in 32. */
   sparseIntegerSumBits(matrix: number): number
   /** The least bits of two's complement that hold every partial sum of every row, start values apart. */
   sparseIntegerNeededBits(matrix: number): number

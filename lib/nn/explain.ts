@@ -51,7 +51,8 @@ export class KernelExplanation {
 /**
  * Which kernels the layers of a model run on, and why: those of its latest forward pass, or with `input` of one that
  * is made for it, in evaluation mode but with gradients, as a training step asks for them. Times are what the model of
- * costs expects of a pass and its gradients, of either kind of kernels: they rank, they are not measured. What making the kernels took is.
+ * costs expects of a pass and its gradients, of either kind of kernels: they rank, they are not measured; what making the
+ * kernels took (`making`) is.
  *
  * @throws EspalierError INVALID_ARGUMENT for a shape that is none
  * @example

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "espalier.h"
+#include "simd/isa.h"
 
 namespace {
 
@@ -126,6 +127,19 @@ std::string convolution(bool codes, const char* format) {
   return made;
 }
 
+// Whether the layer of a program runs in this format. (A name that is not known is no error: another device's.)
+bool runs_in(const std::string& description, const std::string& format) {
+  int64_t program = 0;
+  const char* json = "";
+  if (espalier_program_create({description.data(), static_cast<int64_t>(description.size()), ESPALIER_UINT8},
+                              &program) != ESPALIER_OK)
+    return false;
+  EXPECT_EQ(espalier_program_explain(program, 1, 0, &json), ESPALIER_OK) << espalier_last_error();
+  const bool found = std::string(json).find("\"format\":\"" + format + "\"") != std::string::npos;
+  EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
+  return found;
+}
+
 TEST(Memory, DamagedProgramsAskForLittle) {
   // (15 KB were measured.) What a description says must agree with what it holds: nothing comes of a large number.
   constexpr size_t kMost = size_t{64} << 10;
@@ -142,12 +156,15 @@ TEST(Memory, DamagedProgramsAskForLittle) {
     ++loaded;
     EXPECT_EQ(espalier_program_free(program), ESPALIER_OK);
   };
-  for (const bool codes : {false, true})
-    for (const char* const format : {"direct", "unrolled", "sparse columns", "sparse planes", "sparse stencil",
-                                     "sparse unrolled", "integer columns", "integer planes", "integer unrolled"}) {
+  for (const char* const format : {"direct", "unrolled", "sparse columns", "sparse planes", "sparse stencil",
+                                   "sparse unrolled", "integer columns", "integer planes", "integer unrolled"}) {
+    bool runs = false;
+    for (const bool codes : {false, true}) {
       const std::string whole = convolution(codes, format);
+      runs = runs_in(whole, format) || runs;
+      loaded = 0;
       for (size_t length = 0; length <= whole.size(); ++length) load(whole.substr(0, length));
-      EXPECT_GT(loaded, 0) << espalier_last_error();
+      EXPECT_GT(loaded, 0) << format << ": " << espalier_last_error();
       for (size_t at = 0; at + sizeof(int64_t) <= whole.size(); ++at)
         for (const int64_t number : numbers) {
           std::string changed = whole;
@@ -160,6 +177,9 @@ TEST(Memory, DamagedProgramsAskForLittle) {
         load(changed);
       }
     }
+    // (That one is for AVX2 alone.)
+    EXPECT_TRUE(runs || (std::strcmp(format, "integer planes") == 0 && !espalier::is_avx2())) << format;
+  }
   EXPECT_LT(most, kMost);
 }
 

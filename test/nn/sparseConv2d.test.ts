@@ -142,6 +142,26 @@ test('a mask may be given; states and clones carry the pattern', (t) => {
   t.deepEqual(copy.forward(x).data, other.forward(x).data)
 })
 
+test('positions that are loaded or written to are seen in the next pass, and refused where they do not ascend', (t) => {
+  manualSeed(4)
+  const x = rand([2, 2, 3, 3])
+  const at = (...positions: number[]) => new nn.SparseConv2d(2, 2, 1, Int32Array.from(positions), Float32Array.of(2, 3))
+  const layer = at(1, 2)
+  const expected = at(0, 3).forward(x).data
+  const state = layer.stateDict()
+  layer.forward(x)
+  layer.loadStateDict({ ...state, positions: tensor(Int32Array.of(2, 1)) })
+  for (let pass = 0; pass < 3; pass++) t.throws(() => layer.forward(x), { instanceOf: EspalierError, message: /position 1 is 1/ })
+  layer.loadStateDict({ ...state, positions: at(0, 3).stateDict().positions })
+  t.deepEqual(layer.forward(x).data, expected)
+  layer.loadStateDict(state)
+  const { data } = layer.positions
+  t.notDeepEqual(layer.forward(x).data, expected)
+  data[0] = 0
+  data[1] = 3
+  t.deepEqual(layer.forward(x).data, expected)
+})
+
 test('what is refused', (t) => {
   const refused = (code: string, call: () => unknown) =>
     t.is((t.throws(call, { instanceOf: EspalierError }) as EspalierError | undefined)?.code as string, code)

@@ -38,7 +38,7 @@ ESPALIER_API espalier_status espalier_sparse_integer_unpack(int64_t matrix, espa
 /* The kernel's name, for many samples: "rows", "signs", "1x4", "dense", "vector". The text lives as long as the
  * process. */
 ESPALIER_API espalier_status espalier_sparse_integer_kernel_of(int64_t matrix, const char** name);
-/* The bits of the sums it computes with. */
+/* The bits of the sums of many samples; few may be summed in 32. */
 ESPALIER_API espalier_status espalier_sparse_integer_sum_bits(int64_t matrix, int64_t* bits);
 /* The least bits of two's complement that hold every partial sum of every row, start values apart. */
 ESPALIER_API espalier_status espalier_sparse_integer_needed_bits(int64_t matrix, int64_t* bits);
