@@ -154,7 +154,8 @@ void Sampled::multiply(const Samples& samples, const float* dy, const float* x, 
 
 void Sampled::multiply(const SampledPlan& order, const SampledPasses& all, const Samples& samples, const float* dy,
                        const float* x, float* values) {
-  const auto [first_panel, count, passes] = all;
+  // (By name: Clang 14 lets no lambda have what a binding names.)
+  const int64_t first_panel = all.first, count = all.count, passes = all.passes;
   const int64_t tasks = static_cast<int64_t>(order.tasks.size()) - 1, groups = std::min(tasks, threads());
   float* const sums = scratch<float>(Scratch::kPartial, order.tasks.back().sum);
   parallel_for(groups, [&](int64_t group) {

@@ -98,7 +98,8 @@ template <int Vectors, int Rest>
   constexpr int kStep = kLanes<float>;
   // (Copies of what the caller has: it would be read anew after every store.)
   const SampledSums to = where;
-  const auto [at, layout] = dy;
+  const float* const at = dy.at;
+  const Layout layout = dy.layout;
   Offsets here = offsets;
   float* sum = sums;
   for (const SampledPlan::Piece* const end = piece + pieces; piece < end; ++piece) {
