@@ -99,7 +99,7 @@ template <int Vectors, int Rest>
   // (Copies of what the caller has: it would be read anew after every store.)
   const SampledSums to = where;
   const float* const at = dy.at;
-  const Layout layout = dy.layout;
+  const sparse::Layout layout = dy.layout;
   Offsets here = offsets;
   float* sum = sums;
   for (const SampledPlan::Piece* const end = piece + pieces; piece < end; ++piece) {
