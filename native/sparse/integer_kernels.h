@@ -1,5 +1,5 @@
-// The kernels of integer matrices, a file each. All but rows and vector give null where they cannot be had: the processor, the
-// weights or their bound are not of that kind, or code cannot be generated.
+// The kernels of integer matrices, a file each. All but rows and vector give null where they cannot be had: the
+// processor, the weights or their bound are not of that kind, or code cannot be generated.
 #pragma once
 
 #include <memory>
