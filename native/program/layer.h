@@ -33,10 +33,8 @@ class Layer {
       if (takes(i)) return true;
     return false;
   }
-  // Weights in a format, prepared at the first call.
-  const Kernel& kernel(size_t format);
-  // The same with all that runs of such a batch need; and the nanoseconds that were spent so far on making the format
-  // so.
+  // Weights in a format, prepared at the first call, with all that runs of such a batch need; and the nanoseconds that
+  // were spent so far on making the format so.
   const Kernel& ready(size_t format, int64_t batch);
   double making_time(size_t format) const;
 
@@ -45,6 +43,8 @@ class Layer {
   void remember(int64_t batch, size_t format);
 
  private:
+  const Kernel& kernel(size_t format);
+
   Task task_;
   const std::span<const Format* const> formats_;
   mutable std::mutex lock_;

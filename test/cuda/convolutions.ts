@@ -3,7 +3,7 @@ import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, ty
 import { Pattern } from '../../lib/kernels/pattern.js'
 import { type DeviceArray, native } from '../../lib/native/index.js'
 import { check, close, refused, require } from './harness.js'
-import { deviceOf, maskBy, masks, pass, randomMask, rules, tells, triplets, watched } from './layers.js'
+import { deviceOf, maskBy, masks, pass, randomMask, rules, stepped, tells, triplets, watched } from './layers.js'
 
 /** The convolution of a mask [out, in, kh, kw] of zeros and ones. */
 function convolutionOf(mask: Tensor): kernels.SparseConv2d {
@@ -285,13 +285,7 @@ check('layers of kept weights train on the device as on the CPU, masks changed o
           layer.remask(randomMask([layer.denseSize, 1], 0.5 - stage / 10, stage + i))
         }
       const update = new optim.SGD(one.parameters(), { lr: 0.05, momentum: 0.9 })
-      return Array.from({ length: 8 }, () => {
-        const loss = ops.crossEntropy(one.forward(x.to(deviceOf(one))), labels.to(deviceOf(one)))
-        update.zeroGrad()
-        loss.backward()
-        update.step()
-        return loss.item()
-      })
+      return Array.from({ length: 8 }, () => stepped(one, update, x, labels))
     }),
   )
   close(tensor(losses[1]), tensor(losses[0]), 1e-4, 'losses, dense there')

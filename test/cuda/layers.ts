@@ -1,5 +1,5 @@
 // What the checks of masked and sparse layers share.
-import { nn, ops, prune, type Tensor, tensor } from '../../lib/index.js'
+import { nn, ops, type optim, prune, type Tensor, tensor } from '../../lib/index.js'
 import { cudaOn, native, nativeOnGpu } from '../../lib/native/index.js'
 import { randomSource } from '../support/gradcheck.js'
 import { require } from './harness.js'
@@ -37,6 +37,15 @@ export function triplets<M extends nn.Module>(model: M): [here: M, dense: M, spa
 }
 
 export const deviceOf = (model: nn.Module) => model.parameters()[0].device
+
+/** One step of training on classes, wherever the model is; its loss. */
+export function stepped(model: nn.Module, update: Pick<optim.SGD, 'zeroGrad' | 'step'>, x: Tensor, labels: Tensor): number {
+  const loss = ops.crossEntropy(model.forward(x.to(deviceOf(model))), labels.to(deviceOf(model)))
+  update.zeroGrad()
+  loss.backward()
+  update.step()
+  return loss.item()
+}
 
 /** What `nn.explain` says of a layer. */
 const told = (model: nn.Module, i: number): string => {

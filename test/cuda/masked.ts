@@ -3,7 +3,7 @@ import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, qnn, rand, scope, ty
 import { Pattern } from '../../lib/kernels/pattern.js'
 import { type DeviceArray, native } from '../../lib/native/index.js'
 import { check, close, refused, require } from './harness.js'
-import { deviceOf, maskBy, masks, pass, randomMask, rules, tells, triplets, watched } from './layers.js'
+import { deviceOf, maskBy, masks, pass, randomMask, rules, stepped, tells, triplets, watched } from './layers.js'
 
 check('a masked linear layer by its kept weights: any mask, rule and shape', () => {
   const shapes: [rows: number, columns: number, x: number[]][] = [
@@ -58,11 +58,7 @@ for (const [optimizer, make] of Object.entries(optimizers))
               layer.loadStateDict(state)
             }
           }
-          const loss = ops.crossEntropy(one.forward(x.to(deviceOf(one))), labels.to(deviceOf(one)))
-          update.zeroGrad()
-          loss.backward()
-          update.step()
-          return loss.item()
+          return stepped(one, update, x, labels)
         })
       })
       close(tensor(losses[2]), tensor(losses[1]), 1e-4, 'losses, dense there')
