@@ -14,13 +14,13 @@ file(GLOB simulated_programs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/progr
 file(GLOB simulator_sources CONFIGURE_DEPENDS ${simulator}/*.cc)
 file(GLOB simulated_check_sources ${rewritten}/cuda/check/*.cc)
 
-# Headers of the simulator come first, then rewritten ones, then the library's. Its threads switch by longjmp, which
+# nvcc includes cuda_runtime.h by itself. Headers of the simulator come first, then rewritten ones, then the library's. Its threads switch by longjmp, which
 # fortified headers take for an error.
 function(espalier_simulated target)
   target_include_directories(${target} BEFORE PRIVATE ${simulator} ${rewritten})
   target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/include)
   target_compile_definitions(${target} PRIVATE ESPALIER_SIMULATED_ARCH=900 ESPALIER_SIMULATED_HOPPER=1)
-  target_compile_options(${target} PRIVATE -O2 -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-sign-compare)
+  target_compile_options(${target} PRIVATE -O2 -include cuda_runtime.h -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-sign-compare)
 endfunction()
 
 add_library(espalier_simulated_objects OBJECT ${simulated_sources} ${simulated_programs} ${simulator_sources})
