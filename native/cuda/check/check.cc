@@ -7,6 +7,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <random>
 
 #include "cuda/core/device.h"
@@ -15,6 +16,7 @@ namespace espalier::check {
 namespace {
 
 std::mt19937_64 g_random;
+Afforded g_afforded;
 
 int64_t size_of(espalier_dtype dtype) {
   switch (dtype) {
@@ -68,7 +70,22 @@ std::vector<Entry>& entries() {
   static std::vector<Entry> all;
   return all;
 }
-void reseed() { g_random.seed(20240607); }
+void begin_check() {
+  g_random.seed(20240607);
+  g_afforded = {};
+}
+Afforded afforded() { return g_afforded; }
+
+bool affordable(double operations) {
+#if defined(ESPALIER_SIMULATED_ARCH)
+  constexpr double kMost = 2e9;
+#else
+  constexpr double kMost = std::numeric_limits<double>::infinity();
+#endif
+  const bool yes = operations <= kMost;
+  ++(yes ? g_afforded.cases : g_afforded.left_out);
+  return yes;
+}
 
 void mismatch(const char* format, ...) {
   char text[512];

@@ -36,6 +36,7 @@ struct WithoutBlas {
 inline void product(const Case& of, int64_t transpose_a, int64_t transpose_b, espalier_dtype ab, espalier_dtype c,
                     double alpha = 1, double beta = 0, bool biases = false,
                     espalier_finish finish = ESPALIER_FINISH_NONE, double loose = 0, bool by_blas = false) {
+  if (!affordable(static_cast<double>(of.m) * static_cast<double>(of.n * of.k))) return;
   std::optional<WithoutBlas> ours;
   if (!by_blas) ours.emplace();
   const int64_t rows_a = transpose_a ? of.k : of.m, columns_a = transpose_a ? of.m : of.k;

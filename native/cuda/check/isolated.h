@@ -15,7 +15,10 @@ namespace espalier::check {
 
 // Whether this process is such a one: then the check named `name` runs its body. Else a child runs it; what the
 // child prints beside the line of a check that passed is shown.
-inline bool isolated(const char* name) {
+inline bool isolated([[maybe_unused]] const char* name) {
+#if defined(ESPALIER_SIMULATED_ARCH)
+  return true;  // a simulated device is lost with the process alone
+#else
   if (std::getenv("ESPALIER_CHECK_ALONE") != nullptr) return true;
   char self[4096];
   const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -31,6 +34,7 @@ inline bool isolated(const char* name) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return false;
   std::printf("%s", text.c_str());
   mismatch("failed in a process of its own, status %d", status);
+#endif
 }
 
 }  // namespace espalier::check

@@ -15,7 +15,12 @@ struct Entry {
 // In the order of registration.
 std::vector<Entry>& entries();
 // Makes the random values start anew, alike for every check.
-void reseed();
+void begin_check();
+// How many cases of the running check were affordable, and how many were not.
+struct Afforded {
+  int cases = 0, left_out = 0;
+};
+Afforded afforded();
 // Hands a bench's row to the program.
 void report_line(const Row& row);
 

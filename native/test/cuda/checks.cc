@@ -14,7 +14,7 @@ int main() {
   int passed = 0, failed = 0;
   for (const auto& [name, run, bench] : espalier::check::entries()) {
     if (bench) continue;
-    espalier::check::reseed();
+    espalier::check::begin_check();
     try {
       run();
       ++passed;
