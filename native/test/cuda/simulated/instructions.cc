@@ -78,6 +78,10 @@ struct UnderWay {
   std::vector<Product> begun;
   std::deque<std::vector<Product>> committed;
   std::map<void*, std::shared_ptr<Accumulators>> accumulators;  // by the first lane's
+
+  ~UnderWay() {
+    if (!begun.empty() || !committed.empty()) fail("a thread ends before its products have");
+  }
 };
 UnderWay& under_way() {
   std::shared_ptr<void>& mine = self().instructions;
@@ -431,6 +435,9 @@ void take_accumulators(Accumulators& sums) {
 void give_accumulators(const Accumulators& sums) {
   for (int l = 0; l < 32; ++l)
     for (int w = 0; w < sums.n / 2; ++w) {
+      uint32_t word;
+      std::memcpy(&word, static_cast<const unsigned char*>(sums.of_lane[l]) + 4 * w, 4);
+      if (word != kAll) fail("lane %d wrote to accumulator %d during a product", l, w);
       if (sums.whole) static_cast<int32_t*>(sums.of_lane[l])[w] = sums.whole_sums[index_of(l, w, sums.n)];
       else static_cast<float*>(sums.of_lane[l])[w] = sums.sums[index_of(l, w, sums.n)];
     }
