@@ -2,25 +2,12 @@
 // their operand takes to arrive.
 #pragma once
 
-#include <cuda_runtime.h>
+#include "cuda/core/ptx/approximate.cuh"
 
 namespace espalier::cuda {
 
-// 2^x, off by up to 2^-22 of itself; 0 where it would be subnormal. NaN stays NaN.
-__device__ __forceinline__ float exp2_about(float x) {
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-// 1 / x, off by up to 2^-23 of itself; of ordinary numbers.
-__device__ __forceinline__ float inverse_about(float x) {
-  float y;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
-
 // e^x for x ≤ 0, off by up to (2 + |x|) 2^-23 of itself; 0 below −87.3. NaN stays NaN.
-__device__ __forceinline__ float exp_of_negative(float x) { return exp2_about(x * 1.44269504f); }
+__device__ __forceinline__ float exp_of_negative(float x) { return ptx::exp2_about(x * 1.44269504f); }
 __device__ __forceinline__ double exp_of_negative(double x) { return exp(x); }
 
 // The normal distribution Φ(x), off by up to 7e-7 of itself where |x| < 4 and 2e-6 where it is 1e-19, and e^(−x²/2)
@@ -29,11 +16,11 @@ __device__ __forceinline__ float normal_cdf(float x, float& decay) {
   const float a = fminf(fabsf(x), 15.0f);
   // What rounding took from the square tells, its exponential being taken.
   const float square = a * a, lost = fmaf(a, a, -square);
-  decay = exp2_about(square * -0.72134752f) * fmaf(lost, -0.5f, 1.0f);
+  decay = ptx::exp2_about(square * -0.72134752f) * fmaf(lost, -0.5f, 1.0f);
   // With t = a/√2, (1 + 2t) e^t² erfc(t) is smooth in v = 2t / (t + 3), which brings all of t ≥ 0 near (after Shepherd
   // and Laframboise 1981); the coefficients are a fit of least relative error, 8e-8.
   const float twice = a * 1.41421356f, front = twice + 1.0f, behind = fmaf(twice, 0.5f, 3.0f);
-  const float q = inverse_about(front * behind), v = twice * front * q;
+  const float q = ptx::inverse_about(front * behind), v = twice * front * q;
   float p = 2.5209494528e-3f;
   p = fmaf(p, v, -1.7950967141e-2f);
   p = fmaf(p, v, 3.0844494777e-2f);

@@ -7,7 +7,6 @@
 
 #include "cuda/conv_store.cuh"
 #include "cuda/conv_warpgroups.cuh"
-#include "cuda/core/wgmma_registers.cuh"
 
 namespace espalier::cuda::conv {
 namespace {
@@ -126,7 +125,7 @@ __global__ __launch_bounds__(kThreads,
     ptx::settle(sums.sum[i]);
     ptx::wgmma_fence();
 #pragma unroll
-    for (int k = 0; k < 4; ++k) ptx::wgmma_registers<T, false>(sums.sum[i], left[i][k], right + 2 * k);
+    for (int k = 0; k < 4; ++k) ptx::wgmma<T, false>(sums.sum[i], left[i][k], right + 2 * k, 1);
     ptx::wgmma_commit();
   };
 

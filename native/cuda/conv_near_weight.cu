@@ -3,7 +3,6 @@
 // up 64 new ones a step. As in conv_near.cu each lane of ldmatrix names a row for its tap, or a row of zeros.
 #include "cuda/conv_near.cuh"
 #include "cuda/conv_warpgroups.cuh"
-#include "cuda/core/wgmma_registers.cuh"
 #include "cuda/divider.h"
 
 namespace espalier::cuda::conv {
@@ -111,7 +110,7 @@ __global__ __launch_bounds__(kBlockThreads,
       ptx::settle(sum[q]);
       ptx::wgmma_fence();
 #pragma unroll
-      for (int k = 0; k < 4; ++k) ptx::wgmma_registers<T, true>(sum[q], by[k], right + 128 * k);
+      for (int k = 0; k < 4; ++k) ptx::wgmma<T, true>(sum[q], by[k], right + 128 * k, 1);
       ptx::wgmma_commit();
     };
     ptx::wgmma_wait<0>();

@@ -16,7 +16,8 @@
 #pragma once
 
 #include "cuda/core/launch.cuh"
-#include "cuda/core/ptx.cuh"
+#include "cuda/core/ptx/copies.cuh"
+#include "cuda/core/ptx/matrices.cuh"
 
 namespace espalier::cuda::conv {
 
@@ -47,19 +48,6 @@ constexpr int kRowElements = kRowBytes / static_cast<int>(sizeof(T));
 // Where a chunk of a row is, in bytes from the tile's begin.
 __device__ __forceinline__ uint32_t chunk_at(int row, int chunk) {
   return static_cast<uint32_t>(row * kRowBytes + ((chunk ^ (row & 7)) << 4));
-}
-
-__device__ __forceinline__ float4 shared_float4(uint32_t address) {
-  float4 value;
-  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
-               : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
-               : "r"(address));
-  return value;
-}
-__device__ __forceinline__ uint32_t shared_word(uint32_t address) {
-  uint32_t value;
-  asm volatile("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(address));
-  return value;
 }
 
 // mma.sync: 8 warps, each of them 32 columns of the product wide.
@@ -125,7 +113,7 @@ struct TensorCores {
       // columns 8: with the tile's XOR of row bits two rows share banks. A word a lane, twice the time.)
       constexpr int kDepth = 32, kPanel = kDepth * kRowBytes;
       const auto word = [](uint32_t tile, int k, int m) {
-        return shared_word(tile + (m >> 5) * kPanel + chunk_at(k, (m & 31) >> 2) + ((m & 3) << 2));
+        return ptx::read_word(tile + (m >> 5) * kPanel + chunk_at(k, (m & 31) >> 2) + ((m & 3) << 2));
       };
       const int g = lane >> 2, t = lane & 3;
 #pragma unroll
@@ -150,8 +138,8 @@ struct TensorCores {
 #pragma unroll
       for (int j = 0; j < kAcross; ++j) {
         const uint32_t b0 = right[j / 2][j % 2 * 2], b1 = right[j / 2][j % 2 * 2 + 1];
-        if constexpr (sizeof(T) == 2) ptx::mma16816<T>(sum[i][j], left[i], b0, b1);
-        else ptx::mma1688_tf32(sum[i][j], left[i], b0, b1);
+        if constexpr (sizeof(T) == 2) ptx::mma<T>(sum[i][j], left[i], b0, b1);
+        else ptx::mma_tf32(sum[i][j], left[i], b0, b1);
       }
   }
 
@@ -197,10 +185,10 @@ struct CudaCores {
     for (int k = 0; k < 8; ++k) {
       float4 left[kDown];
 #pragma unroll
-      for (int i = 0; i < kDown; ++i) left[i] = shared_float4(a + chunk_at(row0 + down + 4 * i, k));
+      for (int i = 0; i < kDown; ++i) left[i] = ptx::read_float4(a + chunk_at(row0 + down + 4 * i, k));
 #pragma unroll
       for (int j = 0; j < kAcross; ++j) {
-        const float4 right = shared_float4(b + chunk_at(column0 + across + 8 * j, k));
+        const float4 right = ptx::read_float4(b + chunk_at(column0 + across + 8 * j, k));
 #pragma unroll
         for (int i = 0; i < kDown; ++i) {
           sum[i][j] = fmaf(left[i].x, right.x, sum[i][j]);
@@ -222,12 +210,12 @@ struct CudaCores {
 #pragma unroll
       for (int i = 0; i < kDown / 4; ++i) {
         const int chunk = row0 / 4 + down + 4 * i;
-        left[i] = shared_float4(a + (chunk >> 3) * kPanel + chunk_at(k, chunk & 7));
+        left[i] = ptx::read_float4(a + (chunk >> 3) * kPanel + chunk_at(k, chunk & 7));
       }
 #pragma unroll
       for (int j = 0; j < kAcross / 4; ++j) {
         const int chunk = column0 / 4 + across + 8 * j;
-        right[j] = shared_float4(b + (chunk >> 3) * kPanel + chunk_at(k, chunk & 7));
+        right[j] = ptx::read_float4(b + (chunk >> 3) * kPanel + chunk_at(k, chunk & 7));
       }
 #pragma unroll
       for (int i = 0; i < kDown; ++i)

@@ -5,6 +5,10 @@
 
 #include "cuda/conv_engine.h"
 #include "cuda/conv_tile.cuh"
+#include "cuda/core/ptx/barriers.cuh"
+#include "cuda/core/ptx/compiler.cuh"
+#include "cuda/core/ptx/descriptors.cuh"
+#include "cuda/core/ptx/warpgroups.cuh"
 
 namespace espalier::cuda::conv {
 

@@ -6,9 +6,10 @@
 
 #include "core/product.h"
 #include "cuda/blas.h"
+#include "cuda/core/launch.cuh"
+#include "cuda/core/ptx/matrices.cuh"
 #include "cuda/divider.h"
 #include "cuda/gemm.h"
-#include "cuda/gemm_mma.cuh"
 
 using namespace espalier;
 using namespace espalier::cuda;
@@ -82,7 +83,7 @@ __global__ void tf32_kernel(int64_t rows, int64_t columns, const float* x, int64
   const int64_t across = threadIdx.x;
   for (int i = static_cast<int>(threadIdx.y); i < 32; i += 8)
     if (i0 + i < rows && j0 + across < columns)
-      tile[i][across] = __uint_as_float(to_tf32(x[(i0 + i) * ldx + j0 + across]));
+      tile[i][across] = __uint_as_float(ptx::to_tf32(x[(i0 + i) * ldx + j0 + across]));
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.y); i < 32; i += 8) {
     if (transposed && j0 + i < columns && i0 + across < rows) y[(j0 + i) * ldy + i0 + across] = tile[across][i];

@@ -54,11 +54,11 @@ __global__ void __launch_bounds__(kThreads)
       else Tile::B::bring(stage + Tile::A::kElements, b, p.ldb, p.k, p.n, k0, first_n, aligned_b);
       along.advance();
     }
-    copy_commit();  // an empty group too: waits count groups
+    ptx::copy_commit();  // an empty group too: waits count groups
   };
   for (int ahead = 0; ahead < kStages - 1; ++ahead) bring(begin + ahead);
   for (int64_t step = begin; step < end; ++step) {
-    copy_wait<kStages - 2>();
+    ptx::copy_wait<kStages - 2>();
     __syncthreads();
     bring(step + kStages - 1);  // into the stage that every warp has left before the barrier
     const T* const stage = stages + (step - begin) % kStages * Tile::kStage;
@@ -72,8 +72,11 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
 #pragma unroll
-        for (int j = 0; j < kColumns; ++j)
-          multiply<T>(sum[i][j], left[i], right[j / 2][j % 2 * 2], right[j / 2][j % 2 * 2 + 1]);
+        for (int j = 0; j < kColumns; ++j) {
+          const uint32_t b0 = right[j / 2][j % 2 * 2], b1 = right[j / 2][j % 2 * 2 + 1];
+          if constexpr (sizeof(T) == 2) ptx::mma<T>(sum[i][j], left[i], b0, b1);
+          else ptx::mma_tf32(sum[i][j], left[i], b0, b1);
+        }
     }
   }
 

@@ -15,11 +15,20 @@
 //   multiply<kPart>(sum, a, b, add, where)   all of a stage, for the rows of one consumer; the kPart-th of the two
 #pragma once
 
-#include "cuda/core/ptx.cuh"
-#include "cuda/gemm_hopper.cuh"
+#include "cuda/core/launch.cuh"
+#include "cuda/core/ptx/barriers.cuh"
+#include "cuda/core/ptx/compiler.cuh"
+#include "cuda/core/ptx/copies.cuh"
+#include "cuda/core/ptx/descriptors.cuh"
+#include "cuda/core/ptx/matrices.cuh"
+#include "cuda/core/ptx/warpgroups.cuh"
+#include "cuda/core/tensor_map.h"
 #include "cuda/two_four.h"
 
 namespace espalier::cuda {
+
+// Of clocks that a wait may take.
+[[maybe_unused]] constexpr int64_t kPatience = 6'000'000'000;
 
 template <class Math>
 struct Ring {
@@ -37,7 +46,7 @@ struct Ring {
   static_assert(!Math::kTransposeA || Math::kBlocks == 1);  // a box for each consumer
 };
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(ESPALIER_HOPPER)
 
 // The 4×4 words of four neighbouring threads, transposed: thread t gets word t of each.
 __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
@@ -56,12 +65,6 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
   }
 }
 
-// An 8×8 block of 16-bit elements, two neighbours of a row with each thread, transposed.
-__device__ __forceinline__ uint32_t transpose_block(uint32_t word) {
-  uint32_t turned;
-  asm("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(turned) : "r"(word));
-  return turned;
-}
 template <class C>
 __device__ __forceinline__ uint32_t word_of(const C (&pair)[2]) {
   return *reinterpret_cast<const uint32_t*>(pair);
@@ -111,7 +114,8 @@ __device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Targe
         uint32_t word[4];
 #pragma unroll
         for (int w = 0; w < 4; ++w)
-          word[w] = kTransposed ? transpose_block(word_of(pair[w % 2][part * 2 + w / 2])) : word_of(pair[part][w]);
+          word[w] =
+              kTransposed ? ptx::transpose_matrix(word_of(pair[w % 2][part * 2 + w / 2])) : word_of(pair[part][w]);
         transpose_quad(word);
         const int i = kTransposed ? t % 2 * 8 : g + part * 8, j = kTransposed ? part * 16 + t / 2 * 8 + g : t * 8;
         const int room = kTransposed ? (j < left ? rows - i : 0) : (i < rows ? left - j : 0);
@@ -136,7 +140,7 @@ __device__ __forceinline__ void store_sums(const Sum (&sum)[kCount], const Targe
           }
     }
     // Keeps the loads of later blocks from being moved up here, where there are no registers for them.
-    asm volatile("" ::: "memory");
+    ptx::keep_order();
   }
 }
 
@@ -155,13 +159,13 @@ template <class Math, int kCluster, class C, bool kTransposed, class Finish>
 __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
     ring_kernel(const __grid_constant__ CUtensorMap map_a, const __grid_constant__ CUtensorMap map_b,
                 Target<C, kTransposed> to, int64_t k, int group, Splits splits, Finish finish, Places places) {
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(ESPALIER_HOPPER)
   using R = Ring<Math>;
   constexpr int kStages = R::kStages, kElement = sizeof(typename Math::Element);
   extern __shared__ __align__(1024) unsigned char shared[];
-  const uint32_t stages = (shared_address(shared) + 1023) & ~1023u;
+  const uint32_t stages = (ptx::shared_address(shared) + 1023) & ~1023u;
   const uint32_t full = stages + kStages * R::kStage, empty = full + kStages * 8;
-  const uint32_t rank = kCluster > 1 ? cluster_rank() : 0;
+  const uint32_t rank = kCluster > 1 ? ptx::cluster_rank() : 0;
 
   const int64_t tiles_m = tiles_of(to.m, int64_t{R::kM} * kCluster), tiles_n = tiles_of(to.n, Math::kN);
   // Each tile as many times as K has parts, whose sums lie one C after the other.
@@ -171,20 +175,20 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
 
   if (threadIdx.x == 0) {
     for (int stage = 0; stage < kStages; ++stage) {
-      barrier_init(full + stage * 8, 1);
-      barrier_init(empty + stage * 8, Math::kConsumers * 4 * kCluster);  // a lane of each warp, of each block
+      ptx::barrier_init(full + stage * 8, 1);
+      ptx::barrier_init(empty + stage * 8, Math::kConsumers * 4 * kCluster);  // a lane of each warp, of each block
     }
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-    asm volatile("fence.proxy.async;" ::: "memory");
+    ptx::barrier_init_done();
+    ptx::fence_async();
   }
   __syncthreads();
   if constexpr (kCluster > 1) {
-    cluster_arrive();
-    cluster_wait();
+    ptx::cluster_arrive();
+    ptx::cluster_wait();
   }
 
   if (warpgroup == 0) {
-    registers_fewer<24>();
+    ptx::lower_registers<24>();
     if (ptx::elect_thread(0)) {
       int stage = 0;
       uint32_t phase = 0;
@@ -197,25 +201,25 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
         for (int step = begin; step < end; ++step) {
           const uint32_t a = stages + stage * R::kStage, b = a + R::kBytesA, done = full + stage * 8;
           const int k0 = step * Math::kK;
-          barrier_wait(empty + stage * 8, phase ^ 1);
-          barrier_expect(done, R::kStage);
+          ptx::barrier_wait(empty + stage * 8, phase ^ 1, kPatience);
+          ptx::barrier_arrive_expect(done, R::kStage);
           if constexpr (Math::kTransposeA) {
             for (int box = 0; box < Math::kConsumers; ++box)
-              copy_box(a + box * 8192, &map_a, row_a + box * 64, k0, done);
+              ptx::copy_box(a + box * 8192, &map_a, row_a + box * 64, k0, done);
           } else {
-            copy_box(a, &map_a, k0 / (Math::kK * kElement / Math::kRowA), row_a, done);
+            ptx::copy_box(a, &map_a, k0 / (Math::kK * kElement / Math::kRowA), row_a, done);
           }
           if constexpr (Math::kTransposeB) {
             constexpr int kRows = Math::kN / kCluster;
             const int first = static_cast<int>(rank) * kRows;
             if constexpr (kCluster > 1)
-              copy_box(b + first * 128, &map_b, k0, column_b + first, done, (1 << kCluster) - 1);
-            else copy_box(b, &map_b, k0, column_b, done);
+              ptx::copy_box(b + first * 128, &map_b, k0, column_b + first, done, (1 << kCluster) - 1);
+            else ptx::copy_box(b, &map_b, k0, column_b, done);
           } else {
             for (int box = static_cast<int>(rank); box < Math::kN / 64; box += kCluster)
               if constexpr (kCluster > 1)
-                copy_box(b + box * 8192, &map_b, column_b + box * 64, k0, done, (1 << kCluster) - 1);
-              else copy_box(b + box * 8192, &map_b, column_b + box * 64, k0, done);
+                ptx::copy_box(b + box * 8192, &map_b, column_b + box * 64, k0, done, (1 << kCluster) - 1);
+              else ptx::copy_box(b + box * 8192, &map_b, column_b + box * 64, k0, done);
           }
           if (++stage == kStages) stage = 0, phase ^= 1;
         }
@@ -223,13 +227,13 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
     }
     __syncwarp();
   } else {
-    registers_more<R::kRegisters>();
+    ptx::raise_registers<R::kRegisters>();
     const int consumer = warpgroup - 1, warp = static_cast<int>(threadIdx.x) / 32 % 4;
     const int lane = static_cast<int>(threadIdx.x) % 32;
     int stage = 0;
     uint32_t phase = 0;
     auto release = [&](int left) {
-      if (lane < kCluster) barrier_arrive(empty + left * 8, static_cast<uint32_t>(lane));
+      if (lane < kCluster) ptx::barrier_arrive(empty + left * 8, static_cast<uint32_t>(lane));
     };
     for (int64_t at = blockIdx.x / kCluster; at < pieces; at += gridDim.x / kCluster) {
       int64_t tile_i, tile_j;
@@ -242,10 +246,10 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
       const auto begin_products = [&]<int kPart>(bool add) {
         const int now = stage;
         const uint32_t a = stages + now * R::kStage;
-        barrier_wait(full + now * 8, phase);
+        ptx::barrier_wait(full + now * 8, phase, kPatience);
         Math::template multiply<kPart>(sum, a + consumer * (64 * Math::kBlocks) * Math::kRowA, a + R::kBytesA, add,
                                        where);
-        wgmma_commit();
+        ptx::wgmma_commit();
         if (++stage == kStages) stage = 0, phase ^= 1;
         return now;
       };
@@ -254,11 +258,11 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
         int last = 0;
         for (int step = begin; step < end; ++step) {
           const int now = begin_products.template operator()<0>(step > begin);
-          wgmma_wait<1>();
+          ptx::wgmma_wait<1>();
           if (step > begin) release(last);
           last = now;
         }
-        wgmma_wait<0>();
+        ptx::wgmma_wait<0>();
         release(last);
       } else {
         for (int step = begin; step < end; step += 2) {
@@ -266,12 +270,12 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
           const int first = begin_products.template operator()<0>(step > begin);
           if (step + 1 < end) {
             const int second = begin_products.template operator()<1>(true);
-            wgmma_wait<1>();
+            ptx::wgmma_wait<1>();
             release(first);
-            wgmma_wait<0>();
+            ptx::wgmma_wait<0>();
             release(second);
           } else {
-            wgmma_wait<0>();
+            ptx::wgmma_wait<0>();
             release(first);
           }
         }
@@ -285,8 +289,8 @@ __global__ void __launch_bounds__(Ring<Math>::kThreads, 1)
   }
   // A block of a cluster stays until its neighbour no longer reaches into it.
   if constexpr (kCluster > 1) {
-    cluster_arrive();
-    cluster_wait();
+    ptx::cluster_arrive();
+    ptx::cluster_wait();
   }
 #endif
 }

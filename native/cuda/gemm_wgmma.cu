@@ -6,40 +6,6 @@
 
 namespace espalier::cuda {
 
-CUtensorMap tensor_map(espalier_dtype dtype, const void* data, int64_t rows, int64_t columns, int64_t ld, int box_rows,
-                       int box_columns) {
-  using Encode = CUresult (*)(CUtensorMap*, CUtensorMapDataType, cuuint32_t, void*, const cuuint64_t*,
-                              const cuuint64_t*, const cuuint32_t*, const cuuint32_t*, CUtensorMapInterleave,
-                              CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
-  static const Encode encode = [] {
-    void* found = nullptr;
-    cudaDriverEntryPointQueryResult result;
-    ESPALIER_CUDA(
-        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &found, 12000, cudaEnableDefault, &result));
-    if (result != cudaDriverEntryPointSuccess) fail(ESPALIER_INTERNAL, "the driver has no cuTensorMapEncodeTiled");
-    return reinterpret_cast<Encode>(found);
-  }();
-  const int size = dtype == ESPALIER_INT8 ? 1 : dtype == ESPALIER_FLOAT32 ? 4 : 2;
-  const cuuint64_t sizes[2] = {static_cast<cuuint64_t>(columns), static_cast<cuuint64_t>(rows)};
-  const cuuint64_t strides[1] = {static_cast<cuuint64_t>(ld * size)};
-  const cuuint32_t box[2] = {static_cast<cuuint32_t>(box_columns), static_cast<cuuint32_t>(box_rows)};
-  const cuuint32_t steps[2] = {1, 1};
-  CUtensorMap map;
-  const CUresult error = encode(&map,
-                                dtype == ESPALIER_INT8      ? CU_TENSOR_MAP_DATA_TYPE_UINT8
-                                : dtype == ESPALIER_FLOAT16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16
-                                : dtype == ESPALIER_FLOAT32 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32
-                                                            : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16,
-                                2, const_cast<void*>(data), sizes, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                box_columns * size == 64 ? CU_TENSOR_MAP_SWIZZLE_64B : CU_TENSOR_MAP_SWIZZLE_128B,
-                                CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (error != CUDA_SUCCESS)
-    fail(ESPALIER_INTERNAL, "cuTensorMapEncodeTiled: error %d for %lld rows of %lld, %lld apart",
-         static_cast<int>(error), static_cast<long long>(rows), static_cast<long long>(columns),
-         static_cast<long long>(ld));
-  return map;
-}
-
 struct Nowhere {
   __device__ Nowhere(const Places&, int64_t, int, int) {}
   __device__ void advance(int) {}
@@ -54,16 +20,19 @@ struct Dense {
   static constexpr bool kTransposeA = kTA, kTransposeB = kTB, kUnderWay = true;
   static_assert(sizeof(T) == 2 || (!kTA && kTB));
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(ESPALIER_HOPPER)
   template <int kPart>
   static __device__ __forceinline__ void multiply(float (&sum)[1][kN / 2], uint32_t a, uint32_t b, bool add, Nowhere) {
-    wgmma_fence();
+    ptx::wgmma_fence();
 #pragma unroll
     for (int step = 0; step < 4; ++step) {
       // An instruction takes 32 bytes of rows of 128, or 16 of these rows where K runs down the columns.
-      const uint64_t left = kTA ? operand(a + step * 2048, 128, 8192, 1024) : operand(a + step * 32, 128, 16, 1024);
-      const uint64_t right = kTB ? operand(b + step * 32, 128, 16, 1024) : operand(b + step * 2048, 128, 8192, 1024);
-      wgmma<T, kTA, !kTB>(sum[0], left, right, add || step > 0);
+      const uint64_t left =
+          kTA ? ptx::descriptor(a + step * 2048, 128, 8192, 1024) : ptx::descriptor(a + step * 32, 128, 16, 1024);
+      const uint64_t right =
+          kTB ? ptx::descriptor(b + step * 32, 128, 16, 1024) : ptx::descriptor(b + step * 2048, 128, 8192, 1024);
+      if constexpr (sizeof(T) == 2) ptx::wgmma<T, kTA, !kTB>(sum[0], left, right, add || step > 0);
+      else ptx::wgmma_tf32(sum[0], left, right, add || step > 0);
     }
   }
 #endif
@@ -80,10 +49,10 @@ constexpr int kStepK = 128 / int{sizeof(T)};
 template <int kCluster, bool kTA, bool kTB, class T, class C>
 void run(const Product<T, C>& p, const Splits* cut) {
   constexpr espalier_dtype dtype = dtype_of<T>();
-  const CUtensorMap a = kTA ? tensor_map(dtype, p.a, p.k, p.m, p.lda, kStepK<T>, 64)
-                            : tensor_map(dtype, p.a, p.m, p.k, p.lda, kTileM, kStepK<T>);
-  const CUtensorMap b = kTB ? tensor_map(dtype, p.b, p.n, p.k, p.ldb, kTileN / kCluster, kStepK<T>)
-                            : tensor_map(dtype, p.b, p.k, p.n, p.ldb, kStepK<T>, 64);
+  const CUtensorMap a = kTA ? tensor_map(p.a, dtype, p.k, p.m, p.lda, kStepK<T>, 64)
+                            : tensor_map(p.a, dtype, p.m, p.k, p.lda, kTileM, kStepK<T>);
+  const CUtensorMap b = kTB ? tensor_map(p.b, dtype, p.n, p.k, p.ldb, kTileN / kCluster, kStepK<T>)
+                            : tensor_map(p.b, dtype, p.k, p.n, p.ldb, kStepK<T>, 64);
   const Target<C, false> to{p.c, p.m, p.n, p.ldc,
                             reinterpret_cast<uintptr_t>(p.c) % 16 == 0 && p.ldc * sizeof(C) % 16 == 0};
   launch_ring<Dense<T, kTA, kTB>, kCluster>(a, b, to, p.k, p.finish, {}, "gemm_wgmma", cut);

@@ -7,7 +7,7 @@
 #include <type_traits>
 
 #include "cuda/core/launch.cuh"
-#include "cuda/core/ptx.cuh"
+#include "cuda/core/ptx/matrices.cuh"
 
 namespace espalier::cuda::sparse {
 
@@ -198,7 +198,7 @@ struct Products<Tf32, kRows, kColumns, SliceA, SliceB> : Fragments<kRows, kColum
         const uint32_t b0 = __float_as_uint(b[SliceB::at(column + 8 * j + g, k + t)]);
         const uint32_t b1 = __float_as_uint(b[SliceB::at(column + 8 * j + g, k + t + 4)]);
 #pragma unroll
-        for (int i = 0; i < Base::kDown; ++i) ptx::mma1688_tf32(this->sum[i][j], left[i], b0, b1);
+        for (int i = 0; i < Base::kDown; ++i) ptx::mma_tf32(this->sum[i][j], left[i], b0, b1);
       }
     }
   }
@@ -228,8 +228,8 @@ struct Products<Half<T>, kRows, kColumns, SliceA, SliceB> : Fragments<kRows, kCo
         fragment<SliceB>(right, b, column + 8 * j, k, false);
 #pragma unroll
         for (int i = 0; i < Base::kDown; ++i) {
-          ptx::mma16816<T>(this->sum[i][j], left[i], right[0], right[1]);
-          ptx::mma16816<T>(this->sum[i][j + 1], left[i], right[2], right[3]);
+          ptx::mma<T>(this->sum[i][j], left[i], right[0], right[1]);
+          ptx::mma<T>(this->sum[i][j + 1], left[i], right[2], right[3]);
         }
       }
     }

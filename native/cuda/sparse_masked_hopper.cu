@@ -64,9 +64,9 @@ __global__ void __launch_bounds__(kThreads, 1)
           unsigned char* to = shared + stage * kStageBytes;
           const int k = static_cast<int>(slice * kSide);
           for (int i = 0; i < kRows; i += kSide, to += kBlockBytes)
-            ptx::load_tile(to, &map_a, &full[stage], kMMajor ? row + i : k, kMMajor ? k : row + i);
+            ptx::copy_box(to, &map_a, kMMajor ? row + i : k, kMMajor ? k : row + i, &full[stage]);
           for (int i = 0; i < kColumns; i += kSide, to += kBlockBytes)
-            ptx::load_tile(to, &map_b, &full[stage], kNMajor ? column + i : k, kNMajor ? k : column + i);
+            ptx::copy_box(to, &map_b, kNMajor ? column + i : k, kNMajor ? k : column + i, &full[stage]);
           advance();
         }
       }

@@ -28,7 +28,8 @@
 // map describes. At 98% 128 bytes gain 5% for the product (.060 to .063), at 90% they lose 9%.
 #pragma once
 
-#include "cuda/core/ptx.cuh"
+#include "cuda/core/ptx/barriers.cuh"
+#include "cuda/core/ptx/copies.cuh"
 #include "cuda/sparse_pattern.cuh"
 
 namespace espalier::cuda::sparse {

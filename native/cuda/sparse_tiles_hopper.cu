@@ -124,10 +124,10 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (ptx::elect_thread(0)) {
       // The 64×64 block of A, or B, from `at` along M, or N, and `slice` along the contracted dimension.
       const auto load_a = [&](void* to, int at, int slice) {
-        ptx::load_tile(to, &map_a, &full[stage], kMMajor ? at : slice, kMMajor ? slice : at);
+        ptx::copy_box(to, &map_a, kMMajor ? at : slice, kMMajor ? slice : at, &full[stage]);
       };
       const auto load_b = [&](void* to, int at, int slice) {
-        ptx::load_tile(to, &map_b, &full[stage], kNMajor ? at : slice, kNMajor ? slice : at);
+        ptx::copy_box(to, &map_b, kNMajor ? at : slice, kNMajor ? slice : at, &full[stage]);
       };
       // One step: waits for room, says what it is, and where there is data, has A's and so many of B's blocks brought.
       const auto put = [&](const Step& step) {
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kThreads, 1)
         ptx::barrier_wait(&empty[stage], parity ^ 1);
         steps[stage] = step;
         int column = step.column;
-        asm volatile("" : "+r"(column), "+r"(b_blocks));  // else registers are kept for all that follows from them
+        ptx::hide_origin(column, b_blocks);  // else registers are kept for all that follows from them
         ptx::barrier_arrive_expect(&full[stage], (Shape::kABlocks + b_blocks) * kBlockBytes);
         unsigned char* const to = shared + stage * Shape::kStageBytes;
         const auto load = [&](int i) { load_b(to + (Shape::kABlocks + i) * kBlockBytes, column + i * kSide, slice); };

@@ -4,7 +4,12 @@
 #include <type_traits>
 
 #include "cuda/core/launch.cuh"
-#include "cuda/core/ptx.cuh"
+#include "cuda/core/ptx/barriers.cuh"
+#include "cuda/core/ptx/compiler.cuh"
+#include "cuda/core/ptx/copies.cuh"
+#include "cuda/core/ptx/descriptors.cuh"
+#include "cuda/core/ptx/matrices.cuh"
+#include "cuda/core/ptx/warpgroups.cuh"
 
 namespace espalier::cuda::sparse {
 
@@ -44,12 +49,6 @@ __device__ __forceinline__ void transpose_quad(uint32_t (&word)[4]) {
   }
 }
 
-__device__ __forceinline__ uint32_t transpose8x8(uint32_t row) {
-  uint32_t column;
-  asm volatile("movmatrix.sync.aligned.m8n8.trans.b16 %0, %1;" : "=r"(column) : "r"(row));
-  return column;
-}
-
 // Columns 32·part to 32·part + 31 of the warp's 16 rows, in pieces of 16 bytes: out[row·ld + column], or
 // transposed, out[column·ld + row].
 template <class T, bool kTransposed, int kCount>
@@ -76,7 +75,7 @@ __device__ __forceinline__ void store_part(const float (&d)[kCount], int part, T
 #pragma unroll
       for (int q = 0; q < 4; ++q) {
         const int h = q % 2, at = 4 * (4 * part + 2 * pair + q / 2) + 2 * h;
-        word[q] = transpose8x8(pack2<T>(d[at] + bias[h], d[at + 1] + bias[h]));
+        word[q] = ptx::transpose_matrix(pack2<T>(d[at] + bias[h], d[at + 1] + bias[h]));
       }
       transpose_quad(word);
       const int64_t to = column + 16 * pair + 8 * (t / 2) + g;

@@ -16,22 +16,6 @@ constexpr int kBytes = kStages * kStage;
 template <class T>
 using sum_t = std::conditional_t<sizeof(T) == 1, int32_t, float>;
 
-// sum += W·B of 16 rows, 8 columns, and 64 bytes of B's columns.
-template <class T, int kSelector>
-__device__ __forceinline__ void multiply_sparse(sum_t<T> (&sum)[4], const uint32_t (&a)[4], const uint32_t (&b)[4],
-                                                uint32_t places) {
-#define ESPALIER_SPARSE(shape, types, constraint)                                                                     \
-  asm volatile("mma.sp::ordered_metadata.sync.aligned." shape ".row.col." types                                       \
-               " {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9,%10,%11}, {%0,%1,%2,%3}, %12, %13;"                             \
-               : constraint(sum[0]), constraint(sum[1]), constraint(sum[2]), constraint(sum[3])                       \
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]), "r"(b[2]), "r"(b[3]), "r"(places), \
-                 "n"(kSelector))
-  if constexpr (sizeof(T) == 1) ESPALIER_SPARSE("m16n8k64", "s32.s8.s8.s32", "+r");
-  else if constexpr (std::is_same_v<T, __half>) ESPALIER_SPARSE("m16n8k32", "f32.f16.f16.f32", "+f");
-  else ESPALIER_SPARSE("m16n8k32", "f32.bf16.bf16.f32", "+f");
-#undef ESPALIER_SPARSE
-}
-
 template <class T, class C, bool kTransposed, class F>
 __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C, kTransposed, F> p) {
   constexpr int kRows = kTile / 2 / 16, kColumns = kTile / 4 / 8;
@@ -54,7 +38,7 @@ __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C,
       TileA::bring(stage, values, row_a, p.to.m, row_a, first_m, step * int64_t{64}, true);
       TileB::bring(stage + TileA::kElements, right, row_b, p.to.n, row_b, first_n, step * int64_t{128}, true);
     }
-    copy_commit();
+    ptx::copy_commit();
   };
   // The places of one step, for the rows of this warp; beyond W any will do.
   uint32_t next[kRows][kWords], now[kRows][kWords];
@@ -76,28 +60,28 @@ __global__ void __launch_bounds__(kThreads) two_four_kernel(TwoFourProduct<T, C,
 #pragma unroll
       for (int w = 0; w < kWords; ++w) now[i][w] = next[i][w];
     if (step + 1 < steps) look(step + 1);
-    copy_wait<kStages - 2>();
+    ptx::copy_wait<kStages - 2>();
     __syncthreads();
     bring(step + kStages - 1);
-    const uint32_t a = shared_address(stages + step % kStages * kStage), b = a + TileA::kElements;
+    const uint32_t a = ptx::shared_address(stages + step % kStages * kStage), b = a + TileA::kElements;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       uint32_t left[kRows][4], columns[kColumns][4];
       // Matrices of 8 rows by 16 bytes: (rows, 0), (rows + 8, 0), (rows, 16), (rows + 8, 16).
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
-        load_matrices<false>(left[i], a + (row + i * 16 + lane % 16) * TileA::kStride + half * 32 + lane / 16 * 16);
+        ptx::load_matrix4(left[i], a + (row + i * 16 + lane % 16) * TileA::kStride + half * 32 + lane / 16 * 16);
         // (columns, 0), (columns, 16), (columns, 32), (columns, 48).
 #pragma unroll
       for (int j = 0; j < kColumns; ++j)
-        load_matrices<false>(columns[j], b + (column + j * 8 + lane % 8) * TileB::kStride + half * 64 + lane / 8 * 16);
+        ptx::load_matrix4(columns[j], b + (column + j * 8 + lane % 8) * TileB::kStride + half * 64 + lane / 8 * 16);
 #pragma unroll
       for (int i = 0; i < kRows; ++i)
 #pragma unroll
         for (int j = 0; j < kColumns; ++j)
-          if constexpr (sizeof(T) == 1) multiply_sparse<T, 0>(sum[i][j], left[i], columns[j], now[i][half]);
-          else if (half == 0) multiply_sparse<T, 0>(sum[i][j], left[i], columns[j], now[i][0]);
-          else multiply_sparse<T, 1>(sum[i][j], left[i], columns[j], now[i][0]);
+          if constexpr (sizeof(T) == 1) ptx::mma_sparse<T, 0>(sum[i][j], left[i], columns[j], now[i][half]);
+          else if (half == 0) ptx::mma_sparse<T, 0>(sum[i][j], left[i], columns[j], now[i][0]);
+          else ptx::mma_sparse<T, 1>(sum[i][j], left[i], columns[j], now[i][0]);
     }
   }
 

@@ -60,24 +60,24 @@ struct Sparse {
   static constexpr bool kTransposeA = false, kTransposeB = true, kUnderWay = false;
   using Where = Lookahead<kBlocks, kWords>;
 
-#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#if defined(ESPALIER_HOPPER)
   template <int kPart>
   static __device__ __forceinline__ void multiply(Sum (&sum)[kBlocks][kN / 2], uint32_t a, uint32_t b, bool add,
                                                   const Where& where) {
-    wgmma_fence();
+    ptx::wgmma_fence();
 #pragma unroll
     for (int block = 0; block < kBlocks; ++block) {
       // Two instructions of 64 bytes of K, of which W stores 32.
       const uint32_t at = a + block * 64 * kRowA;
-      const uint64_t left0 = operand(at, 64, 16, 512), left1 = operand(at + 32, 64, 16, 512);
-      const uint64_t right0 = operand(b, 128, 16, 1024), right1 = operand(b + 64, 128, 16, 1024);
+      const uint64_t left0 = ptx::descriptor(at, 64, 16, 512), left1 = ptx::descriptor(at + 32, 64, 16, 512);
+      const uint64_t right0 = ptx::descriptor(b, 128, 16, 1024), right1 = ptx::descriptor(b + 64, 128, 16, 1024);
       const uint32_t* const places = where.now[block] + kPart * kWords;
       if constexpr (sizeof(T) == 1) {
-        wgmma_sparse(sum[block], left0, right0, places[0], add);
-        wgmma_sparse(sum[block], left1, right1, places[1], 1);
+        ptx::wgmma_sparse(sum[block], left0, right0, places[0], add);
+        ptx::wgmma_sparse(sum[block], left1, right1, places[1], 1);
       } else {
-        wgmma_sparse<T, 0>(sum[block], left0, right0, places[0], add);
-        wgmma_sparse<T, 1>(sum[block], left1, right1, places[0], 1);
+        ptx::wgmma_sparse<T, 0>(sum[block], left0, right0, places[0], add);
+        ptx::wgmma_sparse<T, 1>(sum[block], left1, right1, places[0], 1);
       }
     }
   }
@@ -102,8 +102,9 @@ struct ByRows : F {
 template <class Math, class T, class C, bool kTransposed, class F>
 void in_tiles(const TwoFourProduct<T, C, kTransposed, F>& p) {
   constexpr espalier_dtype dtype = dtype_of<T>();
-  const CUtensorMap a = tensor_map(dtype, p.values, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)});
-  const CUtensorMap b = tensor_map(dtype, p.b, p.to.n, p.k, p.k, Math::kN / kTwoFourCluster, Math::kK);
+  const CUtensorMap a =
+      tensor_map(p.values, dtype, p.to.m, p.k / 2, p.k / 2, Ring<Math>::kM, 64 / int{sizeof(T)}, Swizzle::k64);
+  const CUtensorMap b = tensor_map(p.b, dtype, p.to.n, p.k, p.k, Math::kN / kTwoFourCluster, Math::kK);
   launch_ring<Math, kTwoFourCluster>(a, b, p.to, p.k, ByRows<F>{p.finish}, p.places, "two_four_wgmma");
 }
 

@@ -40,13 +40,20 @@ Element element(espalier_dtype dtype) {
   }
 }
 
+CUtensorMapSwizzle mode(Swizzle swizzle) {
+  switch (swizzle) {
+    case Swizzle::k64: return CU_TENSOR_MAP_SWIZZLE_64B;
+    case Swizzle::k128: return CU_TENSOR_MAP_SWIZZLE_128B;
+    default: return CU_TENSOR_MAP_SWIZZLE_NONE;
+  }
+}
+
 CUtensorMap encode(const void* data, espalier_dtype dtype, cuuint32_t rank, const cuuint64_t* sizes,
                    const cuuint64_t* strides, const cuuint32_t* box, Swizzle swizzle) {
   CUtensorMap map;
   const cuuint32_t steps[3] = {1, 1, 1};
   const CUresult result = encoder()(&map, element(dtype).type, rank, const_cast<void*>(data), sizes, strides, box,
-                                    steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-                                    swizzle == Swizzle::k128 ? CU_TENSOR_MAP_SWIZZLE_128B : CU_TENSOR_MAP_SWIZZLE_NONE,
+                                    steps, CU_TENSOR_MAP_INTERLEAVE_NONE, mode(swizzle),
                                     CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS)
     fail(ESPALIER_INTERNAL, "cuTensorMapEncodeTiled: error %d (%lld×%lld, box %u×%u)", static_cast<int>(result),

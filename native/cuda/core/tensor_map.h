@@ -9,11 +9,11 @@
 
 namespace espalier::cuda {
 
-enum class Swizzle { kNone, k128 };
+enum class Swizzle { kNone, k64, k128 };
 
 // A row-major matrix of `rows` × `columns` whose rows start `ld` elements apart, read or written in boxes of
 // box_rows × box_columns; a box past the edge is read as zero there. Fails for what the engine cannot do: see
-// `tensor_mappable`. A row of a box is 128 bytes at most where it is swizzled.
+// `tensor_mappable`. A row of a box is no longer than the bytes it is swizzled by.
 CUtensorMap tensor_map(const void* data, espalier_dtype dtype, int64_t rows, int64_t columns, int64_t ld,
                        int64_t box_rows, int64_t box_columns, Swizzle swizzle = Swizzle::k128);
 // Whether the engine can read a matrix: the address and a row's bytes are multiples of 16, no side is 0 or of
