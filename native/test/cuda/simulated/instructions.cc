@@ -206,12 +206,19 @@ void place(Left& left, Elements elements, const Places& places, const uint32_t (
 
 // sums += left·right, 16×n; right has a row of n for each of K. Products are exact, sums in float32.
 void multiply(const Left& left, const float* right, float* sums, int n) {
+  using Four [[gnu::vector_size(16)]] = float;
   for (int row = 0; row < 16; ++row)
     for (int at = 0; at < left.count; ++at) {
       const float by = left.value[row][at];
-      const float* __restrict const line = right + left.k[row][at] * n;
-      float* __restrict const to = sums + row * n;
-      for (int j = 0; j < n; ++j) to[j] += by * line[j];
+      const float* const line = right + left.k[row][at] * n;
+      float* const to = sums + row * n;
+      for (int j = 0; j < n; j += 4) {
+        Four sum, of;
+        std::memcpy(&sum, to + j, sizeof sum);
+        std::memcpy(&of, line + j, sizeof of);
+        sum += by * of;
+        std::memcpy(to + j, &sum, sizeof sum);
+      }
     }
 }
 
