@@ -300,9 +300,9 @@ Tiles& tiles_wanted() {
 using namespace espalier;
 using namespace espalier::cuda;
 
-espalier_status espalier_cuda_sparse_conv2d_forward(espalier_in values, espalier_in pattern, espalier_in x,
-                                                    espalier_in bias, espalier_out y, int64_t fan_in,
-                                                    espalier_conv2d shape) {
+espalier_status espalier_cuda_sparse_convolution_forward(espalier_in values, espalier_in pattern, espalier_in x,
+                                                         espalier_in bias, espalier_out y, int64_t fan_in,
+                                                         espalier_conv2d shape) {
   return guarded(__func__, [&] {
     const sparse_conv::Checked by(shape, fan_in, pattern, values.length);
     for_device_float("values", values.dtype, [&]<class T>(T) {
@@ -314,8 +314,8 @@ espalier_status espalier_cuda_sparse_conv2d_forward(espalier_in values, espalier
   });
 }
 
-espalier_status espalier_cuda_sparse_conv2d_data_grad(espalier_in values, espalier_in pattern, espalier_in dy,
-                                                      espalier_out dx, int64_t fan_in, espalier_conv2d shape) {
+espalier_status espalier_cuda_sparse_convolution_data_grad(espalier_in values, espalier_in pattern, espalier_in dy,
+                                                           espalier_out dx, int64_t fan_in, espalier_conv2d shape) {
   return guarded(__func__, [&] {
     const sparse_conv::Checked by(shape, fan_in, pattern, values.length);
     for_device_float("values", values.dtype, [&]<class T>(T) {
@@ -326,8 +326,9 @@ espalier_status espalier_cuda_sparse_conv2d_data_grad(espalier_in values, espali
   });
 }
 
-espalier_status espalier_cuda_sparse_conv2d_weight_grad(espalier_in x, espalier_in dy, espalier_in pattern,
-                                                        espalier_out dvalues, int64_t fan_in, espalier_conv2d shape) {
+espalier_status espalier_cuda_sparse_convolution_weight_grad(espalier_in x, espalier_in dy, espalier_in pattern,
+                                                             espalier_out dvalues, int64_t fan_in,
+                                                             espalier_conv2d shape) {
   return guarded(__func__, [&] {
     const sparse_conv::Checked by(shape, fan_in, pattern, dvalues.length);
     for_device_float("x", x.dtype, [&]<class T>(T) {

@@ -51,20 +51,21 @@ void check_case(const Case& c, espalier_dtype dtype, const std::vector<double>& 
   dx.poison();
   dvalues.poison();
 
-  ok(espalier_cuda_sparse_conv2d_forward(values.in(), pattern.in(), x.in(), bias.in(), y.out(), fan_in, shape),
+  ok(espalier_cuda_sparse_convolution_forward(values.in(), pattern.in(), x.in(), bias.in(), y.out(), fan_in, shape),
      "forward");
   std::vector<double> expected(y.host().size());
   const espalier_in plus = with_bias ? as_input(bias.host()) : espalier_in{nullptr, 0, ESPALIER_FLOAT64};
   ok(espalier_conv2d_forward(as_input(x.host()), as_input(masked), plus, 0, as_output(expected), shape), "host");
   close_to(y, expected, tolerance, "forward");
 
-  ok(espalier_cuda_sparse_conv2d_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), fan_in, shape), "data grad");
+  ok(espalier_cuda_sparse_convolution_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), fan_in, shape),
+     "data grad");
   expected.assign(dx.host().size(), 0);
   const espalier_in none{nullptr, 0, ESPALIER_FLOAT64};
   ok(espalier_conv2d_data_grad(as_input(masked), as_input(dy.host()), none, as_output(expected), shape), "host");
   close_to(dx, expected, tolerance, "data gradient");
 
-  ok(espalier_cuda_sparse_conv2d_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), fan_in, shape),
+  ok(espalier_cuda_sparse_convolution_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), fan_in, shape),
      "weight grad");
   std::vector<double> whole(masked.size()), of_kept;
   ok(espalier_conv2d_weight_grad(as_input(x.host()), as_input(dy.host()), as_output(whole), shape), "host");
@@ -168,7 +169,7 @@ ESPALIER_CHECK(sparse_conv_refuses) {
   Array pattern = result(length, ESPALIER_INT32), values = random(3), x = random(36), y = result(18), bias = random(2);
   const auto forward = [&](const Array& of, const Array& from, const Array& to, int64_t fan_in,
                            const espalier_conv2d& by) {
-    return espalier_cuda_sparse_conv2d_forward(of.in(), pattern.in(), from.in(), bias.in(), to.out(), fan_in, by);
+    return espalier_cuda_sparse_convolution_forward(of.in(), pattern.in(), from.in(), bias.in(), to.out(), fan_in, by);
   };
   Array more = random(4), wide = random(36, -1, 1, ESPALIER_FLOAT64), longer = result(19);
   require(forward(more, x, y, 0, shape) == ESPALIER_SHAPE_MISMATCH, "values of another pattern are refused");

@@ -48,19 +48,22 @@ void bench(const char* name, const conv::Case& c, std::initializer_list<double> 
         "forward", y, dense_y,
         [&] { ok(espalier_cuda_conv2d_forward(x.in(), weight.in(), none, 0, dense_y.out(), shape), "dense"); },
         [&] {
-          ok(espalier_cuda_sparse_conv2d_forward(values.in(), pattern.in(), x.in(), none, y.out(), 0, shape), "sparse");
+          ok(espalier_cuda_sparse_convolution_forward(values.in(), pattern.in(), x.in(), none, y.out(), 0, shape),
+             "sparse");
         });
     row(
         "data grad", dx, dense_dx,
         [&] { ok(espalier_cuda_conv2d_data_grad(weight.in(), dy.in(), none, dense_dx.out(), shape), "dense"); },
         [&] {
-          ok(espalier_cuda_sparse_conv2d_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), 0, shape), "sparse");
+          ok(espalier_cuda_sparse_convolution_data_grad(values.in(), pattern.in(), dy.in(), dx.out(), 0, shape),
+             "sparse");
         });
     row(
         "weight grad", dvalues, expected,
         [&] { ok(espalier_cuda_conv2d_weight_grad(x.in(), dy.in(), dense_dw.out(), shape), "dense"); },
         [&] {
-          ok(espalier_cuda_sparse_conv2d_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), 0, shape), "sparse");
+          ok(espalier_cuda_sparse_convolution_weight_grad(x.in(), dy.in(), pattern.in(), dvalues.out(), 0, shape),
+             "sparse");
         });
   }
 }
