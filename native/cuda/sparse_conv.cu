@@ -44,15 +44,15 @@ Side side_y(const espalier_conv2d& s) {
   return {s.out_channels / s.groups, s.out_height, s.out_width, 1, 1, s.out_channels * s.out_height * s.out_width};
 }
 
-// Lays the lattice out for so many pixels a lane, of W's kept elements of `bytes` each; false where a channel is too
-// large for shared memory, or the whole for the integers. back: dy is read and dx written.
+// Lays the lattice out for so many pixels a lane, with planes of type W in shared memory; false where a channel is too
+// large for that, or the whole for the integers. back: dy is read and dx written.
 template <class W>
 bool lay_out(const espalier_conv2d& s, bool back, int pixels, Lattice& to) {
   constexpr int64_t kFar = int64_t{1} << 20, kMost = int64_t{1} << 31;
   const Reaches shifts = reaches(s, back);
   const Side from = back ? side_y(s) : side_x(s), onto = back ? side_x(s) : side_y(s);
-  if (from.row_step >= kFar || from.column_step >= kFar || onto.row_step >= kFar || onto.column_step >= kFar)
-    return false;
+  // (Where there are no channels, a kernel may be of any size.)
+  if (s.stride_height * s.stride_width >= kFar || taps_of(s) >= kFar) return false;
   if (shifts.rows.most - shifts.rows.least >= kFar || shifts.columns.most - shifts.columns.least >= kFar) return false;
   const int64_t rows = pitch(ceil_div(from.height, from.row_step), ceil_div(onto.height, onto.row_step), shifts.rows);
   const int64_t columns =
@@ -60,13 +60,13 @@ bool lay_out(const espalier_conv2d& s, bool back, int pixels, Lattice& to) {
   if (rows >= kMost || columns >= kMost || rows * columns >= kMost) return false;
   const int64_t length =
       32 * pixels + (shifts.rows.most - shifts.rows.least) * columns + shifts.columns.most - shifts.columns.least;
+  if (length >= kFar || length * from.phases() >= kFar) return false;
   const int64_t channel_length = length * from.phases();
-  // Of the images that a tile is in, places are int32.
-  if (channel_length >= kFar || (length / (rows * columns) + 2) > kMost / std::max<int64_t>(from.image, 1))
-    return false;
+  // Places in the images that a tile lies in are int32.
+  if (length / (rows * columns) + 2 > kMost / std::max<int64_t>(from.image, 1)) return false;
   if (onto.phases() * onto.channels * s.groups >= kMost / 2) return false;
 
-  // Two blocks to a multiprocessor, where more than one channel fits so: one brings planes while the other multiplies.
+  // Two blocks to a multiprocessor, where a channel fits so: one brings planes while the other multiplies.
   const auto fits = [&](int64_t room) {
     return (room - kEntriesBytes<W> - channel_length * int64_t{sizeof(int32_t)}) /
            (channel_length * int64_t{sizeof(W)});

@@ -12,7 +12,7 @@
 // The planes of as many channels as fit are brought to shared memory together with what shifts reach, a row's elements
 // in them are written down as offsets, and every element is one access of 128 bytes of shared memory for 32
 // multiply-adds. That is what bounds the kernels, at a quarter of the rate of the CUDA cores: there is nothing to gain
-// where more than a fifth is kept. A lane's pixels are 32 apart, so that banks do not conflict and all but the first
+// where more than a quarter is kept. A lane's pixels are 32 apart, so that banks do not conflict and all but the first
 // are at fixed distances. None of this has been timed.
 #pragma once
 
