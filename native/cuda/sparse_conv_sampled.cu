@@ -33,8 +33,7 @@ __global__ void __launch_bounds__(kThreads, 2) sampled_kernel(const __grid_const
   int32_t* const places = reinterpret_cast<int32_t*>(planes + lattice.chunk * lattice.channel_length);
 
   for (int64_t tile = first_tile; tile < last_tile; ++tile) {
-    __syncthreads();  // the last tile's planes have been brought
-    lattice.write_places(tile, places);
+    lattice.write_places(tile, places);  // nobody has read any since the last chunk was brought
 
     W own[kRows][kPixels];
     int32_t at[kRows], end[kRows];
