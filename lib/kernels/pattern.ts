@@ -1,4 +1,5 @@
 import { allocateOn, type CudaSparse, type Device, type DeviceArray, nativeOnGpu, type Storage, upload } from '../native/index.js'
+import type { ConvWeight } from './convGeometry.js'
 import { patternCosts } from './patternCosts.js'
 import type { Costs } from './sparseMatrix.js'
 
@@ -9,10 +10,16 @@ export interface Placed {
   readonly count: number
   /** Where they stand, row by row. */
   readonly places: Int32Array
+  /** Of a convolution. */
+  readonly kernelSize?: readonly [height: number, width: number]
+  readonly groups?: number
 }
 
-/** Where the kept entries of a matrix stand, as the products of a GPU read it: made from a mask there, without a SparseMatrix. */
-export class Pattern {
+/**
+ * Where the kept entries of a matrix stand, as the products of a GPU read it: made from a mask there, without a SparseMatrix.
+ * Of a convolution's weight, too, which is a matrix of a row for each output channel.
+ */
+export class Pattern implements ConvWeight {
   readonly storage: DeviceArray
   /** They are not known to the CPU. */
   readonly places = null
@@ -26,10 +33,22 @@ export class Pattern {
     readonly count: number,
     /** How many each row keeps, where that is the same for all: then no row has to be looked up. Else 0. */
     readonly fanIn = 0,
+    /** Of a convolution: a column is an element of the kernel of one of a group's channels. */
+    readonly kernelSize: readonly [height: number, width: number] = [1, 1],
+    readonly groups = 1,
   ) {
     this.storage = allocateOn(mask.device, 'int32', nativeOnGpu.sparsePatternSize(count, ...this.shape(0)))
     this.storage.kept = true
     nativeOnGpu.sparsePattern(mask, count, this.storage, ...this.shape(0))
+  }
+
+  get outChannels(): number {
+    return this.rows
+  }
+
+  get inChannels(): number {
+    const [height, width] = this.kernelSize
+    return (this.columns / (height * width)) * this.groups
   }
 
   /** What the kernels are told of a product with so many samples: a row each, or a column each. */
@@ -73,7 +92,7 @@ export function patternOn(matrix: Placed | Pattern, device: Device): Pattern {
 }
 
 function patternOfMatrix(matrix: Placed, device: Device): Pattern {
-  const { rows, columns, count } = matrix
+  const { rows, columns, count, kernelSize, groups } = matrix
   const entries = new Uint8Array(rows * columns)
   const inRow = new Int32Array(rows)
   for (const position of matrix.places) {
@@ -82,7 +101,8 @@ function patternOfMatrix(matrix: Placed, device: Device): Pattern {
   }
   const mask = allocateOn(device, 'uint8', entries.length)
   upload(entries, mask)
-  const pattern = new Pattern(mask, rows, columns, count, inRow.every((kept) => kept === inRow[0]) ? (inRow[0] ?? 0) : 0)
+  const fanIn = inRow.every((kept) => kept === inRow[0]) ? (inRow[0] ?? 0) : 0
+  const pattern = new Pattern(mask, rows, columns, count, fanIn, kernelSize, groups)
   mask.dispose()
   return pattern
 }

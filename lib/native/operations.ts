@@ -731,6 +731,16 @@ export interface CudaOperations {
   sparseDataGrad(values: Storage | null, pattern: Storage | null, dy: Storage | null, dx: Storage | null, ...shape: CudaSparse): void
   /** dvalues: the gradient of each value. */
   sparseWeightGrad(x: Storage | null, dy: Storage | null, pattern: Storage | null, dvalues: Storage | null, ...shape: CudaSparse): void
+  /** Convolutions by single elements of a weight W [out_channels, in_channels / groups, kernel_height, kernel_width]: of
+   * it as a matrix, m = out_channels, k the rest, `values` hold what counts, and `pattern` is what
+   * espalier_cuda_sparse_pattern makes of its mask (fan_in as there). x, y and `shape` are those of a dense convolution
+   * (espalier/conv.h); bias has out_channels elements, or is absent; all arrays are of one element type, as above.
+   * Patches are not written out. Every geometry is computed; where one channel of x, in all the planes that steps cut it
+   * into, is too large for shared memory (a stride of 40×40, say), by a dense weight that is made of the values. */
+  sparseConvolutionForward(values: Storage | null, pattern: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, fanIn: number, ...shape: Conv2d): void
+  sparseConvolutionDataGrad(values: Storage | null, pattern: Storage | null, dy: Storage | null, dx: Storage | null, fanIn: number, ...shape: Conv2d): void
+  /** dvalues: the gradient of each value. Sums are added in an order that timing does not change. */
+  sparseConvolutionWeightGrad(x: Storage | null, dy: Storage | null, pattern: Storage | null, dvalues: Storage | null, fanIn: number, ...shape: Conv2d): void
   /** Packs a mask of any of espalier_cuda_cast's float types or uint8; the last word's spare bits are 0. */
   maskedPack(mask: Storage | null, words: Storage | null): void
   maskedForward(weight: Storage | null, mask: Storage | null, x: Storage | null, bias: Storage | null, y: Storage | null, ...shape: CudaMasked): void
@@ -833,6 +843,9 @@ export const onDeviceAlone = [
   'sparseForward',
   'sparseDataGrad',
   'sparseWeightGrad',
+  'sparseConvolutionForward',
+  'sparseConvolutionDataGrad',
+  'sparseConvolutionWeightGrad',
   'maskedPack',
   'maskedForward',
   'maskedDataGrad',

@@ -11,8 +11,8 @@ import type { Module } from './module.js'
 
 /** What a kind of layer makes of a mask. */
 export interface MaskedWay<L extends Module, P extends Prepared> {
-  /** Why it has no sparse kernels on a GPU; null where it has. */
-  denseOnGpu(layer: L): string | null
+  /** Why it is not known what its sparse kernels take on a GPU, so that it has them only when asked; null where it is. */
+  untimedOnGpu(layer: L): string | null
   /** Whether x is an input of the layer at all: what is wrong with another, the dense product says. */
   takes(layer: L, x: Tensor): boolean
   /** Multiply-adds of the dense product, at most. */
@@ -127,12 +127,13 @@ function chosen<L extends Module, P extends Prepared>(
   const prepared = plan.prepared((...of) => way.prepare(layer, ...of))
   const masking = place.maskTime * latent.size * (trains ? 2 : 1)
   const pass = { masking, trains, dataGradient, alone, asked: wanted === 'sparse' }
+  if (device !== 'cpu' && way.untimedOnGpu(layer) !== null) return plan.settle(key, untimed(pass, density, way.kernel(prepared, x)), null)
   const times = expected(way.costs(layer, prepared, x), pass)
   return plan.settle(key, ranked(times, pass, density, way.kernel(prepared, x)), times.dense - times.sparse)
 }
 
 /** What is weighed for a layer on a GPU. */
-export type Weighed<L extends Module, P extends Prepared> = Pick<MaskedWay<L, P>, 'denseOnGpu' | 'work' | 'costs' | 'kernel'>
+export type Weighed<L extends Module, P extends Prepared> = Pick<MaskedWay<L, P>, 'untimedOnGpu' | 'work' | 'costs' | 'kernel'>
 
 /**
  * How a layer on a GPU that holds its kept weights alone multiplies, this share of all: by these, or by a dense weight that
@@ -146,6 +147,7 @@ export function chosenForKept<L extends Module, P extends Prepared>(layer: L, x:
   if (wanted === 'auto' && density > gpu.densest) return tooDense(gpu, density)
   const [trains, dataGradient] = [weight, x].map(({ requiresGrad }) => gradEnabled() && requiresGrad)
   const pass = { masking: 0, trains, dataGradient, alone: true, asked: wanted === 'sparse' }
+  if (way.untimedOnGpu(layer) !== null) return untimed(pass, density, way.kernel(prepared, x))
   // (Whatever it costs, a sparse pass makes the gradient of the kept ones.)
   return ranked(expected(way.costs(layer, prepared, x), { ...pass, asked: true }), pass, density, way.kernel(prepared, x))
 }
@@ -159,12 +161,21 @@ function ranked({ dense: slow, sparse: fast, weightGradient }: Times, { trains, 
   return { runs: 'sparse', reason: why, kernel, ...(trains ? { weightGradient } : {}), ...facts }
 }
 
+/** What is asked for where nothing says how long it takes. */
+const untimed = ({ trains, alone }: Pass, density: number, kernel: string): KernelChoice => ({
+  runs: 'sparse',
+  reason: 'asked for',
+  kernel,
+  ...(trains ? { weightGradient: alone ? 'kept' : 'all' } : {}),
+  density,
+})
+
 /** Why a layer on a GPU multiplies densely, whatever its mask: a look at that waits for the device. */
 function unfitForGpu<L extends Module, P extends Prepared>(layer: L, x: Tensor, latent: Tensor, way: Weighed<L, P>): KernelChoice | null {
-  const without = way.denseOnGpu(layer)
-  if (without !== null) return dense(without)
   if (latent.dtype !== 'float32' || x.dtype !== 'float32') return refused.dtypeOnGpu
   if (layer[internals].maskedKernels === 'sparse') return null
+  const without = way.untimedOnGpu(layer)
+  if (without !== null) return dense(without)
   const { precision } = cudaOn(latent.device)
   if (precision !== 'float32') return dense(`no figures compare sparse products with dense ones rounded to ${precision}`)
   return way.work(layer, x) < gpu.fewest ? refused.small : null

@@ -1,12 +1,12 @@
 import { asTensor, defineOp } from '../autograd/index.js'
-import { type ConvSteps, type ConvWeight, geometryOf } from '../kernels/convGeometry.js'
+import { type ConvSteps, geometryOf } from '../kernels/convGeometry.js'
 import { SparseConv2d } from '../kernels/index.js'
 import { Pattern } from '../kernels/pattern.js'
 import { type Conv2d, describe, ensure } from '../native/index.js'
 import { empty, formatShape, type Shape, sameDtype, type Tensor } from '../tensor/index.js'
 import { biasGradient, checkBias, dataGradient, forward, weightGradient } from './convolution.js'
 import { keptOf, spread } from './keptEntries.js'
-import { isPointwise, pointwise, pointwiseDataGradient, pointwiseWeightGradient } from './pointwise.js'
+import { patternConvolution, patternDataGradient, patternWeightGradient } from './patternConvolution.js'
 
 const defaults: ConvSteps = {}
 
@@ -16,11 +16,11 @@ const defaults: ConvSteps = {}
  * [n, out, h', w']. The gradient of `values` is that of the kept entries alone.
  *
  * On the CPU float32 costs what is kept; float64, for gradient checks, and a GPU multiply by a dense weight that is made
- * of the values, and make a dense gradient of it, where the values are. With a `Pattern` of [out, in] in place of the
- * convolution, a 1×1 one in steps of 1 without padding, a GPU multiplies by the kept entries.
+ * of the values, and make a dense gradient of it, where the values are. With a `Pattern` of the weight in place of the
+ * convolution a GPU multiplies by the kept entries.
  *
  * @throws EspalierError SHAPE_MISMATCH where channels, values or bias do not fit, or the kernel is larger than the
- * padded input; INVALID_ARGUMENT for a pattern with other steps; DEVICE_MISMATCH for one elsewhere
+ * padded input; DEVICE_MISMATCH for a pattern elsewhere
  */
 export const sparseConv2d = defineOp({
   name: 'sparse_conv2d',
@@ -28,7 +28,7 @@ export const sparseConv2d = defineOp({
     const geometry = checked(x, values, convolution, bias, steps)
     const [n, , , , channels, height, width] = geometry
     const shape = [n, channels, height, width]
-    if (convolution instanceof Pattern) return { output: pointwise(x, values, convolution, bias, shape), saved: geometry }
+    if (convolution instanceof Pattern) return { output: patternConvolution(geometry, x, values, convolution, bias, shape), saved: geometry }
     if (isDense(x)) {
       const weight = dense(values, convolution)
       const y = forward(geometry, x, weight, bias, false, shape)
@@ -43,7 +43,7 @@ export const sparseConv2d = defineOp({
   backward(grad, { args: [x, values, convolution, bias], saved, needs }) {
     const gradients =
       convolution instanceof Pattern
-        ? productGradients(grad, x, values, convolution, needs)
+        ? patternGradients(grad, x, values, convolution, saved, needs)
         : (isDense(x) ? denseGradients : sparseGradients)(grad, x, values, convolution, saved, needs)
     return bias === null ? gradients : [...gradients, needs[2] ? biasGradient(grad) : null]
   },
@@ -113,9 +113,9 @@ function denseGradients(grad: Tensor, x: Tensor, values: Tensor, convolution: Sp
   return gradients
 }
 
-const productGradients = (grad: Tensor, x: Tensor, values: Tensor, pattern: Pattern, needs: readonly boolean[]): Gradients => [
-  needs[0] ? pointwiseDataGradient(grad, values, pattern, x.shape) : null,
-  needs[1] ? pointwiseWeightGradient(x, grad, pattern) : null,
+const patternGradients = (grad: Tensor, x: Tensor, values: Tensor, pattern: Pattern, geometry: Conv2d, needs: readonly boolean[]): Gradients => [
+  needs[0] ? patternDataGradient(geometry, grad, values, pattern, x.shape) : null,
+  needs[1] ? patternWeightGradient(geometry, x, grad, pattern) : null,
 ]
 
 /** Checks what belongs together, and returns the sizes that the kernels are told. */
@@ -127,8 +127,7 @@ function checked(x: Tensor, values: Tensor, convolution: SparseConv2d | Pattern,
     'INVALID_ARGUMENT',
     () => `sparse_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d`,
   )
-  const { inChannels, outChannels } = weightOf(convolution)
-  const { count } = convolution
+  const { inChannels, outChannels, count } = convolution
   ensure(
     x.rank === 4 && x.shape[1] === inChannels,
     'SHAPE_MISMATCH',
@@ -143,26 +142,13 @@ function checked(x: Tensor, values: Tensor, convolution: SparseConv2d | Pattern,
   checkBias('sparse_conv2d', bias, outChannels)
   sameDtype('sparse_conv2d', x, values, bias)
   ensure(x.dtype === 'float32' || x.dtype === 'float64', 'DTYPE_MISMATCH', () => `sparse_conv2d: x is ${x.dtype}, expected float32 or float64`)
-  const geometry = geometryOf('sparse_conv2d', weightOf(convolution), x.shape[0], [x.shape[2], x.shape[3]], steps)
-  ensure(
-    convolution instanceof SparseConv2d || isPointwise(geometry),
-    'INVALID_ARGUMENT',
-    () => `sparse_conv2d: stride is ${describe(steps.stride ?? 1)} and padding ${describe(steps.padding ?? 0)}, expected 1 and 0 with a pattern`,
-  )
-  return geometry
+  return geometryOf('sparse_conv2d', convolution, x.shape[0], [x.shape[2], x.shape[3]], steps)
 }
 
 /** Whether the product goes through a dense weight: in float64, which is there for gradient checks, and on a GPU. */
 const isDense = (x: Tensor): boolean => x.dtype === 'float64' || x.device !== 'cpu'
 
-/** The weight of which a convolution or a pattern tells what is kept. */
-const weightOf = (of: SparseConv2d | Pattern): ConvWeight =>
-  of instanceof Pattern ? { inChannels: of.columns, outChannels: of.rows, kernelSize: [1, 1], groups: 1 } : of
-
-/** Its shape. */
-export function weightShape(of: SparseConv2d | Pattern): Shape {
-  const { inChannels, outChannels, kernelSize, groups } = weightOf(of)
-  return [outChannels, inChannels / groups, ...kernelSize]
-}
+/** The shape of the weight of which a convolution or a pattern tells what is kept. */
+export const weightShape = ({ inChannels, outChannels, kernelSize, groups }: SparseConv2d | Pattern): Shape => [outChannels, inChannels / groups, ...kernelSize]
 
 const dense = (values: Tensor, convolution: SparseConv2d): Tensor => spread(values, convolution, weightShape(convolution))

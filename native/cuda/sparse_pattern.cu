@@ -139,14 +139,6 @@ void each_element(const Lists& lists, int64_t k, const char* name, Body body) {
                                                                                                           body);
   launched(name);
 }
-template <class T>
-void gather(const Lists& lists, int64_t k, const T* weight, T* values) {
-  each_element(lists, k, "sparse gather", [=] __device__(int32_t i, int64_t at) { values[i] = weight[at]; });
-}
-template <class T>
-void scatter(const Lists& lists, int64_t k, const T* values, T* weight) {
-  each_element(lists, k, "sparse scatter", [=] __device__(int32_t i, int64_t at) { weight[at] = values[i]; });
-}
 // to[i] = values[position[i]], list by list: a team of eight lanes to a list, neighbouring lists at the same time in
 // one block. Element by element each read took its own sector of 32 bytes from the L2; columns side by side want, row
 // after row, values side by side, and the L1 still has them. 8192² at 90%, what the gradient of X takes longer than the
@@ -253,6 +245,24 @@ void require_sparse(const espalier_cuda_sparse& shape, int64_t count) {
          static_cast<long long>(shape.m * shape.fan_in));
 }
 
+template <class T>
+void gather_values(const Lists& by_row, int64_t k, const T* weight, T* values) {
+  each_element(by_row, k, "sparse gather", [=] __device__(int32_t i, int64_t at) { values[i] = weight[at]; });
+}
+template <class T>
+void scatter_values(const Lists& by_row, int64_t k, const T* values, T* weight) {
+  each_element(by_row, k, "sparse scatter", [=] __device__(int32_t i, int64_t at) { weight[at] = values[i]; });
+}
+
+#define ESPALIER_VALUES(T)                                          \
+  template void gather_values(const Lists&, int64_t, const T*, T*); \
+  template void scatter_values(const Lists&, int64_t, const T*, T*);
+ESPALIER_VALUES(float)
+ESPALIER_VALUES(double)
+ESPALIER_VALUES(__half)
+ESPALIER_VALUES(__nv_bfloat16)
+#undef ESPALIER_VALUES
+
 }  // namespace espalier::cuda
 
 espalier_status espalier_cuda_sparse_count(espalier_in mask, int64_t* count) {
@@ -306,8 +316,8 @@ espalier_status espalier_cuda_sparse_gather(espalier_in weight, espalier_in patt
         elements<int32_t>("pattern", pattern, SparsePattern<int32_t>::length(values.length, shape)), values.length,
         shape);
     for_device_float("weight", weight.dtype, [&]<class T>(T) {
-      gather(parts.by_row(shape), shape.k, elements<T>("weight", weight, shape.m * shape.k),
-             elements<T>("values", values, values.length));
+      gather_values(parts.by_row(shape), shape.k, elements<T>("weight", weight, shape.m * shape.k),
+                    elements<T>("values", values, values.length));
     });
   });
 }
@@ -320,8 +330,8 @@ espalier_status espalier_cuda_sparse_scatter(espalier_in values, espalier_in pat
         elements<int32_t>("pattern", pattern, SparsePattern<int32_t>::length(values.length, shape)), values.length,
         shape);
     for_device_float("weight", weight.dtype, [&]<class T>(T) {
-      scatter(parts.by_row(shape), shape.k, elements<T>("values", values, values.length),
-              elements<T>("weight", weight, shape.m * shape.k));
+      scatter_values(parts.by_row(shape), shape.k, elements<T>("values", values, values.length),
+                     elements<T>("weight", weight, shape.m * shape.k));
     });
   });
 }

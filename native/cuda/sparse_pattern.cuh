@@ -63,4 +63,20 @@ template <class T>
 void sampled_products(const Lists& lists, int64_t elements, const T* y, const T* x, int64_t depth, int64_t n,
                       T* dvalues);
 
+// dvalues of parts of their sums, one behind the other, added in their order.
+template <class T>
+void add_parts(const wide_t<T>* sums, int64_t elements, int64_t parts, T* dvalues) {
+  for_each(elements, "sampled products", [=] __device__(int64_t i) {
+    wide_t<T> sum = 0;
+    for (int64_t part = 0; part < parts; ++part) sum += sums[part * elements + i];
+    dvalues[i] = narrow<T>(sum);
+  });
+}
+
+// From a dense W of lists.count×k to the values, which stand as the lists do, and back.
+template <class T>
+void gather_values(const Lists& by_row, int64_t k, const T* weight, T* values);
+template <class T>
+void scatter_values(const Lists& by_row, int64_t k, const T* values, T* weight);
+
 }  // namespace espalier::cuda

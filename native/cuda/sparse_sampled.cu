@@ -142,15 +142,6 @@ __global__ void __launch_bounds__(kPanelThreads, 1)
   }
 }
 
-template <class T>
-void add_groups(const wide_t<T>* sums, int64_t elements, int64_t groups, T* dvalues) {
-  for_each(elements, "sampled products", [=] __device__(int64_t i) {
-    wide_t<T> sum = 0;
-    for (int64_t group = 0; group < groups; ++group) sum += sums[group * elements + i];
-    dvalues[i] = narrow<T>(sum);
-  });
-}
-
 template <class T, int kParts>
 void launch(const Lists& lists, int64_t elements, const T* y, const T* x, int64_t depth, int64_t n, T* dvalues) {
   const int64_t slices = ceil_div(n, kSliceColumns<T, kParts>), blocks = ceil_div(lists.count, kBlockRows);
@@ -170,7 +161,7 @@ void launch(const Lists& lists, int64_t elements, const T* y, const T* x, int64_
   ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
   kernel<<<static_cast<unsigned>(blocks * groups), kPanelThreads, static_cast<size_t>(bytes), stream()>>>(task);
   launched("sampled products");
-  if (!direct) add_groups<T>(sums.get(), elements, groups, dvalues);
+  if (!direct) add_parts<T>(sums.get(), elements, groups, dvalues);
 }
 
 }  // namespace

@@ -1,21 +1,23 @@
 // Sparse convolutions, and layers that hold their kept weights alone: on the device, beside the CPU.
 import { cuda, kernels, manualSeed, nn, noGrad, ops, optim, prune, qnn, rand, type Tensor, tensor } from '../../lib/index.js'
+import type { ConvSteps } from '../../lib/kernels/convGeometry.js'
 import { Pattern } from '../../lib/kernels/pattern.js'
 import { type DeviceArray, native } from '../../lib/native/index.js'
 import { check, close, refused, require } from './harness.js'
 import { deviceOf, maskBy, masks, pass, randomMask, rules, stepped, tells, triplets, watched } from './layers.js'
 
-/** The convolution of a mask [out, in, kh, kw] of zeros and ones. */
-function convolutionOf(mask: Tensor): kernels.SparseConv2d {
-  const [outChannels, inChannels, height, width] = mask.shape
+/** The convolution of a mask [out, in / groups, kh, kw] of zeros and ones. */
+function convolutionOf(mask: Tensor, groups = 1): kernels.SparseConv2d {
+  const [outChannels, seen, height, width] = mask.shape
   const kept = mask.data as Float32Array
-  return new kernels.SparseConv2d(kept, inChannels, outChannels, [height, width], { mask: kept })
+  return new kernels.SparseConv2d(kept, seen * groups, outChannels, [height, width], { mask: kept, groups })
 }
 
-/** That of a mask [out, in, 1, 1], as the device reads it. */
-function patternOf(mask: Tensor): Pattern {
-  const { storage, shape } = mask.to('cuda')
-  return new Pattern(storage as DeviceArray, shape[0], shape[1], native.countOnes(storage))
+/** The same as the device reads it. */
+function patternOf(mask: Tensor, groups = 1): Pattern {
+  const { storage, size, shape } = mask.to('cuda')
+  const [rows, , height, width] = shape
+  return new Pattern(storage as DeviceArray, rows, size / rows, native.countOnes(storage), 0, [height, width], groups)
 }
 
 /** Output and gradients of an operation on copies of some tensors. */
@@ -25,6 +27,34 @@ function passOf(op: (...operands: Tensor[]) => Tensor, given: readonly Tensor[],
   const y = op(...operands)
   ops.sum(ops.square(y)).backward()
   return [y, ...operands.map((one) => one.grad as Tensor)]
+}
+
+/** Both operations by a mask's pattern and by its convolution on the device, beside the CPU's. */
+function checkOperations(
+  of: string,
+  mask: Tensor,
+  shape: readonly number[],
+  dtype: 'float32' | 'float64',
+  withBias: boolean,
+  steps: ConvSteps = {},
+  groups = 1,
+): void {
+  const tolerance = dtype === 'float32' ? 1e-5 : 1e-12
+  const [convolution, pattern] = [convolutionOf(mask, groups), patternOf(mask, groups)]
+  const [x, values, weight, bias] = [shape, [pattern.count], mask.shape, [mask.shape[0]]].map((one) => rand(one, { dtype }))
+  const given = withBias ? [bias] : []
+  const sparse = (by: kernels.SparseConv2d | Pattern) => (input: Tensor, kept: Tensor, plus?: Tensor) => ops.sparseConv2d(input, kept, by, plus ?? null, steps)
+  const expected = passOf(sparse(convolution), [x, values, ...given], 'cpu')
+  for (const by of [pattern, convolution])
+    for (const [j, found] of passOf(sparse(by), [x, values, ...given], 'cuda').entries()) close(found, expected[j], tolerance, `${of}: ${j}`, 1e-2)
+  for (const ofKept of [true, false]) {
+    const masked = (by: kernels.SparseConv2d | Pattern) => (input: Tensor, all: Tensor, plus?: Tensor) =>
+      ops.maskedConv2d(input, all, by, plus ?? null, steps, ofKept)
+    const wanted = passOf(masked(convolution), [x, weight, ...given], 'cpu')
+    for (const by of [pattern, convolution])
+      for (const [j, found] of passOf(masked(by), [x, weight, ...given], 'cuda').entries())
+        close(found, wanted[j], tolerance, `masked, ${of}, ${ofKept}: ${j}`, 1e-2)
+  }
 }
 
 check('sparse_conv2d and masked_conv2d of 1×1 by a pattern: any mask, batch and type', () => {
@@ -39,59 +69,61 @@ check('sparse_conv2d and masked_conv2d of 1×1 by a pattern: any mask, batch and
   ]
   for (const [name, keeps] of Object.entries(masks))
     for (const [i, [rows, shape]] of shapes.entries())
-      for (const [dtype, tolerance] of [
-        ['float32', 1e-5],
-        ['float64', 1e-12],
-      ] as const) {
+      for (const dtype of ['float32', 'float64'] as const) {
         manualSeed(i)
         const mask = maskBy([rows, shape[1], 1, 1], keeps)
-        const [convolution, pattern] = [convolutionOf(mask), patternOf(mask)]
-        const [x, values, weight, bias] = [shape, [pattern.count], mask.shape, [rows]].map((of) => rand(of, { dtype }))
-        for (const given of [[bias], []]) {
-          const of = `${name}, ${dtype}, [${shape}] to ${rows}${given.length === 0 ? '' : ' with a bias'}`
-          const sparse = (by: kernels.SparseConv2d | Pattern) => (input: Tensor, kept: Tensor, plus?: Tensor) => ops.sparseConv2d(input, kept, by, plus ?? null)
-          const expected = passOf(sparse(convolution), [x, values, ...given], 'cpu')
-          for (const by of [pattern, convolution])
-            for (const [j, found] of passOf(sparse(by), [x, values, ...given], 'cuda').entries()) close(found, expected[j], tolerance, `${of}: ${j}`, 1e-2)
-          for (const ofKept of [true, false]) {
-            const masked = (by: kernels.SparseConv2d | Pattern) => (input: Tensor, all: Tensor, plus?: Tensor) =>
-              ops.maskedConv2d(input, all, by, plus ?? null, {}, ofKept)
-            const wanted = passOf(masked(convolution), [x, weight, ...given], 'cpu')
-            for (const by of [pattern, convolution])
-              for (const [j, found] of passOf(masked(by), [x, weight, ...given], 'cuda').entries())
-                close(found, wanted[j], tolerance, `masked, ${of}, ${ofKept}: ${j}`, 1e-2)
-          }
-        }
+        for (const withBias of [true, false]) checkOperations(`${name}, ${dtype}, [${shape}] to ${rows}, ${withBias}`, mask, shape, dtype, withBias)
       }
 })
 
-check('sparse_conv2d and masked_conv2d refuse a pattern elsewhere, with other steps, and a weight of another shape', () => {
-  const mask = randomMask([6, 8, 1, 1], 0.5, 1)
-  const [convolution, pattern] = [convolutionOf(mask), patternOf(mask)]
-  const [x, values, weight] = [rand([3, 8, 4, 4]), rand([pattern.count]), rand([6, 8, 1, 1])]
-  const [xThere, valuesThere, weightThere] = [x, values, weight].map((one) => one.to('cuda'))
-  for (const steps of [{ stride: 2 }, { padding: 1 }, { padding: [0, 1] as const }]) {
-    refused('INVALID_ARGUMENT', () => ops.sparseConv2d(xThere, valuesThere, pattern, null, steps))
-    refused('INVALID_ARGUMENT', () => ops.maskedConv2d(xThere, weightThere, pattern, null, steps))
-  }
-  refused('DEVICE_MISMATCH', () => ops.sparseConv2d(x, values, pattern, null))
-  refused('DEVICE_MISMATCH', () => ops.maskedConv2d(x, weight, pattern, null))
-  refused('SHAPE_MISMATCH', () => ops.sparseConv2d(xThere, valuesThere.to('cpu').reshape([-1, 1]).to('cuda'), pattern, null))
-  refused('SHAPE_MISMATCH', () => ops.sparseConv2d(rand([3, 7, 4, 4]).to('cuda'), valuesThere, pattern, null))
-  for (const one of [convolution, pattern]) {
-    refused('SHAPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.reshape([8, 6, 1, 1]), one, null))
-    refused('SHAPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.reshape([6, 8]), one, null))
-    refused('DTYPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.to('float64'), one, null))
-    refused('INVALID_ARGUMENT', () => ops.maskedConv2d(xThere, null as never, one, null))
-  }
-  for (const one of [null, {}]) refused('INVALID_ARGUMENT', () => ops.maskedConv2d(xThere, weightThere, one as never, null))
+check('sparse_conv2d and masked_conv2d of larger kernels, in steps and of groups by a pattern: any mask and type', () => {
+  const geometries: [weight: number[], x: number[], ConvSteps, groups: number][] = [
+    [[33, 7, 3, 3], [2, 7, 9, 8], { padding: 1 }, 1],
+    [[6, 4, 2, 3], [3, 4, 7, 9], { padding: 'same' }, 1],
+    [[8, 3, 3, 2], [2, 6, 8, 7], { stride: 2, padding: [1, 0] }, 2],
+    [[4, 5, 3, 3], [1, 5, 12, 11], { stride: [2, 3], dilation: [2, 1], padding: 2 }, 1],
+    [[5, 6, 1, 1], [2, 6, 5, 5], { stride: 2 }, 1],
+    [[6, 1, 3, 3], [2, 6, 4, 4], {}, 6],
+    [[3, 2, 1, 9], [2, 2, 1, 20], { padding: [0, 4] }, 1],
+    [[3, 2, 3, 3], [0, 2, 5, 5], {}, 1],
+  ]
+  for (const [name, keeps] of Object.entries(masks))
+    for (const [i, [weight, shape, steps, groups]] of geometries.entries())
+      for (const dtype of ['float32', 'float64'] as const) {
+        manualSeed(i)
+        checkOperations(`${name}, ${dtype}, [${shape}] by [${weight}]`, maskBy(weight, keeps), shape, dtype, i % 2 === 0, steps, groups)
+      }
 })
 
-check('a masked convolution of 1×1 by its kept weights: any mask and rule', () => {
+check('sparse_conv2d and masked_conv2d refuse a pattern elsewhere, and a weight of another shape', () => {
+  for (const side of [1, 3]) {
+    const mask = randomMask([6, 8, side, side], 0.5, 1)
+    const [convolution, pattern] = [convolutionOf(mask), patternOf(mask)]
+    const [x, values, weight] = [rand([3, 8, 4, 4]), rand([pattern.count]), rand(mask.shape)]
+    const [xThere, valuesThere, weightThere] = [x, values, weight].map((one) => one.to('cuda'))
+    refused('DEVICE_MISMATCH', () => ops.sparseConv2d(x, values, pattern, null))
+    refused('DEVICE_MISMATCH', () => ops.maskedConv2d(x, weight, pattern, null))
+    refused('SHAPE_MISMATCH', () => ops.sparseConv2d(xThere, valuesThere.to('cpu').reshape([-1, 1]).to('cuda'), pattern, null))
+    refused('SHAPE_MISMATCH', () => ops.sparseConv2d(rand([3, 7, 4, 4]).to('cuda'), valuesThere, pattern, null))
+    for (const one of [convolution, pattern]) {
+      refused('SHAPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.reshape([8, 6, side, side]), one, null))
+      refused('SHAPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.reshape([6, 8 * side * side]), one, null))
+      refused('DTYPE_MISMATCH', () => ops.maskedConv2d(xThere, weightThere.to('float64'), one, null))
+      refused('INVALID_ARGUMENT', () => ops.maskedConv2d(xThere, null as never, one, null))
+    }
+    for (const one of [null, {}]) refused('INVALID_ARGUMENT', () => ops.maskedConv2d(xThere, weightThere, one as never, null))
+  }
+})
+
+check('a masked convolution by its kept weights: any mask and rule', () => {
   const layers: [layer: nn.Module, x: number[]][] = [
     [new nn.Conv2d(20, 33, 1), [3, 20, 5, 4]],
     [new nn.Conv2d(9, 6, [1, 1], { bias: false, padding: 'same', dilation: 2 }), [1, 9, 8, 8]],
     [new nn.Conv1d(12, 7, 1), [4, 12, 9]],
+    [new nn.Conv2d(5, 9, 3, { padding: 1 }), [2, 5, 6, 7]],
+    [new nn.Conv2d(6, 8, [3, 2], { stride: 2, padding: [1, 0], groups: 2, bias: false }), [3, 6, 7, 8]],
+    [new nn.Conv1d(4, 6, 5, { padding: 'same', dilation: 2 }), [3, 4, 11]],
+    [new nn.Conv1d(4, 6, 3, { stride: 3, groups: 2 }), [2, 4, 10]],
   ]
   for (const [name, keeps] of Object.entries(masks))
     for (const [rule, gradient] of Object.entries(rules))
@@ -111,8 +143,8 @@ check('a masked convolution of 1×1 by its kept weights: any mask and rule', () 
       }
 })
 
-check('what is no product of pixels says so, and multiplies densely', () => {
-  const reason = 'dense: on a GPU only convolutions of one element in steps of 1, without padding and groups, have sparse kernels'
+check('what is no product of pixels is sparse when asked alone, and says so', () => {
+  const reason = 'no figures compare sparse convolutions with dense ones on a GPU, but those of one element in steps of 1'
   for (const layer of [
     new nn.Conv2d(4, 8, 3),
     new nn.Conv2d(4, 8, [1, 2]),
@@ -120,14 +152,21 @@ check('what is no product of pixels says so, and multiplies densely', () => {
     new nn.Conv2d(4, 8, 1, { padding: [0, 1] }),
     new nn.Conv2d(4, 8, 1, { groups: 2 }),
   ]) {
-    nn.setMask(layer, 'weight', randomMask(layer.weight.shape, 0.4, 1))
-    const kept = nn.SparseConv2d.from(layer)
-    for (const one of [layer, kept]) {
+    nn.setMask(layer, 'weight', randomMask(layer.weight.shape, 0.04, 1))
+    for (const one of [layer, nn.SparseConv2d.from(layer)]) {
       const x = rand([2, 4, 6, 6])
-      const [here, , there] = triplets<nn.Module>(one).map((model) => ({ model, ...pass(model, x) }))
-      tells(there.model, reason)
-      for (const of of ['output', 'gradient of x', 'gradient of the weight'] as const)
-        close((there as never)[of] as Tensor, (here as never)[of] as Tensor, 1e-5, `${one}: ${of}`, 1e-3)
+      const [here, , sparse] = triplets<nn.Module>(one)
+      const byItself = one.clone().to('cuda').maskedKernels('auto')
+      const expected = pass(here, x)
+      for (const model of [byItself, sparse]) {
+        const found = pass(model, x)
+        for (const [of, value] of Object.entries(expected)) close(found[of], value, 1e-5, `${one}: ${of}`, 1e-3)
+      }
+      tells(byItself, `dense: ${reason}`)
+      tells(sparse, 'sparse: asked for')
+      const [told] = nn.explain(sparse).layers
+      require(told.kernel === 'elements' && told.weightGradient === 'kept', `${told.kernel}, ${told.weightGradient}`)
+      require(told.dense === undefined && told.sparse === undefined, 'nothing is expected of it')
     }
   }
 })
@@ -165,13 +204,16 @@ check('networks of masked convolutions train as the dense ones do, masks changed
     close(tensor(losses[2]), tensor(losses[0]), 1e-4, `${rule}: losses, dense here`)
     const state = models[0].stateDict()
     for (const [name, value] of Object.entries(models[2].stateDict())) close(value, state[name], 2e-3, `${rule}: ${name}`)
-    for (const i of [1, 2]) tells(models[2], 'sparse: asked for', i)
+    for (const i of [0, 1, 2]) tells(models[2], 'sparse: asked for', i)
   }
 })
 
-check('quantised convolutions of 1×1 multiply by what their masks keep', () => {
+check('quantised convolutions multiply by what their masks keep', () => {
+  for (const side of [1, 3]) checkQuantised(side)
+})
+function checkQuantised(side: number): void {
   manualSeed(4)
-  const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 6 }), new qnn.QuantConv2d(20, 12, 1, { weightBits: 4 }))
+  const model = new nn.Sequential(new qnn.QuantIdentity({ bits: 6 }), new qnn.QuantConv2d(20, 12, side, { weightBits: 4 }))
   const layer = model.at(1) as nn.Conv2d
   nn.setMask(layer, 'weight', randomMask(layer.weight.shape, 0.3, 1))
   const [here, dense, sparse] = triplets(model)
@@ -187,7 +229,7 @@ check('quantised convolutions of 1×1 multiply by what their masks keep', () => 
   close(gradient(sparse), gradient(dense), 1e-4, 'the gradient', 1e-3)
   tells(sparse, 'sparse: asked for')
   require(nn.explain(sparse).layers[0].weightGradient === 'all', 'the whole gradient')
-})
+}
 
 const convolutions: Record<string, () => nn.Conv2d> = {
   '3×3': () => new nn.Conv2d(6, 10, 3, { padding: 1 }),
@@ -207,7 +249,7 @@ check('layers of kept weights compute on the device what they do on the CPU', ()
       for (const [what, expected] of Object.entries(here))
         for (const [i, found] of there.entries()) close(found[what], expected, 1e-5, `${name}, ${of}, ${i}: ${what}`, 1e-3)
       tells(models[1], 'dense: asked for')
-      if (name === '1×1') tells(models[2], 'sparse: asked for')
+      tells(models[2], 'sparse: asked for')
     }
   for (const [of, keeps] of Object.entries(masks)) {
     const layer = new nn.Linear(12, 7)
@@ -292,7 +334,7 @@ check('layers of kept weights train on the device as on the CPU, masks changed o
   close(tensor(losses[2]), tensor(losses[0]), 1e-4, 'losses')
   const state = models[0].stateDict()
   for (const [name, value] of Object.entries(models[2].stateDict())) close(value, state[name], 2e-3, name)
-  tells(models[2], 'sparse: asked for', 1)
+  for (const i of [0, 1]) tells(models[2], 'sparse: asked for', i)
   models[2].loadStateDict(models[0].to('cpu').stateDict())
   close(
     noGrad(() => models[2].forward(x.to('cuda'))),
@@ -301,6 +343,8 @@ check('layers of kept weights train on the device as on the CPU, masks changed o
     'with the state of the other',
   )
 })
+
+const directions = ['DataGrad', 'Forward', 'WeightGrad']
 
 check('no pass of a sparse convolution moves anything between the CPU and the device', () => {
   for (const [name, make] of Object.entries(convolutions))
@@ -315,18 +359,16 @@ check('no pass of a sparse convolution moves anything between the CPU and the de
         // What is prepared for a mask is prepared in the first pass.
         const step = (): void => ops.sum(ops.square(layer.forward(x))).backward()
         step()
-        watched(
-          ['download', 'upload', 'sparseForward', 'sparseDataGrad', 'sparseWeightGrad', 'conv2dForward', 'conv2dDataGrad', 'conv2dWeightGrad'],
-          (called) => {
-            x.to('cpu')
-            rand([3]).to('cuda')
-            require(called() === 'download,upload', 'transfers are seen')
-            step()
-            const by = wanted === 'sparse' && name === '1×1' ? 'sparseDataGrad,sparseForward,sparseWeightGrad' : 'conv2dDataGrad,conv2dForward,conv2dWeightGrad'
-            const found = called()
-            require(found === by, `${name}, ${layer.constructor.name}, ${wanted}: ${found} = ${by}`)
-          },
-        )
+        watched(['download', 'upload', ...directions.flatMap((one) => [`sparse${one}`, `sparseConvolution${one}`, `conv2d${one}`])], (called) => {
+          x.to('cpu')
+          rand([3]).to('cuda')
+          require(called() === 'download,upload', 'transfers are seen')
+          step()
+          const kind = wanted === 'dense' ? 'conv2d' : name === '1×1' ? 'sparse' : 'sparseConvolution'
+          const by = directions.map((one) => `${kind}${one}`).join()
+          const found = called()
+          require(found === by, `${name}, ${layer.constructor.name}, ${wanted}: ${found} = ${by}`)
+        })
       }
     }
 })

@@ -247,10 +247,6 @@ check('by itself a layer takes the sparse kernels of the device where they are e
 })
 
 check('what has no sparse kernels on the device says so, and what is wrong is refused in the words of the dense product', () => {
-  const conv = new nn.Conv2d(4, 8, 3).to('cuda').maskedKernels('sparse')
-  nn.setMask(conv, 'weight', (conv.weight as Tensor).sign().abs())
-  conv.forward(rand([2, 4, 6, 6]).to('cuda'))
-  tells(conv, 'dense: on a GPU only convolutions of one element in steps of 1, without padding and groups, have sparse kernels')
   const layer = new nn.Linear(24, 16).to('cuda')
   nn.setMask(layer, 'weight', randomMask([16, 24], 0.2, 1))
   layer.forward(rand([4, 24]).to('cuda'))

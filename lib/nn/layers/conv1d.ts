@@ -7,7 +7,7 @@ import { type Generator, Tensor } from '../../tensor/index.js'
 import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
-import { denseUnlessPointwise, kernelName } from './pointwise.js'
+import { kernelName, untimedUnlessPointwise } from './pointwise.js'
 import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
@@ -62,11 +62,11 @@ export class Conv1d extends Module {
 
 /** By the weights that a mask keeps: the two-dimensional convolution of planes of height 1. */
 const masked: MaskedWay<Conv1d, SparseConv2d | Pattern> = {
-  denseOnGpu: denseUnlessPointwise,
+  untimedOnGpu: untimedUnlessPointwise,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 3 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , length] }) => layer.latentWeight('weight').size * n * length,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }, count) {
-    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, inChannels, count)
+    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, (inChannels / groups) * kernelSize, count, 0, [1, kernelSize], groups)
     const mask = storage as Float32Array
     return new SparseConv2d(mask, inChannels, outChannels, [1, kernelSize], { groups, mask })
   },

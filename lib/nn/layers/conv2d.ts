@@ -8,7 +8,7 @@ import { type MaskedWay, maskedProduct } from '../masked.js'
 import { Module } from '../module.js'
 import type { Parameter } from '../parameter.js'
 import { type Pair, pairOf } from './pair.js'
-import { denseUnlessPointwise, kernelName } from './pointwise.js'
+import { kernelName, untimedUnlessPointwise } from './pointwise.js'
 import { beside, biasOf, resetWeights, showOptions, type WeightOptions, weightOf } from './weights.js'
 
 /**
@@ -65,11 +65,12 @@ export class Conv2d extends Module {
 
 /** By the weights that a mask keeps. @internal */
 export const conv2dWay: MaskedWay<Conv2d, SparseConv2d | Pattern> = {
-  denseOnGpu: denseUnlessPointwise,
+  untimedOnGpu: untimedUnlessPointwise,
   takes: ({ inChannels }, x) => x instanceof Tensor && x.rank === 4 && x.shape[1] === inChannels,
   work: (layer, { shape: [n, , height, width] }) => layer.latentWeight('weight').size * n * height * width,
   prepare({ inChannels, outChannels, kernelSize, geometry: { groups } }, { storage }, count) {
-    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, inChannels, count)
+    const [height, width] = kernelSize
+    if (storage instanceof DeviceArray) return new Pattern(storage, outChannels, (inChannels / groups) * height * width, count, 0, kernelSize, groups)
     const mask = storage as Float32Array
     return new SparseConv2d(mask, inChannels, outChannels, kernelSize, { groups, mask })
   },

@@ -95,7 +95,7 @@ function wholeFor(layer: Linear, x: Tensor, weight: Tensor): SparseMatrix | null
 
 /** By the weights that a mask keeps. @internal */
 export const linearWay: MaskedWay<Linear, SparseMatrix | Pattern> = {
-  denseOnGpu: () => null,
+  untimedOnGpu: () => null,
   takes: ({ inFeatures }, x) => x instanceof Tensor && x.rank > 0 && x.shape[x.rank - 1] === inFeatures,
   work: ({ outFeatures }, { size }) => size * outFeatures,
   prepare(_, { storage, shape: [rows, columns] }, count) {

@@ -13,7 +13,7 @@ import { Parameter } from '../parameter.js'
 import { Conv2d } from './conv2d.js'
 import { type Pair, pairOf } from './pair.js'
 import { bufferOf, madeForPlaces, placesOf } from './places.js'
-import { denseUnlessPointwise } from './pointwise.js'
+import { untimedUnlessPointwise } from './pointwise.js'
 import { beside, moveBeside, showOptions } from './weights.js'
 
 /** What says which weights are kept: those where it is not 0, in the order of the dense weight. */
@@ -23,9 +23,9 @@ export type KernelMask = Tensor | Float32Array | Uint8Array
  * A two-dimensional convolution that holds only its kept weights: `weight` [kept] is what is learned and what
  * optimisers update, and on the CPU every pass, the gradients' among them, costs what is kept. float32.
  *
- * On a GPU passes are dense, by a weight that is made of the kept ones there and forgotten; but a convolution that takes
- * every pixel as it is (1×1, stride 1, no padding, one group) multiplies by the kept ones alone where that is expected to
- * be the faster, or with `maskedKernels('sparse')`: see docs/cuda.md.
+ * On a GPU passes are dense, by a weight that is made of the kept ones there and forgotten; with `maskedKernels('sparse')`
+ * they multiply by the kept ones alone, and a convolution that takes every pixel as it is (1×1, stride 1, no padding, one
+ * group) does so, too, where that is expected to be the faster: see docs/cuda.md.
  *
  * `positions` (int32, [kept], ascending) says where the weights stand in the dense
  * [outChannels, inChannels / groups, kh, kw]: it is saved with the state, and may be replaced between steps together
@@ -193,7 +193,7 @@ function multiplier(layer: SparseConv2d, x: Tensor): Prepared | Pattern {
 }
 
 const onGpu: Weighed<SparseConv2d, Prepared> = {
-  denseOnGpu: denseUnlessPointwise,
+  untimedOnGpu: untimedUnlessPointwise,
   work: ({ denseSize }, { shape: [n, , height, width] }) => denseSize * n * height * width,
   costs: (_, convolution, { shape: [n, , height, width] }) => patternCosts(convolution, n * height * width, 'kept'),
   kernel: () => 'elements',

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <vector>
 
 #include "core/array.h"
 #include "espalier_cuda.h"
@@ -266,6 +267,63 @@ espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, espalier_in dy, 
         total += load(x, at(shape, shape.k, column, j)) * load(dy, at(shape, shape.m, row, j));
       store(dvalues, e, total);
     });
+  });
+}
+
+// Convolutions of single elements, by a dense weight.
+namespace {
+
+espalier_cuda_sparse matrix_of(espalier_conv2d shape, int64_t fan_in) {
+  return {shape.out_channels, shape.in_channels / shape.groups * shape.kernel_height * shape.kernel_width, 0, 0,
+          fan_in};
+}
+
+class Weight {
+ public:
+  Weight(espalier_cuda_sparse matrix, espalier_dtype dtype)
+      : length_(matrix.m * matrix.k), dtype_(dtype), data_(static_cast<size_t>(length_)) {}
+  espalier_in in() const { return {data_.data(), length_, dtype_}; }
+  espalier_out out() { return {data_.data(), length_, dtype_}; }
+
+ private:
+  int64_t length_;
+  espalier_dtype dtype_;
+  std::vector<double> data_;  // as large as either type
+};
+
+void require_ok(espalier_status status) {
+  if (status != ESPALIER_OK) fail(status, "%s", espalier_last_error());
+}
+
+}  // namespace
+
+espalier_status espalier_cuda_sparse_convolution_forward(espalier_in values, espalier_in pattern, espalier_in x,
+                                                         espalier_in bias, espalier_out y, int64_t fan_in,
+                                                         espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const espalier_cuda_sparse matrix = matrix_of(shape, fan_in);
+    Weight weight(matrix, values.dtype);
+    require_ok(espalier_cuda_sparse_scatter(values, pattern, weight.out(), matrix));
+    require_ok(espalier_conv2d_forward(x, weight.in(), bias, 0, y, shape));
+  });
+}
+espalier_status espalier_cuda_sparse_convolution_data_grad(espalier_in values, espalier_in pattern, espalier_in dy,
+                                                           espalier_out dx, int64_t fan_in, espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const espalier_cuda_sparse matrix = matrix_of(shape, fan_in);
+    Weight weight(matrix, values.dtype);
+    require_ok(espalier_cuda_sparse_scatter(values, pattern, weight.out(), matrix));
+    require_ok(espalier_conv2d_data_grad(weight.in(), dy, {nullptr, 0, dy.dtype}, dx, shape));
+  });
+}
+espalier_status espalier_cuda_sparse_convolution_weight_grad(espalier_in x, espalier_in dy, espalier_in pattern,
+                                                             espalier_out dvalues, int64_t fan_in,
+                                                             espalier_conv2d shape) {
+  return guarded(__func__, [&] {
+    const espalier_cuda_sparse matrix = matrix_of(shape, fan_in);
+    Weight weight(matrix, dvalues.dtype);
+    require_ok(espalier_conv2d_weight_grad(x, dy, weight.out(), shape));
+    require_ok(espalier_cuda_sparse_gather(weight.in(), pattern, dvalues, matrix));
   });
 }
 

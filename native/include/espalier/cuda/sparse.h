@@ -9,6 +9,7 @@
 #ifndef ESPALIER_CUDA_SPARSE_H
 #define ESPALIER_CUDA_SPARSE_H
 
+#include "../conv.h"
 #include "../types.h"
 
 /* Whole tiles of W count or do not.
@@ -64,6 +65,23 @@ ESPALIER_API espalier_status espalier_cuda_sparse_data_grad(espalier_in values, 
 /* dvalues: the gradient of each value. */
 ESPALIER_API espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, espalier_in dy, espalier_in pattern,
                                                               espalier_out dvalues, espalier_cuda_sparse shape);
+
+/* Convolutions by single elements of a weight W [out_channels, in_channels / groups, kernel_height, kernel_width]: of
+ * it as a matrix, m = out_channels, k the rest, `values` hold what counts, and `pattern` is what
+ * espalier_cuda_sparse_pattern makes of its mask (fan_in as there). x, y and `shape` are those of a dense convolution
+ * (espalier/conv.h); bias has out_channels elements, or is absent; all arrays are of one element type, as above.
+ * Patches are not written out. Every geometry is computed; where one channel of x, in all the planes that steps cut it
+ * into, is too large for shared memory (a stride of 40×40, say), by a dense weight that is made of the values. */
+ESPALIER_API espalier_status espalier_cuda_sparse_convolution_forward(espalier_in values, espalier_in pattern,
+                                                                      espalier_in x, espalier_in bias, espalier_out y,
+                                                                      int64_t fan_in, espalier_conv2d shape);
+ESPALIER_API espalier_status espalier_cuda_sparse_convolution_data_grad(espalier_in values, espalier_in pattern,
+                                                                        espalier_in dy, espalier_out dx, int64_t fan_in,
+                                                                        espalier_conv2d shape);
+/* dvalues: the gradient of each value. Sums are added in an order that timing does not change. */
+ESPALIER_API espalier_status espalier_cuda_sparse_convolution_weight_grad(espalier_in x, espalier_in dy,
+                                                                          espalier_in pattern, espalier_out dvalues,
+                                                                          int64_t fan_in, espalier_conv2d shape);
 
 /* Any elements of W count, and W stays dense: the products are dense, of mask∘W, which is never stored. The
  * mask has m·k elements that count where they are not 0, uint8 or of the type of W; or it is packed, which saves
