@@ -21,7 +21,7 @@ function(espalier_simulated target)
   target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/include)
   target_compile_definitions(${target} PRIVATE ESPALIER_SIMULATED_ARCH=900 ESPALIER_SIMULATED_HOPPER=1)
   target_compile_options(${target} PRIVATE -O2 -include cuda_runtime.h -U_FORTIFY_SOURCE -Wno-unknown-pragmas -Wno-sign-compare -Wno-psabi
-    -Wno-subobject-linkage -Wno-maybe-uninitialized -fno-strict-aliasing)
+    -Wno-subobject-linkage -Wno-maybe-uninitialized -Wno-uninitialized -fno-strict-aliasing)
 endfunction()
 
 add_library(espalier_simulated_objects OBJECT ${simulated_sources} ${simulated_programs} ${simulator_sources})

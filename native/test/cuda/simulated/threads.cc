@@ -202,6 +202,16 @@ void run_pending(bool all) {
   fail("%zu threads wait for what does not come", waiting);
 }
 
+// Whether the thread could go on, and did.
+bool take_turn(Fiber& fiber, size_t& live) {
+  if (fiber.done || (fiber.word != nullptr && *fiber.word == fiber.value)) return false;
+  if (fiber.word != nullptr || !fiber.begun) machine().acted = true;
+  fiber.word = nullptr;
+  resume(fiber);
+  if (fiber.done) ended(fiber), --live;
+  return true;
+}
+
 // The blocks of one cluster.
 void run_cluster(std::vector<Block>& blocks, std::vector<Fiber>& fibers) {
   Machine& m = machine();
@@ -221,18 +231,21 @@ void run_cluster(std::vector<Block>& blocks, std::vector<Fiber>& fibers) {
   m.cluster_barrier = {};
   m.cluster_threads = static_cast<int>(fibers.size());
   m.cluster = static_cast<unsigned>(blocks.size());
+  const size_t per_block = fibers.size() / blocks.size();
   size_t live = fibers.size();
   int idle = 0;
   while (live > 0) {
     m.acted = false;
     ++m.turns;
-    for (Fiber* const fiber : order) {
-      if (fiber->done || (fiber->word != nullptr && *fiber->word == fiber->value)) continue;
-      if (fiber->word != nullptr || !fiber->begun) m.acted = true;
-      fiber->word = nullptr;
-      resume(*fiber);
-      if (fiber->done) ended(*fiber), --live;
+    // One warp runs ahead of the others as far as it comes: what it is not made to wait for, it does not find.
+    const Fiber& any = fibers[m.random() % fibers.size()];
+    const size_t first = static_cast<size_t>(&any - fibers.data() - any.number % 32);
+    const size_t last = std::min(first + 32, first - static_cast<size_t>(fibers[first].number) + per_block);
+    for (int step = 0, ran = 1; ran > 0 && step < 64; ++step) {
+      ran = 0;
+      for (size_t i = first; i < last; ++i) ran += take_turn(fibers[i], live);
     }
+    for (Fiber* const fiber : order) take_turn(*fiber, live);
     // At random, and where nothing else is left to happen.
     if (!m.pending.empty() && (!m.acted || m.random() % 3 == 0)) run_pending(false);
     idle = m.acted ? 0 : idle + 1;
@@ -316,6 +329,11 @@ unsigned char* shared_at(uint32_t address) {
     fail("there is no shared memory at %08x", address);
   return machine().shared + address;
 }
+// What was not written reads as NaN.
+static void poison(const Block& block, size_t at, size_t bytes) {
+  std::memset(machine().shared + static_cast<size_t>(block.rank) * kSharedWindow + at, 0xff, bytes);
+}
+
 unsigned char* dynamic_shared(size_t align) {
   Machine& m = machine();
   Block& block = *m.running->block;
@@ -324,6 +342,7 @@ unsigned char* dynamic_shared(size_t align) {
     if (at / align % 2 == 0 && align < 1024) at += align;
     block.dynamic_at = at;
     block.shared_end = at + block.shared_dynamic;
+    poison(block, at, block.shared_dynamic);
   }
   return m.shared + static_cast<size_t>(block.rank) * kSharedWindow + block.dynamic_at;
 }
@@ -335,6 +354,7 @@ unsigned char* shared_variable(const void* key, size_t bytes, size_t align) {
     at = (block.shared_end + align - 1) / align * align;
     block.shared_end = at + bytes;
     if (block.shared_end > kSharedWindow) fail("shared memory is full");
+    poison(block, at, bytes);
   }
   return m.shared + static_cast<size_t>(block.rank) * kSharedWindow + at;
 }
@@ -370,7 +390,6 @@ void launch(const char* name, const Configuration& given, const std::function<vo
       block.live = static_cast<int>(threads);
       block.warps.resize((threads + 31) / 32);
       block.shared_dynamic = given.shared_bytes;
-      std::memset(m.shared + rank * kSharedWindow, 0xff, std::min(kSharedWindow, given.shared_bytes + 64 * 1024));
       for (size_t i = 0; i < threads; ++i) {
         Fiber& fiber = fibers[rank * threads + i];
         fiber.number = static_cast<int>(i);
