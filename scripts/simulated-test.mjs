@@ -1,6 +1,7 @@
 // The CUDA library's kernels, run on the CPU by a simulated device: every check that a GPU gets, but for those whose
 // size or subject it has not (see docs/cuda.md).
 // Usage: node scripts/simulated-test.mjs [text,… that names of checks hold]
+import { availableParallelism } from 'node:os'
 import { buildWithCMake } from './cmake.mjs'
 import { available, closingLine, node, root, Steps } from './steps.mjs'
 
@@ -11,7 +12,8 @@ const only = process.argv[2] === undefined ? [] : ['--only', process.argv[2]]
 if (process.platform !== 'linux' || process.arch !== 'x64') steps.skip('a simulated GPU', 'it runs on Linux, x86-64')
 else if (!available('cmake')) steps.skip('a simulated GPU', 'cmake is not installed')
 else if (buildWithCMake(steps, folder, { ESPALIER_SIMULATED: 'ON' }, ['espalier_cuda_simulated_checks', 'espalier_cuda_simulated'])) {
-  steps.run('checks of the kernels on a simulated GPU', `${root}${folder}/espalier_cuda_simulated_checks`, only, { count: closingLine })
+  // Its memory is not reused, so that each array has guards of its own.
+  steps.run('checks of the kernels on a simulated GPU', `${root}${folder}/espalier_cuda_simulated_checks`, [...only, '--except', 'memory_is_reused', '--jobs', `${availableParallelism()}`], { count: closingLine })
   steps.run('the library on a simulated GPU', node, ['--import=tsx', 'test/cuda/run.ts', ...only], {
     env: { ESPALIER_CUDA_ADDON: `${root}${folder}/build/Release/espalier_cuda_simulated.node` },
     count: closingLine,

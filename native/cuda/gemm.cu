@@ -290,6 +290,11 @@ espalier_status espalier_cuda_matmul(int64_t m, int64_t n, int64_t k, int64_t tr
                       m * n};
       // Along `kept` axes every product has a C of its own; along `added` ones they share it.
       for (const BatchAxis& axis : batch) add(axis.c == 0 && axis.size != 1 ? p.added : p.kept, axis);
+      if (p.added.count == 0) {  // sums of no products
+        const size_t bytes = static_cast<size_t>(count_c * m * n) * sizeof(C);
+        if (bytes > 0) ESPALIER_CUDA(cudaMemsetAsync(p.c, 0, bytes, stream()));
+        return;
+      }
       merge(p);
       const bool merged_m = p.m != m, merged_k = p.k != k;
       run(p, merged_m || merged_k ? 1 : count_a, merged_k ? 1 : count_b);

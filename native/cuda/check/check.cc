@@ -78,7 +78,7 @@ Afforded afforded() { return g_afforded; }
 
 bool affordable(double operations) {
 #if defined(ESPALIER_SIMULATED_ARCH)
-  constexpr double kMost = 2e9;
+  constexpr double kMost = 5e8;
 #else
   constexpr double kMost = std::numeric_limits<double>::infinity();
 #endif

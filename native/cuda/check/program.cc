@@ -17,6 +17,7 @@
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -40,8 +41,9 @@ struct Options {
   bool checks = true, benches = false;
   std::vector<std::string> only = {""}, except;  // texts that names hold, or must not
   std::string json;
-  long worker = -1;  // the first entry to run, in a worker
-  long until = 0;    // when nothing more is begun, as time() counts; 0: never
+  long jobs = 1, job = 0;  // workers side by side, each with every jobs-th entry; which of them this is
+  long worker = -1;        // the first entry to run, in a worker
+  long until = 0;          // when nothing more is begun, as time() counts; 0: never
 };
 
 std::vector<std::string> list_of(const std::string& words) {
@@ -62,10 +64,11 @@ bool holds_any(const std::string& name, const std::vector<std::string>& texts) {
 // What is to run, checks before benches.
 std::vector<Entry> chosen(const Options& options) {
   std::vector<Entry> list;
+  long number = 0;
   for (const bool bench : {false, true})
     for (const Entry& entry : entries())
       if (entry.bench == bench && (bench ? options.benches : options.checks) && holds_any(entry.name, options.only) &&
-          !holds_any(entry.name, options.except))
+          !holds_any(entry.name, options.except) && number++ % options.jobs == options.job)
         list.push_back(entry);
   return list;
 }
@@ -121,12 +124,18 @@ int work(const Options& options) {
     const bool lost = !fault.empty() && device_lost();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
     const bool skipped = fault.empty() && afforded().cases == 0 && afforded().left_out > 0;
-    std::printf("%s %s%s %.2f s%s%s\n%cend %s\n", skipped ? "skip" : fault.empty() ? "ok  " : "FAIL",
+    std::printf("%s %s%s %.2f s%s%s\n%cend %s\n",
+                skipped         ? "skip"
+                : fault.empty() ? "ok  "
+                                : "FAIL",
                 entry.bench ? "bench " : "", entry.name, seconds,
                 skipped         ? ": beyond this device"
                 : fault.empty() ? ""
                                 : ": ",
-                fault.c_str(), kMark, skipped ? "skipped" : fault.empty() ? "passed" : "failed");
+                fault.c_str(), kMark,
+                skipped         ? "skipped"
+                : fault.empty() ? "passed"
+                                : "failed");
     std::fflush(stdout);
     if (lost) std::_Exit(kLost);
   }
@@ -137,14 +146,23 @@ int work(const Options& options) {
 
 struct Outcome {
   int passed = 0, failed = 0;
+  bool no_device = false;
   std::vector<std::string> rows;
+
+  void add(const Outcome& other) {
+    passed += other.passed;
+    failed += other.failed;
+    no_device |= other.no_device;
+    rows.insert(rows.end(), other.rows.begin(), other.rows.end());
+  }
 };
 
 // Runs a worker from entry `first` on and returns the entry that the next one starts from.
 size_t supervise(const Options& options, const std::vector<std::string>& words, size_t first, size_t count,
-                 Outcome& outcome, bool& no_device) {
+                 Outcome& outcome) {
   int ends[2];
-  if (pipe(ends) != 0) std::perror("pipe"), std::exit(1);
+  // Closed where another job's worker begins: else this one's end would not be seen.
+  if (pipe2(ends, O_CLOEXEC) != 0) std::perror("pipe"), std::exit(1);
   std::fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
@@ -152,7 +170,8 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
     ::close(ends[0]);
     ::close(ends[1]);
     std::vector<std::string> all = words;
-    all.insert(all.end(), {"--worker", std::to_string(first), "--until", std::to_string(options.until)});
+    all.insert(all.end(), {"--worker", std::to_string(first), "--until", std::to_string(options.until), "--job",
+                           std::to_string(options.job)});
     std::vector<char*> arguments;
     for (std::string& word : all) arguments.push_back(word.data());
     arguments.push_back(nullptr);
@@ -195,8 +214,9 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
   std::fclose(lines);
   int status = 0;
   waitpid(child, &status, 0);
-  no_device = WIFEXITED(status) && WEXITSTATUS(status) == kNone;
-  const bool crashed = !no_device && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == kLost));
+  outcome.no_device = WIFEXITED(status) && WEXITSTATUS(status) == kNone;
+  const bool crashed =
+      !outcome.no_device && !(WIFEXITED(status) && (WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == kLost));
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return count;
   if (running || (crashed && next < count)) {
     std::printf("FAIL %s: %s\n", chosen(options)[next].name, patient ? "the process ended" : "it does not end");
@@ -204,6 +224,14 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
     ++next;
   }
   return next;
+}
+
+// All that one job has to do.
+Outcome supervise(const Options& options, const std::vector<std::string>& words) {
+  Outcome outcome;
+  const size_t count = chosen(options).size();
+  for (size_t next = 0; next < count && !outcome.no_device;) next = supervise(options, words, next, count, outcome);
+  return outcome;
 }
 
 void write_rows(const std::string& path, const std::vector<std::string>& rows) {
@@ -228,9 +256,10 @@ void report_line(const Row& row) {
 
 }  // namespace espalier::check
 
-// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] [--seconds n] [--json file]
+// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] [--seconds n] [--jobs n] [--json
+// file]
 //   without --bench only the checks run; --only keeps those whose names hold one of the texts, --except drops those;
-//   after n seconds nothing more is begun
+//   after n seconds nothing more is begun; jobs run side by side
 int main(int count, char** given) {
   using namespace espalier::check;
   const std::vector<std::string> words(given, given + count);
@@ -243,22 +272,29 @@ int main(int count, char** given) {
     else if (words[i] == "--json" && i + 1 < words.size()) options.json = words[++i];
     else if (words[i] == "--seconds" && i + 1 < words.size())
       options.until = std::time(nullptr) + std::atol(words[++i].c_str());
+    else if (words[i] == "--jobs" && i + 1 < words.size()) options.jobs = std::max(1L, std::atol(words[++i].c_str()));
+    else if (words[i] == "--job" && i + 1 < words.size()) options.job = std::atol(words[++i].c_str());
     else if (words[i] == "--worker" && i + 1 < words.size()) options.worker = std::atol(words[++i].c_str());
     else if (words[i] == "--until" && i + 1 < words.size()) options.until = std::atol(words[++i].c_str());
     else {
       std::fprintf(stderr,
                    "usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] "
-                   "[--seconds n] [--json file]\n");
+                   "[--seconds n] [--jobs n] [--json file]\n");
       return 2;
     }
   }
   if (options.worker >= 0) return work(options);
+  std::vector<Outcome> outcomes(static_cast<size_t>(options.jobs));
+  std::vector<std::thread> jobs;
+  for (long job = 0; job < options.jobs; ++job)
+    jobs.emplace_back([&outcomes, &words, job, own = options]() mutable {
+      own.job = job;
+      outcomes[static_cast<size_t>(job)] = supervise(own, words);
+    });
+  for (std::thread& job : jobs) job.join();
   Outcome outcome;
-  const size_t entries = chosen(options).size();
-  bool no_device = false;
-  for (size_t next = 0; next < entries && !no_device;)
-    next = supervise(options, words, next, entries, outcome, no_device);
-  if (no_device) std::printf("there is no CUDA device here: nothing was checked\n");
+  for (const Outcome& one : outcomes) outcome.add(one);
+  if (outcome.no_device) std::printf("there is no CUDA device here: nothing was checked\n");
   else if (!options.json.empty()) write_rows(options.json, outcome.rows);
   std::printf("%d passed, %d failed\n", outcome.passed, outcome.failed);
   return outcome.failed == 0 ? 0 : 1;

@@ -13,6 +13,9 @@ struct SparseSize {
   int64_t m, k, n, batch;
 };
 
+// Of the dense product.
+inline double operations(SparseSize s) { return static_cast<double>(s.m * s.k) * static_cast<double>(s.n); }
+
 // What a product of this type may be off by: rounding of the result, and of the sums.
 inline double sparse_tolerance(espalier_dtype dtype, bool tf32 = false) {
   switch (dtype) {
@@ -90,6 +93,7 @@ inline std::string describe(const char* kind, espalier_dtype dtype, SparseSize s
 // Block-sparse: all three products of a mask of tiles.
 inline void check_tiles(espalier_dtype dtype, SparseSize s, int64_t tile_rows, int64_t tile_columns,
                         const std::vector<double>& mask, bool tf32 = false, bool with_bias = false) {
+  if (!affordable(0.25 * operations(s))) return;
   const espalier_cuda_tiles shape{s.m, s.k, s.n, s.batch, tile_rows, tile_columns};
   const std::string what =
       describe("tiles", dtype, s) + " of " + std::to_string(tile_rows) + "x" + std::to_string(tile_columns);
@@ -142,6 +146,7 @@ inline std::vector<double> last_alone(int64_t count) {
 // or 0.
 inline void check_sparse(espalier_dtype dtype, SparseSize s, const std::vector<double>& mask, int64_t fan_in = 0,
                          bool with_bias = false, espalier_dtype mask_dtype = ESPALIER_UINT8) {
+  if (!affordable(operations(s))) return;
   const espalier_cuda_sparse shape{s.m, s.k, s.n, s.batch, fan_in};
   const std::string what = describe("sparse", dtype, s) + (fan_in ? " fan-in " + std::to_string(fan_in) : "");
   const double tolerance = sparse_tolerance(dtype);
@@ -203,6 +208,7 @@ inline std::vector<double> fan_in_mask(int64_t m, int64_t k, int64_t fan_in) {
 // Masked: all three products, the mask as bytes, factors of W's type, or packed by hand.
 inline void check_masked(espalier_dtype dtype, SparseSize s, const std::vector<double>& mask, espalier_dtype mask_dtype,
                          bool tf32 = false, bool with_bias = false) {
+  if (!affordable(operations(s))) return;
   const espalier_cuda_masked shape{s.m, s.k, s.n, s.batch};
   const std::string what = describe("masked", dtype, s);
   const double tolerance = sparse_tolerance(dtype, tf32);

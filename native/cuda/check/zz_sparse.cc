@@ -45,6 +45,8 @@ ESPALIER_CHECK(zz_tiles_columns) {
 
 // More work than multiprocessors, and pipelines that go round many times.
 ESPALIER_CHECK(zz_tiles_large) {
+  check_tiles(ESPALIER_BFLOAT16, {1024, 512, 776, 0}, 64, 64, tile_mask(128, 0.2));
+  check_tiles(ESPALIER_BFLOAT16, {512, 1024, 776, 1}, 64, 64, tile_mask(128, 0.3), false, true);
   check_tiles(ESPALIER_BFLOAT16, {2048, 1024, 1536, 0}, 64, 64, tile_mask(512, 0.2));
   check_tiles(ESPALIER_BFLOAT16, {1024, 2048, 1536, 1}, 64, 64, tile_mask(512, 0.3), false, true);
   check_tiles(ESPALIER_BFLOAT16, {4096, 512, 1600, 0}, 64, 64, tile_mask(512, 0.3));
@@ -55,6 +57,9 @@ ESPALIER_CHECK(zz_tiles_large) {
 // are done before the copies of the next are under way.
 ESPALIER_CHECK(zz_tiles_dealt) {
   for (const int64_t batch : {0, 1}) {
+    check_tiles(ESPALIER_BFLOAT16, {1024, 320, 520, batch}, 64, 64, tile_mask(80, 0.1), false, true);
+    check_tiles(ESPALIER_FLOAT16, {1024, 128, 392, batch}, 128, 64, tile_mask(16, 0.3), false, true);
+    check_tiles(ESPALIER_BFLOAT16, {1152, 128, 264, batch}, 64, 64, tile_mask(36, 0.0), false, true);
     check_tiles(ESPALIER_BFLOAT16, {8192, 512, 1032, batch}, 64, 64, tile_mask(1024, 0.1), false, true);
     check_tiles(ESPALIER_BFLOAT16, {512, 4096, 1544, batch}, 64, 64, tile_mask(512, 0.2));
     check_tiles(ESPALIER_FLOAT16, {8192, 256, 1288, batch}, 128, 64, tile_mask(256, 0.3), false, true);
@@ -68,8 +73,10 @@ ESPALIER_CHECK(zz_tiles_on_streams) {
     int64_t stream = 0;
     ok(espalier_cuda_stream_create(&stream), "stream_create");
     ok(espalier_cuda_set_stream(stream), "set_stream");
-    for (int again = 0; again < 2; ++again)
+    for (int again = 0; again < 2; ++again) {
+      check_tiles(ESPALIER_BFLOAT16, {1024, 128, 520, again}, 64, 64, tile_mask(32, 0.1));
       check_tiles(ESPALIER_BFLOAT16, {8192, 256, 1032, again}, 64, 64, tile_mask(512, 0.1));
+    }
     ok(espalier_cuda_set_stream(0), "set_stream");
     ok(espalier_cuda_stream_destroy(stream), "stream_destroy");
   }
@@ -86,6 +93,8 @@ ESPALIER_CHECK(zz_masked_shapes) {
       check_masked(ESPALIER_BFLOAT16, {192, 320, n, batch}, tile_mask(192 * 320, 0.3), ESPALIER_INT32, false, true);
       check_masked(ESPALIER_FLOAT16, {320, 64, n, batch}, tile_mask(320 * 64, 0.8), ESPALIER_FLOAT16);
     }
+  check_masked(ESPALIER_BFLOAT16, {576, 448, 520, 0}, tile_mask(576 * 448, 0.5), ESPALIER_UINT8);
+  check_masked(ESPALIER_BFLOAT16, {448, 576, 520, 1}, tile_mask(576 * 448, 0.5), ESPALIER_UINT8);
   check_masked(ESPALIER_BFLOAT16, {1536, 1280, 1160, 0}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
   check_masked(ESPALIER_BFLOAT16, {1280, 1536, 1160, 1}, tile_mask(1536 * 1280, 0.5), ESPALIER_UINT8);
   check_masked(ESPALIER_BFLOAT16, {1536, 1536, 3000, 0}, tile_mask(1536 * 1536, 0.5), ESPALIER_UINT8);

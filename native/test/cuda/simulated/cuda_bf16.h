@@ -7,8 +7,7 @@ struct __nv_bfloat16 {
   uint16_t bits;
   __nv_bfloat16() = default;
   template <class T>
-    requires std::is_arithmetic_v<T>
-  __nv_bfloat16(T value) : bits(rounded(value)) {}
+  requires std::is_arithmetic_v<T> __nv_bfloat16(T value) : bits(rounded(value)) {}
   operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 
  private:

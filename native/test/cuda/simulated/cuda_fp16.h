@@ -7,8 +7,7 @@ struct __half {
   uint16_t bits;
   __half() = default;
   template <class T>
-    requires std::is_arithmetic_v<T>
-  __half(T value) : bits(std::bit_cast<uint16_t>(static_cast<_Float16>(value))) {}
+  requires std::is_arithmetic_v<T> __half(T value) : bits(std::bit_cast<uint16_t>(static_cast<_Float16>(value))) {}
   operator float() const { return static_cast<float>(std::bit_cast<_Float16>(bits)); }
 };
 struct alignas(4) __half2 {

@@ -65,7 +65,13 @@ void* allocate(int64_t bytes) {
   if (bytes < 0 || bytes > (int64_t{1} << 46))
     fail(ESPALIER_OUT_OF_MEMORY, "%lld bytes asked for", static_cast<long long>(bytes));
   void* block = nullptr;
-  ESPALIER_CUDA(cudaMalloc(&block, static_cast<size_t>(bytes > 0 ? bytes : 1)));
+  if (cudaMalloc(&block, static_cast<size_t>(bytes > 0 ? bytes : 1)) != cudaSuccess) {
+    cudaGetLastError();
+    size_t free_bytes = 0, total = 0;
+    cudaMemGetInfo(&free_bytes, &total);
+    fail(ESPALIER_OUT_OF_MEMORY, "%lld bytes asked for: %zu free of %zu", static_cast<long long>(bytes), free_bytes,
+         total);
+  }
   return block;
 }
 void release(void* address) noexcept { simulated::guarded_free(address); }

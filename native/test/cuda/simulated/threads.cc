@@ -90,18 +90,20 @@ Machine& machine() {
 
 void say_where(char* text, size_t size) {
   const Machine& m = machine();
-  if (m.running == nullptr)
-    std::snprintf(text, size, "%s", m.kernel == nullptr ? "outside of kernels" : m.kernel);
+  if (m.running == nullptr) std::snprintf(text, size, "%s", m.kernel == nullptr ? "outside of kernels" : m.kernel);
   else
     std::snprintf(text, size, "%s, block (%u, %u, %u), thread (%u, %u, %u)", m.kernel, m.running->block->index.x,
                   m.running->block->index.y, m.running->block->index.z, m.running->index.x, m.running->index.y,
                   m.running->index.z);
 }
 
-void on_fault(int, siginfo_t* info, void*) {
+void on_fault(int signal, siginfo_t* info, void*) {
   char where[512], text[700];
   say_where(where, sizeof where);
-  const int length = std::snprintf(text, sizeof text, "FAULT %s: memory at %p is not the device's\n", where, info->si_addr);
+  const int length =
+      signal == SIGFPE
+          ? std::snprintf(text, sizeof text, "FAULT %s: a whole number divided by 0\n", where)
+          : std::snprintf(text, sizeof text, "FAULT %s: memory at %p is not the device's\n", where, info->si_addr);
   if (length > 0 && write(STDOUT_FILENO, text, static_cast<size_t>(length)) < 0) std::_Exit(5);
   std::_Exit(5);
 }
@@ -116,8 +118,7 @@ void watch_faults() {
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
-    sigaction(SIGSEGV, &action, nullptr);
-    sigaction(SIGBUS, &action, nullptr);
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, nullptr);
   });
 }
 
@@ -286,7 +287,8 @@ void eventually(std::function<void()> work) { machine().pending.push_back(std::m
 void meet(int id, int count) {
   Block& block = *machine().running->block;
   Barrier& barrier = block.barriers[id];
-  if (barrier.arrived > 0 && barrier.wanted != count) fail("barrier %d is awaited by %d and by %d threads", id, count, barrier.wanted);
+  if (barrier.arrived > 0 && barrier.wanted != count)
+    fail("barrier %d is awaited by %d and by %d threads", id, count, barrier.wanted);
   barrier.wanted = count;
   const uint32_t before = barrier.generation;
   if (++barrier.arrived == (count > 0 ? count : block.live)) return complete(barrier);
@@ -320,7 +322,8 @@ void cluster_wait() {
 uint32_t shared_address(const void* at) {
   const Machine& m = machine();
   const ptrdiff_t offset = static_cast<const unsigned char*>(at) - m.shared;
-  if (offset < 0 || offset >= static_cast<ptrdiff_t>(kSharedWindow * kMostClusters)) fail("%p is not in shared memory", at);
+  if (offset < 0 || offset >= static_cast<ptrdiff_t>(kSharedWindow * kMostClusters))
+    fail("%p is not in shared memory", at);
   return static_cast<uint32_t>(offset);
 }
 unsigned char* shared_at(uint32_t address) {
@@ -384,7 +387,8 @@ void launch(const char* name, const Configuration& given, const std::function<vo
     for (unsigned rank = 0; rank < given.cluster; ++rank) {
       Block& block = cluster[rank];
       const uint64_t number = first + rank;
-      block.index = {static_cast<unsigned>(number % given.grid.x), static_cast<unsigned>(number / given.grid.x % given.grid.y),
+      block.index = {static_cast<unsigned>(number % given.grid.x),
+                     static_cast<unsigned>(number / given.grid.x % given.grid.y),
                      static_cast<unsigned>(number / given.grid.x / given.grid.y)};
       block.rank = static_cast<int>(rank);
       block.live = static_cast<int>(threads);
@@ -393,7 +397,8 @@ void launch(const char* name, const Configuration& given, const std::function<vo
       for (size_t i = 0; i < threads; ++i) {
         Fiber& fiber = fibers[rank * threads + i];
         fiber.number = static_cast<int>(i);
-        fiber.index = {static_cast<unsigned>(i % given.block.x), static_cast<unsigned>(i / given.block.x % given.block.y),
+        fiber.index = {static_cast<unsigned>(i % given.block.x),
+                       static_cast<unsigned>(i / given.block.x % given.block.y),
                        static_cast<unsigned>(i / given.block.x / given.block.y)};
         fiber.block = &block;
         fiber.stack = &m.stacks[rank * threads + i];
