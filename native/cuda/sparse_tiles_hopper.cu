@@ -30,8 +30,8 @@
 // order; and atomicInc(counter, n − 1) is back at zero after n.
 //
 // The kernel before all this took .251, .146, .342 and 1.160 where items dealt out take .266, .164, .279 and 1.237
-// here, and .264 for tiles of 128×128: so beside tiles of 64×64 by rows, which lost 4 to 7% to it, all gained. Stores
-// of 16 bytes by one instruction, and copies of an elected thread, came after these figures; neither has been timed.
+// here, and .264 for tiles of 128×128: so beside tiles of 64×64 by rows, which lost 4 to 7% to it, all gained. Copies
+// of an elected thread came after these figures and have not been timed.
 //
 // Also tried, on the same card, and not kept (64×64, a tenth kept, forward, unless said otherwise):
 // - W's tiles brought once for two blocks of a cluster, which then must keep step: .260 to .264, and .284 with the

@@ -181,7 +181,7 @@ ESPALIER_CHECK(abs_kth) {
     for (const auto& [outer, channels, inner] : views)
       for (const Spread spread : {Spread::kUniform, Spread::kFew, Spread::kEqual}) {
         const int64_t count = outer * inner;
-        if (!affordable(1e4 * static_cast<double>(count * channels))) continue;
+        if (!affordable(2e4 * static_cast<double>(count * channels))) continue;
         Array x = scores(outer * channels * inner, spread, dtype), value = result(channels, dtype), none;
         Array index = result(channels, ESPALIER_INT32);
         for (const int64_t k : {int64_t{1}, (count + 1) / 2, count}) {
