@@ -17,7 +17,12 @@ if (process.platform !== 'linux' || process.arch !== 'x64') steps.skip('a simula
 else if (!available('cmake')) steps.skip('a simulated GPU', 'cmake is not installed')
 else if (buildWithCMake(steps, folder, { ESPALIER_SIMULATED: 'ON' }, ['espalier_cuda_simulated_checks', 'espalier_cuda_simulated'])) {
   // Its memory is not reused, so that each array has guards of its own.
-  steps.run('checks of the kernels on a simulated GPU', `${root}${folder}/espalier_cuda_simulated_checks`, [...only, '--except', 'memory_is_reused', '--jobs', `${availableParallelism()}`], { count: closingLine })
+  steps.run(
+    'checks of the kernels on a simulated GPU',
+    `${root}${folder}/espalier_cuda_simulated_checks`,
+    [...only, '--except', 'memory_is_reused', '--jobs', `${availableParallelism()}`],
+    { count: closingLine },
+  )
   steps.run('the library on a simulated GPU', node, ['--import=tsx', 'test/cuda/run.ts', ...only, '--except', long], {
     env: { ESPALIER_CUDA_ADDON: `${root}${folder}/build/Release/espalier_cuda_simulated.node` },
     count: closingLine,

@@ -13,7 +13,9 @@ import './convolutions.js'
 import './programs.js'
 import { benches } from './bench.js'
 
-const { values } = parseArgs({ options: { bench: { type: 'boolean' }, 'no-checks': { type: 'boolean' }, only: { type: 'string' }, except: { type: 'string' }, json: { type: 'string' } } })
+const { values } = parseArgs({
+  options: { bench: { type: 'boolean' }, 'no-checks': { type: 'boolean' }, only: { type: 'string' }, except: { type: 'string' }, json: { type: 'string' } },
+})
 const why = cuda.whyMissing()
 if (why !== null) console.log(`nothing was checked: ${why}\n0 passed, 0 failed`)
 else {
