@@ -1,5 +1,6 @@
 // Rewrites the sources of native/cuda into plain C++ for the simulated device (native/test/cuda/simulated): launches,
-// shared memory and the names of architectures, nothing else. Line numbers stay.
+// shared memory and the names of architectures, nothing else. Line numbers stay. (Arguments of a launch are evaluated
+// by every thread: they must not change anything.)
 // Usage: node scripts/simulated-kernels.mjs <folder of native> <folder to write>
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
@@ -29,10 +30,11 @@ function beginningOfKernel(text, end) {
 /** The place behind the bracket that closes the one at `open`. */
 function behindBracket(text, open) {
   let depth = 0
-  for (let at = open; ; at++) {
+  for (let at = open; at < text.length; at++) {
     if (text[at] === '(') depth++
     if (text[at] === ')' && --depth === 0) return at + 1
   }
+  throw new Error(`a bracket is not closed: ${text.slice(open, open + 80)}`)
 }
 
 function rewriteLaunches(text) {

@@ -27,7 +27,7 @@
 
 namespace espalier::cuda {
 
-// Of clocks that a wait may take.
+// How many clocks a wait may take.
 [[maybe_unused]] constexpr int64_t kPatience = 6'000'000'000;
 
 template <class Math>

@@ -77,8 +77,9 @@ struct Dims {
 };
 inline Dims dims(std::vector<int64_t> values) { return {std::move(values)}; }
 
-// Whether this device can afford a case of so many operations: a simulated one takes some nanoseconds for each, and
-// leaves out what would take it long. A check all of whose cases are left out counts as skipped, not as passed.
+// Whether this device can afford a case of so many multiply-adds, or what takes as long: a simulated one takes some
+// nanoseconds for each, and leaves out what would take it long. A check all of whose cases are left out counts as
+// skipped, not as passed.
 bool affordable(double operations);
 
 // A failed check is thrown and counted.

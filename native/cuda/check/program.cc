@@ -94,7 +94,7 @@ int work(const Options& options) {
   espalier_cuda_properties properties;
   ok(espalier_cuda_describe(0, &properties), "describe");
   g_capability = static_cast<int>(properties.capability);
-  if (options.worker == 0)
+  if (options.worker == 0 && options.job == 0)
     std::printf("%s, compute capability %d.%d, %d multiprocessors, %.1f GB\n", properties.name, g_capability / 10,
                 g_capability % 10, static_cast<int>(properties.multiprocessors),
                 static_cast<double>(properties.memory) * 1e-9);
@@ -123,19 +123,12 @@ int work(const Options& options) {
     if (espalier_cuda_synchronize() != ESPALIER_OK && fault.empty()) fault = espalier_last_error();
     const bool lost = !fault.empty() && device_lost();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
-    const bool skipped = fault.empty() && afforded().cases == 0 && afforded().left_out > 0;
-    std::printf("%s %s%s %.2f s%s%s\n%cend %s\n",
-                skipped         ? "skip"
-                : fault.empty() ? "ok  "
-                                : "FAIL",
-                entry.bench ? "bench " : "", entry.name, seconds,
-                skipped         ? ": beyond this device"
-                : fault.empty() ? ""
-                                : ": ",
-                fault.c_str(), kMark,
-                skipped         ? "skipped"
-                : fault.empty() ? "passed"
-                                : "failed");
+    const auto [cases, left_out] = afforded();
+    const char* verdict = !fault.empty() ? "FAIL" : cases == 0 && left_out > 0 ? "skip" : "ok  ";
+    std::string more = fault.empty() ? "" : ": " + fault;
+    if (left_out > 0) more += " (" + std::to_string(left_out) + " cases are beyond this device)";
+    std::printf("%s %s%s %.2f s%s\n%cend %s\n", verdict, entry.bench ? "bench " : "", entry.name, seconds, more.c_str(),
+                kMark, verdict);
     std::fflush(stdout);
     if (lost) std::_Exit(kLost);
   }
@@ -163,18 +156,17 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
   int ends[2];
   // Closed where another job's worker begins: else this one's end would not be seen.
   if (pipe2(ends, O_CLOEXEC) != 0) std::perror("pipe"), std::exit(1);
+  // Made before the fork: other jobs may hold the allocator's locks.
+  std::vector<std::string> all = words;
+  all.insert(all.end(), {"--worker", std::to_string(first), "--until", std::to_string(options.until), "--job",
+                         std::to_string(options.job)});
+  std::vector<char*> arguments;
+  for (std::string& word : all) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
   std::fflush(stdout);
   const pid_t child = fork();
   if (child == 0) {
     dup2(ends[1], STDOUT_FILENO);
-    ::close(ends[0]);
-    ::close(ends[1]);
-    std::vector<std::string> all = words;
-    all.insert(all.end(), {"--worker", std::to_string(first), "--until", std::to_string(options.until), "--job",
-                           std::to_string(options.job)});
-    std::vector<char*> arguments;
-    for (std::string& word : all) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
     execv("/proc/self/exe", arguments.data());
     std::_Exit(127);
   }
@@ -201,8 +193,8 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
       next = static_cast<size_t>(std::atol(line.c_str() + 7));
     } else if (line.compare(1, 4, "end ") == 0) {
       running = false;
-      outcome.passed += line.compare(5, 6, "passed") == 0;
-      outcome.failed += line.compare(5, 6, "failed") == 0;
+      outcome.passed += line.compare(5, 2, "ok") == 0;
+      outcome.failed += line.compare(5, 4, "FAIL") == 0;
       ++next;
     } else if (line.compare(1, 4, "row ") == 0) {
       outcome.rows.push_back(line.substr(5, line.size() - 6));
@@ -227,7 +219,7 @@ size_t supervise(const Options& options, const std::vector<std::string>& words, 
 }
 
 // All that one job has to do.
-Outcome supervise(const Options& options, const std::vector<std::string>& words) {
+Outcome run_job(const Options& options, const std::vector<std::string>& words) {
   Outcome outcome;
   const size_t count = chosen(options).size();
   for (size_t next = 0; next < count && !outcome.no_device;) next = supervise(options, words, next, count, outcome);
@@ -256,8 +248,8 @@ void report_line(const Row& row) {
 
 }  // namespace espalier::check
 
-// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…] [--seconds n] [--jobs n] [--json
-// file]
+// Usage: espalier_cuda_check [--bench] [--no-checks] [--only text,…] [--except text,…]
+//                            [--seconds n] [--jobs n] [--json file]
 //   without --bench only the checks run; --only keeps those whose names hold one of the texts, --except drops those;
 //   after n seconds nothing more is begun; jobs run side by side
 int main(int count, char** given) {
@@ -289,7 +281,7 @@ int main(int count, char** given) {
   for (long job = 0; job < options.jobs; ++job)
     jobs.emplace_back([&outcomes, &words, job, own = options]() mutable {
       own.job = job;
-      outcomes[static_cast<size_t>(job)] = supervise(own, words);
+      outcomes[static_cast<size_t>(job)] = run_job(own, words);
     });
   for (std::thread& job : jobs) job.join();
   Outcome outcome;

@@ -14,7 +14,7 @@ struct Entry {
 };
 // In the order of registration.
 std::vector<Entry>& entries();
-// Makes the random values start anew, alike for every check.
+// Before each check: random values start anew, alike for all, and cases are counted from 0.
 void begin_check();
 // How many cases of the running check were affordable, and how many were not.
 struct Afforded {

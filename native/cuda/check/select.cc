@@ -140,6 +140,7 @@ ESPALIER_CHECK(keep_largest) {
       for (const int64_t keep : {int64_t{0}, int64_t{1}, int64_t{2}, columns / 2, columns - 1, columns, columns + 3}) {
         if (keep < 0) continue;
         const int64_t n = rows * columns, magnitude = any(0, 1);
+        // Four calls for each of many masks and types, whose threads meet again and again.
         if (!affordable(1e5 * static_cast<double>(n))) continue;
         for (const espalier_dtype dtype : {ESPALIER_FLOAT32, ESPALIER_FLOAT64}) {
           Array x = scores(n, spread, dtype), none, wide = mask(n, 0.6, dtype), bytes = mask(n, 0.6, ESPALIER_UINT8);
@@ -181,6 +182,7 @@ ESPALIER_CHECK(abs_kth) {
     for (const auto& [outer, channels, inner] : views)
       for (const Spread spread : {Spread::kUniform, Spread::kFew, Spread::kEqual}) {
         const int64_t count = outer * inner;
+        // Six calls, whose threads meet for every digit.
         if (!affordable(2e4 * static_cast<double>(count * channels))) continue;
         Array x = scores(outer * channels * inner, spread, dtype), value = result(channels, dtype), none;
         Array index = result(channels, ESPALIER_INT32);

@@ -93,7 +93,7 @@ inline std::string describe(const char* kind, espalier_dtype dtype, SparseSize s
 // Block-sparse: all three products of a mask of tiles.
 inline void check_tiles(espalier_dtype dtype, SparseSize s, int64_t tile_rows, int64_t tile_columns,
                         const std::vector<double>& mask, bool tf32 = false, bool with_bias = false) {
-  if (!affordable(0.25 * operations(s))) return;
+  if (!affordable(0.25 * operations(s))) return;  // a part of the tiles is kept
   const espalier_cuda_tiles shape{s.m, s.k, s.n, s.batch, tile_rows, tile_columns};
   const std::string what =
       describe("tiles", dtype, s) + " of " + std::to_string(tile_rows) + "x" + std::to_string(tile_columns);

@@ -66,7 +66,7 @@ __device__ __forceinline__ uint32_t to_tf32(float value) {
   return rounded;
 }
 
-// The same with two of every four elements of a along K left out, 32 bytes of a's rows against 64 of b's columns:
+// mma with two of every four elements of a along K left out, 32 bytes of a's rows against 64 of b's columns:
 // 16×8×32 of 16-bit types, 16×8×64 of int8. `places` says which are there: see two_four.h.
 template <class T, int kSelector>
 __device__ __forceinline__ void mma_sparse(std::conditional_t<sizeof(T) == 1, int32_t, float> (&d)[4],

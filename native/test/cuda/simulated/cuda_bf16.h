@@ -27,5 +27,3 @@ struct alignas(4) __nv_bfloat162 {
   __nv_bfloat16 x, y;
 };
 inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) { return {x, y}; }
-inline float __bfloat162float(__nv_bfloat16 x) { return x; }
-inline __nv_bfloat16 __float2bfloat16(float x) { return x; }

@@ -14,5 +14,3 @@ struct alignas(4) __half2 {
   __half x, y;
 };
 inline __half2 __floats2half2_rn(float x, float y) { return {x, y}; }
-inline float __half2float(__half x) { return x; }
-inline __half __float2half(float x) { return x; }

@@ -65,23 +65,15 @@ constexpr std::common_type_t<A, B> max(A a, B b) {
   if constexpr (std::is_floating_point_v<C>) return static_cast<C>(fmax(static_cast<C>(a), static_cast<C>(b)));
   else return static_cast<C>(a) < static_cast<C>(b) ? static_cast<C>(b) : static_cast<C>(a);
 }
-inline float rsqrt(float x) { return 1 / sqrtf(x); }
-inline double rsqrt(double x) { return 1 / sqrt(x); }
-inline float rsqrtf(float x) { return 1 / sqrtf(x); }
-inline float normcdff(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
-inline float normcdf(float x) { return normcdff(x); }
+inline float normcdf(float x) { return 0.5f * erfcf(-x * 0.70710678118654752f); }
 inline double normcdf(double x) { return 0.5 * erfc(-x * 0.70710678118654752440); }
 inline int __popc(unsigned x) { return std::popcount(x); }
-inline int __popcll(unsigned long long x) { return std::popcount(x); }
-inline int __ffs(int x) { return x == 0 ? 0 : std::countr_zero(static_cast<unsigned>(x)) + 1; }
-inline int __clz(int x) { return std::countl_zero(static_cast<unsigned>(x)); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
 inline float __uint_as_float(unsigned x) { return std::bit_cast<float>(x); }
 inline unsigned __float_as_uint(float x) { return std::bit_cast<unsigned>(x); }
 inline float __int_as_float(int x) { return std::bit_cast<float>(x); }
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline long long __double_as_longlong(double x) { return std::bit_cast<long long>(x); }
-inline double __longlong_as_double(long long x) { return std::bit_cast<double>(x); }
 
 // Atomic as they are: one thread runs at a time.
 
@@ -114,16 +106,13 @@ T atomicCAS_system(T* at, V expected, V value) {
   if (before == static_cast<T>(expected)) *at = static_cast<T>(value);
   return before;
 }
-inline void __threadfence() {}
 inline void __threadfence_system() {}
 [[noreturn]] inline void __trap() { espalier::simulated::fail("the kernel traps"); }
-inline long long clock64() { return espalier::simulated::turns(); }
 
 // Threads that meet
 
 inline void __syncthreads() { espalier::simulated::meet(0, 0); }
 inline int __syncthreads_or(int predicate) { return espalier::simulated::meet_and_sum(predicate != 0) > 0; }
-inline int __syncthreads_count(int predicate) { return espalier::simulated::meet_and_sum(predicate != 0); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) {
   int nothing = 0;
   espalier::simulated::together(mask, &nothing, [](int* const*) {});
@@ -169,12 +158,6 @@ T __shfl_up_sync(unsigned mask, T value, unsigned by, int width = 32) {
   return espalier::simulated::shuffle(
       mask, value, [=](int lane) { return lane % width >= static_cast<int>(by) ? lane - static_cast<int>(by) : lane; });
 }
-template <class T>
-T __shfl_down_sync(unsigned mask, T value, unsigned by, int width = 32) {
-  return espalier::simulated::shuffle(mask, value, [=](int lane) {
-    return lane % width + static_cast<int>(by) < width ? lane + static_cast<int>(by) : lane;
-  });
-}
 inline unsigned __ballot_sync(unsigned mask, int predicate) {
   struct Vote {
     bool mine;
@@ -189,8 +172,6 @@ inline unsigned __ballot_sync(unsigned mask, int predicate) {
   });
   return vote.result;
 }
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
-inline int __all_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) == mask; }
 template <class T>
 unsigned __match_any_sync(unsigned mask, T value) {
   struct Match {

@@ -1,5 +1,5 @@
-// Device memory of the simulated device: every allocation ends at a page that nobody may touch, begins as NaN, and is
-// gone when it is freed.
+// Device memory of the simulated device: every allocation ends, at a multiple of 16 bytes, at a page that nobody
+// may touch, is NaN at first, and is gone when it is freed; what was written around it is told then.
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 namespace espalier::simulated {
 
 void* guarded_allocate(size_t bytes);
-void guarded_free(void* address);
-size_t guarded_bytes();  // allocated now
+bool guarded_free(void* address);  // false where there is no such
+size_t guarded_bytes();            // allocated now
 
 }  // namespace espalier::simulated

@@ -239,7 +239,10 @@ void barrier_wait(uint32_t address, uint32_t parity) {
   const Barrier barrier = read(at);
   uint32_t word;
   std::memcpy(&word, at + 4, 4);
-  if ((barrier.phase & 1) == parity) wait_while(reinterpret_cast<const uint32_t*>(at + 4), word);
+  if ((barrier.phase & 1) != parity) return;
+  wait_while(reinterpret_cast<const uint32_t*>(at + 4), word);
+  // Two phases later a device waits again, for ever.
+  if ((read(at).phase & 1) == parity) fail("a phase of the barrier at %08x passes unseen", address);
 }
 uint32_t in_block(uint32_t address, uint32_t rank) {
   if (rank >= static_cast<uint32_t>(cluster_size())) fail("there is no block %u in the cluster", rank);

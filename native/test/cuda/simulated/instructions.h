@@ -1,8 +1,8 @@
 // What the inline PTX of native/cuda/core/ptx does, for the simulated device.
 //
 // What an instruction has under way is as undefined here as on a device: where a copy will write there is NaN until it
-// is waited for, and so is an accumulator while products are added to it; an operand that changes between a product's
-// begin and its wait is a fault.
+// is waited for, and so is an accumulator while products are added to it; an operand in shared
+// memory that changes between a product's begin and its wait is a fault.
 #pragma once
 
 #include <cstdint>

@@ -10,6 +10,7 @@
 #include "cuda/core/memory.h"
 #include "cuda/core/device.h"
 #include "guarded.h"
+#include "threads.h"
 
 namespace espalier::simulated {
 namespace {
@@ -40,22 +41,33 @@ void* guarded_allocate(size_t bytes) {
   if (pages == MAP_FAILED) return nullptr;
   mprotect(pages + whole, page(), PROT_NONE);
   char* const at = pages + whole - kept;
-  std::memset(at, 0xff, kept);
+  std::memset(pages, 0xff, whole);
   const std::lock_guard<std::mutex> hold(g_lock);
   allocations()[at] = {pages, whole + page(), bytes};
   g_bytes += bytes;
   return at;
 }
-void guarded_free(void* address) {
-  if (address == nullptr) return;
+bool guarded_free(void* address) {
+  if (address == nullptr) return true;
   const std::lock_guard<std::mutex> hold(g_lock);
   const auto found = allocations().find(address);
-  if (found == allocations().end()) return;
+  if (found == allocations().end()) return false;
+  // Before it, and what is left of its last 16 bytes.
+  const auto [pages, mapped, bytes] = found->second;
+  const char *const first = static_cast<const char*>(pages), *const end = first + mapped - page();
+  const char* const own = static_cast<const char*>(address);
+  for (const char* at = first; at < end; ++at)
+    if ((at < own || at >= own + bytes) && *at != '\xff')
+      fail("something was written %td bytes from the beginning of an array of %zu", at - own, bytes);
   munmap(found->second.pages, found->second.mapped);
   g_bytes -= found->second.bytes;
   allocations().erase(found);
+  return true;
 }
-size_t guarded_bytes() { return g_bytes; }
+size_t guarded_bytes() {
+  const std::lock_guard<std::mutex> hold(g_lock);
+  return g_bytes;
+}
 
 }  // namespace espalier::simulated
 

@@ -70,11 +70,10 @@ const char* cudaGetErrorString(cudaError_t error) {
 cudaError_t cudaMalloc(void** address, size_t bytes) {
   if (guarded_bytes() + bytes > kMemory) return t_last = cudaErrorMemoryAllocation;
   *address = espalier::simulated::guarded_allocate(bytes);
-  return cudaSuccess;
+  return *address == nullptr ? t_last = cudaErrorMemoryAllocation : cudaSuccess;
 }
 cudaError_t cudaFree(void* address) {
-  espalier::simulated::guarded_free(address);
-  return cudaSuccess;
+  return espalier::simulated::guarded_free(address) ? cudaSuccess : t_last = cudaErrorInvalidValue;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
   *total = kMemory;

@@ -14,8 +14,8 @@ file(GLOB simulated_programs CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/progr
 file(GLOB simulator_sources CONFIGURE_DEPENDS ${simulator}/*.cc)
 file(GLOB simulated_check_sources ${rewritten}/cuda/check/*.cc)
 
-# nvcc includes cuda_runtime.h by itself. Headers of the simulator come first, then rewritten ones, then the library's. Its threads switch by longjmp, which
-# fortified headers take for an error.
+# nvcc includes cuda_runtime.h by itself. Headers of the simulator come first, then rewritten ones, then the library's.
+# Kernels read words as other types, which nvcc allows.
 function(espalier_simulated target)
   target_include_directories(${target} BEFORE PRIVATE ${simulator} ${rewritten})
   target_include_directories(${target} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/include)

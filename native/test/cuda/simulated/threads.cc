@@ -21,13 +21,9 @@
 namespace espalier::simulated {
 namespace {
 
-constexpr size_t kStack = 256 * 1024;
+constexpr size_t kStack = 256 * 1024, kGuard = 4096;
 constexpr size_t kSharedWindow = size_t{1} << 20, kSharedMost = 227 * 1024, kSharedStart = 1024;
 constexpr unsigned kMostClusters = 8, kMostThreads = 1024;
-// Rounds in which no thread does but look whether it may go on: by then nobody will.
-constexpr int kPatience = 200'000;
-
-struct Fiber;
 
 struct Barrier {
   int arrived = 0, wanted = 0, sum = 0, result = 0;
@@ -54,7 +50,7 @@ struct Stack {
 struct Fiber : Thread {
   Block* block = nullptr;
   Stack* stack = nullptr;
-  bool begun = false, done = false;
+  bool done = false;
   const uint32_t* word = nullptr;  // goes on when this is no longer `value`
   uint32_t value = 0;
   uint32_t cluster_generation = 0;
@@ -66,8 +62,7 @@ struct Machine {
   const std::function<void()>* body = nullptr;
   Fiber* running = nullptr;
   void* scheduler[5];
-  bool acted = false;  // since the round began, another thing than looking
-  int64_t turns = 0;
+  bool acted = false;  // whether anything went on since the round began
   std::deque<Stack> stacks;
   std::vector<std::function<void()>> pending;
   Barrier cluster_barrier;
@@ -109,12 +104,17 @@ void on_fault(int signal, siginfo_t* info, void*) {
 }
 
 void watch_faults() {
+  // An overflow of a fiber's stack is handled on another one, of which each thread has its own.
+  thread_local std::vector<char> room;
+  if (room.empty()) {
+    room.resize(1 << 16);
+    stack_t stack = {};
+    stack.ss_size = room.size();
+    stack.ss_sp = room.data();
+    sigaltstack(&stack, nullptr);
+  }
   static std::once_flag once;
   std::call_once(once, [] {
-    stack_t stack = {};
-    stack.ss_size = 1 << 16;
-    stack.ss_sp = std::malloc(stack.ss_size);
-    sigaltstack(&stack, nullptr);
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK;
@@ -154,7 +154,6 @@ void begin(Stack& stack) {
 [[gnu::noinline]] void resume(Fiber& fiber) {
   Machine& m = machine();
   m.running = &fiber;
-  fiber.begun = true;
   threadIdx = fiber.index;
   blockIdx = fiber.block->index;
   if (__builtin_setjmp(m.scheduler) == 0) {
@@ -178,7 +177,7 @@ void ended(Fiber& fiber) {
   if (all.arrived > 0 && all.wanted == 0 && all.arrived == block.live) complete(all);
 }
 
-void run_pending(bool all) {
+void run_pending() {
   Machine& m = machine();
   while (!m.pending.empty()) {
     const size_t at = m.random() % m.pending.size();
@@ -187,7 +186,7 @@ void run_pending(bool all) {
     m.pending.pop_back();
     work();
     m.acted = true;
-    if (!all && m.random() % 2 == 0) return;
+    if (m.random() % 2 == 0) return;
   }
 }
 
@@ -206,11 +205,17 @@ void run_pending(bool all) {
 // Whether the thread could go on, and did.
 bool take_turn(Fiber& fiber, size_t& live) {
   if (fiber.done || (fiber.word != nullptr && *fiber.word == fiber.value)) return false;
-  if (fiber.word != nullptr || !fiber.begun) machine().acted = true;
+  machine().acted = true;
   fiber.word = nullptr;
   resume(fiber);
   if (fiber.done) ended(fiber), --live;
   return true;
+}
+
+// What was not written reads as NaN.
+void poison(const Block& block, size_t at, size_t bytes) {
+  if (at + bytes > kSharedStart + kSharedMost) fail("a block asks for more shared memory than there is");
+  std::memset(machine().shared + static_cast<size_t>(block.rank) * kSharedWindow + at, 0xff, bytes);
 }
 
 // The blocks of one cluster.
@@ -234,31 +239,29 @@ void run_cluster(std::vector<Block>& blocks, std::vector<Fiber>& fibers) {
   m.cluster = static_cast<unsigned>(blocks.size());
   const size_t per_block = fibers.size() / blocks.size();
   size_t live = fibers.size();
-  int idle = 0;
   while (live > 0) {
     m.acted = false;
-    ++m.turns;
     // One warp runs ahead of the others as far as it comes: what it is not made to wait for, it does not find.
     const Fiber& any = fibers[m.random() % fibers.size()];
     const size_t first = static_cast<size_t>(&any - fibers.data() - any.number % 32);
     const size_t last = std::min(first + 32, first - static_cast<size_t>(fibers[first].number) + per_block);
-    for (int step = 0, ran = 1; ran > 0 && step < 64; ++step) {
-      ran = 0;
-      for (size_t i = first; i < last; ++i) ran += take_turn(fibers[i], live);
+    for (bool ran = true; ran;) {
+      ran = false;
+      for (size_t i = first; i < last; ++i) ran |= take_turn(fibers[i], live);
     }
     for (Fiber* const fiber : order) take_turn(*fiber, live);
     // At random, and where nothing else is left to happen.
-    if (!m.pending.empty() && (!m.acted || m.random() % 3 == 0)) run_pending(false);
-    idle = m.acted ? 0 : idle + 1;
-    if (idle > kPatience) deadlock(order);
+    if (!m.pending.empty() && (!m.acted || m.random() % 3 == 0)) run_pending();
+    if (!m.acted) deadlock(order);
   }
-  run_pending(true);
+  if (!m.pending.empty()) fail("a block ends while copies into it are under way");
+  // So that what the next blocks have not written is no barrier that was here.
+  for (const Block& block : blocks) poison(block, kSharedStart, block.shared_end - kSharedStart);
 }
 
 }  // namespace
 
 Thread& self() { return *machine().running; }
-int64_t turns() { return machine().turns; }
 
 void fail(const char* format, ...) {
   char where[512], text[512];
@@ -272,13 +275,10 @@ void fail(const char* format, ...) {
   std::_Exit(5);
 }
 
-void step_aside() { back_to_scheduler(); }
-
 void wait_while(const uint32_t* word, uint32_t value) {
   Fiber& me = *machine().running;
   me.word = word;
   me.value = value;
-  machine().acted = true;
   back_to_scheduler();
 }
 
@@ -286,6 +286,7 @@ void eventually(std::function<void()> work) { machine().pending.push_back(std::m
 
 void meet(int id, int count) {
   Block& block = *machine().running->block;
+  if (id < 0 || id > 15 || count < 0 || count % 32 != 0) fail("%d threads meet at barrier %d", count, id);
   Barrier& barrier = block.barriers[id];
   if (barrier.arrived > 0 && barrier.wanted != count)
     fail("barrier %d is awaited by %d and by %d threads", id, count, barrier.wanted);
@@ -332,11 +333,6 @@ unsigned char* shared_at(uint32_t address) {
     fail("there is no shared memory at %08x", address);
   return machine().shared + address;
 }
-// What was not written reads as NaN.
-static void poison(const Block& block, size_t at, size_t bytes) {
-  std::memset(machine().shared + static_cast<size_t>(block.rank) * kSharedWindow + at, 0xff, bytes);
-}
-
 unsigned char* dynamic_shared(size_t align) {
   Machine& m = machine();
   Block& block = *m.running->block;
@@ -356,7 +352,6 @@ unsigned char* shared_variable(const void* key, size_t bytes, size_t align) {
   if (at == 0) {
     at = (block.shared_end + align - 1) / align * align;
     block.shared_end = at + bytes;
-    if (block.shared_end > kSharedWindow) fail("shared memory is full");
     poison(block, at, bytes);
   }
   return m.shared + static_cast<size_t>(block.rank) * kSharedWindow + at;
@@ -379,7 +374,7 @@ void launch(const char* name, const Configuration& given, const std::function<vo
   while (m.stacks.size() < threads * given.cluster) {
     Stack& stack = m.stacks.emplace_back();
     stack.memory = mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (stack.memory == MAP_FAILED) std::abort();
+    if (stack.memory == MAP_FAILED || mprotect(stack.memory, kGuard, PROT_NONE) != 0) std::abort();
   }
   for (uint64_t first = 0; first < blocks; first += given.cluster) {
     std::vector<Block> cluster(given.cluster);

@@ -33,7 +33,7 @@ namespace espalier::simulated {
 struct Configuration {
   dim3 grid, block;
   size_t shared_bytes = 0;
-  void* stream = nullptr;
+  void* stream = nullptr;  // not looked at: work is done when it is asked for
   unsigned cluster = 1;
 };
 // Runs `kernel` for every thread; a configuration that no device takes is left to cudaGetLastError.
@@ -49,16 +49,12 @@ struct Thread {
 Thread& self();
 inline int lane() { return self().number % 32; }
 
-// Lets others run: `while (!ready) step_aside();`
-void step_aside();
 // Waits until *word is no longer `value`.
 void wait_while(const uint32_t* word, uint32_t value);
 // What the device does by itself: some steps later, and in any order.
 void eventually(std::function<void()> work);
 // A fault of the kernel: says where, and ends the process.
 [[noreturn]] void fail(const char* format, ...) __attribute__((format(printf, 1, 2)));
-// How often all threads have had their turn.
-int64_t turns();
 
 // `count` threads of the block meet at its barrier `id`; 0 threads: all that have not ended.
 void meet(int id, int count);
@@ -70,6 +66,7 @@ namespace detail {
 struct Meeting {
   unsigned arrived = 0;
   uint32_t generation = 0;
+  const void* reason = nullptr;  // the instruction they meet at
   void* of_lane[32] = {};
 };
 Meeting& meeting(unsigned mask);
@@ -80,6 +77,10 @@ template <class T, class Work>
 void together(unsigned mask, T* mine, Work work) {
   if ((mask >> lane() & 1) == 0) fail("lane %d meets others under the mask %08x, which leaves it out", lane(), mask);
   detail::Meeting& here = detail::meeting(mask);
+  static const char reason = 0;
+  if (here.arrived != 0 && here.reason != &reason)
+    fail("lanes meet at different instructions under the mask %08x", mask);
+  here.reason = &reason;
   const uint32_t before = here.generation;
   here.of_lane[lane()] = const_cast<std::remove_const_t<T>*>(mine);
   here.arrived |= 1u << lane();
