@@ -25,20 +25,21 @@ espalier_out as_output(std::vector<double>& values) {
   return {values.data(), static_cast<int64_t>(values.size()), ESPALIER_FLOAT64};
 }
 
-// Whether tiles of one channel are larger than shared memory, of the cases here: those of the gradient of x are of dy,
-// which steps do not cut into planes.
+// Whether a tile of one channel is larger than shared memory, of the cases here: by the planes that steps cut x into
+// (dy, which the gradient of x reads, has one), or by the rows that taps reach.
 bool too_large(const Case& c, bool back) {
-  const bool steps = c.stride_height * c.stride_width >= 1600;
-  const bool reach = (c.kernel_height - 1) * c.dilation_height * c.width >= 32 * 1024;
-  return reach || (steps && !back);
+  const int64_t planes = back ? 1 : c.stride_height * c.stride_width;
+  const int64_t reach = (c.kernel_height - 1) * c.dilation_height * c.width;
+  return planes >= (tiles_wanted() == Tiles::kMany ? 11 * 11 : 40 * 40) || reach >= 32 * 1024;
 }
 
-// That no convolution is dense that need not be, or of other tiles than wanted.
+// That the tiles are the wanted ones, and no convolution is dense that need not be.
 void require_tiles(const Case& c, espalier_dtype dtype) {
   for (const bool back : {false, true}) {
-    const Tiles wanted = tiles_wanted(), found = tiles_for(shape_of(c), dtype, back);
-    if (wanted != Tiles::kChosen) require(found == wanted, "tiles are the wanted ones");
-    else require((found == Tiles::kNone) == too_large(c, back), "there are tiles where they fit");
+    const Tiles found = tiles_for(shape_of(c), dtype, back);
+    if (too_large(c, back)) require(found == Tiles::kNone, "what does not fit is dense");
+    else if (tiles_wanted() == Tiles::kChosen) require(found != Tiles::kNone, "there are tiles where they fit");
+    else require(found == tiles_wanted(), "tiles are the wanted ones");
   }
 }
 
