@@ -4,6 +4,7 @@
 #include "espalier/conv.h"
 
 #include "core/conv_shape.h"
+#include "cuda/conv_dense.cuh"
 #include "cuda/conv_depthwise.cuh"
 #include "cuda/conv_plain.cuh"
 #include "cuda/conv_products.cuh"
@@ -13,6 +14,7 @@ using namespace espalier;
 using namespace espalier::cuda;
 using namespace espalier::cuda::conv;
 
+namespace espalier::cuda::conv {
 namespace {
 
 // Whether the implicit GEMM takes it: the rest is small, odd, or float64.
@@ -21,11 +23,11 @@ bool gathered(const espalier_conv2d& s, const ConvLengths& length) {
   return !std::is_same_v<T, double> && ordinary(s) && length.x > 0 && length.y > 0;
 }
 
-// The three directions, by the fastest kernels that take them.
+}  // namespace
 
 template <class T>
-void choose_forward(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* weight, const T* bias,
-                    bool relu, T* y) {
+void dense_forward(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* weight, const T* bias,
+                   bool relu, T* y) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_forward(s, x, weight, bias, relu, y)) return;
@@ -35,8 +37,8 @@ void choose_forward(const espalier_conv2d& s, const ConvLengths& length, const T
 }
 
 template <class T>
-void choose_data_grad(const espalier_conv2d& s, const ConvLengths& length, const T* weight, const T* dy, const T* bias,
-                      T* dx) {
+void dense_data_grad(const espalier_conv2d& s, const ConvLengths& length, const T* weight, const T* dy, const T* bias,
+                     T* dx) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_data_grad(s, weight, dy, bias, dx)) return;
@@ -46,7 +48,7 @@ void choose_data_grad(const espalier_conv2d& s, const ConvLengths& length, const
 }
 
 template <class T, class Out>
-void choose_weight_grad(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* dy, Out* dweight) {
+void dense_weight_grad(const espalier_conv2d& s, const ConvLengths& length, const T* x, const T* dy, Out* dweight) {
   if constexpr (!std::is_same_v<T, double>)
     if (gathered<T>(s, length)) {
       if (depthwise(s) && depthwise_weight_grad(s, x, dy, dweight)) return;
@@ -55,7 +57,18 @@ void choose_weight_grad(const espalier_conv2d& s, const ConvLengths& length, con
   plain_weight_grad(s, x, dy, dweight);
 }
 
-}  // namespace
+// For the sparse ones; what else the functions below call comes by itself.
+#define ESPALIER_DENSE(T)                                                                                          \
+  template void dense_forward(const espalier_conv2d&, const ConvLengths&, const T*, const T*, const T*, bool, T*); \
+  template void dense_data_grad(const espalier_conv2d&, const ConvLengths&, const T*, const T*, const T*, T*);     \
+  template void dense_weight_grad(const espalier_conv2d&, const ConvLengths&, const T*, const T*, T*);
+ESPALIER_DENSE(float)
+ESPALIER_DENSE(double)
+ESPALIER_DENSE(__half)
+ESPALIER_DENSE(__nv_bfloat16)
+#undef ESPALIER_DENSE
+
+}  // namespace espalier::cuda::conv
 
 espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, espalier_in bias, int64_t relu,
                                              espalier_out y, espalier_conv2d shape) {
@@ -67,7 +80,7 @@ espalier_status espalier_cuda_conv2d_forward(espalier_in x, espalier_in weight, 
       const T* const by = elements<T>("weight", weight, length.weight);
       const T* const plus = optional_elements<T>("bias", bias, shape.out_channels);
       T* const to = elements<T>("y", y, length.y);
-      choose_forward(shape, length, from, by, plus, relu == 1, to);
+      dense_forward(shape, length, from, by, plus, relu == 1, to);
     });
   });
 }
@@ -81,7 +94,7 @@ espalier_status espalier_cuda_conv2d_data_grad(espalier_in weight, espalier_in d
       const T* const from = elements<T>("dy", dy, length.y);
       const T* const plus = optional_elements<T>("bias", bias, shape.in_channels);
       T* const to = elements<T>("dx", dx, length.x);
-      choose_data_grad(shape, length, by, from, plus, to);
+      dense_data_grad(shape, length, by, from, plus, to);
     });
   });
 }
@@ -96,8 +109,8 @@ espalier_status espalier_cuda_conv2d_weight_grad(espalier_in x, espalier_in dy, 
       const T* const from = elements<T>("dy", dy, length.y);
       if constexpr (sizeof(T) == 2)
         if (dweight.dtype == ESPALIER_FLOAT32)
-          return choose_weight_grad(shape, length, seen, from, elements<float>("dweight", dweight, length.weight));
-      choose_weight_grad(shape, length, seen, from, elements<T>("dweight", dweight, length.weight));
+          return dense_weight_grad(shape, length, seen, from, elements<float>("dweight", dweight, length.weight));
+      dense_weight_grad(shape, length, seen, from, elements<T>("dweight", dweight, length.weight));
     });
   });
 }

@@ -3,9 +3,8 @@
 #include "cuda/sparse_conv.cuh"
 
 #include "core/conv_shape.h"
-#include "cuda/conv_plain.cuh"
+#include "cuda/conv_dense.cuh"
 #include "cuda/sparse_conv.h"
-#include "cuda/sparse_scan.cuh"
 
 namespace espalier::cuda::sparse_conv {
 namespace {
@@ -44,8 +43,9 @@ Side side_y(const espalier_conv2d& s) {
   return {s.out_channels / s.groups, s.out_height, s.out_width, 1, 1, s.out_channels * s.out_height * s.out_width};
 }
 
-// Lays the lattice out for so many pixels a lane, with planes of type W in shared memory; false where a channel is too
-// large for that, or the whole for the integers. back: dy is read and dx written.
+// Lays the lattice out for so many pixels a lane, with planes of type W in shared memory; false where a tile of one
+// channel, with what taps reach and in all its planes, is too large for that, or the whole for the integers. back: dy
+// is read and dx written.
 template <class W>
 bool lay_out(const espalier_conv2d& s, bool back, int pixels, Lattice& to) {
   constexpr int64_t kFar = int64_t{1} << 20, kMost = int64_t{1} << 31;
@@ -65,6 +65,8 @@ bool lay_out(const espalier_conv2d& s, bool back, int pixels, Lattice& to) {
   // Places in the images that a tile lies in are int32.
   if (length / (rows * columns) + 2 > kMost / std::max<int64_t>(from.image, 1)) return false;
   if (onto.phases() * onto.channels * s.groups >= kMost / 2) return false;
+  // So are a list's columns, channel·taps + tap, all below kNever.
+  if (from.channels * taps_of(s) >= kMost - 1) return false;
 
   // Two blocks to a multiprocessor, where a channel fits so: one brings planes while the other multiplies.
   const auto fits = [&](int64_t room) {
@@ -130,12 +132,6 @@ void write_taps(const espalier_conv2d& s, bool back, const Lattice& lattice, con
   });
 }
 
-constexpr int kScanThreads = 1024;
-__global__ void __launch_bounds__(kScanThreads) scan_kernel(int64_t count, int32_t* start) {
-  // start[i + 1] holds list i's length at first
-  running_sums<kScanThreads>(count, start, [=](int64_t i) { return start[i + 1]; });
-}
-
 // W turned round: a list for each plane of x, of the elements that reach it, ordered by their output channel.
 struct Turn {
   Lists by_column;                        // of W, from channels of a group and taps
@@ -194,8 +190,7 @@ void write_turned(const Turn& turn, const int32_t* position, const T* values, in
     start[i + 1] =
         turn.before(group, channel % turn.in, static_cast<int32_t>(i % turn.planes), (group + 1) * turn.out, 0);
   });
-  scan_kernel<<<1, kScanThreads, 0, stream()>>>(rows, start);
-  launched("turned lists");
+  scan(rows, start, "turned lists");
   if (count == 0) return;
   const unsigned blocks = static_cast<unsigned>(ceil_div(turn.by_column.count * 32, kBlock));
   turn_kernel<<<blocks, kBlock, 0, stream()>>>(turn, position, values, start, to.index.get(), to.values.get());
@@ -225,7 +220,8 @@ struct Checked {
   }
 };
 
-// The weight with zeros where nothing is kept: for geometries that have no tiles.
+// The weight with zeros where nothing is kept, for geometries that have no tiles: steps that cut a channel of x into
+// very many planes, or taps that reach over many long rows. They are dense convolutions.
 template <class T>
 class Whole {
  public:
@@ -243,7 +239,8 @@ template <class T>
 void forward(const espalier_conv2d& s, const Checked& by, const T* values, const T* x, const T* bias, T* y) {
   if (by.lengths.y == 0) return;
   Lattice lattice;
-  if (!choose<T>(s, false, lattice)) return conv::plain_forward(s, x, Whole<T>(by, values).data(), bias, false, y);
+  if (!choose<T>(s, false, lattice))
+    return conv::dense_forward(s, by.lengths, x, Whole<T>(by, values).data(), bias, false, y);
   const Taps taps(taps_of(s));
   write_taps(s, false, lattice, taps);
   multiply<T>({lattice, by.rows(), values, taps.offsets.get(), x, bias, y});
@@ -253,7 +250,8 @@ template <class T>
 void data_grad(const espalier_conv2d& s, const Checked& by, int64_t count, const T* values, const T* dy, T* dx) {
   if (by.lengths.x == 0) return;
   Lattice lattice;
-  if (!choose<T>(s, true, lattice)) return conv::plain_data_grad<T>(s, Whole<T>(by, values).data(), dy, nullptr, dx);
+  if (!choose<T>(s, true, lattice))
+    return conv::dense_data_grad<T>(s, by.lengths, Whole<T>(by, values).data(), dy, nullptr, dx);
   const Taps taps(taps_of(s));
   write_taps(s, true, lattice, taps);
   const Turn turn{by.pattern.by_column(by.matrix),
@@ -280,7 +278,7 @@ void weight_grad(const espalier_conv2d& s, const Checked& by, int64_t count, con
   Lattice lattice;
   if (!choose<T>(s, false, lattice)) {
     Temporary<T> whole(by.lengths.weight);
-    conv::plain_weight_grad(s, x, dy, whole.get());
+    conv::dense_weight_grad(s, by.lengths, x, dy, whole.get());
     return gather_values<T>(by.rows(), by.matrix.k, whole.get(), dvalues);
   }
   const Taps taps(taps_of(s));
@@ -293,6 +291,16 @@ void weight_grad(const espalier_conv2d& s, const Checked& by, int64_t count, con
 Tiles& tiles_wanted() {
   static Tiles wanted = Tiles::kChosen;
   return wanted;
+}
+
+Tiles tiles_for(const espalier_conv2d& shape, espalier_dtype dtype, bool back) {
+  Tiles tiles = Tiles::kNone;
+  for_device_float("values", dtype, [&]<class T>(T) {
+    Lattice lattice;
+    if (!choose<T>(shape, back, lattice)) return;
+    tiles = lattice.pixels == kManyPixels<T> ? Tiles::kMany : lattice.pixels == kFewPixels ? Tiles::kFew : Tiles::kOne;
+  });
+  return tiles;
 }
 
 }  // namespace espalier::cuda::sparse_conv

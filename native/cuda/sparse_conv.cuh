@@ -6,14 +6,17 @@
 // row f is in, and what a shift finds beyond an edge is zero. Steps larger than 1 are shifts too: plane (a, b) of a
 // channel of x holds rows a, a + step, … and columns b, b + step, …, and a tap reads one of these planes, its phase.
 // The gradient of x is the same sum with dy read and dx written, and shifts the other way: every plane of dx is a row
-// of its own and has the taps of its phase.
+// of its own and has the taps of its phase. Zeros are multiplied like all else, and 0·Inf is NaN: an Inf or NaN among
+// the values spreads to sums where its tap is beyond an edge, one in x or dy to gradients of values whose taps do not
+// join it with anything.
 //
 // A block takes a tile, 32·pixels positions, and some rows of W, each of which one warp computes for the whole tile.
 // The planes of as many channels as fit are brought to shared memory together with what shifts reach, a row's elements
 // in them are written down as offsets, and every element is one access of 128 bytes of shared memory for 32
 // multiply-adds. That is what bounds the kernels, at a quarter of the rate of the CUDA cores: there is nothing to gain
-// where more than a quarter is kept. A lane's pixels are 32 apart, so that banks do not conflict and all but the first
-// are at fixed distances. None of this has been timed.
+// where more than a quarter is kept. A block's rows are of one group: a depth-wise layer, which has one in each, uses
+// one of a block's 32 places for rows. A lane's pixels are 32 apart, so that banks do not conflict and all but the
+// first are at fixed distances. None of this has been timed.
 #pragma once
 
 #include "cuda/divider.h"

@@ -88,7 +88,8 @@ void launch(const Product<T>& product) {
   if (blocks >= int64_t{1} << 31) fail(ESPALIER_INVALID_ARGUMENT, "the convolution is too large");
   const int bytes = shared_bytes<wide_t<T>>(lattice.channel_length, lattice.chunk);
   const auto kernel = rows_kernel<T, kPixels>;
-  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  // Always the most there is: calls of several threads may set it at the same time.
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, traits().shared_optin));
   kernel<<<static_cast<unsigned>(blocks), kThreads, static_cast<size_t>(bytes), stream()>>>(product);
   launched("sparse convolution");
 }

@@ -122,9 +122,10 @@ void launch(const Sampled<T>& product) {
   }
   const int bytes = shared_bytes<wide_t<T>>(lattice.channel_length, lattice.chunk);
   const auto kernel = sampled_kernel<T, kPixels>;
-  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
+  // Always the most there is: calls of several threads may set it at the same time.
+  ESPALIER_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, traits().shared_optin));
   kernel<<<static_cast<unsigned>(blocks * parts), kThreads, static_cast<size_t>(bytes), stream()>>>(task);
-  launched("sparse convolution");
+  launched("sparse convolution's weight gradient");
   if (!direct) add_parts<T>(sums.get(), product.elements, parts, product.dvalues);
 }
 

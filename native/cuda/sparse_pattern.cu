@@ -95,8 +95,7 @@ void make_pattern(const M* mask, int64_t count, int32_t* at, const espalier_cuda
       count_rows_kernel<<<row_blocks, kBlock, 0, stream()>>>(mask, m, k, pattern.row_start + 1);
       launched("sparse pattern");
     }
-    scan_kernel<<<1, kScanThreads, 0, stream()>>>(m, pattern.row_start);
-    launched("sparse pattern");
+    scan(m, pattern.row_start, "sparse pattern");
   }
   ESPALIER_CUDA(cudaMemsetAsync(pattern.column_start, 0, static_cast<size_t>(k + 1) * sizeof(int32_t), stream()));
   const Lists by_row = pattern.by_row(shape);
@@ -106,8 +105,7 @@ void make_pattern(const M* mask, int64_t count, int32_t* at, const espalier_cuda
                                                           fault_source("espalier_cuda_sparse_pattern"));
     launched("sparse pattern");
   }
-  scan_kernel<<<1, kScanThreads, 0, stream()>>>(k, pattern.column_start);
-  launched("sparse pattern");
+  scan(k, pattern.column_start, "sparse pattern");
   if (k > 0) {
     fill_columns_kernel<<<static_cast<unsigned>(ceil_div(k, 64)), 64, 0, stream()>>>(
         mask, m, k, by_row, pattern.column_start, pattern.rows, pattern.position);
@@ -243,6 +241,11 @@ void require_sparse(const espalier_cuda_sparse& shape, int64_t count) {
   if (shape.fan_in > 0 && count != shape.m * shape.fan_in)
     fail(ESPALIER_SHAPE_MISMATCH, "there are %lld values, expected m*fan_in, %lld", static_cast<long long>(count),
          static_cast<long long>(shape.m * shape.fan_in));
+}
+
+void scan(int64_t count, int32_t* start, const char* name) {
+  scan_kernel<<<1, kScanThreads, 0, stream()>>>(count, start);
+  launched(name);
 }
 
 template <class T>

@@ -54,6 +54,9 @@ struct SparsePattern {
 
 void require_sparse(const espalier_cuda_sparse& shape, int64_t count);
 
+// Where each of `count` lists begins, from start[i + 1], its length. name: of what wants it.
+void scan(int64_t count, int32_t* start, const char* name);
+
 // y[i, :] = Σ over list i of value·x[index, :] + bias[i], of matrices as they are written: y is lists.count×n, x
 // `depth`×n.
 template <class T>

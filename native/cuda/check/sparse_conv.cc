@@ -7,6 +7,7 @@
 using namespace espalier::check;
 using namespace espalier::check::conv;
 using espalier::cuda::sparse_conv::Tiles;
+using espalier::cuda::sparse_conv::tiles_for;
 using espalier::cuda::sparse_conv::tiles_wanted;
 
 namespace {
@@ -24,12 +25,31 @@ espalier_out as_output(std::vector<double>& values) {
   return {values.data(), static_cast<int64_t>(values.size()), ESPALIER_FLOAT64};
 }
 
+// Whether a tile of one channel is larger than shared memory, of the cases here: by the planes that steps cut x into
+// (dy, which the gradient of x reads, has one), or by the rows that taps reach.
+bool too_large(const Case& c, bool back) {
+  const int64_t planes = back ? 1 : c.stride_height * c.stride_width;
+  const int64_t reach = (c.kernel_height - 1) * c.dilation_height * c.width;
+  return planes >= (tiles_wanted() == Tiles::kMany ? 11 * 11 : 40 * 40) || reach >= 32 * 1024;
+}
+
+// That the tiles are the wanted ones, and no convolution is dense that need not be.
+void require_tiles(const Case& c, espalier_dtype dtype) {
+  for (const bool back : {false, true}) {
+    const Tiles found = tiles_for(shape_of(c), dtype, back);
+    if (too_large(c, back)) require(found == Tiles::kNone, "what does not fit is dense");
+    else if (tiles_wanted() == Tiles::kChosen) require(found != Tiles::kNone, "there are tiles where they fit");
+    else require(found == tiles_wanted(), "tiles are the wanted ones");
+  }
+}
+
 // All three directions of a convolution with a mask of its weight. fan_in: of each row, or 0.
 void check_case(const Case& c, espalier_dtype dtype, const std::vector<double>& mask, bool with_bias,
                 int64_t fan_in = 0) {
   const espalier_conv2d shape = shape_of(c);
   const espalier_cuda_sparse matrix{c.out, c.in / c.groups * c.kernel_height * c.kernel_width, 0, 0, fan_in};
   const double tolerance = sparse_tolerance(dtype);
+  require_tiles(c, dtype);
   int64_t count = 0, length = 0;
   for (const double element : mask) count += element != 0;
   Array kept = given(mask, ESPALIER_UINT8);
@@ -141,12 +161,14 @@ ESPALIER_CHECK(sparse_conv_fan_in) {
     check_case(c, ESPALIER_FLOAT32, fan_in_mask(c.out, columns, columns), false, columns);
   }
 }
-// Steps of so many planes that tiles are narrow, and of more than fit.
+// Steps of so many planes that tiles are narrow, and of more than fit; more rows than fit.
 ESPALIER_CHECK(sparse_conv_long_steps) {
   for (const int64_t step : {16, 40}) {
     const Case c = square(1, 2, 3 * step, 2 * step, 3, step, step);
     check_case(c, ESPALIER_FLOAT32, tile_mask(size_weight(c), 0.1), true);
   }
+  const Case far{1, 1, 33, 1024, 1, 1, 992, 5, 5, 1, 1, 0, 0, 8, 8, 1};
+  check_case(far, ESPALIER_FLOAT32, tile_mask(size_weight(far), 0.3), true);
 }
 ESPALIER_CHECK(sparse_conv_any_geometry) {
   for (int i = 0; i < 60; ++i) {
@@ -182,4 +204,33 @@ ESPALIER_CHECK(sparse_conv_refuses) {
   require(forward(values, x, y, 0, other) == ESPALIER_INVALID_ARGUMENT, "groups that do not divide are refused");
   Array of_73 = random(73);
   require(forward(of_73, x, y, 0, shape) == ESPALIER_INVALID_ARGUMENT, "more values than weights are refused");
+
+  const auto with = [&](const Array& places, const Array& added) {
+    return espalier_cuda_sparse_convolution_forward(values.in(), places.in(), x.in(), added.in(), y.out(), 0, shape);
+  };
+  Array of_three = random(3), floats = random(length), shorter = result(length - 1, ESPALIER_INT32);
+  require(with(pattern, of_three) == ESPALIER_SHAPE_MISMATCH, "a bias of another length is refused");
+  require(with(floats, bias) == ESPALIER_DTYPE_MISMATCH, "a pattern of another type is refused");
+  require(with(shorter, bias) == ESPALIER_SHAPE_MISMATCH, "a pattern of another length is refused");
+
+  const auto data_grad = [&](const Array& of, const Array& from, const Array& to) {
+    return espalier_cuda_sparse_convolution_data_grad(of.in(), pattern.in(), from.in(), to.out(), 0, shape);
+  };
+  Array dy = random(18), dx = result(36), wide_dy = random(18, -1, 1, ESPALIER_FLOAT64), dy_19 = random(19);
+  Array dx_35 = result(35), wide_dx = result(36, ESPALIER_FLOAT64);
+  require(data_grad(more, dy, dx) == ESPALIER_SHAPE_MISMATCH, "values of another pattern are refused");
+  require(data_grad(values, dy_19, dx) == ESPALIER_SHAPE_MISMATCH, "dy of another length is refused");
+  require(data_grad(values, wide_dy, dx) == ESPALIER_DTYPE_MISMATCH, "dy of another type is refused");
+  require(data_grad(values, dy, dx_35) == ESPALIER_SHAPE_MISMATCH, "dx of another length is refused");
+  require(data_grad(values, dy, wide_dx) == ESPALIER_DTYPE_MISMATCH, "dx of another type is refused");
+
+  const auto weight_grad = [&](const Array& seen, const Array& from, const Array& to) {
+    return espalier_cuda_sparse_convolution_weight_grad(seen.in(), from.in(), pattern.in(), to.out(), 0, shape);
+  };
+  Array dvalues = result(3), of_four = result(4), wide_dvalues = result(3, ESPALIER_FLOAT64), x_35 = random(35);
+  require(weight_grad(x, dy, of_four) == ESPALIER_SHAPE_MISMATCH, "gradients of another pattern are refused");
+  require(weight_grad(x_35, dy, dvalues) == ESPALIER_SHAPE_MISMATCH, "x of another length is refused");
+  require(weight_grad(x, dy_19, dvalues) == ESPALIER_SHAPE_MISMATCH, "dy of another length is refused");
+  require(weight_grad(x, wide_dy, dvalues) == ESPALIER_DTYPE_MISMATCH, "dy of another type is refused");
+  require(weight_grad(x, dy, wide_dvalues) == ESPALIER_DTYPE_MISMATCH, "gradients of another type are refused");
 }

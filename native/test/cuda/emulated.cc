@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/array.h"
+#include "core/conv_shape.h"
 #include "espalier_cuda.h"
 
 using namespace espalier;
@@ -274,6 +275,7 @@ espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, espalier_in dy, 
 namespace {
 
 espalier_cuda_sparse matrix_of(espalier_conv2d shape, int64_t fan_in) {
+  checked_conv(shape);
   return {shape.out_channels, shape.in_channels / shape.groups * shape.kernel_height * shape.kernel_width, 0, 0,
           fan_in};
 }

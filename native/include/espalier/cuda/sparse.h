@@ -67,11 +67,19 @@ ESPALIER_API espalier_status espalier_cuda_sparse_weight_grad(espalier_in x, esp
                                                               espalier_out dvalues, espalier_cuda_sparse shape);
 
 /* Convolutions by single elements of a weight W [out_channels, in_channels / groups, kernel_height, kernel_width]: of
- * it as a matrix, m = out_channels, k the rest, `values` hold what counts, and `pattern` is what
- * espalier_cuda_sparse_pattern makes of its mask (fan_in as there). x, y and `shape` are those of a dense convolution
- * (espalier/conv.h); bias has out_channels elements, or is absent; all arrays are of one element type, as above.
- * Patches are not written out. Every geometry is computed; where one channel of x, in all the planes that steps cut it
- * into, is too large for shared memory (a stride of 40×40, say), by a dense weight that is made of the values. */
+ * it as a matrix, m = out_channels, k = in_channels / groups · kernel_height · kernel_width, `values` hold what counts,
+ * as many as the pattern was made of, and `pattern` is what espalier_cuda_sparse_pattern makes of its mask; fan_in is
+ * the one that it was made with. x, y and `shape` are those of a dense convolution (espalier/conv.h); bias has
+ * out_channels elements, or is absent; all arrays are of one element type, as above. ESPALIER_INVALID_ARGUMENT where
+ * out_channels is above (2^31 − 1) / 32, k above 2^31 − 1, fan_in above k, or there are more values than m·k;
+ * ESPALIER_SHAPE_MISMATCH where an array's length is another, or there are not m·fan_in values.
+ *
+ * Patches are not written out. Zeros are multiplied where a kernel reaches beyond an edge: an Inf or NaN among the
+ * values makes NaN of sums there, and one in x or dy of gradients of values that nothing joins with it.
+ *
+ * Every geometry is computed. A tile of one channel, with the rows and columns that its taps reach and in all the
+ * planes that steps cut it into, must fit into shared memory; where it does not (a stride of 40×40; a kernel of 5×5 at
+ * dilation 8 on rows of 1,024), a dense weight is made of the values, and the convolution is a dense one. */
 ESPALIER_API espalier_status espalier_cuda_sparse_convolution_forward(espalier_in values, espalier_in pattern,
                                                                       espalier_in x, espalier_in bias, espalier_out y,
                                                                       int64_t fan_in, espalier_conv2d shape);
