@@ -15,7 +15,7 @@ export interface KernelChoice {
   readonly weightGradient?: 'kept' | 'all'
   /** The share of weights that the mask keeps. */
   readonly density?: number
-  /** What one pass, with the gradients it needs, is expected to take. */
+  /** What one pass, with the gradients it needs, is expected to take; absent where nothing is known of it. */
   readonly dense?: number
   readonly sparse?: number
 }

@@ -210,7 +210,7 @@ export abstract class Module {
   /**
    * Sets which kernels the masked layers here and below multiply by: 'auto' takes in each pass what is expected to be
    * the faster for its mask and batch, 'dense' multiplies by all weights, 'sparse' by the kept ones wherever that can be
-   * done; on a GPU those of `SparseConv2d`, too. Results are the same but for rounding. `nn.explain` says what runs on what.
+   * done; on a GPU those of `SparseConv2d`, too, and kernels that 'auto' never takes because they were never timed. Results are the same but for rounding. `nn.explain` says what runs on what.
    *
    * @throws EspalierError INVALID_ARGUMENT for any other name
    */

@@ -11,13 +11,15 @@ interface Convolving {
 const allAre = (option: unknown, value: number): boolean => (Array.isArray(option) ? option : [option]).every((one) => one === value)
 
 /**
- * Why nobody knows whether a convolution's sparse kernels are the faster on a GPU; null where costs are known: where it takes
- * every element as it is, so that it is the product of its weight, [out, in], and the elements.
+ * Why a convolution's sparse kernels have no costs on a GPU; null where they have: where it takes every element as it is, so
+ * that it is the product of its weight, [out, in], and the elements.
  */
 export function untimedUnlessPointwise({ kernelSize, geometry: { stride = 1, padding = 0, groups = 1 } }: Convolving): string | null {
   // (The names of paddings mean none where the kernel is one element.)
   const pointwise = allAre(kernelSize, 1) && allAre(stride, 1) && (typeof padding === 'string' || allAre(padding, 0)) && groups === 1
-  return pointwise ? null : 'no figures compare sparse convolutions with dense ones on a GPU, but those of one element in steps of 1'
+  return pointwise
+    ? null
+    : "sparse kernels of convolutions were never timed on a GPU, but for 1×1, stride 1, no padding, one group: maskedKernels('sparse') asks for them"
 }
 
 /** What multiplies: the sparse product of a GPU, or the CPU's convolution. */
