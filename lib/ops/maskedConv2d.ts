@@ -64,7 +64,7 @@ function check(x: Tensor, weight: Tensor, convolution: SparseConv2d | Pattern): 
   ensure(
     isPattern || convolution instanceof SparseConv2d,
     'INVALID_ARGUMENT',
-    () => `masked_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d or a pattern`,
+    () => `masked_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d`,
   )
   const shape = weightShape(convolution)
   ensure(

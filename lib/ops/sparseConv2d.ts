@@ -125,7 +125,7 @@ function checked(x: Tensor, values: Tensor, convolution: SparseConv2d | Pattern,
   ensure(
     convolution instanceof SparseConv2d || convolution instanceof Pattern,
     'INVALID_ARGUMENT',
-    () => `sparse_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d or a pattern`,
+    () => `sparse_conv2d: convolution is ${describe(convolution)}, expected a kernels.SparseConv2d`,
   )
   const { inChannels, outChannels, count } = convolution
   ensure(
