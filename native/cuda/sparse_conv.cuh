@@ -162,4 +162,12 @@ struct Sampled {
 template <class T>
 void sampled(const Sampled<T>& product);
 
+// Runs body for the pixels a lane that the lattice is laid out for, as a template argument.
+template <class T, class Body>
+void with_pixels(const Lattice& lattice, Body body) {
+  if (lattice.pixels == kManyPixels<T>) body.template operator()<kManyPixels<T>>();
+  else if (lattice.pixels == kFewPixels) body.template operator()<kFewPixels>();
+  else body.template operator()<1>();
+}
+
 }  // namespace espalier::cuda::sparse_conv

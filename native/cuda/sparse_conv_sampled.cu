@@ -133,9 +133,7 @@ void launch(const Sampled<T>& product) {
 
 template <class T>
 void sampled(const Sampled<T>& product) {
-  if (product.lattice.pixels == kManyPixels<T>) launch<T, kManyPixels<T>>(product);
-  else if (product.lattice.pixels == kFewPixels) launch<T, kFewPixels>(product);
-  else launch<T, 1>(product);
+  with_pixels<T>(product.lattice, [&]<int kPixels>() { launch<T, kPixels>(product); });
 }
 
 template void sampled(const Sampled<float>&);
